@@ -1,0 +1,66 @@
+"""Lossy image compression by integer matrix factorization (IMF).
+
+An image's patches X are written as U V^T with small integer factors, which are coded losslessly (Ashtari et al.,
+"Quantization-free Lossy Image Compression Using Integer Matrix Factorization").
+
+Importing this package imports nothing else: every name is loaded on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._backend import show_config
+    from .codec import decode, encode, info
+    from .errors import DeviceError, FormatError, ImfError, LimitError, OptionError
+    from .factorization import factorize
+    from .files import imread, imwrite
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "DeviceError": "errors",
+    "FormatError": "errors",
+    "ImfError": "errors",
+    "LimitError": "errors",
+    "OptionError": "errors",
+    "decode": "codec",
+    "encode": "codec",
+    "factorize": "factorization",
+    "imread": "files",
+    "imwrite": "files",
+    "info": "codec",
+    "show_config": "_backend",
+}
+_MODULES = ("metrics",)
+
+__all__ = [
+    "DeviceError",
+    "FormatError",
+    "ImfError",
+    "LimitError",
+    "OptionError",
+    "decode",
+    "encode",
+    "factorize",
+    "imread",
+    "imwrite",
+    "info",
+    "show_config",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES, *_MODULES])

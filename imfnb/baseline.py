@@ -1,0 +1,266 @@
+"""The baseline profile: the codec of the paper, from image to bytes and back.
+
+Ashtari et al., "Quantization-free Lossy Image Compression Using Integer Matrix Factorization".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._backend import map_threads
+from .bytestream import Reader, put_signed, put_varint
+from .color import half, join_planes, split_planes
+from .container import Container, Frame, pack
+from .entropy.deflate import decode_columns, encode_columns
+from .errors import FormatError, OptionError
+from .factorization import bcd, factor_dtype
+from .options import BOUND_LIMIT, PATCH_SIZES, EncodeOptions
+from .patches import depatchify, grid_shape, patchify
+
+__all__ = ["BaselineCoder", "Parameters", "decode_image", "describe", "parse"]
+
+# Planes above this number of pixels are factorized one after the other with all threads on each; smaller ones side
+# by side, since a sweep is then shorter than handing it to a thread.
+_LARGE = 1 << 21
+
+COLOR_SPACES = ("YCbCr", "RGB")
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Fields of the header that only this profile has.
+
+    Attributes
+    ----------
+    color_space : {"YCbCr", "RGB"}
+        What the three colour planes are.
+    subsample : bool
+        Whether chroma has half the size.
+    patch_size : int or None
+        Side of a patch; None: a plane is factorized as it is.
+    bounds : (int, int)
+        Smallest and largest entry of the factors.
+    ranks : tuple of int
+        Rank of each matrix.
+    """
+
+    color_space: str
+    subsample: bool
+    patch_size: int | None
+    bounds: tuple[int, int]
+    ranks: tuple[int, ...]
+
+
+def _groups(frame: Frame, color_space: str, patch_size: int | None) -> list[list[int]]:
+    """Which planes share a matrix: all three colours of RGB patches, otherwise each plane has its own."""
+    if frame.channels < 3:
+        return [[0]]
+    joint = color_space == "RGB" and patch_size is not None
+    groups = [[0, 1, 2]] if joint else [[0], [1], [2]]
+    return groups + [[3]] if frame.channels == 4 else groups
+
+
+def _plane_shape(frame: Frame, plane: int, subsample: bool) -> tuple[int, int]:
+    """Height and width of a plane."""
+    if subsample and frame.channels >= 3 and plane in (1, 2):
+        return half(frame.height), half(frame.width)
+    return frame.height, frame.width
+
+
+def _matrix_shapes(
+    frame: Frame, color_space: str, subsample: bool, patch_size: int | None
+) -> list[tuple[list[int], tuple[int, int]]]:
+    """For each matrix its planes and its shape (M, N)."""
+    shapes = []
+    for group in _groups(frame, color_space, patch_size):
+        shape = _plane_shape(frame, group[0], subsample)
+        if patch_size is not None:
+            rows, columns = grid_shape(shape, patch_size)
+            shape = rows * columns, len(group) * patch_size * patch_size
+        shapes.append((group, shape))
+    return shapes
+
+
+def _weights(groups: list[list[int]], frame: Frame, color_space: str) -> list[float]:
+    """Share of the quality that each matrix gets: half for chroma (paper, section 4.1)."""
+    chroma = frame.channels >= 3 and color_space == "YCbCr"
+    return [0.5 if chroma and group[0] in (1, 2) else 1.0 for group in groups]
+
+
+class BaselineCoder:
+    """One image on its way to a file; a rate search tries several ranks on the same patch matrices.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, C)
+        The image.
+    frame : Frame
+        Its description.
+    options : EncodeOptions
+        The validated options.
+    device : {"cpu", "reference"}
+        Which kernels to use.
+    threads : int
+        Largest number of threads.
+    """
+
+    def __init__(self, image: np.ndarray, frame: Frame, options: EncodeOptions, device: str, threads: int) -> None:
+        self.image, self.frame, self.options, self.device, self.threads = image, frame, options, device, threads
+        self.color_space = (options.color_space or "YCbCr") if frame.channels >= 3 else "YCbCr"
+        chroma = frame.channels >= 3 and self.color_space == "YCbCr"
+        self.subsample = chroma and options.subsampling != "4:4:4"
+        self.patch_size = 8 if options.patch_size == "auto" else options.patch_size
+        shapes = _matrix_shapes(frame, self.color_space, self.subsample, self.patch_size)
+        self.groups = [group for group, _ in shapes]
+        self.sizes = [min(shape) for _, shape in shapes]
+        planes = split_planes(image, self.color_space, self.subsample, device)
+        self.matrices = map_threads(
+            lambda group: patchify([planes[i] for i in group], self.patch_size, device), self.groups, threads
+        )
+
+    @property
+    def levels(self) -> int:
+        """Number of steps of the rank staircase: the largest useful rank of any matrix."""
+        return max(self.sizes)
+
+    def encode_quality(self, quality: float | tuple[float, ...]) -> bytes:
+        """Encode with R = max(1, round(min(M, N) q / 100)) (paper, section 4.1), chroma at q / 2."""
+        if isinstance(quality, tuple):
+            percents = self._per_matrix(quality, "quality")
+        else:
+            percents = [quality * weight for weight in _weights(self.groups, self.frame, self.color_space)]
+        return self._encode([max(1, round(size * q / 100)) for size, q in zip(self.sizes, percents, strict=True)])
+
+    def encode_rank(self, rank: int | tuple[int, ...]) -> bytes:
+        """Encode with the given ranks; one number stands for luma, and half of it for chroma, as in lrf."""
+        if isinstance(rank, tuple):
+            ranks = self._per_matrix(rank, "rank")
+        else:
+            ranks = [max(1, int(rank * w)) for w in _weights(self.groups, self.frame, self.color_space)]
+        return self._encode([min(r, size) for r, size in zip(ranks, self.sizes, strict=True)])
+
+    def encode_level(self, level: int) -> bytes:
+        """Encode at a step 1 .. `levels` of the staircase."""
+        return self.encode_quality(100.0 * level / self.levels)
+
+    def _per_matrix(self, values: tuple, name: str) -> list:
+        if len(values) == len(self.groups) - 1 and self.frame.channels == 4:
+            values = (*values, values[0])  # alpha like luma
+        if len(values) != len(self.groups):
+            raise OptionError(
+                f"{name} has {len(values)} entries; this image has {len(self.groups)} matrices "
+                f"({self.color_space}, patch_size={self.patch_size}): give one number or {len(self.groups)}"
+            )
+        return list(values)
+
+    def _encode(self, ranks: list[int]) -> bytes:
+        options = self.options
+        bounds = options.bounds or (-16, 15)
+        iterations = options.iterations or 10
+        large = self.image.shape[0] * self.image.shape[1] > _LARGE
+
+        def factors(index: int) -> tuple[np.ndarray, np.ndarray]:
+            inner = self.threads if large else 1
+            return bcd(self.matrices[index], ranks[index], bounds, iterations, self.device, inner)
+
+        pairs = map_threads(factors, range(len(ranks)), 1 if large else self.threads)
+        halves = [factor for pair in pairs for factor in pair]
+        coded = map_threads(encode_columns, halves, self.threads)
+        segments = [coded[i] + coded[i + 1] for i in range(0, len(coded), 2)]
+        parameters = Parameters(self.color_space, self.subsample, self.patch_size, bounds, tuple(ranks))
+        return pack(self.frame, _serialize(parameters), segments)
+
+
+def _serialize(parameters: Parameters) -> bytes:
+    """The profile's header fields as bytes."""
+    out = bytearray([COLOR_SPACES.index(parameters.color_space) | parameters.subsample << 1])
+    put_varint(out, parameters.patch_size or 0)
+    put_signed(out, parameters.bounds[0])
+    put_signed(out, parameters.bounds[1])
+    for rank in parameters.ranks:
+        put_varint(out, rank)
+    return bytes(out)
+
+
+def parse(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
+    """Read and check the profile's header fields; see :func:`imfnb.container.unpack`."""
+    flags = reader.byte()
+    if flags > 2 or (flags and frame.channels < 3):
+        raise FormatError(f"damaged file: colour flags {flags} do not fit {frame.channels} channels")
+    color_space, subsample = COLOR_SPACES[flags & 1], bool(flags & 2)
+    patch_size = reader.varint() or None
+    if patch_size not in PATCH_SIZES:
+        raise FormatError(f"damaged file: patch size {patch_size}; expected one of {PATCH_SIZES}")
+    low, high = reader.signed(), reader.signed()
+    if not -BOUND_LIMIT <= low < high <= BOUND_LIMIT:
+        raise FormatError(f"damaged file: factor bounds [{low}, {high}]")
+    shapes = _matrix_shapes(frame, color_space, subsample, patch_size)
+    ranks = []
+    working = 0
+    for _, (rows, columns) in shapes:
+        rank = reader.varint()
+        if not 1 <= rank <= min(rows, columns):
+            raise FormatError(f"damaged file: rank {rank} of a {rows} x {columns} matrix")
+        ranks.append(rank)
+        working += (rows + columns) * rank * np.dtype(factor_dtype((low, high))).itemsize
+    working += frame.height * frame.width * max(1, frame.channels)
+    parameters = Parameters(color_space, subsample, patch_size, (low, high), tuple(ranks))
+    return parameters, len(shapes), working
+
+
+def decode_image(container: Container, out: np.ndarray, device: str, threads: int) -> None:
+    """Decode the segments of a file into an image.
+
+    Parameters
+    ----------
+    container : Container
+        The file.
+    out : ndarray of uint8, shape (H, W, C)
+        Receives the image.
+    device : {"cpu", "reference"}
+        Which kernels to use.
+    threads : int
+        Largest number of threads.
+
+    Raises
+    ------
+    FormatError
+        If a segment is damaged.
+    """
+    frame, p = container.frame, container.parameters
+    low, high = p.bounds
+    dtype = factor_dtype(p.bounds)
+    shapes = _matrix_shapes(frame, p.color_space, p.subsample, p.patch_size)
+
+    def matrix(index: int) -> list[np.ndarray]:
+        group, (rows, columns) = shapes[index]
+        reader = container.segment(index)
+        u = decode_columns(reader, rows, p.ranks[index], low, high, dtype)
+        v = decode_columns(reader, columns, p.ranks[index], low, high, dtype)
+        reader.end()
+        shape = _plane_shape(frame, group[0], p.subsample)
+        return depatchify(u, v, shape, p.patch_size, max(-low, high), device)
+
+    planes = [plane for planes in map_threads(matrix, range(len(shapes)), threads) for plane in planes]
+    join_planes(planes, p.color_space, out, device)
+
+
+def describe(container: Container) -> dict[str, object]:
+    """The profile's part of :func:`imfnb.info`."""
+    p = container.parameters
+    shapes = _matrix_shapes(container.frame, p.color_space, p.subsample, p.patch_size)
+    if container.frame.channels < 3:
+        names = ["gray"]
+    else:
+        names = [*(("Y", "Cb", "Cr") if p.color_space == "YCbCr" else ("R", "G", "B")), "alpha"]
+    segments = {"".join(names[i] for i in group): n for (group, _), n in zip(shapes, container.sizes, strict=True)}
+    return {
+        "color_space": p.color_space if container.frame.channels >= 3 else "gray",
+        "subsampling": "4:2:0" if p.subsample else "4:4:4",
+        "patch_size": p.patch_size,
+        "bounds": p.bounds,
+        "ranks": p.ranks,
+        "segments": segments,
+    }

@@ -1,0 +1,247 @@
+"""The command line: ``imfnb encode | decode | info | config``."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["main"]
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm", ".pnm", ".gif", ".avif", ".jp2")
+
+
+class _Refused(Exception):
+    """A problem that is told in one line; the exit code is 1."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    from . import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="imfnb", description="Lossy image compression by integer matrix factorization."
+    )
+    parser.add_argument("--version", action="version", version=f"imfnb {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, text: str, inputs: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.add_argument("inputs", nargs="+", metavar="IN", help=inputs)
+        return sub
+
+    def kernels(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "reference"), help="which kernels")
+        sub.add_argument("--threads", type=int, metavar="N", help="largest number of threads (default: all cores)")
+
+    encode = command("encode", "Compress pictures to .imf files.", "pictures, folders of pictures, or - for stdin")
+    encode.add_argument("-o", "--output", metavar="OUT", help=".imf file, folder, or - (default: beside the input)")
+    target = encode.add_mutually_exclusive_group()
+    target.add_argument("-q", "--quality", type=float, metavar="Q", help="0 to 100 (default: 50)")
+    target.add_argument("--bpp", type=float, metavar="B", help="largest number of bits per pixel")
+    target.add_argument("--size", type=int, metavar="BYTES", help="largest number of bytes")
+    target.add_argument("--psnr", type=float, metavar="DB", help="smallest PSNR in dB")
+    target.add_argument("--rank", type=_integers, metavar="R[,R,R]", help="rank of luma, or of each plane")
+    encode.add_argument("--profile", default="baseline", choices=("baseline",), help="codec profile")
+    encode.add_argument("--color-space", choices=("YCbCr", "RGB"), help="default: YCbCr")
+    encode.add_argument("--subsampling", choices=("4:2:0", "4:4:4"), help="default: 4:2:0")
+    encode.add_argument("--patch-size", type=_patch_size, default="auto", metavar="P", help="4, 8, 16, 32 or none")
+    encode.add_argument("--bounds", type=_integers, metavar="LOW,HIGH", help="range of the factors (default: -16,15)")
+    encode.add_argument("--iterations", type=int, metavar="K", help="sweeps of the descent (default: 10)")
+    kernels(encode)
+
+    decode = command("decode", "Decompress .imf files.", ".imf files, folders of them, or - for stdin")
+    decode.add_argument("-o", "--output", metavar="OUT", help="picture, folder, or - for PNG (default: beside it, .png)")
+    decode.add_argument("--max-pixels", type=int, metavar="N", help="refuse larger images (default: 2^28)")
+    kernels(decode)
+
+    info = command("info", "Describe .imf files without decoding them.", ".imf files, or - for stdin")
+    info.add_argument("--json", action="store_true", help="one JSON object per file and line")
+
+    commands.add_parser("config", help="Show versions, threads, kernel cache and CUDA.")
+    return parser
+
+
+def _integers(text: str) -> int | tuple[int, ...]:
+    numbers = tuple(int(part) for part in text.split(","))
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _patch_size(text: str) -> int | str | None:
+    return None if text == "none" else text if text == "auto" else int(text)
+
+
+def _inputs(names: list[str], suffixes: tuple[str, ...]) -> Iterator[str]:
+    """The files that the arguments name; of a folder, those with a fitting extension."""
+    for name in names:
+        if name != "-" and os.path.isdir(name):
+            found = sorted(entry for entry in os.listdir(name) if entry.lower().endswith(suffixes))
+            if not found:
+                raise _Refused(f"{name}: no files with the extensions {' '.join(suffixes)} in this folder")
+            yield from (os.path.join(name, entry) for entry in found)
+        else:
+            yield name
+
+
+def _output(source: str, output: str | None, suffix: str, many: bool) -> str:
+    """Where the result of `source` goes."""
+    if source == "-" and output is None:
+        return "-"
+    base = "stdin" if source == "-" else os.path.splitext(source)[0]
+    if output is None:
+        return base + suffix
+    if os.path.isdir(output) or many:
+        if output == "-":
+            raise _Refused("-: several results cannot go to standard output; give -o a folder")
+        os.makedirs(output, exist_ok=True)
+        return os.path.join(output, os.path.basename(base) + suffix)
+    return output
+
+
+def _read(source: str) -> bytes:
+    if source == "-":
+        return sys.stdin.buffer.read()
+    with open(source, "rb") as file:
+        return file.read()
+
+
+def _write(target: str, data: bytes) -> None:
+    from .files import write_bytes
+
+    if target == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        write_bytes(target, data)
+
+
+def _progress(done: int, count: int, name: str) -> None:
+    """A bar on a terminal, nothing in a pipe or for a single file."""
+    if count > 1 and sys.stderr.isatty():
+        bar = "#" * (30 * done // count)
+        end = "\n" if done == count else ""
+        sys.stderr.write(f"\r\x1b[K[{bar:<30}] {done}/{count} {os.path.basename(name)}{end}")
+        sys.stderr.flush()
+
+
+def _convert(arguments: argparse.Namespace, suffixes: tuple[str, ...], suffix: str, convert: Any) -> int:
+    """Run `convert` from bytes and target name to bytes over all inputs; report failures, keep going."""
+    from .errors import ImfError
+
+    sources = list(_inputs(arguments.inputs, suffixes))
+    many = len(sources) > 1 or os.path.isdir(arguments.inputs[0])
+    failures = 0
+    taken: dict[str, str] = {}
+    for number, source in enumerate(sources, 1):
+        try:
+            target = _output(source, arguments.output, suffix, many)
+            if target != "-" and target in taken:
+                raise _Refused(f"{source}: would overwrite the result of {taken[target]}")
+            taken[target] = source
+            _write(target, convert(_read(source), target))
+        except (ImfError, OSError, MemoryError, _Refused) as error:
+            failures += 1
+            _complain(error, source)
+        _progress(number, len(sources), source)
+    return 1 if failures else 0
+
+
+def _complain(error: BaseException, source: str) -> None:
+    """One line on stderr."""
+    if isinstance(error, OSError):
+        text = f"{error.filename or source}: {error.strerror or error}"
+    elif isinstance(error, _Refused):
+        text = str(error)
+    elif isinstance(error, MemoryError):
+        text = f"{source}: out of memory"
+    else:
+        text = f"{source}: {error}"
+    sys.stderr.write(f"imfnb: {' '.join(text.split())}\n")
+
+
+def _encode(arguments: argparse.Namespace) -> int:
+    from .codec import encode
+    from .pictures import read_picture
+
+    names = ("quality", "bpp", "size", "psnr", "rank", "profile", "color_space", "subsampling", "patch_size")
+    options = {name: getattr(arguments, name) for name in (*names, "bounds", "iterations", "device", "threads")}
+
+    def convert(data: bytes, _: str) -> bytes:
+        return encode(read_picture(io.BytesIO(data)), **options)
+
+    return _convert(arguments, _PICTURES, ".imf", convert)
+
+
+def _decode(arguments: argparse.Namespace) -> int:
+    from .codec import decode
+    from .container import MAX_PIXELS
+    from .pictures import write_picture
+
+    limit = MAX_PIXELS if arguments.max_pixels is None else arguments.max_pixels
+
+    def convert(data: bytes, target: str) -> bytes:
+        image = decode(data, device=arguments.device, threads=arguments.threads, max_pixels=limit)
+        return write_picture(image, ".png" if target == "-" else os.path.splitext(target)[1])
+
+    return _convert(arguments, (".imf",), ".png", convert)
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    from .codec import info
+    from .errors import ImfError
+
+    failures = 0
+    sources = list(_inputs(arguments.inputs, (".imf",)))
+    for source in sources:
+        try:
+            details = info(_read(source))
+        except (ImfError, OSError) as error:
+            failures += 1
+            _complain(error, source)
+            continue
+        if arguments.json:
+            sys.stdout.write(json.dumps({"file": source, **details}) + "\n")
+        else:
+            head = f"{source}\n" if len(sources) > 1 else ""
+            sys.stdout.write(f"{head}{details}\n")
+    return 1 if failures else 0
+
+
+def _config(_: argparse.Namespace) -> int:
+    from ._backend import show_config
+
+    for name, value in show_config().items():
+        sys.stdout.write(f"{name}: {value}\n")
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        The arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        0 done, 1 an error named on stderr in one line, 130 interrupted. Wrong usage exits with 2.
+    """
+    arguments = _parser().parse_args(argv)
+    commands = {"encode": _encode, "decode": _decode, "info": _info, "config": _config}
+    try:
+        return commands[arguments.command](arguments)
+    except _Refused as error:
+        _complain(error, "")
+        return 1
+    except BrokenPipeError:
+        # The reader of the pipe has gone; keep the interpreter from complaining when it flushes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("imfnb: interrupted\n")
+        return 130

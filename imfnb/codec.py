@@ -1,0 +1,240 @@
+"""The public codec: an image in, bytes out, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import baseline
+from ._backend import resolve_device, resolve_threads
+from .container import MAX_PIXELS, Container, Frame, unpack
+from .errors import FormatError, OptionError
+from .options import EncodeOptions, check_image
+from .rate import search_levels
+
+__all__ = ["Info", "decode", "encode", "info"]
+
+_PARSERS: dict[str, Callable] = {"baseline": baseline.parse}
+
+
+def encode(
+    image: Any,
+    *,
+    quality: float | tuple[float, ...] | None = None,
+    bpp: float | None = None,
+    size: int | None = None,
+    psnr: float | None = None,
+    rank: int | tuple[int, ...] | None = None,
+    step: float | None = None,
+    profile: str = "baseline",
+    color_space: str | None = None,
+    subsampling: str | None = None,
+    patch_size: int | str | None = "auto",
+    bounds: tuple[int, int] | None = None,
+    iterations: int | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+) -> bytes:
+    """Compress an image.
+
+    At most one of `quality`, `bpp`, `size`, `psnr` and `rank` is given; without any, quality is 50.
+
+    Parameters
+    ----------
+    image : array_like of uint8, shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
+        Gray, RGB or RGBA; alpha is coded as one more plane.
+    quality : float or tuple of float, optional
+        0 to 100. In the baseline profile the rank in percent of the largest: R = max(1, round(min(M, N) q / 100)),
+        half of that for chroma; a tuple gives one quality per plane.
+    bpp : float, optional
+        Bits per pixel not to be exceeded, all bytes of the file counted.
+    size : int, optional
+        Bytes not to be exceeded.
+    psnr : float, optional
+        Peak signal-to-noise ratio over all samples, in dB, to be reached with the fewest bytes.
+    rank : int or tuple of int, optional
+        Rank of luma (chroma: half of it), or of each plane. Ranks above min(M, N) are lowered to it.
+    step : float, optional
+        Quantizer step; belongs to profile "main".
+    profile : {"baseline"}, default "baseline"
+        "baseline" is the method of the paper.
+    color_space : {"YCbCr", "RGB"}, optional
+        "YCbCr" (default) factorizes three planes, "RGB" one matrix whose rows are patches of all three colours.
+    subsampling : {"4:2:0", "4:4:4"}, optional
+        Whether chroma is averaged over 2x2 pixels; "4:2:0" by default.
+    patch_size : {4, 8, 16, 32, None}, default 8
+        Side of a patch; None factorizes each plane as it is.
+    bounds : (int, int), default (-16, 15)
+        Smallest and largest entry of the factors.
+    iterations : int, default 10
+        Sweeps of the block coordinate descent.
+    device : {"auto", "cpu", "cuda", "reference"}, default "auto"
+        Which kernels to use; all give the same bytes.
+    threads : int, optional
+        Largest number of threads to use; all cores by default.
+
+    Returns
+    -------
+    bytes
+        The contents of an .imf file.
+
+    Raises
+    ------
+    OptionError
+        If the image or an option cannot be used, or the target cannot be met.
+    DeviceError
+        If the device cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np, imfnb
+    >>> image = np.full((40, 60, 3), 128, np.uint8)
+    >>> data = imfnb.encode(image, rank=1)
+    >>> np.array_equal(imfnb.decode(data), image)
+    True
+    """
+    options = EncodeOptions(
+        profile=profile,
+        quality=quality,
+        bpp=bpp,
+        size=size,
+        psnr=psnr,
+        rank=rank,
+        step=step,
+        color_space=color_space,
+        subsampling=subsampling,
+        patch_size=patch_size,
+        bounds=bounds,
+        iterations=iterations,
+    )
+    pixels, channels = check_image(image)
+    backend, workers = resolve_device(device), resolve_threads(threads)
+    frame = Frame(options.profile, pixels.shape[0], pixels.shape[1], channels)
+    coder = baseline.BaselineCoder(pixels, frame, options, backend, workers)
+    name, value = options.target
+    if name == "quality":
+        return coder.encode_quality(value)
+    if name == "rank":
+        return coder.encode_rank(value)
+
+    def pixels_of(data: bytes) -> np.ndarray:
+        return decode(data, device=backend, threads=workers, max_pixels=2**62).reshape(pixels.shape)
+
+    return search_levels(coder.encode_level, pixels_of, pixels, coder.levels, name, value)
+
+
+def _open(data: Any, max_pixels: int) -> Container:
+    """`data` taken apart and checked."""
+    try:
+        view = memoryview(data).cast("B")
+    except TypeError:
+        raise OptionError(f"data is a {type(data).__name__}; expected contiguous bytes, such as bytes") from None
+    if isinstance(max_pixels, bool) or not isinstance(max_pixels, (int, np.integer)) or max_pixels < 1:
+        raise OptionError(f"max_pixels is {max_pixels!r}; expected a positive integer")
+    return unpack(view, int(max_pixels), _PARSERS)
+
+
+def decode(
+    data: Any,
+    out: np.ndarray | None = None,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
+    """Decompress an image.
+
+    Parameters
+    ----------
+    data : bytes-like
+        The contents of an .imf file.
+    out : ndarray of uint8, optional
+        Array to decode into, of the image's shape; any memory layout.
+    device : {"auto", "cpu", "cuda", "reference"}, default "auto"
+        Which kernels to use; all give the same pixels.
+    threads : int, optional
+        Largest number of threads to use; all cores by default.
+    max_pixels : int, default 2**28
+        Larger images are refused before memory is allocated.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
+        The image, `out` if that was given.
+
+    Raises
+    ------
+    FormatError
+        If the data are not a valid file; `out` may then be partly written.
+    LimitError
+        If the image has more than `max_pixels` pixels.
+    OptionError
+        If `out` has another shape or dtype, or an option is out of range.
+    DeviceError
+        If the device cannot be used.
+    """
+    backend, workers = resolve_device(device), resolve_threads(threads)
+    container = _open(data, max_pixels)
+    frame = container.frame
+    if out is None:
+        result = np.empty(frame.shape, np.uint8)
+    elif not isinstance(out, np.ndarray) or out.dtype != np.uint8 or out.shape != frame.shape:
+        found = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise OptionError(f"out is {found}; expected an array of uint8 with shape {frame.shape}")
+    elif not out.flags.writeable:
+        raise OptionError("out is read-only; expected a writeable array")
+    else:
+        result = out if out.flags.c_contiguous else np.empty(frame.shape, np.uint8)
+    canvas = result.reshape(frame.height, frame.width, max(1, frame.channels))
+    baseline.decode_image(container, canvas, backend, workers)
+    if out is not None and result is not out:
+        out[...] = result
+        return out
+    return result
+
+
+class Info(dict):
+    """What :func:`info` returns: a dict whose text form is a short table."""
+
+    def __str__(self) -> str:
+        lines = []
+        for key, value in self.items():
+            if isinstance(value, dict):
+                lines += [f"{key}.{name}: {number}" for name, number in value.items()]
+            elif isinstance(value, float):
+                lines.append(f"{key}: {value:.4f}")
+            else:
+                lines.append(f"{key}: {value}")
+        return "\n".join(lines)
+
+
+def info(data: Any, *, max_pixels: int = MAX_PIXELS) -> Info:
+    """Describe a file without decoding it.
+
+    Parameters
+    ----------
+    data : bytes-like
+        The contents of an .imf file.
+    max_pixels : int, default 2**28
+        Larger images are refused.
+
+    Returns
+    -------
+    Info
+        A dict with profile, shape, color_space, subsampling, patch_size, bounds, ranks (one per matrix), segments
+        (bytes of each matrix), size (bytes in all) and bpp.
+
+    Raises
+    ------
+    FormatError
+        If the data are not a valid file.
+    """
+    container = _open(data, max_pixels)
+    frame = container.frame
+    pixels = frame.height * frame.width
+    details = baseline.describe(container)
+    return Info(
+        profile=frame.profile, shape=frame.shape, **details, size=container.total, bpp=8 * container.total / pixels
+    )

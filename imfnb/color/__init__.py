@@ -1,0 +1,72 @@
+"""Colour stage: image <-> planes.
+
+An image is an array of shape (H, W, C), uint8. Its planes are 2-D arrays: Y, Cb, Cr for colour (Cb and Cr of half
+the size with 4:2:0 subsampling), R, G, B where no conversion is wanted, or gray; an alpha plane comes last.
+All arithmetic is fixed point, so every backend gives the same bits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._backend import kernels
+
+__all__ = ["half", "join_planes", "split_planes"]
+
+
+def half(size: int) -> int:
+    """Length of a chroma plane along an axis of `size` luma samples: half, rounded up."""
+    return (size + 1) // 2
+
+
+def split_planes(image: np.ndarray, color_space: str, subsample: bool, device: str) -> list[np.ndarray]:
+    """Split an image into its planes.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, C)
+        C is 1 (gray), 3 (RGB) or 4 (RGBA).
+    color_space : {"YCbCr", "RGB"}
+        Which planes to make of the three colours.
+    subsample : bool
+        Whether Cb and Cr are averaged over 2x2 pixels.
+    device : {"cpu", "reference"}
+        Which kernels to use.
+
+    Returns
+    -------
+    list of ndarray of uint8
+        The planes, each C-contiguous, shape (H, W) or, for subsampled chroma, (ceil(H/2), ceil(W/2)).
+    """
+    channels = image.shape[2]
+    if channels >= 3 and color_space == "YCbCr":
+        planes = list(kernels("color", device).rgb_to_ycbcr(image, subsample))
+    else:
+        planes = [np.ascontiguousarray(image[:, :, c]) for c in range(min(channels, 3))]
+    if channels == 4:
+        planes.append(np.ascontiguousarray(image[:, :, 3]))
+    return planes
+
+
+def join_planes(planes: list[np.ndarray], color_space: str, out: np.ndarray, device: str) -> None:
+    """Put planes together into an image: the inverse of :func:`split_planes`.
+
+    Parameters
+    ----------
+    planes : list of ndarray of uint8
+        As made by :func:`split_planes`. Half-size chroma is upsampled by repetition.
+    color_space : {"YCbCr", "RGB"}
+        What the first three planes are.
+    out : ndarray of uint8, shape (H, W, C)
+        Receives the image.
+    device : {"cpu", "reference"}
+        Which kernels to use.
+    """
+    channels = out.shape[2]
+    if channels >= 3 and color_space == "YCbCr":
+        kernels("color", device).ycbcr_to_rgb(planes[0], planes[1], planes[2], out)
+    else:
+        for c in range(min(channels, 3)):
+            out[:, :, c] = planes[c]
+    if channels == 4:
+        out[:, :, 3] = planes[3]

@@ -1,0 +1,1 @@
+"""Entropy stage: factors <-> bytes, lossless."""

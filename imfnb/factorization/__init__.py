@@ -1,0 +1,280 @@
+"""Factorization stage: the matrix X (M x N) <-> integer factors U (M x R) and V (N x R) with X ~ U V^T.
+
+The method is block coordinate descent (BCD) over the columns of the factors (paper, section 3.3, algorithm 1)::
+
+    u_r <- clamp( round( (X v_r - sum_{s != r} u_s (v_s . v_r)) / |v_r|^2 ) )        for r = 1 .. R, then likewise v_r
+
+starting from the truncated SVD. `round` is the exact rounding of the quotient, halves to even: every backend computes
+that number and not an approximation to it, so the cost |X - U V^T|^2 can never rise (theorem 1 of the paper) and
+integer input gives the same factors everywhere. Where |v_r| = 0 the quotient is defined as 1: such a column costs
+nothing, and the next half-sweep can put it to use again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._backend import kernels, map_threads, resolve_device, resolve_threads
+from ..errors import OptionError
+
+__all__ = ["bcd", "check_bounds", "factor_dtype", "factorize", "init_v"]
+
+# Rows of X that one call of the U step handles. Fixed, whatever the number of threads, so that the order of
+# floating-point sums is fixed too when X is not integer.
+BAND = 1 << 16
+
+# Grid on which V starts for integer X: fine enough to be the SVD for all purposes, coarse enough for exact sums.
+GRID = 16.0
+
+
+def factor_dtype(bounds: tuple[int, int] | None) -> type:
+    """Smallest of int8, int16, int32 that holds both bounds; int64 for unbounded factors."""
+    if bounds is None:
+        return np.int64
+    for dtype in (np.int8, np.int16, np.int32):
+        if np.iinfo(dtype).min <= bounds[0] and bounds[1] <= np.iinfo(dtype).max:
+            return dtype
+    return np.int64
+
+
+def check_bounds(bounds: Any, limit: int) -> tuple[int, int]:
+    """Validate a pair of factor bounds.
+
+    Parameters
+    ----------
+    bounds : pair of int
+        Smallest and largest value of an entry.
+    limit : int
+        Largest magnitude allowed.
+
+    Returns
+    -------
+    (int, int)
+        The bounds as Python integers.
+
+    Raises
+    ------
+    OptionError
+        If they are not two integers lo < hi within +-`limit`.
+    """
+    try:
+        low, high = bounds
+        valid = low == int(low) and high == int(high) and low < high and -limit <= low and high <= limit
+    except (TypeError, ValueError):
+        valid = False
+    if not valid:
+        raise OptionError(f"bounds is {bounds!r}; expected two integers (low, high), -{limit} <= low < high <= {limit}")
+    return int(low), int(high)
+
+
+def init_v(x: np.ndarray, rank: int, device: str) -> np.ndarray:
+    """V of the truncated SVD, X ~ (Us sqrt(S)) (Vs sqrt(S))^T (paper, section 3.3, "initialization").
+
+    Only V is needed: its columns are orthogonal, so the first U step of the descent does not depend on U. It comes
+    from the eigenvectors of the smaller Gram matrix, which is exact for integer X. Signs are fixed: every column has
+    a negative sum, so that the range of the usual bounds, [-16, 15], is used to its end by both factors.
+
+    Parameters
+    ----------
+    x : ndarray, shape (M, N)
+        The matrix.
+    rank : int
+        Number of columns R.
+    device : {"cpu", "reference"}
+        Which kernels to use.
+
+    Returns
+    -------
+    ndarray of float64, shape (N, R)
+        Zero in the columns beyond the rank of X.
+    """
+    from scipy.linalg import eigh
+
+    rows, columns = x.shape
+    size = min(rows, columns)
+    count = min(rank, size)
+    v = np.zeros((columns, rank))
+    gram = kernels("factorization", device).gram(x.T if columns <= rows else np.ascontiguousarray(x))
+    values, vectors = eigh(gram, subset_by_index=[size - count, size - 1], check_finite=False, overwrite_a=True)
+    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
+    alive = values > values[0] * 1e-14
+    if columns > rows:  # eigenvectors of X X^T are Us; Vs = X^T Us / S
+        vectors = x.T.astype(np.float64) @ vectors / np.sqrt(np.where(alive, values, 1.0))
+    v[:, :count] = np.where(alive, vectors * values**0.25, 0.0)
+    v *= np.where(v.sum(axis=0) > 0, -1.0, 1.0)
+    return v
+
+
+def bcd(
+    x: np.ndarray,
+    rank: int,
+    bounds: tuple[int, int] | None,
+    iterations: int,
+    device: str,
+    threads: int = 1,
+    costs: list[float] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Factorize one matrix by block coordinate descent (paper, algorithm 1).
+
+    Parameters
+    ----------
+    x : ndarray of uint8 or float64, shape (M, N), Fortran order
+        The matrix. With uint8 the result is the same bits on every backend and number of threads.
+    rank : int
+        Number of columns R of the factors.
+    bounds : (int, int) or None
+        Smallest and largest entry; None for unbounded integers.
+    iterations : int
+        Number of sweeps K >= 1 over all columns of U and then of V.
+    device : {"cpu", "reference"}
+        Which kernels to use.
+    threads : int
+        Number of threads that work on bands of rows.
+    costs : list of float, optional
+        Receives |X - U V^T|^2 after every sweep.
+
+    Returns
+    -------
+    u : ndarray of integer, shape (M, R), Fortran order
+        Left factor.
+    v : ndarray of integer, shape (N, R), Fortran order
+        Right factor.
+    """
+    backend = kernels("factorization", device)
+    low, high = (-np.inf, np.inf) if bounds is None else bounds
+    dtype = factor_dtype(bounds)
+    rows, columns = x.shape
+    ut = np.zeros((rank, rows), dtype)
+    v = init_v(x, rank, device)
+    if x.dtype == np.uint8:
+        v = np.rint(v * GRID) / GRID
+    bands = [(start, min(start + BAND, rows)) for start in range(0, rows, BAND)]
+    energy = _energy(x) if costs is not None else 0.0
+    for sweep in range(iterations):
+        # The sums of the U step are below N * 255 * b + R * b * N * b^2 for b the largest magnitude; where that is
+        # below 2^24, float32 holds them exactly. The first V lies on a finer grid and may be larger: float64.
+        wide = sweep == 0 or not _fits_float32(x, rank, bounds)
+        vt = np.ascontiguousarray(v.T, np.float64 if wide else np.float32)
+
+        def step(band: tuple[int, int], vt: np.ndarray = vt) -> tuple[np.ndarray, np.ndarray]:
+            return backend.update_u(x.T, vt, ut, band[0], band[1], low, high)
+
+        sums = map_threads(step, bands, threads)
+        xtu, utu = sums[0]
+        for other in sums[1:]:
+            xtu += other[0]
+            utu += other[1]
+        if sweep == 0:
+            v = np.clip(np.rint(v), low, high)
+        backend.update_columns(xtu, utu, v, low, high)
+        if costs is not None:
+            costs.append(max(0.0, float(energy - 2.0 * np.sum(xtu * v) + np.sum(utu * (v.T @ v)))))
+    return ut.T, np.asfortranarray(v.astype(dtype))
+
+
+def _fits_float32(x: np.ndarray, rank: int, bounds: tuple[int, int] | None) -> bool:
+    """Whether every partial sum of the U step on uint8 input stays below 2**24."""
+    if bounds is None or x.dtype != np.uint8:
+        return False
+    largest = max(-bounds[0], bounds[1])
+    return x.shape[1] * largest * (255 + rank * largest * largest) < 2**24
+
+
+def _energy(x: np.ndarray) -> float:
+    """|X|^2 in float64, from blocks of columns."""
+    step = max(1, (1 << 22) // x.shape[0])
+    return float(sum(np.sum(np.square(x[:, i : i + step], dtype=np.float64)) for i in range(0, x.shape[1], step)))
+
+
+def factorize(
+    X: Any,
+    rank: int,
+    bounds: tuple[int, int] | None = (-16, 15),
+    iterations: int = 10,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    return_cost: bool = False,
+) -> tuple[np.ndarray, np.ndarray] | tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Integer matrix factorization X ~ U V^T of any real matrix or stack of matrices.
+
+    Block coordinate descent from the truncated SVD with closed-form, optimal column updates (paper, section 3.3,
+    algorithm 1).
+
+    Parameters
+    ----------
+    X : array_like, shape (..., M, N)
+        Real and finite. Integer and boolean input is used as it is, floats in float64.
+    rank : int
+        Number of columns R of the factors. More than min(M, N) is allowed.
+    bounds : (int, int) or None, default (-16, 15)
+        Smallest and largest entry of the factors. None leaves them unbounded.
+    iterations : int, default 10
+        Number of sweeps; with 0 the factors are the rounded SVD.
+    device : {"auto", "cpu", "cuda", "reference"}, default "auto"
+        Which kernels to use.
+    threads : int, optional
+        Largest number of threads to use; all cores by default.
+    return_cost : bool, default False
+        Whether to return the history of the cost too.
+
+    Returns
+    -------
+    U : ndarray of integer, shape (..., M, R)
+        Left factor, in the smallest of int8, int16, int32, int64 that holds the bounds.
+    V : ndarray of integer, shape (..., N, R)
+        Right factor.
+    cost : ndarray of float64, shape (..., iterations)
+        |X - U V^T|^2 (squared Frobenius norm) after every sweep; only with `return_cost`. It never rises.
+
+    Raises
+    ------
+    OptionError
+        If X is not a real, finite, non-empty array of at least two dimensions, or an option is out of range.
+    DeviceError
+        If the device cannot be used.
+
+    Examples
+    --------
+    >>> import numpy as np, imfnb
+    >>> X = np.outer([1, 2, 3], [4, 5])
+    >>> U, V = imfnb.factorize(X, rank=1)
+    >>> np.array_equal(U @ V.T, X)
+    True
+    """
+    x = _check_matrix(X)
+    if isinstance(rank, bool) or not isinstance(rank, (int, np.integer)) or rank < 1:
+        raise OptionError(f"rank is {rank!r}; expected a positive integer")
+    if isinstance(iterations, bool) or not isinstance(iterations, (int, np.integer)) or iterations < 1:
+        raise OptionError(f"iterations is {iterations!r}; expected a positive integer")
+    if bounds is not None:
+        bounds = check_bounds(bounds, 2**31 - 1)
+    backend, workers = resolve_device(device), resolve_threads(threads)
+    stack = x.shape[:-2]
+    dtype = factor_dtype(bounds)
+    u = np.empty((*stack, x.shape[-2], rank), dtype)
+    v = np.empty((*stack, x.shape[-1], rank), dtype)
+    cost = np.empty((*stack, iterations))
+    for index in np.ndindex(stack):
+        history: list[float] = []
+        matrix = np.asfortranarray(x[index])
+        u[index], v[index] = bcd(matrix, int(rank), bounds, int(iterations), backend, workers, history)
+        cost[index] = history
+    return (u, v, cost) if return_cost else (u, v)
+
+
+def _check_matrix(X: Any) -> np.ndarray:
+    """`X` as a uint8 or float64 array, or an OptionError."""
+    x = np.asarray(X)
+    if x.ndim < 2 or x.size == 0:
+        raise OptionError(f"X has shape {x.shape}; expected a non-empty matrix (M, N) or a stack (..., M, N)")
+    if x.dtype.kind not in "buif":
+        raise OptionError(f"X has dtype {x.dtype}; expected real numbers (boolean, integer or float)")
+    if x.dtype == np.uint8:
+        return x
+    x = x.astype(np.float64)
+    if not np.isfinite(x).all():
+        raise OptionError("X contains NaN or infinity; expected finite numbers: replace or mask them first")
+    return x

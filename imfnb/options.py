@@ -1,0 +1,148 @@
+"""Options of encoding and the validation of everything that callers pass in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .errors import OptionError
+
+__all__ = ["BOUND_LIMIT", "PATCH_SIZES", "EncodeOptions", "check_image"]
+
+PATCH_SIZES = (4, 8, 16, 32, None)
+
+#: Largest magnitude of a factor's entry in a file.
+BOUND_LIMIT = 2**15 - 1
+
+_TARGETS = ("quality", "bpp", "size", "psnr", "rank", "step")
+_PROFILES = ("baseline",)
+
+
+def check_image(image: Any) -> tuple[np.ndarray, int]:
+    """Validate an image.
+
+    Parameters
+    ----------
+    image : array_like of uint8, shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
+        Gray, RGB or RGBA.
+
+    Returns
+    -------
+    image : ndarray of uint8, shape (H, W, C), C-contiguous
+        The image with a channel axis, copied only if needed.
+    channels : {0, 1, 3, 4}
+        Length of the given channel axis, 0 if there was none.
+
+    Raises
+    ------
+    OptionError
+        If dtype or shape are others.
+    """
+    array = np.asarray(image)
+    if array.dtype != np.uint8:
+        raise OptionError(
+            f"image has dtype {array.dtype}; expected uint8 with samples 0 to 255: scale and round it first, "
+            "for example (x * 255).round().astype(numpy.uint8) for floats in [0, 1]"
+        )
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        raise OptionError(
+            f"image has shape {array.shape}; expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) with the channels last"
+        )
+    if array.size == 0:
+        raise OptionError(f"image has shape {array.shape}; expected at least one pixel")
+    channels = 0 if array.ndim == 2 else array.shape[2]
+    # Numba compiles another version of a kernel for read-only arrays, which takes seconds: copy those instead.
+    return np.require(array.reshape(*array.shape[:2], -1), requirements=["C", "W"]), channels
+
+
+def _number(name: str, value: Any, low: float, high: float, expected: str) -> float:
+    """`value` as a float in [low, high], or an OptionError."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise OptionError(f"{name} is {value!r}; expected {expected}")
+    if not (low <= value <= high) or math.isnan(value):
+        raise OptionError(f"{name} is {value!r}; expected {expected}")
+    return float(value)
+
+
+def _integer(name: str, value: Any, low: int, high: int, expected: str) -> int:
+    """`value` as an integer in [low, high], or an OptionError."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
+        raise OptionError(f"{name} is {value!r}; expected {expected}")
+    return int(value)
+
+
+def _each(check: Any, name: str, value: Any, *args: Any) -> Any:
+    """Apply `check` to a number, or to each of a tuple or list of up to four."""
+    if isinstance(value, (tuple, list)):
+        if not 1 <= len(value) <= 4:
+            raise OptionError(f"{name} has {len(value)} entries; expected one number, or one per plane")
+        return tuple(check(name, entry, *args) for entry in value)
+    return check(name, value, *args)
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """How to encode; see :func:`imfnb.encode` for the meaning of each field.
+
+    Raises
+    ------
+    OptionError
+        If a value is out of range or two options contradict each other.
+    """
+
+    profile: str = "baseline"
+    quality: Any = None
+    bpp: float | None = None
+    size: int | None = None
+    psnr: float | None = None
+    rank: Any = None
+    step: float | None = None
+    color_space: str | None = None
+    subsampling: str | None = None
+    patch_size: Any = "auto"
+    bounds: Any = None
+    iterations: int | None = None
+    target: tuple[str, Any] = field(init=False, default=("quality", 50.0))
+
+    def __post_init__(self) -> None:
+        if self.profile not in _PROFILES:
+            raise OptionError(f"profile is {self.profile!r}; expected one of {', '.join(map(repr, _PROFILES))}")
+        given = [name for name in _TARGETS if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise OptionError(f"{' and '.join(given)} are given; expected at most one of {', '.join(_TARGETS)}")
+        name = given[0] if given else "quality"
+        object.__setattr__(self, "target", (name, self._check_target(name) if given else 50.0))
+        self._check_baseline()
+
+    def _check_target(self, name: str) -> Any:
+        value = getattr(self, name)
+        if name == "quality":
+            return _each(_number, name, value, 0, 100, "a number from 0 to 100, or one per plane")
+        if name == "rank":
+            return _each(_integer, name, value, 1, 2**31, "a positive integer, or one per plane")
+        if name == "size":
+            return _integer(name, value, 1, 2**62, "a positive number of bytes")
+        if name == "psnr":
+            return _number(name, value, 1e-3, 200, "a positive number of decibels")
+        if name == "bpp":
+            return _number(name, value, 1e-9, 1e9, "a positive number of bits per pixel")
+        raise OptionError("step belongs to profile='main'; give quality, bpp, size, psnr or rank instead")
+
+    def _check_baseline(self) -> None:
+        if self.color_space not in (None, "YCbCr", "RGB"):
+            raise OptionError(f"color_space is {self.color_space!r}; expected 'YCbCr' or 'RGB'")
+        if self.subsampling not in (None, "4:2:0", "4:4:4"):
+            raise OptionError(f"subsampling is {self.subsampling!r}; expected '4:2:0' or '4:4:4'")
+        if self.color_space == "RGB" and self.subsampling == "4:2:0":
+            raise OptionError("subsampling='4:2:0' needs color_space='YCbCr': RGB has no chroma planes to subsample")
+        if self.patch_size != "auto" and (isinstance(self.patch_size, bool) or self.patch_size not in PATCH_SIZES):
+            raise OptionError(f"patch_size is {self.patch_size!r}; expected 4, 8, 16, 32 or None (no patches)")
+        if self.bounds is not None:
+            from .factorization import check_bounds
+
+            object.__setattr__(self, "bounds", check_bounds(self.bounds, BOUND_LIMIT))
+        if self.iterations is not None:
+            _integer("iterations", self.iterations, 1, 10**6, "a positive integer")
