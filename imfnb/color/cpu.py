@@ -5,9 +5,27 @@ from __future__ import annotations
 import numpy as np
 
 from .._jit import kernel
-from .matrix import B_CB, BITS, CB_B, CB_G, CB_R, CR_B, CR_G, CR_R, G_CB, G_CR, R_CR, Y_B, Y_G, Y_R
+from .matrix import (
+    B_CB,
+    BITS,
+    CB_B,
+    CB_G,
+    CB_R,
+    CENTRE,
+    CR_B,
+    CR_G,
+    CR_R,
+    FRACTION,
+    G_CB,
+    G_CR,
+    LIMIT,
+    R_CR,
+    Y_B,
+    Y_G,
+    Y_R,
+)
 
-__all__ = ["rgb_to_ycbcr", "ycbcr_to_rgb"]
+__all__ = ["fine_to_rgb", "rgb_to_fine", "rgb_to_ycbcr", "upsample", "ycbcr_to_rgb"]
 
 # int32 constants: with Python integers Numba computes in int64, at half the SIMD width.
 _i32 = np.int32
@@ -18,6 +36,10 @@ _S1, _H1 = _i32(BITS), _i32(1 << (BITS - 1))
 _S4, _H4 = _i32(BITS + 2), _i32(1 << (BITS + 1))
 _RCR, _GCB, _GCR, _BCB = _i32(R_CR), _i32(G_CB), _i32(G_CR), _i32(B_CB)
 _0, _128, _255 = _i32(0), _i32(128), _i32(255)
+_SF, _HF = _i32(BITS - FRACTION), _i32(1 << (BITS - FRACTION - 1))
+_SF4, _HF4 = _i32(BITS - FRACTION + 2), _i32(1 << (BITS - FRACTION + 1))
+_SB, _HB = _i32(BITS + FRACTION), _i32(1 << (BITS + FRACTION - 1))
+_CENTRE, _LOW, _HIGH = _i32(CENTRE), _i32(-LIMIT), _i32(LIMIT - 1)
 
 
 def rgb_to_ycbcr(image: np.ndarray, subsample: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -57,6 +79,16 @@ def _luma_row(r, g, b, y):
 
 
 @kernel()
+def _sum_rows(top, bottom, width, out):
+    """Sums over 2x2 samples of two rows; an odd last column counts twice."""
+    if width % 2:
+        top[width], bottom[width] = top[width - 1], bottom[width - 1]
+    for j in range(out.shape[0]):
+        k = 2 * j
+        out[j] = _i32(top[k]) + _i32(top[k + 1]) + _i32(bottom[k]) + _i32(bottom[k + 1])
+
+
+@kernel()
 def _rgb_to_ycbcr_444(image, y, cb, cr):
     height, width = y.shape
     r, g, b = np.empty(width, np.uint8), np.empty(width, np.uint8), np.empty(width, np.uint8)
@@ -82,14 +114,9 @@ def _rgb_to_ycbcr_420(image, y, cb, cr):
         _split_row(image[bottom], r1[:width], g1[:width], b1[:width])
         _luma_row(r[:width], g[:width], b[:width], y[top])
         _luma_row(r1[:width], g1[:width], b1[:width], y[bottom])
-        if width % 2:
-            for line in (r, g, b, r1, g1, b1):
-                line[width] = line[width - 1]
-        for j in range(half):
-            k = 2 * j
-            sum_r[j] = _i32(r[k]) + _i32(r[k + 1]) + _i32(r1[k]) + _i32(r1[k + 1])
-            sum_g[j] = _i32(g[k]) + _i32(g[k + 1]) + _i32(g1[k]) + _i32(g1[k + 1])
-            sum_b[j] = _i32(b[k]) + _i32(b[k + 1]) + _i32(b1[k]) + _i32(b1[k + 1])
+        _sum_rows(r, r1, width, sum_r)
+        _sum_rows(g, g1, width, sum_g)
+        _sum_rows(b, b1, width, sum_b)
         blue, red = cb[i], cr[i]
         for j in range(half):
             blue[j] = min(((_BR * sum_r[j] + _BG * sum_g[j] + _BB * sum_b[j] + _H4) >> _S4) + _128, _255)
@@ -107,19 +134,23 @@ def _chroma_row(cb, cr, add_r, add_g, add_b):
 
 
 @kernel()
+def _interleave_row(r, g, b, row):
+    flat = row.reshape(row.size)
+    if row.shape[1] == 3:
+        for j in range(r.shape[0]):
+            flat[3 * j], flat[3 * j + 1], flat[3 * j + 2] = r[j], g[j], b[j]
+    else:
+        for j in range(r.shape[0]):
+            flat[4 * j], flat[4 * j + 1], flat[4 * j + 2] = r[j], g[j], b[j]
+
+
+@kernel()
 def _join_row(y, added, colors, row):
     for c in range(3):
         add, color = added[c], colors[c]
         for j in range(y.shape[0]):
             color[j] = np.uint8(min(max(_i32(y[j]) + add[j], _0), _255))
-    flat = row.reshape(row.size)
-    r, g, b = colors[0], colors[1], colors[2]
-    if row.shape[1] == 3:
-        for j in range(y.shape[0]):
-            flat[3 * j], flat[3 * j + 1], flat[3 * j + 2] = r[j], g[j], b[j]
-    else:
-        for j in range(y.shape[0]):
-            flat[4 * j], flat[4 * j + 1], flat[4 * j + 2] = r[j], g[j], b[j]
+    _interleave_row(colors[0], colors[1], colors[2], row)
 
 
 @kernel()
@@ -145,3 +176,121 @@ def _ycbcr_to_rgb_420(y, cb, cr, out):
                 for j in range(half):
                     target[2 * j] = target[2 * j + 1] = source[j]
         _join_row(y[i], added, colors, out[i])
+
+
+def rgb_to_fine(image: np.ndarray, subsample: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Twin of :func:`imfnb.color.reference.rgb_to_fine`."""
+    height, width = image.shape[:2]
+    chroma = ((height + 1) // 2, (width + 1) // 2) if subsample else (height, width)
+    y, cb, cr = np.empty((height, width), np.int32), np.empty(chroma, np.int32), np.empty(chroma, np.int32)
+    (_rgb_to_fine_420 if subsample else _rgb_to_fine_444)(image, y, cb, cr)
+    return y, cb, cr
+
+
+def fine_to_rgb(y: np.ndarray, cb: np.ndarray, cr: np.ndarray, out: np.ndarray) -> None:
+    """Twin of :func:`imfnb.color.reference.fine_to_rgb`."""
+    (_fine_to_rgb_444 if cb.shape == y.shape else _fine_to_rgb_420)(y, cb, cr, out)
+
+
+@kernel()
+def _fine_luma_row(r, g, b, y):
+    for j in range(y.shape[0]):
+        y[j] = ((_YR * _i32(r[j]) + _YG * _i32(g[j]) + _YB * _i32(b[j]) + _HF) >> _SF) - _CENTRE
+
+
+@kernel()
+def _rgb_to_fine_444(image, y, cb, cr):
+    height, width = y.shape
+    r, g, b = np.empty(width, np.uint8), np.empty(width, np.uint8), np.empty(width, np.uint8)
+    for i in range(height):
+        _split_row(image[i], r, g, b)
+        _fine_luma_row(r, g, b, y[i])
+        blue, red = cb[i], cr[i]
+        for j in range(width):
+            blue[j] = (_BR * _i32(r[j]) + _BG * _i32(g[j]) + _BB * _i32(b[j]) + _HF) >> _SF
+            red[j] = (_RR * _i32(r[j]) + _RG * _i32(g[j]) + _RB * _i32(b[j]) + _HF) >> _SF
+
+
+@kernel()
+def _rgb_to_fine_420(image, y, cb, cr):
+    height, width = y.shape
+    half = cb.shape[1]
+    r, g, b = np.empty(2 * half, np.uint8), np.empty(2 * half, np.uint8), np.empty(2 * half, np.uint8)
+    r1, g1, b1 = np.empty(2 * half, np.uint8), np.empty(2 * half, np.uint8), np.empty(2 * half, np.uint8)
+    sum_r, sum_g, sum_b = np.empty(half, np.int32), np.empty(half, np.int32), np.empty(half, np.int32)
+    for i in range(cb.shape[0]):
+        top, bottom = 2 * i, min(2 * i + 1, height - 1)
+        _split_row(image[top], r[:width], g[:width], b[:width])
+        _split_row(image[bottom], r1[:width], g1[:width], b1[:width])
+        _fine_luma_row(r[:width], g[:width], b[:width], y[top])
+        _fine_luma_row(r1[:width], g1[:width], b1[:width], y[bottom])
+        _sum_rows(r, r1, width, sum_r)
+        _sum_rows(g, g1, width, sum_g)
+        _sum_rows(b, b1, width, sum_b)
+        blue, red = cb[i], cr[i]
+        for j in range(half):
+            blue[j] = (_BR * sum_r[j] + _BG * sum_g[j] + _BB * sum_b[j] + _HF4) >> _SF4
+            red[j] = (_RR * sum_r[j] + _RG * sum_g[j] + _RB * sum_b[j] + _HF4) >> _SF4
+
+
+@kernel()
+def _upsample_row(near, far, line, out):
+    """One row of doubled width from the nearer and the farther of two rows; `line` is scratch with one guard per side."""
+    half = near.shape[0]
+    for j in range(half):
+        line[j + 1] = _i32(3) * near[j] + far[j]
+    line[0], line[half + 1] = line[1], line[half]
+    for j in range(half):
+        out[2 * j] = (_i32(3) * line[j + 1] + line[j] + _i32(8)) >> _i32(4)
+        out[2 * j + 1] = (_i32(3) * line[j + 1] + line[j + 2] + _i32(8)) >> _i32(4)
+
+
+@kernel()
+def upsample(plane, height, width):
+    """Twin of :func:`imfnb.color.reference.upsample`."""
+    rows, half = plane.shape
+    out = np.empty((height, width), np.int32)
+    line, wide = np.empty(half + 2, np.int32), np.empty(2 * half, np.int32)
+    for i in range(height):
+        near = i // 2
+        far = min(max(near + (1 if i % 2 else -1), 0), rows - 1)
+        _upsample_row(plane[near], plane[far], line, wide)
+        target = out[i]
+        for j in range(width):
+            target[j] = wide[j]
+    return out
+
+
+@kernel()
+def _fine_row(y, cb, cr, colors, row):
+    """One row of RGB from rows of centred planes of the same width."""
+    r, g, b = colors[0], colors[1], colors[2]
+    for j in range(y.shape[0]):
+        luma = ((min(max(y[j], _LOW), _HIGH) + _CENTRE) << _S1) + _HB
+        blue, red = min(max(cb[j], _LOW), _HIGH), min(max(cr[j], _LOW), _HIGH)
+        r[j] = np.uint8(min(max((luma + _RCR * red) >> _SB, _0), _255))
+        g[j] = np.uint8(min(max((luma + _GCB * blue + _GCR * red) >> _SB, _0), _255))
+        b[j] = np.uint8(min(max((luma + _BCB * blue) >> _SB, _0), _255))
+    _interleave_row(r, g, b, row)
+
+
+@kernel()
+def _fine_to_rgb_444(y, cb, cr, out):
+    colors = np.empty((3, y.shape[1]), np.uint8)
+    for i in range(y.shape[0]):
+        _fine_row(y[i], cb[i], cr[i], colors, out[i])
+
+
+@kernel()
+def _fine_to_rgb_420(y, cb, cr, out):
+    height, width = y.shape
+    rows, half = cb.shape
+    colors = np.empty((3, width), np.uint8)
+    line = np.empty(half + 2, np.int32)
+    blue, red = np.empty(2 * half, np.int32), np.empty(2 * half, np.int32)
+    for i in range(height):
+        near = i // 2
+        far = min(max(near + (1 if i % 2 else -1), 0), rows - 1)
+        _upsample_row(cb[near], cb[far], line, blue)
+        _upsample_row(cr[near], cr[far], line, red)
+        _fine_row(y[i], blue, red, colors, out[i])
