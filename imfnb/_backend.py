@@ -1,13 +1,15 @@
-"""Which kernels a call runs on, and on how many threads: the only place that decides, and the only one to touch CUDA."""
+"""Which kernels a call runs on, and on how many threads; the one place that decides and that touches CUDA."""
 
 from __future__ import annotations
 
 import importlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any, TypeVar
+
+import numpy as np
 
 from .errors import DeviceError, OptionError
 
@@ -90,9 +92,9 @@ def resolve_threads(threads: int | None) -> int:
             return len(os.sched_getaffinity(0))
         except AttributeError:  # macOS and Windows have no affinity call
             return os.cpu_count() or 1
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
         raise OptionError(f"threads is {threads!r}; expected a positive integer, or None for all cores")
-    return threads
+    return int(threads)
 
 
 def map_threads(function: Callable[[_T], _R], items: Iterable[_T], threads: int) -> list[_R]:
@@ -152,7 +154,6 @@ def show_config() -> dict[str, Any]:
     import platform
 
     import numba
-    import numpy
     import scipy
 
     from . import __version__
@@ -164,7 +165,7 @@ def show_config() -> dict[str, Any]:
     return {
         "imfnb": __version__,
         "python": platform.python_version(),
-        "numpy": numpy.__version__,
+        "numpy": np.__version__,
         "numba": numba.__version__,
         "scipy": scipy.__version__,
         "platform": platform.platform(),

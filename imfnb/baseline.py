@@ -6,18 +6,20 @@ Ashtari et al., "Quantization-free Lossy Image Compression Using Integer Matrix 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ._backend import map_threads
 from .bytestream import Reader, put_signed, put_varint
 from .color import half, join_planes, split_planes
-from .container import Container, Frame, pack
+from .container import Container, Frame, pack, unpack
 from .entropy.deflate import decode_columns, encode_columns
 from .errors import FormatError, OptionError
 from .factorization import bcd, factor_dtype
 from .options import BOUND_LIMIT, PATCH_SIZES, EncodeOptions
 from .patches import depatchify, grid_shape, patchify
+from .rate import search_levels
 
 __all__ = ["BaselineCoder", "Parameters", "decode_image", "describe", "parse"]
 
@@ -125,6 +127,14 @@ class BaselineCoder:
         """Number of steps of the rank staircase: the largest useful rank of any matrix."""
         return max(self.sizes)
 
+    def encode(self, name: str, value: Any) -> bytes:
+        """Encode for a target: quality, rank, bpp, size or psnr."""
+        if name == "quality":
+            return self.encode_quality(value)
+        if name == "rank":
+            return self.encode_rank(value)
+        return search_levels(self.encode_level, self._decode, self.image, self.levels, name, value)
+
     def encode_quality(self, quality: float | tuple[float, ...]) -> bytes:
         """Encode with R = max(1, round(min(M, N) q / 100)) (paper, section 4.1), chroma at q / 2."""
         if isinstance(quality, tuple):
@@ -144,6 +154,12 @@ class BaselineCoder:
     def encode_level(self, level: int) -> bytes:
         """Encode at a step 1 .. `levels` of the staircase."""
         return self.encode_quality(100.0 * level / self.levels)
+
+    def _decode(self, data: bytes) -> np.ndarray:
+        """The pixels of a file that this coder made."""
+        out = np.empty_like(self.image)
+        decode_image(unpack(memoryview(data), 2**62, {"baseline": parse}), out, self.device, self.threads)
+        return out
 
     def _per_matrix(self, values: tuple, name: str) -> list:
         if len(values) == len(self.groups) - 1 and self.frame.channels == 4:
@@ -210,7 +226,7 @@ def parse(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
     return parameters, len(shapes), working
 
 
-def decode_image(container: Container, out: np.ndarray, device: str, threads: int) -> None:
+def decode_image(container: Container, out: np.ndarray, device: str, threads: int, max_rank: int | None = None) -> None:
     """Decode the segments of a file into an image.
 
     Parameters
@@ -223,6 +239,8 @@ def decode_image(container: Container, out: np.ndarray, device: str, threads: in
         Which kernels to use.
     threads : int
         Largest number of threads.
+    max_rank : int, optional
+        Use only the first columns of every factor.
 
     Raises
     ------
@@ -241,7 +259,7 @@ def decode_image(container: Container, out: np.ndarray, device: str, threads: in
         v = decode_columns(reader, columns, p.ranks[index], low, high, dtype)
         reader.end()
         shape = _plane_shape(frame, group[0], p.subsample)
-        return depatchify(u, v, shape, p.patch_size, max(-low, high), device)
+        return depatchify(u[:, :max_rank], v[:, :max_rank], shape, p.patch_size, max(-low, high), device)
 
     planes = [plane for planes in map_threads(matrix, range(len(shapes)), threads) for plane in planes]
     join_planes(planes, p.color_space, out, device)

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 __all__ = ["main"]
@@ -44,17 +43,23 @@ def _parser() -> argparse.ArgumentParser:
     target.add_argument("--bpp", type=float, metavar="B", help="largest number of bits per pixel")
     target.add_argument("--size", type=int, metavar="BYTES", help="largest number of bytes")
     target.add_argument("--psnr", type=float, metavar="DB", help="smallest PSNR in dB")
-    target.add_argument("--rank", type=_integers, metavar="R[,R,R]", help="rank of luma, or of each plane")
-    encode.add_argument("--profile", default="baseline", choices=("baseline",), help="codec profile")
-    encode.add_argument("--color-space", choices=("YCbCr", "RGB"), help="default: YCbCr")
-    encode.add_argument("--subsampling", choices=("4:2:0", "4:4:4"), help="default: 4:2:0")
-    encode.add_argument("--patch-size", type=_patch_size, default="auto", metavar="P", help="4, 8, 16, 32 or none")
-    encode.add_argument("--bounds", type=_integers, metavar="LOW,HIGH", help="range of the factors (default: -16,15)")
-    encode.add_argument("--iterations", type=int, metavar="K", help="sweeps of the descent (default: 10)")
+    target.add_argument("--rank", type=_integers, metavar="R[,R,R]", help="baseline: rank of luma, or of each plane")
+    target.add_argument("--step", type=float, metavar="S", help="main: quantizer step of luma in gray levels")
+    encode.add_argument("--profile", default="main", choices=("main", "baseline"), help="codec profile (default: main)")
+    encode.add_argument("--color-space", choices=("YCbCr", "RGB"), help="baseline: colour space (default: YCbCr)")
+    encode.add_argument("--subsampling", choices=("4:2:0", "4:4:4"), help="of chroma (main: 4:4:4 at small steps, else 4:2:0)")
+    encode.add_argument(
+        "--patch-size", type=_patch_size, default="auto", metavar="P", help="8 or 16; baseline also 4, 32 or none"
+    )
+    encode.add_argument(
+        "--bounds", nargs=2, type=int, metavar=("LOW", "HIGH"), help="baseline: range of the factors (default: -16 15)"
+    )
+    encode.add_argument("--iterations", type=int, metavar="K", help="baseline: sweeps of the descent (default: 10)")
     kernels(encode)
 
     decode = command("decode", "Decompress .imf files.", ".imf files, folders of them, or - for stdin")
-    decode.add_argument("-o", "--output", metavar="OUT", help="picture, folder, or - for PNG (default: beside it, .png)")
+    decode.add_argument("-o", "--output", metavar="OUT", help="picture, folder, or - for PNG (default: beside, .png)")
+    decode.add_argument("--max-rank", type=int, metavar="R", help="use only the first components, as a preview")
     decode.add_argument("--max-pixels", type=int, metavar="N", help="refuse larger images (default: 2^28)")
     kernels(decode)
 
@@ -74,16 +79,19 @@ def _patch_size(text: str) -> int | str | None:
     return None if text == "none" else text if text == "auto" else int(text)
 
 
-def _inputs(names: list[str], suffixes: tuple[str, ...]) -> Iterator[str]:
-    """The files that the arguments name; of a folder, those with a fitting extension."""
+def _inputs(names: list[str], suffixes: tuple[str, ...]) -> tuple[list[str], int]:
+    """The files that the arguments name, of a folder those with a fitting extension; and the number of failures."""
+    files, failures = [], 0
     for name in names:
         if name != "-" and os.path.isdir(name):
             found = sorted(entry for entry in os.listdir(name) if entry.lower().endswith(suffixes))
             if not found:
-                raise _Refused(f"{name}: no files with the extensions {' '.join(suffixes)} in this folder")
-            yield from (os.path.join(name, entry) for entry in found)
+                failures += 1
+                _complain(_Refused(f"{name}: no files with the extensions {' '.join(suffixes)} in this folder"), name)
+            files += [os.path.join(name, entry) for entry in found]
         else:
-            yield name
+            files.append(name)
+    return files, failures
 
 
 def _output(source: str, output: str | None, suffix: str, many: bool) -> str:
@@ -93,7 +101,7 @@ def _output(source: str, output: str | None, suffix: str, many: bool) -> str:
     base = "stdin" if source == "-" else os.path.splitext(source)[0]
     if output is None:
         return base + suffix
-    if os.path.isdir(output) or many:
+    if os.path.isdir(output) or many or output.endswith(("/", os.sep)):
         if output == "-":
             raise _Refused("-: several results cannot go to standard output; give -o a folder")
         os.makedirs(output, exist_ok=True)
@@ -131,15 +139,16 @@ def _convert(arguments: argparse.Namespace, suffixes: tuple[str, ...], suffix: s
     """Run `convert` from bytes and target name to bytes over all inputs; report failures, keep going."""
     from .errors import ImfError
 
-    sources = list(_inputs(arguments.inputs, suffixes))
+    sources, failures = _inputs(arguments.inputs, suffixes)
     many = len(sources) > 1 or os.path.isdir(arguments.inputs[0])
-    failures = 0
     taken: dict[str, str] = {}
     for number, source in enumerate(sources, 1):
         try:
             target = _output(source, arguments.output, suffix, many)
             if target != "-" and target in taken:
                 raise _Refused(f"{source}: would overwrite the result of {taken[target]}")
+            if "-" not in (source, target) and os.path.exists(target) and os.path.samefile(source, target):
+                raise _Refused(f"{source}: the output would replace the input; give another name with -o")
             taken[target] = source
             _write(target, convert(_read(source), target))
         except (ImfError, OSError, MemoryError, _Refused) as error:
@@ -166,7 +175,7 @@ def _encode(arguments: argparse.Namespace) -> int:
     from .codec import encode
     from .pictures import read_picture
 
-    names = ("quality", "bpp", "size", "psnr", "rank", "profile", "color_space", "subsampling", "patch_size")
+    names = ("quality", "bpp", "size", "psnr", "rank", "step", "profile", "color_space", "subsampling", "patch_size")
     options = {name: getattr(arguments, name) for name in (*names, "bounds", "iterations", "device", "threads")}
 
     def convert(data: bytes, _: str) -> bytes:
@@ -183,7 +192,13 @@ def _decode(arguments: argparse.Namespace) -> int:
     limit = MAX_PIXELS if arguments.max_pixels is None else arguments.max_pixels
 
     def convert(data: bytes, target: str) -> bytes:
-        image = decode(data, device=arguments.device, threads=arguments.threads, max_pixels=limit)
+        image = decode(
+            data,
+            device=arguments.device,
+            threads=arguments.threads,
+            max_pixels=limit,
+            max_rank=arguments.max_rank,
+        )
         return write_picture(image, ".png" if target == "-" else os.path.splitext(target)[1])
 
     return _convert(arguments, (".imf",), ".png", convert)
@@ -193,8 +208,7 @@ def _info(arguments: argparse.Namespace) -> int:
     from .codec import info
     from .errors import ImfError
 
-    failures = 0
-    sources = list(_inputs(arguments.inputs, (".imf",)))
+    sources, failures = _inputs(arguments.inputs, (".imf",))
     for source in sources:
         try:
             details = info(_read(source))

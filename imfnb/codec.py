@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from . import baseline
+from . import baseline, main
 from ._backend import resolve_device, resolve_threads
 from .container import MAX_PIXELS, Container, Frame, unpack
-from .errors import FormatError, OptionError
+from .errors import OptionError
 from .options import EncodeOptions, check_image
-from .rate import search_levels
 
 __all__ = ["Info", "decode", "encode", "info"]
 
-_PARSERS: dict[str, Callable] = {"baseline": baseline.parse}
+_PARSERS: dict[str, Callable] = {"baseline": baseline.parse, "main": main.parse}
 
 
 def encode(
@@ -28,7 +27,7 @@ def encode(
     psnr: float | None = None,
     rank: int | tuple[int, ...] | None = None,
     step: float | None = None,
-    profile: str = "baseline",
+    profile: str = "main",
     color_space: str | None = None,
     subsampling: str | None = None,
     patch_size: int | str | None = "auto",
@@ -39,15 +38,16 @@ def encode(
 ) -> bytes:
     """Compress an image.
 
-    At most one of `quality`, `bpp`, `size`, `psnr` and `rank` is given; without any, quality is 50.
+    At most one of `quality`, `bpp`, `size`, `psnr`, `rank` and `step` is given; without any, quality is 50.
 
     Parameters
     ----------
     image : array_like of uint8, shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
         Gray, RGB or RGBA; alpha is coded as one more plane.
     quality : float or tuple of float, optional
-        0 to 100. In the baseline profile the rank in percent of the largest: R = max(1, round(min(M, N) q / 100)),
-        half of that for chroma; a tuple gives one quality per plane.
+        0 to 100. In the main profile it stands for a step of 2**(8 - 0.07 q) gray levels. In the baseline profile it is
+        the rank in percent of the largest, R = max(1, round(min(M, N) q / 100)), half of that for chroma; a tuple
+        gives one quality per plane.
     bpp : float, optional
         Bits per pixel not to be exceeded, all bytes of the file counted.
     size : int, optional
@@ -55,21 +55,24 @@ def encode(
     psnr : float, optional
         Peak signal-to-noise ratio over all samples, in dB, to be reached with the fewest bytes.
     rank : int or tuple of int, optional
-        Rank of luma (chroma: half of it), or of each plane. Ranks above min(M, N) are lowered to it.
+        Baseline profile: rank of luma (chroma: half of it), or of each plane. Ranks above min(M, N) are lowered to it.
     step : float, optional
-        Quantizer step; belongs to profile "main".
-    profile : {"baseline"}, default "baseline"
-        "baseline" is the method of the paper.
+        Main profile: length of the columns of V for luma, the quantizer's step, in gray levels; 1 to 256.
+    profile : {"main", "baseline"}, default "main"
+        "baseline" is the method of the paper; "main" adds rate-distortion optimization, a lapped filter, context
+        coding and a restoration filter, and needs less than half the bits.
     color_space : {"YCbCr", "RGB"}, optional
-        "YCbCr" (default) factorizes three planes, "RGB" one matrix whose rows are patches of all three colours.
+        Baseline profile: "YCbCr" (default) factorizes three planes, "RGB" one matrix whose rows are patches of all
+        three colours.
     subsampling : {"4:2:0", "4:4:4"}, optional
-        Whether chroma is averaged over 2x2 pixels; "4:2:0" by default.
-    patch_size : {4, 8, 16, 32, None}, default 8
-        Side of a patch; None factorizes each plane as it is.
+        Whether chroma is averaged over 2x2 pixels. By default "4:2:0", in the main profile with small steps "4:4:4".
+    patch_size : {"auto", 4, 8, 16, 32, None}, default "auto"
+        Side of a patch. Main profile: 8, 16 or the better of both for each plane. Baseline profile: 8 by default; None
+        factorizes each plane as it is.
     bounds : (int, int), default (-16, 15)
-        Smallest and largest entry of the factors.
+        Baseline profile: smallest and largest entry of the factors.
     iterations : int, default 10
-        Sweeps of the block coordinate descent.
+        Baseline profile: sweeps of the block coordinate descent.
     device : {"auto", "cpu", "cuda", "reference"}, default "auto"
         Which kernels to use; all give the same bytes.
     threads : int, optional
@@ -91,7 +94,7 @@ def encode(
     --------
     >>> import numpy as np, imfnb
     >>> image = np.full((40, 60, 3), 128, np.uint8)
-    >>> data = imfnb.encode(image, rank=1)
+    >>> data = imfnb.encode(image, quality=80)
     >>> np.array_equal(imfnb.decode(data), image)
     True
     """
@@ -112,24 +115,15 @@ def encode(
     pixels, channels = check_image(image)
     backend, workers = resolve_device(device), resolve_threads(threads)
     frame = Frame(options.profile, pixels.shape[0], pixels.shape[1], channels)
-    coder = baseline.BaselineCoder(pixels, frame, options, backend, workers)
-    name, value = options.target
-    if name == "quality":
-        return coder.encode_quality(value)
-    if name == "rank":
-        return coder.encode_rank(value)
-
-    def pixels_of(data: bytes) -> np.ndarray:
-        return decode(data, device=backend, threads=workers, max_pixels=2**62).reshape(pixels.shape)
-
-    return search_levels(coder.encode_level, pixels_of, pixels, coder.levels, name, value)
+    coder = (main.MainCoder if options.profile == "main" else baseline.BaselineCoder)
+    return coder(pixels, frame, options, backend, workers).encode(*options.target)
 
 
 def _open(data: Any, max_pixels: int) -> Container:
     """`data` taken apart and checked."""
     try:
         view = memoryview(data).cast("B")
-    except TypeError:
+    except (TypeError, ValueError):
         raise OptionError(f"data is a {type(data).__name__}; expected contiguous bytes, such as bytes") from None
     if isinstance(max_pixels, bool) or not isinstance(max_pixels, (int, np.integer)) or max_pixels < 1:
         raise OptionError(f"max_pixels is {max_pixels!r}; expected a positive integer")
@@ -143,6 +137,7 @@ def decode(
     device: str = "auto",
     threads: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    max_rank: int | None = None,
 ) -> np.ndarray:
     """Decompress an image.
 
@@ -158,6 +153,8 @@ def decode(
         Largest number of threads to use; all cores by default.
     max_pixels : int, default 2**28
         Larger images are refused before memory is allocated.
+    max_rank : int, optional
+        Use only the first components of every plane, as a preview: the factorization is progressive.
 
     Returns
     -------
@@ -176,6 +173,8 @@ def decode(
         If the device cannot be used.
     """
     backend, workers = resolve_device(device), resolve_threads(threads)
+    if max_rank is not None and (isinstance(max_rank, bool) or not isinstance(max_rank, int) or max_rank < 1):
+        raise OptionError(f"max_rank is {max_rank!r}; expected a positive integer, or None for all components")
     container = _open(data, max_pixels)
     frame = container.frame
     if out is None:
@@ -188,7 +187,8 @@ def decode(
     else:
         result = out if out.flags.c_contiguous else np.empty(frame.shape, np.uint8)
     canvas = result.reshape(frame.height, frame.width, max(1, frame.channels))
-    baseline.decode_image(container, canvas, backend, workers)
+    decoder = main.decode_image if frame.profile == "main" else baseline.decode_image
+    decoder(container, canvas, backend, workers, max_rank)
     if out is not None and result is not out:
         out[...] = result
         return out
@@ -223,8 +223,10 @@ def info(data: Any, *, max_pixels: int = MAX_PIXELS) -> Info:
     Returns
     -------
     Info
-        A dict with profile, shape, color_space, subsampling, patch_size, bounds, ranks (one per matrix), segments
-        (bytes of each matrix), size (bytes in all) and bpp.
+        A dict with profile, shape, color_space, subsampling, segments (bytes of each plane or matrix), size (bytes in
+        all) and bpp. Baseline: patch_size, bounds and ranks. Main: steps (gray levels), patch_sizes, restoration, ranks
+        (components used by each plane) and components (bytes of each component of each plane: the first, then the map
+        of active ranks, then the second and so on).
 
     Raises
     ------
@@ -234,7 +236,7 @@ def info(data: Any, *, max_pixels: int = MAX_PIXELS) -> Info:
     container = _open(data, max_pixels)
     frame = container.frame
     pixels = frame.height * frame.width
-    details = baseline.describe(container)
+    details = main.describe(container) if frame.profile == "main" else baseline.describe(container)
     return Info(
         profile=frame.profile, shape=frame.shape, **details, size=container.total, bpp=8 * container.total / pixels
     )

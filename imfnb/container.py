@@ -191,7 +191,7 @@ def unpack(
     parameters, count, working = parsers[frame.profile](header, frame)
     if working > _WORKING_BYTES * max_pixels + 2**20:
         raise LimitError(
-            f"decoding needs {working} bytes, more than max_pixels={max_pixels} allows; raise max_pixels if you trust it"
+            f"decoding needs {working} bytes, more than max_pixels={max_pixels} allows; raise it if you trust the file"
         )
 
     found = header.varint()

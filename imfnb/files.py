@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -41,9 +42,13 @@ def write_bytes(target: str | os.PathLike | BinaryIO, data: bytes) -> None:
     if hasattr(target, "write"):
         target.write(data)
         return
-    path = os.fspath(target)
+    path = os.fsdecode(target)
     if os.path.isdir(path):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device is written to, not replaced
+        with open(path, "wb") as file:
+            file.write(data)
+        return
     # Through a link the file itself is replaced, not the link.
     path = os.path.realpath(path)
     temporary = f"{path}.{secrets.token_hex(4)}.tmp"
@@ -52,6 +57,8 @@ def write_bytes(target: str | os.PathLike | BinaryIO, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        if os.path.exists(path):
+            os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
         os.replace(temporary, path)
     except BaseException as error:
         try:
@@ -59,7 +66,7 @@ def write_bytes(target: str | os.PathLike | BinaryIO, data: bytes) -> None:
         except OSError:
             pass
         if isinstance(error, OSError):  # name the file that the caller knows
-            raise type(error)(error.errno, error.strerror, os.fspath(target)) from None
+            raise type(error)(error.errno, error.strerror, os.fsdecode(target)) from None
         raise
 
 

@@ -147,20 +147,20 @@ def _image_pair(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[NDArray[np.
 
 def _curve(rate: ArrayLike, quality: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Log rate and PSNR of the efficient points, both strictly increasing, as the interpolation wants them."""
-    rate = np.asarray(rate, np.float64)
-    quality = np.asarray(quality, np.float64)
-    if rate.ndim != 1 or rate.shape != quality.shape:
-        raise OptionError(f"a curve is two vectors of one length, found shapes {rate.shape} and {quality.shape}")
-    if not np.all(rate > 0.0):
+    x = np.asarray(rate, np.float64)
+    y = np.asarray(quality, np.float64)
+    if x.ndim != 1 or x.shape != y.shape:
+        raise OptionError(f"a curve is two vectors of one length, found shapes {x.shape} and {y.shape}")
+    if not np.all(x > 0.0):
         raise OptionError("rates must be positive")
-    finite = np.isfinite(quality)
-    rate, quality = rate[finite], quality[finite]
-    order = np.lexsort((-quality, rate))
-    rate, quality = rate[order], quality[order]
+    finite = np.isfinite(y)
+    x, y = x[finite], y[finite]
+    order = np.lexsort((-y, x))
+    x, y = x[order], y[order]
     # In order of rate, with the best first among equals, a point is efficient when it beats all cheaper ones.
-    best_before = np.maximum.accumulate(np.concatenate(([-np.inf], quality)))[:-1]
-    efficient = quality > best_before
-    return np.log(rate[efficient]), quality[efficient]
+    best_before = np.maximum.accumulate(np.concatenate(([-np.inf], y)))[:-1]
+    efficient = y > best_before
+    return np.log(x[efficient]), y[efficient]
 
 
 def _mean_gap(

@@ -10,7 +10,7 @@ import numpy as np
 
 from .errors import OptionError
 
-__all__ = ["BOUND_LIMIT", "PATCH_SIZES", "EncodeOptions", "check_image"]
+__all__ = ["BOUND_LIMIT", "PATCH_SIZES", "STEP_RANGE", "EncodeOptions", "check_image"]
 
 PATCH_SIZES = (4, 8, 16, 32, None)
 
@@ -18,7 +18,10 @@ PATCH_SIZES = (4, 8, 16, 32, None)
 BOUND_LIMIT = 2**15 - 1
 
 _TARGETS = ("quality", "bpp", "size", "psnr", "rank", "step")
-_PROFILES = ("baseline",)
+_PROFILES = ("main", "baseline")
+
+#: Steps, in gray levels, that the main profile accepts.
+STEP_RANGE = (1.0, 256.0)
 
 
 def check_image(image: Any) -> tuple[np.ndarray, int]:
@@ -41,7 +44,10 @@ def check_image(image: Any) -> tuple[np.ndarray, int]:
     OptionError
         If dtype or shape are others.
     """
-    array = np.asarray(image)
+    try:
+        array = np.asarray(image)
+    except ValueError as error:
+        raise OptionError(f"image is not an array: {error}") from None
     if array.dtype != np.uint8:
         raise OptionError(
             f"image has dtype {array.dtype}; expected uint8 with samples 0 to 255: scale and round it first, "
@@ -74,6 +80,11 @@ def _integer(name: str, value: Any, low: int, high: int, expected: str) -> int:
     return int(value)
 
 
+def _is_one_of(value: Any, sizes: tuple) -> bool:
+    """Whether `value` is an integer and among `sizes`."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value in sizes
+
+
 def _each(check: Any, name: str, value: Any, *args: Any) -> Any:
     """Apply `check` to a number, or to each of a tuple or list of up to four."""
     if isinstance(value, (tuple, list)):
@@ -93,7 +104,7 @@ class EncodeOptions:
         If a value is out of range or two options contradict each other.
     """
 
-    profile: str = "baseline"
+    profile: str = "main"
     quality: Any = None
     bpp: float | None = None
     size: int | None = None
@@ -115,30 +126,48 @@ class EncodeOptions:
             raise OptionError(f"{' and '.join(given)} are given; expected at most one of {', '.join(_TARGETS)}")
         name = given[0] if given else "quality"
         object.__setattr__(self, "target", (name, self._check_target(name) if given else 50.0))
-        self._check_baseline()
+        if self.subsampling not in (None, "4:2:0", "4:4:4"):
+            raise OptionError(f"subsampling is {self.subsampling!r}; expected '4:2:0' or '4:4:4'")
+        if self.profile == "main":
+            self._check_main()
+        else:
+            self._check_baseline()
 
     def _check_target(self, name: str) -> Any:
         value = getattr(self, name)
+        main = self.profile == "main"
+        if name == "quality" and main:
+            return _number(name, value, 0, 100, "a number from 0 to 100")
         if name == "quality":
             return _each(_number, name, value, 0, 100, "a number from 0 to 100, or one per plane")
+        if name == "step":
+            if not main:
+                raise OptionError("step belongs to profile='main'; give quality, bpp, size, psnr or rank instead")
+            low, high = STEP_RANGE
+            return _number(name, value, low, high, f"a number of gray levels from {low} to {high}")
         if name == "rank":
+            if main:
+                raise OptionError("rank belongs to profile='baseline'; give quality, bpp, size, psnr or step instead")
             return _each(_integer, name, value, 1, 2**31, "a positive integer, or one per plane")
         if name == "size":
             return _integer(name, value, 1, 2**62, "a positive number of bytes")
         if name == "psnr":
             return _number(name, value, 1e-3, 200, "a positive number of decibels")
-        if name == "bpp":
-            return _number(name, value, 1e-9, 1e9, "a positive number of bits per pixel")
-        raise OptionError("step belongs to profile='main'; give quality, bpp, size, psnr or rank instead")
+        return _number(name, value, 1e-9, 1e9, "a positive number of bits per pixel")
+
+    def _check_main(self) -> None:
+        for name in ("color_space", "bounds", "iterations"):
+            if getattr(self, name) is not None:
+                raise OptionError(f"{name} belongs to profile='baseline'; leave it out, or give profile='baseline'")
+        if self.patch_size != "auto" and not _is_one_of(self.patch_size, (8, 16)):
+            raise OptionError(f"patch_size is {self.patch_size!r}; expected 'auto', 8 or 16 in profile='main'")
 
     def _check_baseline(self) -> None:
         if self.color_space not in (None, "YCbCr", "RGB"):
             raise OptionError(f"color_space is {self.color_space!r}; expected 'YCbCr' or 'RGB'")
-        if self.subsampling not in (None, "4:2:0", "4:4:4"):
-            raise OptionError(f"subsampling is {self.subsampling!r}; expected '4:2:0' or '4:4:4'")
         if self.color_space == "RGB" and self.subsampling == "4:2:0":
             raise OptionError("subsampling='4:2:0' needs color_space='YCbCr': RGB has no chroma planes to subsample")
-        if self.patch_size != "auto" and (isinstance(self.patch_size, bool) or self.patch_size not in PATCH_SIZES):
+        if self.patch_size not in ("auto", None) and not _is_one_of(self.patch_size, PATCH_SIZES):
             raise OptionError(f"patch_size is {self.patch_size!r}; expected 4, 8, 16, 32 or None (no patches)")
         if self.bounds is not None:
             from .factorization import check_bounds

@@ -66,13 +66,14 @@ def read_picture(source: str | os.PathLike | BinaryIO) -> np.ndarray:
                     raise OptionError(
                         f"the picture has samples of mode {mode!r}, deeper than 8 bits; convert it to 8 bits first"
                     )
+                if any(";16" in str(tile[-1]) for tile in picture.tile):  # Pillow would cut them to 8 bits
+                    raise OptionError("the picture has samples of 16 bits, deeper than 8 bits; convert it to 8 bits first")
                 upright = ImageOps.exif_transpose(picture)
                 return np.array(upright if upright.mode == target else upright.convert(target))
         finally:
             Image.MAX_IMAGE_PIXELS = limit
     except UnidentifiedImageError:
-        name = getattr(source, "name", source)
-        raise OptionError(f"{name} is not a picture in a known format; expected PNG, JPEG, TIFF or the like") from None
+        raise OptionError("not a picture in a known format; expected PNG, JPEG, TIFF or the like") from None
 
 
 def write_picture(image: np.ndarray, suffix: str) -> bytes:

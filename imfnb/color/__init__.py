@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from .._backend import kernels
+from .matrix import CENTRE, FRACTION
 
-__all__ = ["half", "join_planes", "split_planes"]
+__all__ = ["half", "join_fine", "join_planes", "split_fine", "split_planes"]
 
 
 def half(size: int) -> int:
@@ -70,3 +71,43 @@ def join_planes(planes: list[np.ndarray], color_space: str, out: np.ndarray, dev
             out[:, :, c] = planes[c]
     if channels == 4:
         out[:, :, 3] = planes[3]
+
+
+def split_fine(image: np.ndarray, subsample: bool, device: str) -> list[np.ndarray]:
+    """Split an image into the planes of the main profile, alpha left out.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, C)
+        C is 1 (gray), 3 (RGB) or 4 (RGBA).
+    subsample : bool
+        Whether Cb and Cr are averaged over 2x2 pixels.
+    device : {"cpu", "reference"}
+        Which kernels to use.
+
+    Returns
+    -------
+    list of ndarray of int32
+        Gray, or Y, Cb and Cr: centred samples with four fractional bits, sample * 16 - 2048.
+    """
+    if image.shape[2] < 3:
+        return [(image[:, :, 0].astype(np.int32) << FRACTION) - CENTRE]
+    return list(kernels("color", device).rgb_to_fine(image, subsample))
+
+
+def join_fine(planes: list[np.ndarray], out: np.ndarray, device: str) -> None:
+    """Put planes of the main profile together into an image: the inverse of :func:`split_fine`.
+
+    Parameters
+    ----------
+    planes : list of ndarray of int32
+        Gray, or Y, Cb, Cr; a fourth one is alpha. Half-size chroma is upsampled bilinearly.
+    out : ndarray of uint8, shape (H, W, C)
+        Receives the image.
+    device : {"cpu", "reference"}
+        Which kernels to use.
+    """
+    if len(planes) >= 3:
+        kernels("color", device).fine_to_rgb(*planes[:3], out)
+    for plane, c in ((planes[0], 0),) if len(planes) < 3 else [(p, 3) for p in planes[3:]]:
+        out[:, :, c] = np.clip((plane + CENTRE + (1 << (FRACTION - 1))) >> FRACTION, 0, 255)

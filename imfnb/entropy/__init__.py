@@ -1,1 +1,119 @@
-"""Entropy stage: factors <-> bytes, lossless."""
+"""Entropy stage: factors <-> bytes, lossless.
+
+`deflate` is the coder of the baseline profile. The functions here are that of the main profile: an adaptive binary
+range coder whose probabilities come from a logistic mixture of eight contexts and a final adaptive map, all integers.
+U is coded component by component, each a small image with one sample per patch; `layout` has the geometry, `states` the
+learned initial state. Encoder, decoder and the encoder's rate estimate are one traversal with one definition of the
+contexts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._backend import kernels
+from ..errors import FormatError
+
+__all__ = ["component_bytes", "decode_factors", "encode_factors", "estimate_costs"]
+
+
+def encode_factors(
+    padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: int, patch_size: int, device: str
+) -> bytes:
+    """Code U losslessly.
+
+    Parameters
+    ----------
+    padded : ndarray of int16, shape (R, size)
+        `layout.pad_factors` of U: magnitudes at most layout.MAGNITUDE_LIMIT / 2 in the first component and
+        layout.MAGNITUDE_LIMIT elsewhere. The guards of the first component are overwritten.
+    ranks : ndarray of int32, shape (size,)
+        Active rank of every patch, the index of its last nonzero component; zero in the guards.
+    grid_h, grid_w : int
+        Patches down and across.
+    patch_size : {8, 16}
+        Side of a patch; R <= patch_size**2.
+    device : {"cpu", "reference"}
+        Which kernels to use.
+
+    Returns
+    -------
+    bytes
+        One segment.
+    """
+    return kernels("entropy", device).encode_factors(padded, ranks, grid_h, grid_w, patch_size)
+
+
+def estimate_costs(
+    padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: int, patch_size: int, device: str
+) -> np.ndarray:
+    """Estimate what the candidates of every coefficient cost in the contexts of `padded`.
+
+    Parameters
+    ----------
+    padded, ranks, grid_h, grid_w, patch_size, device
+        As in :func:`encode_factors`.
+
+    Returns
+    -------
+    ndarray of uint16, shape (3, largest rank + 1, size)
+        Cost of the values 0, |u| - 1 and |u| in 1/256 bit; only entries with component <= active rank are meaningful.
+    """
+    return kernels("entropy", device).estimate_costs(padded, ranks, grid_h, grid_w, patch_size)
+
+
+def decode_factors(
+    data: bytes, grid_h: int, grid_w: int, patch_size: int, max_rank: int | None, device: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Decode U: the inverse of :func:`encode_factors`.
+
+    The work is bounded by the grid and the rank for any bytes, and no byte can lead to an access outside of an array.
+
+    Parameters
+    ----------
+    data : bytes
+        One segment.
+    grid_h, grid_w : int
+        Patches down and across.
+    patch_size : {8, 16}
+        Side of a patch.
+    max_rank : int or None
+        Stop after this number of components.
+    device : {"cpu", "reference"}
+        Which kernels to use.
+
+    Returns
+    -------
+    padded : ndarray of int16, shape (R, size)
+        Padded component images.
+    ranks : ndarray of int32, shape (size,)
+        Active rank of every patch.
+
+    Raises
+    ------
+    FormatError
+        If the bytes end before the factors do.
+    """
+    padded, ranks, overrun = kernels("entropy", device).decode_factors(data, grid_h, grid_w, patch_size, max_rank)
+    if overrun:
+        raise FormatError("damaged factors: the coded data end too early; the file is corrupt")
+    return padded, ranks
+
+
+def component_bytes(data: bytes, grid_h: int, grid_w: int, patch_size: int) -> np.ndarray:
+    """Count the bytes that each part of a segment takes.
+
+    Parameters
+    ----------
+    data, grid_h, grid_w, patch_size
+        As in :func:`decode_factors`.
+
+    Returns
+    -------
+    ndarray of int64, shape (patch_size**2 + 1,)
+        Bytes of the first component (with the byte of the rank and the coder's start), of the map of active ranks, of
+        the second component, and so on. Their sum is at most the length of `data`.
+    """
+    spent = np.zeros(patch_size * patch_size + 1, np.int64)
+    kernels("entropy", "cpu").decode_factors(data, grid_h, grid_w, patch_size, None, spent)
+    return np.diff(np.minimum(np.maximum.accumulate(spent) + 1, len(data)), prepend=0)

@@ -25,6 +25,9 @@ __all__ = ["bcd", "check_bounds", "factor_dtype", "factorize", "init_v"]
 # floating-point sums is fixed too when X is not integer.
 BAND = 1 << 16
 
+# Largest magnitude of an entry of X: integers up to it are exact in float64, and products of factors fit int64.
+_LARGEST = 2.0**53
+
 # Columns of the first V whose largest entry is smaller are scaled up to it: rounding would wipe them out.
 _LEAST_START = 2.0
 
@@ -61,10 +64,10 @@ def check_bounds(bounds: Any, limit: int) -> tuple[int, int]:
     """
     try:
         low, high = bounds
-        valid = low == int(low) and high == int(high) and low < high and -limit <= low and high <= limit
     except (TypeError, ValueError):
-        valid = False
-    if not valid:
+        low = high = None
+    integers = all(isinstance(b, (int, np.integer)) and not isinstance(b, (bool, np.bool_)) for b in (low, high))
+    if not integers or not -limit <= low < high <= limit:
         raise OptionError(f"bounds is {bounds!r}; expected two integers (low, high), -{limit} <= low < high <= {limit}")
     return int(low), int(high)
 
@@ -223,7 +226,7 @@ def factorize(
     bounds : (int, int) or None, default (-16, 15)
         Smallest and largest entry of the factors. None leaves them unbounded.
     iterations : int, default 10
-        Number of sweeps; with 0 the factors are the rounded SVD.
+        Number of sweeps, at least 1.
     device : {"auto", "cpu", "cuda", "reference"}, default "auto"
         Which kernels to use.
     threads : int, optional
@@ -250,9 +253,11 @@ def factorize(
     Examples
     --------
     >>> import numpy as np, imfnb
-    >>> X = np.outer([1, 2, 3], [4, 5])
-    >>> U, V = imfnb.factorize(X, rank=1)
-    >>> np.array_equal(U @ V.T, X)
+    >>> X = np.arange(12).reshape(4, 3)
+    >>> U, V, cost = imfnb.factorize(X, rank=2, return_cost=True)
+    >>> U.shape, V.shape, U.dtype
+    ((4, 2), (3, 2), dtype('int8'))
+    >>> bool(cost[-1] == np.sum((X - U @ V.T) ** 2))
     True
     """
     x = _check_matrix(X)
@@ -278,7 +283,10 @@ def factorize(
 
 def _check_matrix(X: Any) -> np.ndarray:
     """`X` as a uint8 or float64 array, or an OptionError."""
-    x = np.asarray(X)
+    try:
+        x = np.asarray(X)
+    except ValueError as error:
+        raise OptionError(f"X is not an array: {error}") from None
     if x.ndim < 2 or x.size == 0:
         raise OptionError(f"X has shape {x.shape}; expected a non-empty matrix (M, N) or a stack (..., M, N)")
     if x.dtype.kind not in "buif":
@@ -288,4 +296,6 @@ def _check_matrix(X: Any) -> np.ndarray:
     x = x.astype(np.float64)
     if not np.isfinite(x).all():
         raise OptionError("X contains NaN or infinity; expected finite numbers: replace or mask them first")
+    if np.abs(x).max() > _LARGEST:
+        raise OptionError(f"X has entries of magnitude {np.abs(x).max():g}; expected at most 2**53: scale it down")
     return x

@@ -1,0 +1,284 @@
+"""Learn the filters of the restoration stage from a folder of images.
+
+    python benchmarks/train_restoration.py FOLDER [--tables imfnb/.../restoration/tables.py] [--hold-out 3]
+
+Every plane of every image is coded and decoded at two steps per range; the filter of each class is the least-squares
+solution that predicts the original samples from the decoded ones, and that of the second pass predicts them from what
+the first pass made of the decoded ones. First the gain is measured on every third image with
+filters learned on the others; then, with ``--tables``, filters learned on all images are written as a Python module.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from imfnb.restoration import cpu, reference
+
+Plane = NDArray[np.int32]
+Decoder = Callable[[Plane, int], Plane]
+"""``decoder(plane, step) -> decoded``: samples centred, in 1/16 gray level; the step in 1/64 gray level."""
+
+RANGES = 10
+FIRST_STEP, LAST_STEP = 3.2, 200.0
+"""Centres of the first and last range, gray levels."""
+RIDGE = 1e-3
+"""Diagonal load relative to the mean diagonal: keeps coefficients of rare classes small at no measurable loss."""
+IMAGE_SUFFIXES = {".png", ".ppm", ".pgm", ".tif", ".tiff", ".bmp"}
+
+
+def range_centre(index: float) -> float:
+    """Step in the middle of a range, gray levels; fractional indexes lie between."""
+    return FIRST_STEP * (LAST_STEP / FIRST_STEP) ** (index / (RANGES - 1))
+
+
+def training_steps(index: int) -> list[int]:
+    """Steps in 1/64 gray level that stand for a range: a quarter of its (logarithmic) width off the centre."""
+    return [round(64 * range_centre(index + offset)) for offset in (-0.25, 0.25)]
+
+
+def clipping_limits(index: int) -> tuple[tuple[int, int], ...]:
+    """Near and far clipping limit of every pass for a range, in sixteenths of a step.
+
+    The near one was best at 0.2 steps over all ranges. The far one is best where edges begin, which does not move with
+    the step: about 80 gray levels, but never more than four steps or less than one. After the first pass less noise is
+    left, and lower limits are better.
+    """
+    far = 16.0 * min(max(80.0 / range_centre(index), 1.0), 4.0)
+    return (3, round(far)), (2, round(0.75 * far))
+
+
+def read_planes(path: Path) -> tuple[Plane, Plane, Plane]:
+    """Luma and the two chroma planes (2x2 means), centred, in 1/16 gray level."""
+    with Image.open(path) as file:
+        pixels = np.asarray(file.convert("RGB")).astype(np.float64)
+    red, green, blue = np.moveaxis(pixels, 2, 0)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue - 128.0
+    chroma = (-0.168736 * red - 0.331264 * green + 0.5 * blue, 0.5 * red - 0.418688 * green - 0.081312 * blue)
+    blue_difference, red_difference = map(_halved, chroma)
+    return _fixed(luma), _fixed(blue_difference), _fixed(red_difference)
+
+
+def _fixed(plane: NDArray[np.float64]) -> Plane:
+    return np.rint(16.0 * plane).astype(np.int32)
+
+
+def _halved(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+    height, width = plane.shape
+    plane = np.pad(plane, ((0, height % 2), (0, width % 2)), mode="edge")
+    return plane.reshape(plane.shape[0] // 2, 2, plane.shape[1] // 2, 2).mean(axis=(1, 3))
+
+
+def normal_equations(
+    original: Plane, decoded: Plane, step: int, taps: int, limits: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Products of features and target of one plane, summed per class.
+
+    Parameters
+    ----------
+    original, decoded : ndarray of int32, shape (H, W)
+        Samples in 1/16 gray level.
+    step : int
+        Step in 1/64 gray level.
+    taps : int
+        Number of taps of the pass.
+    limits : tuple of int
+        Clipping limits in sixteenths of the step.
+
+    Returns
+    -------
+    ndarray of float64, shape (CLASSES, n + 1, n + 1), n = LIMITS * taps
+        The last row and column belong to the target, original minus decoded.
+    """
+    height, width = decoded.shape
+    radius = reference.RADIUS
+    padded = np.pad(decoded, radius, mode="edge")
+    class_map = reference.classify(padded, step)
+
+    rows = []
+    for limit in (reference.clipping_limit(step, limit) for limit in limits):
+        for row, column in reference.TAPS[:taps]:
+            ahead = padded[radius + row :, radius + column :][:height, :width] - decoded
+            behind = padded[radius - row :, radius - column :][:height, :width] - decoded
+            rows.append(np.clip(ahead, -limit, limit) + np.clip(behind, -limit, limit))
+    rows.append(original - decoded)
+
+    # Sorted by class, the features of a class are one contiguous block, and its products one matrix product.
+    order = np.argsort(class_map, axis=None, kind="stable")
+    ends = np.cumsum(np.bincount(class_map.ravel(), minlength=reference.CLASSES))
+    features = np.stack([row.ravel()[order] for row in rows]).astype(np.float32)
+    products = np.zeros((reference.CLASSES, len(rows), len(rows)))
+    for index, end in enumerate(ends):
+        block = features[:, ends[index - 1] if index else 0 : end]
+        products[index] = block @ block.T
+    return products
+
+
+def solve(products: NDArray[np.float64]) -> NDArray[np.int16]:
+    """Integer filters of one pass, shape (CLASSES, LIMITS, taps), from the sums of `normal_equations`."""
+    count = products.shape[1] - 1
+    filters = np.zeros((reference.CLASSES, count))
+    for index, product in enumerate(products):
+        square = product[:count, :count]
+        load = RIDGE * square.trace() / count
+        if load > 0.0:
+            filters[index] = np.linalg.solve(square + load * np.eye(count), product[:count, count])
+    integers = np.rint(filters * 2**reference.COEFFICIENT_BITS)
+    if np.abs(integers).sum(axis=1).max() > reference.COEFFICIENT_SUM_LIMIT:
+        raise ValueError("a filter exceeds the range that the integer arithmetic is proven for; raise RIDGE")
+    return integers.astype(np.int16).reshape(reference.CLASSES, reference.LIMITS, -1)
+
+
+@dataclass
+class Sample:
+    """A plane before and after the codec; `decoded` follows the passes as they are learned."""
+
+    original: Plane
+    decoded: Plane
+    step: int
+
+
+def learn(samples: Sequence[Sample], limits: Sequence[tuple[int, int]]) -> NDArray[np.int16]:
+    """Filters of all passes, shape (PASSES, CLASSES, LIMITS, len(TAPS)); leaves the samples as they are."""
+    filters = np.zeros((reference.PASSES, reference.CLASSES, reference.LIMITS, len(reference.TAPS)), np.int16)
+    for number, taps in enumerate(reference.TAPS_PER_PASS):
+        size = reference.LIMITS * taps + 1
+        products = np.zeros((reference.CLASSES, size, size))
+        for s in samples:
+            products += normal_equations(s.original, s.decoded, s.step, taps, limits[number])
+        filters[number, :, :, :taps] = solve(products)
+        if number + 1 < reference.PASSES:
+            # A pass whose coefficients are all zero changes nothing, so this applies one pass at a time.
+            alone = np.zeros_like(filters)
+            alone[number] = filters[number]
+            samples = [Sample(s.original, restored(s, alone, limits), s.step) for s in samples]
+    return filters
+
+
+def restored(sample: Sample, filters: NDArray[np.int16], limits: Sequence[tuple[int, int]]) -> Plane:
+    """The decoded plane of a sample after restoration with given filters."""
+    out = np.empty_like(sample.decoded)
+    cpu.restore(sample.decoded, sample.step, filters, np.array(limits, np.int32), out)
+    return out
+
+
+def gain(original: Plane, decoded: Plane, better: Plane) -> float:
+    """Improvement of a plane's PSNR in dB."""
+    before = np.mean(np.square((original - decoded).astype(np.float64)))
+    after = np.mean(np.square((original - better).astype(np.float64)))
+    return 10.0 * math.log10(before / after) if before > 0.0 < after else 0.0
+
+
+def learn_range(
+    images: Sequence[Sequence[Plane]], decoder: Decoder, index: int, hold_out: int
+) -> tuple[NDArray[np.int16], float, float]:
+    """Filters of one range, learned on all images, and the gain on images that were held out.
+
+    Parameters
+    ----------
+    images : sequence of sequences of ndarray of int32
+        Original planes of every image, all luma or all chroma.
+    decoder : callable
+        See `Decoder`.
+    index : int
+        Number of the range.
+    hold_out : int
+        Every `hold_out`-th image is measured with filters learned on the others.
+
+    Returns
+    -------
+    filters : ndarray of int16, shape (PASSES, CLASSES, LIMITS, len(TAPS))
+    mean_gain, least_gain : float
+        Mean and minimum over the planes held out, dB.
+    """
+    limits = clipping_limits(index)
+    learned: list[Sample] = []
+    held: list[Sample] = []
+    for step in training_steps(index):
+        for number, planes in enumerate(images):
+            group = held if number % hold_out == 0 else learned
+            group.extend(Sample(plane, decoder(plane, step), step) for plane in planes)
+    trial = learn(learned, limits)
+    gains = [gain(sample.original, sample.decoded, restored(sample, trial, limits)) for sample in held]
+    return learn(learned + held, limits), float(np.mean(gains)), float(np.min(gains))
+
+
+def tables_module(luma: Sequence[NDArray[np.int16]], chroma: Sequence[NDArray[np.int16]]) -> str:
+    """Source of the module that holds the filters."""
+    borders = tuple(round(64 * range_centre(index + 0.5)) for index in range(RANGES - 1))
+    limits = tuple(clipping_limits(index) for index in range(RANGES))
+    lines = [
+        '"""Filters of the restoration stage, written by benchmarks/train_restoration.py; do not edit.',
+        "",
+        "One pair of strings per range of the step, one string per pass, one line per class: the coefficients of the",
+        "pass's taps at the near clipping limit, then those at the far one, in 1/256.",
+        '"""',
+        "",
+        f"STEP_BORDERS = {borders}",
+        '"""First step of every range but the lowest, in 1/64 gray level."""',
+        "",
+        "CLIPPING_LIMITS = (",
+        *(f"    {pair}," for pair in limits),
+        ")",
+        '"""Near and far clipping limit of both passes for every range, in sixteenths of a step."""',
+    ]
+    for name, sets in (("LUMA", luma), ("CHROMA", chroma)):
+        lines += ["", f"{name} = ("]
+        for filters in sets:
+            lines.append("    (")
+            for pass_filters, taps in zip(filters, reference.TAPS_PER_PASS, strict=True):
+                rows = pass_filters[:, :, :taps].reshape(reference.CLASSES, -1).tolist()
+                lines += ['        """', *(" ".join(map(str, row)) for row in rows), '""",']
+            lines.append("    ),")
+        lines.append(")")
+    return "\n".join(lines) + "\n"
+
+
+def imfnb_decoder(plane: Plane, step: int) -> Plane:
+    """A plane through the codec, without restoration."""
+    from mainp.plane import decode_plane, encode_plane
+
+    return decode_plane(encode_plane(plane, step, 8), *plane.shape, step, 8)
+
+
+def main(arguments: Sequence[str] | None = None, decoder: Decoder = imfnb_decoder) -> int:
+    """Learn, report the gains, write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder of lossless images")
+    parser.add_argument("--tables", type=Path, metavar="TABLES.py", help="write the filters here")
+    parser.add_argument("--hold-out", type=int, default=3, metavar="N", help="measure on every N-th image (default 3)")
+    options = parser.parse_args(arguments)
+
+    paths = sorted(path for path in options.folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not paths:
+        parser.error(f"no images in {options.folder}; expected one of {' '.join(sorted(IMAGE_SUFFIXES))}")
+    images = [read_planes(path) for path in paths]
+    groups: dict[str, list[tuple[Plane, ...]]] = {
+        "luma": [image[:1] for image in images],
+        "chroma": [image[1:] for image in images],
+    }
+    sets: dict[str, list[NDArray[np.int16]]] = {name: [] for name in groups}
+    for name, group in groups.items():
+        for index in range(RANGES):
+            filters, mean_gain, least_gain = learn_range(group, decoder, index, options.hold_out)
+            sets[name].append(filters)
+            print(
+                f"{name:6s} step {range_centre(index):6.1f}: {mean_gain:+.3f} dB on images held out, "
+                f"at least {least_gain:+.3f}, largest coefficient {np.abs(filters).max() / 256:.2f}",
+                flush=True,
+            )
+    if options.tables is not None:
+        options.tables.write_text(tables_module(sets["luma"], sets["chroma"]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

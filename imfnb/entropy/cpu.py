@@ -1,0 +1,703 @@
+"""The context model and its range coder, one thread of Numba.
+
+One traversal (`_run`) and one definition of the contexts serve three modes: ENCODE writes bytes, DECODE reads them,
+ESTIMATE writes the cost of the candidates of every coefficient (components from 1 on; their states are their own, so
+the first component and the ranks need not be coded for it).
+
+Order: component 0 (median edge detector, residual coded), the map of active ranks, then component by component only
+those patches whose rank reaches it. A patch's rank is the index of its last nonzero component, so the zero flag of
+that one is not coded.
+
+Safety in DECODE: the work is bounded by grid and rank_max, a magnitude by the escape's exponent; every index comes
+from clamped quantities, never from bytes directly; reads beyond the data give zeros and set the sticky flag.
+"""
+from __future__ import annotations
+
+import numpy as np
+
+from .._jit import kernel
+from . import layout, simd
+from .layout import (
+    CONTEXTS,
+    COUNT_BITS,
+    COUNT_LIMIT,
+    DECODE,
+    ENCODE,
+    ESCAPE_BITS,
+    ESTIMATE,
+    GROUPS,
+    LEVEL,
+    MAGNITUDE_LIMIT,
+    MAP_SHIFT,
+    MAP_START,
+    MIX_RATE,
+    MIX_SHIFT,
+    NODES,
+    RANK_TYPES,
+    SET_0_START,
+    SET_1_START,
+    SIGNED_COMPONENTS,
+    SLOTS,
+    STATE_START,
+    TYPES,
+    UNARY,
+    WEIGHT_LIMIT,
+)
+from .states import initial_model
+from .tables import COST, RATE
+from .tables import SQUASH as _SQUASH
+from .tables import STRETCH as _STRETCH
+
+__all__ = ["decode_factors", "encode_factors", "estimate_costs"]
+
+# Half as wide as in `tables`, for the sake of the first-level cache.
+SQUASH = _SQUASH.astype(np.uint16)
+STRETCH = _STRETCH.astype(np.int16)
+
+STATE_SHIFT = COUNT_BITS + 10
+STATE_ONE = (1 << 22) - 1
+COUNT_MASK = (1 << COUNT_BITS) - 1
+
+_STATE_DC, _STATE_DCS, _STATE_RANK, _STATE_AC, _STATE_ACS = STATE_START[:5]
+_W0_DC, _W0_DCS, _W0_RANK, _W0_AC, _W0_ACS = SET_0_START[:5]
+_W1_DC, _W1_DCS, _W1_RANK, _W1_AC, _W1_ACS = SET_1_START
+_MAP_DC, _MAP_DCS, _MAP_RANK, _MAP_AC, _MAP_ACS = MAP_START[:5]
+_SLOTS_DC, _SLOTS_DCS, _SLOTS_RANK, _SLOTS_AC, _SLOTS_ACS = SLOTS
+
+_jit = kernel(error_model="numpy")
+
+
+@_jit
+def _u(index):
+    """An unsigned index spares the test for a negative one."""
+    return np.uint64(index)
+
+
+@_jit
+def _level(activity):
+    return np.int64(LEVEL[_u(min(activity, 1023))])
+
+
+@_jit
+def _signed_level(value):
+    """Return 0 .. 10, five levels of magnitude for each sign around 5."""
+    a = abs(value)
+    q = 0 if a == 0 else 1 if a == 1 else 2 if a < 4 else 3 if a < 8 else 4 if a < 16 else 5
+    return 5 + q if value > 0 else 5 - q
+
+
+# ---- one bin ---------------------------------------------------------------------------------------------------------
+
+
+@_jit
+def _predict(t, w0, w1, row, M):
+    """Return p(bit = 1) in 1 / 65536; leaves the inputs and the mixer's own p in the model.
+
+    int32 throughout: a weight is within +-2**18, the sum of two times a stretch value within 2**30.
+    """
+    for k in range(CONTEXTS):
+        M.st[k] = STRETCH[M.states[_u(M.ix[k] + t)] >> STATE_SHIFT]
+    total = simd.dot(M.weights, w0 * CONTEXTS, w1 * CONTEXTS, M.st)
+    x = min(max(total >> 11, -2047), 2047) + 2048
+    mixed = np.int64(SQUASH[_u(x)])
+    M.mixed = mixed
+    node = row * NODES + (x >> 7)
+    part = x & 127
+    M.node = node + (part >> 6)
+    refined = (np.int64(M.maps[_u(node)]) * (128 - part) + np.int64(M.maps[_u(node + 1)]) * part) >> 7
+    return min(max((mixed + refined + 1) >> 1, 32), 65504)
+
+
+@_jit
+def _update(bit, t, w0, w1, row, M):
+    """Adapt states, weights and map to the bit just coded."""
+    target = STATE_ONE * bit
+    for k in range(CONTEXTS):
+        i = _u(M.ix[k] + t)
+        s = np.int64(M.states[i])
+        n = s & COUNT_MASK
+        p = s >> COUNT_BITS
+        p += ((target - p) * RATE[_u(n)]) >> 16
+        M.states[i] = (p << COUNT_BITS) | min(n + 1, COUNT_LIMIT)
+    error = (((bit << 16) - M.mixed) * MIX_RATE) >> 4
+    simd.train(M.weights, w0 * CONTEXTS, w1 * CONTEXTS, M.st, error, MIX_SHIFT, WEIGHT_LIMIT)
+    node = _u(M.node)
+    q = np.int64(M.maps[node])
+    M.maps[node] = q + (((bit << 16) - bit - q) >> MAP_SHIFT)
+
+
+@_jit
+def _put(bit, p, M, buf):
+    """Encode a bit of probability p: 32-bit range, carries run back into the bytes already written."""
+    bound = (M.range * p) >> 16
+    if bit:
+        M.range = bound
+    else:
+        M.low += bound
+        M.range -= bound
+        if M.low >> 32:
+            M.low &= 0xFFFFFFFF
+            i = M.position - 1
+            while buf[i] == 255:
+                buf[i] = 0
+                i -= 1
+            buf[i] += 1
+    while M.range < 16777216:
+        buf[M.position] = M.low >> 24
+        M.position += 1
+        M.low = (M.low << 8) & 0xFFFFFFFF
+        M.range <<= 8
+
+
+@_jit
+def _get(p, M, buf):
+    """Decode a bit of probability p."""
+    bound = (M.range * p) >> 16
+    if M.low < bound:
+        bit = 1
+        M.range = bound
+    else:
+        bit = 0
+        M.low -= bound
+        M.range -= bound
+    while M.range < 16777216:
+        byte = np.int64(0)
+        if M.position < buf.size:
+            byte = np.int64(buf[M.position])
+        elif M.position >= buf.size + 4:
+            M.overrun = 1
+        M.position += 1
+        M.low = ((M.low << 8) | byte) & 0xFFFFFFFF
+        M.range <<= 8
+    return bit
+
+
+@_jit
+def _bin(mode, bit, t, w0, w1, row, M, buf):
+    """Code one modelled bin; return the bit."""
+    p = _predict(t, w0, w1, row, M)
+    if mode == DECODE:
+        bit = _get(p, M, buf)
+    elif mode == ENCODE:
+        _put(bit, p, M, buf)
+    _update(bit, t, w0, w1, row, M)
+    return bit
+
+
+@_jit
+def _raw(mode, bit, M, buf):
+    """Code one bin of probability 1 / 2; return the bit."""
+    if mode == DECODE:
+        return _get(32768, M, buf)
+    if mode == ENCODE:
+        _put(bit, 32768, M, buf)
+    return bit
+
+
+# ---- magnitudes ------------------------------------------------------------------------------------------------------
+
+
+@_jit
+def _type_class(t):
+    """Return the class 0 .. 7 of a bin type: what selects weights and maps."""
+    return t if t < 4 else 4 if t < 7 else 5 if t <= UNARY else 6 if t < TYPES - 1 else 7
+
+
+@_jit
+def _escape(mode, rest, w0, s0, w1, s1, row, sr, M, buf):
+    """Code rest >= 0 by exponent and mantissa; bounded by 2**(ESCAPE_BITS + 1)."""
+    value = rest + 1
+    e = 0
+    while e < ESCAPE_BITS:
+        more = 1 if (value >> (e + 1)) > 0 else 0
+        t = UNARY + 1 + min(e, 3)
+        c = _type_class(t)
+        if not _bin(mode, more, t, w0 + s0 * c, w1 + s1 * c, row + sr * c, M, buf):
+            break
+        e += 1
+    out = 1
+    for k in range(e - 1, -1, -1):
+        bit = (value >> k) & 1
+        if k == e - 1:
+            t = TYPES - 1
+            bit = _bin(mode, bit, t, w0 + s0 * 7, w1 + s1 * 7, row + sr * 7, M, buf)
+        else:
+            bit = _raw(mode, bit, M, buf)
+        out = 2 * out + bit
+    return out - 1
+
+
+@_jit
+def _magnitude(mode, a, w0, s0, w1, s1, row, sr, M, buf):
+    """Code a magnitude a >= 1 (the zero flag is done); s0, s1, sr are the strides of a type class."""
+    t = 1
+    while t <= UNARY:
+        c = _type_class(t)
+        if not _bin(mode, 1 if a > t else 0, t, w0 + s0 * c, w1 + s1 * c, row + sr * c, M, buf):
+            return t
+        t += 1
+    return UNARY + 1 + _escape(mode, a - UNARY - 1, w0, s0, w1, s1, row, sr, M, buf)
+
+
+# ---- component 0 -----------------------------------------------------------------------------------------------------
+
+
+@_jit
+def _median_edge(w, n, nw):
+    if nw >= max(w, n):
+        return min(w, n)
+    if nw <= min(w, n):
+        return max(w, n)
+    return w + n - nw
+
+
+@_jit
+def _code_first(mode, U, E, gh, gw, stride, M, buf):
+    """Code component 0 in raster order; E (int32, padded) keeps its residuals."""
+    D = U[0]
+    for y in range(gh):
+        base = (y + 2) * stride + 2
+        if y:
+            D[base - 1] = D[base - 2] = D[base - stride]
+        for x in range(gw):
+            m = base + x
+            if y:
+                n = np.int64(D[m - stride])
+                nw = np.int64(D[m - stride - 1])
+                ne = np.int64(D[m - stride + 1])
+                w = np.int64(D[m - 1])
+                nn = np.int64(D[m - 2 * stride]) if y > 1 else n
+                ww = np.int64(D[m - 2])
+            else:
+                w = np.int64(D[m - 1]) if x else np.int64(0)
+                ww = np.int64(D[m - 2]) if x > 1 else w
+                n = nw = ne = nn = w
+            guess = _median_edge(w, n, nw)
+            ew = np.int64(E[m - 1])
+            en = np.int64(E[m - stride])
+            ene = np.int64(E[m - stride + 1])
+            enw = np.int64(E[m - stride - 1])
+            dw = abs(w - nw)
+            dn = abs(n - nw)
+            dne = abs(ne - n)
+            far = abs(w - ww) + abs(n - nn)
+            blend = 3 * (w + n) + ne - nw + ((w - ww) + (n - nn)) // 2 - 6 * guess
+            errors = abs(ew) + abs(en)
+            total = dw + dn + dne + far
+            activity = _level(total + errors)
+            T = TYPES
+            s = _STATE_DC
+            z = _SLOTS_DC * T
+            M.ix[0] = s + (_level(errors + abs(ene) + abs(enw))) * T
+            M.ix[1] = s + z + (_level(dw) * 16 + _level(dn)) * T
+            M.ix[2] = s + 2 * z + (_level(dne) * 16 + _level(abs(en))) * T
+            M.ix[3] = s + 3 * z + _level(total) * T
+            M.ix[4] = s + 4 * z + (_level(abs(blend)) * 16 + min(activity, 15)) * T
+            M.ix[5] = s + 5 * z + (_level(abs(ew)) * 16 + _level(abs(en))) * T
+            M.ix[6] = s + 6 * z + (_level(far) * 16 + _level(dw + dn)) * T
+            M.ix[7] = s + 7 * z + (_level(abs(ene)) * 16 + _level(abs(enw))) * T
+            w1 = _W1_DC + activity
+            row = _MAP_DC + activity
+            e = np.int64(D[m]) - guess if mode != DECODE else np.int64(0)
+            if _bin(mode, 1 if e else 0, 0, _W0_DC, w1, row, M, buf):
+                a = _magnitude(mode, abs(e), _W0_DC, 1, w1, 16, row, 16, M, buf)
+                s = _STATE_DCS
+                z = _SLOTS_DCS
+                b = _signed_level(blend)
+                M.ix[0] = s + b * 11 + min(a, 10)
+                M.ix[1] = s + z + _signed_level(ew) * 11 + _signed_level(en)
+                M.ix[2] = s + 2 * z + _signed_level(w - nw) * 11 + _signed_level(n - nw)
+                M.ix[3] = s + 3 * z + _signed_level(ne - n) * 11 + b
+                M.ix[4] = s + 4 * z + _signed_level(w - ww) * 11 + _signed_level(n - nn)
+                M.ix[5] = s + 5 * z + _signed_level(ene) * 11 + _signed_level(enw)
+                M.ix[6] = s + 6 * z + _signed_level(w + n - nw - guess) * 11 + _signed_level(ew + en)
+                M.ix[7] = s + 7 * z + _signed_level(ne - n) * 11 + _signed_level(w - guess)
+                sign = _bin(mode, 1 if e < 0 else 0, 0, _W0_DCS, _W1_DCS + b, _MAP_DCS + b, M, buf)
+                e = -a if sign else a
+            else:
+                e = np.int64(0)
+            E[m] = e
+            if mode == DECODE:
+                D[m] = min(max(guess + e, -MAGNITUDE_LIMIT), MAGNITUDE_LIMIT)
+        D[base + gw] = D[base + gw + 1] = D[base + gw - 1]
+        if y == 0:
+            D[base - 1] = D[base - 2] = D[base]
+    for m in range((gh + 2) * stride, (gh + 3) * stride):
+        D[m] = D[m - stride]
+    for m in range(stride, 2 * stride):
+        D[m] = D[m + stride]
+
+
+# ---- active ranks ----------------------------------------------------------------------------------------------------
+
+
+@_jit
+def _bit_length(value):
+    n = 0
+    while value:
+        value >>= 1
+        n += 1
+    return n
+
+
+@_jit
+def _code_ranks(mode, U, K, gh, gw, stride, rank_max, M, buf):
+    """Code the map of active ranks: bit length in unary, then the mantissa. K is int32, padded, 0 .. rank_max - 1."""
+    D = U[0]
+    longest = _bit_length(rank_max - 1)
+    for y in range(gh):
+        for x in range(gw):
+            m = (y + 2) * stride + x + 2
+            w = np.int64(K[m - 1])
+            n = np.int64(K[m - stride])
+            nw = np.int64(K[m - stride - 1])
+            ne = np.int64(K[m - stride + 1])
+            ww = np.int64(K[m - 2])
+            nn = np.int64(K[m - 2 * stride])
+            c = np.int64(D[m])
+            horizontal = abs(np.int64(D[m + 1]) - D[m - 1])
+            vertical = abs(np.int64(D[m + stride]) - D[m - stride])
+            bend = abs(4 * c - D[m + 1] - D[m - 1] - D[m + stride] - D[m - stride])
+            mean = (3 * (w + n) + ne + nw + 4) >> 3
+            lw = _level(w)
+            ln = _level(n)
+            slope = _level(horizontal + vertical)
+            T = RANK_TYPES
+            s = _STATE_RANK
+            z = _SLOTS_RANK * T
+            M.ix[0] = s + (lw * 16 + ln) * T
+            M.ix[1] = s + z + (_level(mean) * 16 + slope) * T
+            M.ix[2] = s + 2 * z + (_level(ne) * 16 + _level(nw)) * T
+            M.ix[3] = s + 3 * z + (_level(horizontal) * 16 + _level(vertical)) * T
+            M.ix[4] = s + 4 * z + (_level(bend) * 16 + slope) * T
+            M.ix[5] = s + 5 * z + (lw * 16 + _level(ww)) * T
+            M.ix[6] = s + 6 * z + (ln * 16 + _level(nn)) * T
+            M.ix[7] = s + 7 * z + min(mean, 255) * T
+            q = min(_level(mean), 15)
+            k = np.int64(K[m]) if mode != DECODE else np.int64(0)
+            length = _bit_length(k)
+            size = 0
+            while size < longest:
+                t = size
+                g = min(t, 7)
+                if not _bin(mode, 1 if length > size else 0, t, _W0_RANK + t, _W1_RANK + 16 * g + q,
+                            _MAP_RANK + 16 * g + q, M, buf):
+                    break
+                size += 1
+            if size > 1:
+                value = 1
+                for j in range(size - 2, -1, -1):
+                    bit = (k >> j) & 1
+                    if j == size - 2:
+                        t = 7 + size
+                        bit = _bin(mode, bit, t, _W0_RANK + t, _W1_RANK + 16 * 7 + q, _MAP_RANK + 16 * 7 + q,
+                                   M, buf)
+                    elif j == size - 3:
+                        t = 10 + 2 * size + (value & 1)
+                        bit = _bin(mode, bit, t, _W0_RANK + t, _W1_RANK + 16 * 7 + q, _MAP_RANK + 16 * 7 + q,
+                                   M, buf)
+                    else:
+                        bit = _raw(mode, bit, M, buf)
+                    value = 2 * value + bit
+                size = value
+            if mode == DECODE:
+                K[m] = min(size, rank_max - 1)
+
+
+# ---- components from 1 on --------------------------------------------------------------------------------------------
+
+
+@_jit
+def _sign3(value):
+    return 1 if value > 0 else 2 if value < 0 else 0
+
+
+@_jit
+def _code_component(mode, r, active, count, U, K, S, table, stride, M, buf, costs):
+    """Code component r over the `count` active positions; S (int32, padded) sums the magnitudes of each patch."""
+    C = U[r]
+    D = U[0]
+    ra, rb, direction, group, ring = table[r, 0], table[r, 1], table[r, 2], table[r, 3], table[r, 4]
+    RA = U[ra]
+    RB = U[rb]
+    T = TYPES
+    z = _SLOTS_AC * T
+    for i in range(count):
+        m = active[_u(i)]
+        w = min(abs(np.int64(C[_u(m - 1)])), 40)
+        n = min(abs(np.int64(C[_u(m - stride)])), 40)
+        nw = min(abs(np.int64(C[_u(m - stride - 1)])), 40)
+        ne = min(abs(np.int64(C[_u(m - stride + 1)])), 40)
+        near = 2 * (w + n) + nw + ne
+        own = np.int64(S[_u(m)])
+        around = np.int64(S[_u(m - 1)]) + S[_u(m + 1)] + S[_u(m - stride)] + S[_u(m + stride)]
+        a0 = a1 = side = np.int64(0)
+        if ra:
+            a0 = min(abs(np.int64(RA[_u(m)])), 40)
+            side = abs(np.int64(RA[_u(m + 1)])) + abs(np.int64(RA[_u(m + stride)]))
+        if rb:
+            a1 = min(abs(np.int64(RB[_u(m)])), 40)
+            side += abs(np.int64(RB[_u(m + 1)])) + abs(np.int64(RB[_u(m + stride)]))
+        horizontal = np.int64(D[_u(m + 1)]) - D[_u(m - 1)]
+        vertical = np.int64(D[_u(m + stride)]) - D[_u(m - stride)]
+        if direction == 1:
+            slope = 2 * abs(horizontal)
+        elif direction == 2:
+            slope = 2 * abs(vertical)
+        else:
+            slope = abs(horizontal) + abs(vertical)
+        left = np.int64(K[_u(m)]) - r
+        reach = 0
+        if K[_u(m - 1)] >= r:
+            reach += 1
+        if K[_u(m + 1)] >= r:
+            reach += 1
+        if K[_u(m - stride)] >= r:
+            reach += 1
+        if K[_u(m + stride)] >= r:
+            reach += 1
+        lk = min(_level(left), 9)
+        lnear = _level(near)
+        lown = _level(own)
+        s = _STATE_AC
+        mean = min(_level(near + own + (around >> 2) + 2 * (a0 + a1)), 15)
+        M.ix[0] = s + (group * 16 + lnear) * T
+        M.ix[1] = s + z + (((min(w, 3) * 4 + min(n, 3)) * 4 + min(nw, 1) * 2 + min(ne, 1)) * 3 + direction) * T
+        M.ix[2] = s + 2 * z + ((min(lown, 11) * 10 + lk) * 6 + ring) * T
+        M.ix[3] = s + 3 * z + (group * 16 + _level(around)) * T
+        M.ix[4] = s + 4 * z + (((min(a0, 3) * 4 + min(a1, 3)) * 7 + min(lnear, 6)) * 6 + ring) * T
+        M.ix[5] = s + 5 * z + ((min(_level(side), 7) * 6 + min(a0 + a1, 5)) * 6 + ring) * T
+        M.ix[6] = s + 6 * z + (group * 16 + _level(slope)) * T
+        M.ix[7] = s + 7 * z + (group * 10 + lk) * 3 * T + min(reach >> 1, 2) * T
+        w0 = _W0_AC + group
+        w1 = _W1_AC + mean * 8 + min(lk, 7)
+        row = _MAP_AC + 2 * mean + (1 if left > 2 else 0)
+        value = np.int64(C[_u(m)]) if mode != DECODE else np.int64(0)
+        a = abs(value)
+        if mode == ESTIMATE:
+            _estimate(a, left, r, m, w0, w1, row, M, buf, costs)
+        else:
+            nonzero = 1
+            if left:
+                nonzero = _bin(mode, 1 if a else 0, 0, w0, w1, row, M, buf)
+            if nonzero:
+                a = _magnitude(mode, a, w0, GROUPS, w1, 128, row, 32, M, buf)
+                if r < SIGNED_COMPONENTS:
+                    h = _signed_level(horizontal)
+                    v = _signed_level(vertical)
+                    s = _STATE_ACS + r * 16
+                    zs = _SLOTS_ACS
+                    M.ix[0] = s + h
+                    M.ix[1] = s + zs + v
+                    M.ix[2] = s + 2 * zs + _sign3(C[_u(m - 1)]) * 3 + _sign3(C[_u(m - stride)])
+                    M.ix[3] = s + 3 * zs + _sign3(C[_u(m - stride - 1)]) * 3 + _sign3(C[_u(m - stride + 1)])
+                    M.ix[4] = s + 4 * zs + (_sign3(RA[_u(m)]) * 3 + _sign3(RB[_u(m)]) if ra else 0)
+                    M.ix[5] = s + 5 * zs + _signed_level(2 * np.int64(D[_u(m)]) - D[_u(m - 1)] - D[_u(m + 1)])
+                    M.ix[6] = s + 6 * zs + _signed_level(2 * np.int64(D[_u(m)]) - D[_u(m - stride)] - D[_u(m + stride)])
+                    M.ix[7] = s + 7 * zs + (_sign3(U[1, m]) * 3 + _sign3(U[2, m]) if r > 2 else 0)
+                    q = h if direction == 1 else v if direction == 2 else 5
+                    sign = _bin(mode, 1 if value < 0 else 0, 0, _W0_ACS + r, _W1_ACS + q, _MAP_ACS + q,
+                                M, buf)
+                else:
+                    sign = _raw(mode, 1 if value < 0 else 0, M, buf)
+                if mode == DECODE:
+                    C[_u(m)] = -a if sign else a
+        S[_u(m)] += min(a, 40)
+
+
+@_jit
+def _estimate(a, left, r, m, w0, w1, row, M, buf, costs):
+    """Write the costs of 0, a - 1 and a (1 / 256 bit) to costs[0 .. 2, r, m]; adapt to a."""
+    stop = np.int64(0)
+    go = np.int64(0)
+    if left:
+        p = _predict(0, w0, w1, row, M)
+        _update(1 if a else 0, 0, w0, w1, row, M)
+        go = np.int64(COST[p >> 4])
+        stop = np.int64(COST[4095 - (p >> 4)])
+    costs[0, r, m] = stop
+    if a == 0:
+        return
+    go += 256
+    t = 1
+    while t <= UNARY:
+        c = _type_class(t)
+        x0 = w0 + GROUPS * c
+        x1 = w1 + 128 * c
+        xr = row + 32 * c
+        p = _predict(t, x0, x1, xr, M)
+        more = 1 if a > t else 0
+        _update(more, t, x0, x1, xr, M)
+        stop = go + COST[4095 - (p >> 4)]
+        if t == a - 1:
+            costs[1, r, m] = stop
+        if not more:
+            costs[2, r, m] = stop
+            if a == 1:
+                costs[1, r, m] = costs[0, r, m]
+            return
+        go += COST[p >> 4]
+        t += 1
+    # Escapes are rare and their candidates cost nearly the same: the exponent is charged two bits a step.
+    costs[1, r, m] = min(go + 512 * _bit_length(max(a - UNARY - 1, 1)), 65535)
+    costs[2, r, m] = min(go + 512 * _bit_length(a - UNARY), 65535)
+    if a - 1 <= UNARY:
+        costs[1, r, m] = stop
+    _escape(ESTIMATE, a - UNARY - 1, w0, GROUPS, w1, 128, row, 32, M, buf)
+
+
+@_jit
+def _repeat_edges(D, gh, gw, stride):
+    """Fill the guards of component 0 as `_code_first` leaves them."""
+    for y in range(gh):
+        base = (y + 2) * stride + 2
+        D[base - 1] = D[base - 2] = D[base - stride] if y else D[base]
+        D[base + gw] = D[base + gw + 1] = D[base + gw - 1]
+    for m in range((gh + 2) * stride, (gh + 3) * stride):
+        D[m] = D[m - stride]
+    for m in range(stride, 2 * stride):
+        D[m] = D[m + stride]
+
+
+@_jit
+def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, table, M, buf, costs, spent):
+    """Code a whole plane. spent (int64, rank_max + 1) gets the byte position after each part (DC, ranks, 1, 2 ...)."""
+    size = U.shape[1]
+    S = np.zeros(size, np.int32)
+    E = np.zeros(size, np.int32)
+    if mode == ESTIMATE:
+        _repeat_edges(U[0], gh, gw, stride)
+    else:
+        _code_first(mode, U, E, gh, gw, stride, M, buf)
+    spent[0] = M.position
+    if rank_max > 1 and mode != ESTIMATE:
+        _code_ranks(mode, U, K, gh, gw, stride, rank_max, M, buf)
+    spent[1] = M.position
+    active = np.empty(gh * gw, np.int32)
+    count = 0
+    for y in range(gh):
+        for x in range(gw):
+            m = (y + 2) * stride + x + 2
+            if K[m] > 0:
+                active[count] = m
+                count += 1
+    for r in range(1, rank_stop):
+        kept = 0
+        for i in range(count):
+            m = active[i]
+            if K[m] >= r:
+                active[kept] = m
+                kept += 1
+        count = kept
+        if count == 0 or M.overrun:
+            break
+        _code_component(mode, r, active, count, U, K, S, table, stride, M, buf, costs)
+        spent[r + 1] = M.position
+
+
+@_jit
+def _start(M, buf):
+    """Prepare the range coder state for decoding buf."""
+    M.range = 0xFFFFFFFF
+    for i in range(4):
+        byte = np.int64(buf[i]) if i < buf.size else np.int64(0)
+        M.low = (M.low << 8) | byte
+    M.position = 4
+
+
+@_jit
+def _finish(M, buf):
+    """Write the fewest bytes that name a number inside the final range; return the length."""
+    low = M.low
+    last = low + M.range - 1
+    kept = 4
+    value = low
+    for n in range(4):
+        unit = np.int64(1) << (32 - 8 * n)
+        value = (low + unit - 1) & -unit
+        if value <= last:
+            kept = n
+            break
+        value = low
+    position = M.position
+    if value >> 32:
+        i = position - 1
+        while buf[i] == 255:
+            buf[i] = 0
+            i -= 1
+        buf[i] += 1
+    for n in range(kept):
+        buf[position + n] = (value >> (24 - 8 * n)) & 255
+    return position + kept
+
+
+# ---- launchers -------------------------------------------------------------------------------------------------------
+
+# A symbol has at most this many bins, and a bin costs at most 11 bits (probabilities are kept above 32 / 65536).
+_BINS_PER_ESCAPE = 2 * ESCAPE_BITS + 4
+_NO_COSTS = np.zeros((3, 1, 1), np.uint16)
+
+
+def encode_factors(
+    padded: np.ndarray,
+    ranks: np.ndarray,
+    grid_h: int,
+    grid_w: int,
+    patch_size: int,
+    model: np.ndarray | None = None,
+) -> bytes:
+    """Twin of :func:`imfnb.entropy.reference.encode_factors`.
+
+    `model`, an array of shape (1,) of layout.MODEL, is the initial state and is changed by the call (for training).
+    """
+    rank_max = int(ranks.max()) + 1
+    _, stride = layout.padded_size(grid_h, grid_w)
+    bins = int(np.minimum(np.abs(padded[1:rank_max]), UNARY + _BINS_PER_ESCAPE).sum(dtype=np.int64))
+    bins += int(ranks.sum(dtype=np.int64)) + grid_h * grid_w * (2 * UNARY + 2 * _BINS_PER_ESCAPE)
+    buffer = np.zeros(64 + (bins * 3 * 11) // 16, np.uint8)
+    table = layout.component_table(patch_size)
+    model = initial_model() if model is None else model
+    spent = np.zeros(len(table) + 1, np.int64)
+    none = _NO_COSTS.copy()
+    _run(ENCODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_max, table, model[0], buffer, none, spent)
+    end = _finish(model[0], buffer)
+    return bytes([rank_max - 1]) + buffer[:end].tobytes()
+
+
+def estimate_costs(padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: int, patch_size: int) -> np.ndarray:
+    """Twin of :func:`imfnb.entropy.reference.estimate_costs`."""
+    rank_max = int(ranks.max()) + 1
+    size, stride = layout.padded_size(grid_h, grid_w)
+    costs = np.zeros((3, rank_max, size), np.uint16)
+    table = layout.component_table(patch_size)
+    nothing, spent = np.zeros(1, np.uint8), np.zeros(rank_max + 1, np.int64)
+    model = initial_model()
+    _run(ESTIMATE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_max, table, model[0], nothing, costs, spent)
+    return costs
+
+
+def decode_factors(
+    data: bytes,
+    grid_h: int,
+    grid_w: int,
+    patch_size: int,
+    max_rank: int | None = None,
+    spent: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Twin of :func:`imfnb.entropy.reference.decode_factors`.
+
+    `spent`, int64 of shape (p * p + 1,), receives the bytes read when each part was done: the first component, the map
+    of ranks, the second component and so on.
+    """
+    size, stride = layout.padded_size(grid_h, grid_w)
+    table = layout.component_table(patch_size)
+    rank_max = min(data[0] + 1, len(table)) if data else 1
+    rank_stop = rank_max if max_rank is None else max(1, min(rank_max, max_rank))
+    buffer = np.frombuffer(data, np.uint8)[1:].copy()
+    padded, ranks = np.zeros((rank_stop, size), np.int16), np.zeros(size, np.int32)
+    spent = np.zeros(len(table) + 1, np.int64) if spent is None else spent
+    model = initial_model()
+    _start(model[0], buffer)
+    none = _NO_COSTS.copy()
+    _run(DECODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_stop, table, model[0], buffer, none, spent)
+    return padded, ranks, bool(model["overrun"][0]) or not data

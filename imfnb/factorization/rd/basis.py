@@ -1,0 +1,72 @@
+"""The basis prior of V: integer DCT columns in zig-zag order."""
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from ...entropy.layout import zigzag
+
+#: round(2**14 cos(k pi / 32)), k = 0 .. 16.
+_COSINES = (16384, 16305, 16069, 15679, 15137, 14449, 13623, 12665, 11585, 10394, 9102, 7723, 6270, 4756, 3196, 1606, 0)
+#: V holds 2**s times the basis, X ~ 2**-s U V^T; s is at least this (see `scale_bits`).
+SCALE_BITS = 2
+#: A step is given in 1 / 2**STEP_BITS gray level (4 fractional bits and SCALE_BITS).
+STEP_BITS = 6
+#: Columns shorter than this are scaled up: rounding to integers would make them visibly non-orthogonal.
+LENGTH_MIN = 1 << 11
+#: Shortest step: below one gray level the magnitudes of component 0 could pass layout.MAGNITUDE_LIMIT / 2.
+STEP_MIN = 1 << STEP_BITS
+#: Longest step: 256 gray levels; keeps X V inside int32 (see `cpu.numerators`).
+STEP_LIMIT = 1 << 14
+
+
+def _cosine(k: int) -> int:
+    """Return round(2**14 cos(k pi / 32)) of any integer k."""
+    k %= 64
+    if k > 32:
+        k = 64 - k
+    return _COSINES[k] if k <= 16 else -_COSINES[32 - k]
+
+
+def scale_bits(step: int) -> int:
+    """Return s of a step: SCALE_BITS, more for short steps so that columns of V have length LENGTH_MIN or more.
+
+    With s = 2 throughout, noise coded at one gray level came back with an RMS error of 8.7 instead of 0.3 (p = 16).
+    """
+    s = SCALE_BITS
+    while step << (s - SCALE_BITS) < LENGTH_MIN:
+        s += 1
+    return s
+
+
+@lru_cache(maxsize=64)
+def dct_basis(patch_size: int, step: int) -> np.ndarray:
+    """Return V (N x N): column r is the 2-D DCT vector of zig-zag index r, of length step * 2**(s - 2).
+
+    Integers only: with c_i(y) in 1 / 2**15 the entry is (length c_i(y) c_j(x)) / 2**30, rounded half up.
+
+    Parameters
+    ----------
+    patch_size : int
+        8 or 16.
+    step : int
+        In 1 / 64 gray level, STEP_MIN .. STEP_LIMIT.
+
+    Returns
+    -------
+    int32 array of shape (patch_size**2, patch_size**2), read-only
+    """
+    p = patch_size
+    stretch = 32 // (2 * p)
+    table = np.array([[_cosine((2 * y + 1) * i * stretch) for y in range(p)] for i in range(p)], np.int64)
+    table[0] = 11585
+    # Rows of length sqrt(p / 2) * 2**14 so far; the product of two needs 2 / p, which is a power of two.
+    order = zigzag(p)
+    basis = np.einsum("ry,rx->ryx", table[order[:, 0]], table[order[:, 1]]).reshape(p * p, p * p)
+    shift = 28 + (2 if p == 8 else 3)
+    length = step << (scale_bits(step) - SCALE_BITS)
+    columns = (basis * length + (1 << (shift - 1))) >> shift
+    out = np.ascontiguousarray(columns.T).astype(np.int32)
+    out.flags.writeable = False
+    return out

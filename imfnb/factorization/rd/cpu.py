@@ -1,0 +1,283 @@
+"""Rate-distortion factorization X ~ 2**-s U V^T of a plane, one thread of Numba.
+
+With V fixed, the closed-form update of column u_r is round(2**s (X v_r) / |v_r|**2) (the columns of the prior are
+orthogonal up to rounding). A candidate u costs, in units of X**2 * 2**(2 s),
+
+    u**2 |v_r|**2 - 2**(s + 1) u (X v_r) + lambda * step**2 * bits(u)
+
+and every quantity is an exact integer.
+"""
+from __future__ import annotations
+
+import numpy as np
+
+from ..._jit import kernel
+from ...entropy.layout import MAGNITUDE_LIMIT
+from .costs import FIRST_CLASSES, FIRST_CONTEXTS, PROXY_COSTS, PROXY_FIRST
+
+__all__ = [
+    "choose",
+    "choose_first",
+    "first_counts",
+    "numerators",
+    "proxy",
+    "quantize",
+    "rank_classes",
+    "reconstruct",
+]
+
+_jit = kernel(error_model="numpy")
+
+# Patches that `numerators` handles side by side (a block of 64 x 128 int32 fits the first-level cache).
+_LANES = 128
+
+
+@_jit
+def numerators(plane, p, basis, out):
+    """Write X v_r to out (int32, (R, size), padded) for the first R columns; the patch is the SIMD lane.
+
+    |X v| <= |X| |v| with |X| <= 2**17 (2048 * 16, doubled per direction for the filter's overlap) and |v| <= 2**14
+    stays within int32; partial sums may wrap, the total does not.
+    """
+    gh = plane.shape[0] // p
+    gw = plane.shape[1] // p
+    stride = gw + 4
+    rows = max(1, _LANES // gw)
+    block = np.empty((p * p, rows * gw), np.int32)
+    line = np.empty(rows * gw, np.int32)
+    for top in range(0, gh, rows):
+        count = min(rows, gh - top)
+        lanes = count * gw
+        for y in range(count):
+            for i in range(p):
+                for j in range(p):
+                    for x in range(gw):
+                        block[i * p + j, y * gw + x] = plane[(top + y) * p + i, x * p + j]
+        for r in range(out.shape[0]):
+            line[:] = 0
+            for k in range(0, p * p, 4):
+                v0 = basis[k, r]
+                v1 = basis[k + 1, r]
+                v2 = basis[k + 2, r]
+                v3 = basis[k + 3, r]
+                for x in range(lanes):
+                    line[x] += np.int32(v0 * block[k, x] + v1 * block[k + 1, x] + v2 * block[k + 2, x]
+                                        + v3 * block[k + 3, x])
+            for y in range(count):
+                start = (top + y + 2) * stride + 2
+                for x in range(gw):
+                    out[r, start + x] = line[y * gw + x]
+
+
+@_jit
+def quantize(num, lengths, scale, trail, U, ranks):
+    """Write U = round(c), c = 2**s (X v_r) / |v_r|**2, and the active ranks; U starts as zeros.
+
+    A patch's rank ends at its last |c| >= trail / 256: a later, weaker entry would cost more than it gains.
+    """
+    for r in range(num.shape[0]):
+        den = lengths[r]
+        half = den >> (scale + 1)
+        last = (den * trail) >> (8 + scale)
+        for m in range(num.shape[1]):
+            v = np.int64(num[r, m])
+            a = abs(v)
+            if a >= half:
+                q = min(((a << (scale + 1)) + den) // (2 * den), MAGNITUDE_LIMIT >> 1)
+                U[r, m] = q if v > 0 else -q
+                if r and a >= last:
+                    ranks[m] = r
+    for r in range(1, num.shape[0]):
+        for m in range(num.shape[1]):
+            if r > ranks[m]:
+                U[r, m] = 0
+
+
+@_jit
+def choose(num, lengths, scale, lam, costs, classes, rank_table, U, ranks):
+    """Choose u among |u|, one less and zero, and the active rank of every patch, in place.
+
+    lam is lambda * |v|**2 * 2**16 / 256, for costs in 1 / 256 bit. rank_table (int64, (9, R)) holds the cost of every
+    rank for each class of neighbours.
+    """
+    size = num.shape[1]
+    total = np.zeros(size, np.int64)
+    best = np.empty(size, np.int64)
+    kept = np.zeros(size, np.int32)
+    active = np.empty(size, np.int32)
+    count = 0
+    for m in range(size):
+        best[m] = (lam * rank_table[classes[m], 0]) >> 16
+        if ranks[m] > 0:
+            active[count] = m
+            count += 1
+    for r in range(1, costs.shape[1]):
+        den = lengths[r]
+        left = 0
+        for i in range(count):
+            m = active[i]
+            if ranks[m] < r:
+                continue
+            active[left] = m
+            left += 1
+            a = abs(np.int64(U[r, m]))
+            cost = (lam * costs[0, r, m]) >> 16
+            if a:
+                v = abs(np.int64(num[r, m])) << (scale + 1)
+                u = np.int64(0)
+                high = a * (a * den - v) + ((lam * costs[2, r, m]) >> 16)
+                if high < cost:
+                    u = a
+                    cost = high
+                if a > 1:
+                    low = (a - 1) * ((a - 1) * den - v) + ((lam * costs[1, r, m]) >> 16)
+                    if low < cost:
+                        u = a - 1
+                        cost = low
+                U[r, m] = u if num[r, m] > 0 else -u
+                total[m] += cost
+                if u:
+                    whole = total[m] + ((lam * rank_table[classes[m], r]) >> 16)
+                    if whole < best[m]:
+                        best[m] = whole
+                        kept[m] = r
+            else:
+                total[m] += cost
+        count = left
+    for r in range(1, costs.shape[1]):
+        for m in range(size):
+            if r > kept[m]:
+                U[r, m] = 0
+    ranks[:] = kept
+
+
+@_jit
+def _class_of(K):
+    n = 0
+    while K:
+        K >>= 1
+        n += 1
+    return n
+
+
+@_jit
+def rank_classes(ranks, gh, gw, out):
+    """Write the bit length of the mean rank of the four neighbours, int32 (size,)."""
+    stride = gw + 4
+    for y in range(gh):
+        for x in range(gw):
+            m = (y + 2) * stride + x + 2
+            out[m] = _class_of((ranks[m - 1] + ranks[m - stride] + ranks[m + 1] + ranks[m + stride] + 2) >> 2)
+
+
+@_jit
+def _median_edge(w, n, nw):
+    if nw >= max(w, n):
+        return min(w, n)
+    if nw <= min(w, n):
+        return max(w, n)
+    return w + n - nw
+
+
+@_jit
+def _first_residual(D, y, x, gw, stride):
+    """Return (residual, context) of component 0 at a patch."""
+    m = (y + 2) * stride + x + 2
+    w = np.int64(D[m - 1])
+    n = np.int64(D[m - stride])
+    nw = np.int64(D[m - stride - 1])
+    if y == 0:
+        n = nw = w
+    elif x == 0:
+        w = nw = n
+    ne = np.int64(D[m - stride + 1]) if y and x < gw - 1 else n
+    activity = abs(w - nw) + abs(n - nw) + abs(ne - n)
+    return np.int64(D[m]) - _median_edge(w, n, nw), _class_of(activity)
+
+
+@_jit
+def first_counts(D, gh, gw, counts):
+    """Count the residual magnitudes of component 0 in each context; counts is int64 (contexts, classes)."""
+    for y in range(gh):
+        for x in range(gw):
+            e, c = _first_residual(D, y, x, gw, gw + 4)
+            counts[min(c, FIRST_CONTEXTS - 1), min(abs(e), FIRST_CLASSES - 1)] += 1
+
+
+@_jit
+def choose_first(num, den, scale, lam, table, gh, gw, D):
+    """Choose component 0 among round and +-1 by the cost of its residual and of the three it predicts, in place."""
+    stride = gw + 4
+    for y in range(gh):
+        for x in range(gw):
+            m = (y + 2) * stride + x + 2
+            v = np.int64(num[m]) << (scale + 1)
+            centre = np.int64(D[m])
+            best = np.int64(0)
+            kept = centre
+            for k in range(3):
+                u = centre + (0 if k == 0 else 1 if k == 1 else -1)
+                D[m] = u
+                bits = np.int64(0)
+                for j in range(4):
+                    yy = y + (j >> 1)
+                    xx = x + (j & 1)
+                    if yy < gh and xx < gw:
+                        e, c = _first_residual(D, yy, xx, gw, stride)
+                        bits += table[min(c, FIRST_CONTEXTS - 1), min(abs(e), FIRST_CLASSES - 1)]
+                cost = u * (u * den - v) + ((lam * bits) >> 16)
+                if k == 0 or cost < best:
+                    best = cost
+                    kept = u
+            D[m] = kept
+
+
+@_jit
+def proxy(num, lengths, scale, gh, gw):
+    """Return an estimate of the rate-distortion cost of a plane, in step**2 / 4096, to compare patch sizes with."""
+    stride = gw + 4
+    total = np.int64(0)
+    for y in range(gh):
+        start = (y + 2) * stride + 2
+        for r in range(num.shape[0]):
+            den = lengths[r]
+            for m in range(start, start + gw):
+                v = np.int64(num[r, m])
+                if r == 0:
+                    if y:
+                        total += PROXY_FIRST[min((abs(v - num[0, m - stride]) << (scale + 4)) // den, 1023)]
+                    else:
+                        total += PROXY_FIRST[0]
+                else:
+                    total += PROXY_COSTS[min((abs(v) << (scale + 4)) // den, 1023)]
+    return total
+
+
+@_jit
+def reconstruct(U, ranks, columns, limit, scale, p, plane):
+    """Write 2**-s U V^T to plane (int32); columns is V^T, int32 (R, N); |u| is clamped to limit.
+
+    Columns of length 2**12 or more have s = 2: |u v| <= 3 * 2**14 + 2**12 per entry by the choice of limit, and the
+    sum of at most 256 terms is below 2**24. Shorter ones have entries of at most 2 / p * 2**12 and |u| < 2**13: p**2
+    terms stay within 2**26 p <= 2**30.
+    """
+    gh = plane.shape[0] // p
+    gw = plane.shape[1] // p
+    stride = gw + 4
+    n = p * p
+    patch = np.empty(n, np.int32)
+    half = 1 << (scale - 1)
+    for y in range(gh):
+        for x in range(gw):
+            m = (y + 2) * stride + x + 2
+            u = np.int32(min(max(U[0, m], -limit), limit))
+            for k in range(n):
+                patch[k] = u * columns[0, k] + half
+            for r in range(1, min(ranks[m] + 1, U.shape[0])):
+                if U[r, m]:
+                    u = np.int32(min(max(U[r, m], -limit), limit))
+                    for k in range(n):
+                        patch[k] += np.int32(u * columns[r, k])
+            for i in range(p):
+                for j in range(p):
+                    plane[y * p + i, x * p + j] = patch[i * p + j] >> scale

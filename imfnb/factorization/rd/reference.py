@@ -1,0 +1,127 @@
+"""The kernels of `cpu.py` in plain NumPy, same names and arguments, same integers."""
+from __future__ import annotations
+
+import numpy as np
+
+from ...entropy.layout import MAGNITUDE_LIMIT
+from .costs import FIRST_CLASSES, FIRST_CONTEXTS, PROXY_COSTS, PROXY_FIRST
+
+
+def _inside(image: np.ndarray, gh: int, gw: int) -> np.ndarray:
+    """Return the view of the patches of padded images, (..., gh, gw)."""
+    return image.reshape(*image.shape[:-1], gh + 3, gw + 4)[..., 2:2 + gh, 2:2 + gw]
+
+
+def numerators(plane: np.ndarray, p: int, basis: np.ndarray, out: np.ndarray) -> None:
+    """Write X v_r to out (int32, (R, size), padded) for the first R columns."""
+    gh, gw = plane.shape[0] // p, plane.shape[1] // p
+    X = plane.reshape(gh, p, gw, p).transpose(0, 2, 1, 3).reshape(gh, gw, p * p).astype(np.int64)
+    _inside(out, gh, gw)[:] = np.moveaxis(X @ basis[:, :len(out)].astype(np.int64), 2, 0)
+
+
+def quantize(num: np.ndarray, lengths: np.ndarray, scale: int, trail: int, U: np.ndarray, ranks: np.ndarray) -> None:
+    """Write U = round(2**s (X v_r) / |v_r|**2) and the active ranks; U starts as zeros."""
+    den = lengths[:len(num), None]
+    a = np.abs(num.astype(np.int64))
+    q = np.minimum(((a << (scale + 1)) + den) // (2 * den), MAGNITUDE_LIMIT >> 1)
+    q[a < den >> (scale + 1)] = 0
+    strong = a >= (den * trail) >> (8 + scale)
+    strong[0] = False
+    index = np.arange(len(num))[:, None]
+    np.maximum(ranks, (strong * index).max(axis=0), out=ranks)
+    q[(index > ranks) & (index > 0)] = 0
+    U[:] = np.sign(num) * q
+
+
+def choose(num: np.ndarray, lengths: np.ndarray, scale: int, lam: int, costs: np.ndarray, classes: np.ndarray,
+           rank_table: np.ndarray, U: np.ndarray, ranks: np.ndarray) -> None:
+    """Choose u among |u|, one less and zero, and the active rank of every patch, in place."""
+    best = (lam * rank_table[classes, 0]) >> 16
+    total = np.zeros_like(best)
+    kept = np.zeros_like(ranks)
+    for r in range(1, costs.shape[1]):
+        active = ranks >= r
+        a = np.abs(U[r].astype(np.int64))
+        v = np.abs(num[r].astype(np.int64)) << (scale + 1)
+        price = (lam * costs[:, r].astype(np.int64)) >> 16
+        cost, u = price[0].copy(), np.zeros_like(a)
+        for candidate, extra, allowed in ((a, price[2], a > 0), (a - 1, price[1], a > 1)):
+            j = candidate * (candidate * lengths[r] - v) + extra
+            better = allowed & (j < cost)
+            cost[better], u[better] = j[better], candidate[better]
+        total[active] += cost[active]
+        U[r] = np.where(active, np.where(num[r] > 0, u, -u), U[r])
+        whole = total + ((lam * rank_table[classes, r]) >> 16)
+        better = active & (u > 0) & (whole < best)
+        best[better], kept[better] = whole[better], r
+    ranks[:] = kept
+    index = np.arange(len(U))[:, None]
+    U[(index > kept) & (index > 0) & (index < costs.shape[1])] = 0
+
+
+def rank_classes(ranks: np.ndarray, gh: int, gw: int, out: np.ndarray) -> None:
+    """Write the bit length of the mean rank of the four neighbours, int32 (size,)."""
+    K = ranks.reshape(gh + 3, gw + 4)
+    mean = (K[2:-1, 1:-3] + K[1:-2, 2:-2] + K[2:-1, 3:-1] + K[3:, 2:-2] + 2) >> 2
+    _inside(out, gh, gw)[:] = np.vectorize(lambda k: int(k).bit_length(), otypes=[np.int32])(mean)
+
+
+def _first_residual(D: np.ndarray, y: int, x: int) -> tuple[int, int]:
+    """Return (residual, context) of component 0 at a patch of the padded image."""
+    w, n, nw = int(D[y, x - 1]), int(D[y - 1, x]), int(D[y - 1, x - 1])
+    if y == 2:
+        n = nw = w
+    elif x == 2:
+        w = nw = n
+    ne = int(D[y - 1, x + 1]) if y > 2 and x < D.shape[1] - 3 else n
+    activity = abs(w - nw) + abs(n - nw) + abs(ne - n)
+    return int(D[y, x]) - sorted((w, n, w + n - nw))[1], min(activity.bit_length(), FIRST_CONTEXTS - 1)
+
+
+def first_counts(D: np.ndarray, gh: int, gw: int, counts: np.ndarray) -> None:
+    """Count the residual magnitudes of component 0 in each context; counts is int64 (contexts, classes)."""
+    image = D.reshape(gh + 3, gw + 4)
+    for y in range(2, gh + 2):
+        for x in range(2, gw + 2):
+            e, c = _first_residual(image, y, x)
+            counts[c, min(abs(e), FIRST_CLASSES - 1)] += 1
+
+
+def choose_first(num: np.ndarray, den: int, scale: int, lam: int, table: np.ndarray, gh: int, gw: int,
+                 D: np.ndarray) -> None:
+    """Choose component 0 among round and +-1 by the cost of its residual and of the three it predicts, in place."""
+    image = D.reshape(gh + 3, gw + 4)
+    numerator = num.reshape(gh + 3, gw + 4)
+    for y in range(2, gh + 2):
+        for x in range(2, gw + 2):
+            centre = int(image[y, x])
+            costs = []
+            for u in (centre, centre + 1, centre - 1):
+                image[y, x] = u
+                bits = 0
+                for yy, xx in ((y, x), (y, x + 1), (y + 1, x), (y + 1, x + 1)):
+                    if yy < gh + 2 and xx < gw + 2:
+                        e, c = _first_residual(image, yy, xx)
+                        bits += int(table[c, min(abs(e), FIRST_CLASSES - 1)])
+                costs.append(u * (u * int(den) - (int(numerator[y, x]) << (scale + 1))) + ((lam * bits) >> 16))
+            image[y, x] = centre + (0, 1, -1)[costs.index(min(costs))]
+
+
+def proxy(num: np.ndarray, lengths: np.ndarray, scale: int, gh: int, gw: int) -> int:
+    """Return the estimated rate-distortion cost of a plane; see `cpu.proxy`."""
+    c = _inside((np.abs(num.astype(np.int64)) << (scale + 4)) // lengths[:len(num), None], gh, gw)
+    total = int(PROXY_COSTS[np.minimum(c[1:], len(PROXY_COSTS) - 1)].sum())
+    first = _inside(num[0], gh, gw).astype(np.int64)
+    change = (np.abs(first - np.vstack([first[:1], first[:-1]])) << (scale + 4)) // lengths[0]
+    return total + int(PROXY_FIRST[np.minimum(change, len(PROXY_FIRST) - 1)].sum())
+
+
+def reconstruct(U: np.ndarray, ranks: np.ndarray, columns: np.ndarray, limit: int, scale: int, p: int,
+                plane: np.ndarray) -> None:
+    """Write 2**-s U V^T to plane (int32); columns is V^T, int32 (R, N); |u| is clamped to limit."""
+    gh, gw = plane.shape[0] // p, plane.shape[1] // p
+    index = np.arange(len(U))[:, None]
+    u = np.where((index <= ranks) | (index == 0), np.clip(U, -limit, limit), 0)
+    factors = np.moveaxis(_inside(u, gh, gw), 0, 2).astype(np.int64)
+    patches = (factors @ columns[:len(U)].astype(np.int64) + (1 << (scale - 1))) >> scale
+    plane[:] = patches.reshape(gh, gw, p, p).transpose(0, 2, 1, 3).reshape(plane.shape)

@@ -1,0 +1,166 @@
+"""Restoration filter in plain NumPy: the definition that `cpu` must reproduce bit for bit.
+
+All quantities are integers. Samples are clamped to ±SAMPLE_LIMIT on entry, so that every intermediate stays in int32:
+
+- a second difference |2 p - q - r| is at most 4 * 2**14 = 2**16, its sum over the 25 pixels of a window at most
+  25 * 2**16 < 2**21, the activity (two such sums) and the multiples compared for the direction below 2**23;
+- a step is at most 2**15, its product with a threshold or a clipping limit (at most 2**12 either) at most 2**27;
+- a neighbour difference is at most 2**15 in magnitude, clipped or not, the sum over a symmetric pair 2**16, and since
+  the absolute coefficients of a class add up to at most COEFFICIENT_SUM_LIMIT = 2**14, the accumulator stays within
+  2**30;
+- the correction is then within 2**22, and the corrected sample is clamped to ±SAMPLE_LIMIT again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+FRACTION_BITS = 4
+"""Fractional bits of samples."""
+STEP_FRACTION_BITS = 6
+"""Fractional bits of steps."""
+SAMPLE_LIMIT = 2**14
+"""Largest magnitude of a sample, 1024 gray levels: eight times what a centred 8-bit sample needs."""
+STEP_LIMIT = 2**15
+"""Largest step, 512 gray levels; a larger one is treated as this one."""
+COEFFICIENT_BITS = 8
+"""Fractional bits of the filter coefficients."""
+COEFFICIENT_SUM_LIMIT = 2**14
+"""Bound of the sum of absolute coefficients of a class, in units of 2**-COEFFICIENT_BITS."""
+
+RADIUS = 3
+"""Reach of the filter, and of the classification (window of radius 2, second differences of radius 1)."""
+TAPS = ((0, 1), (0, 2), (1, -1), (1, 0), (1, 1), (2, 0), (0, 3), (1, -2), (1, 2), (2, -1), (2, 1), (3, 0))
+"""(row, column) offsets of one half of the 7x7 diamond, those of the 5x5 diamond first; each tap stands for itself and
+its point reflection."""
+TAPS_PER_PASS = (12, 6)
+"""Taps used by each pass: the second is a 5x5 diamond, which gains nearly what a second 7x7 diamond would."""
+PASSES = len(TAPS_PER_PASS)
+LIMITS = 2
+"""Clipping limits per pass; every tap has one coefficient for each."""
+ACTIVITIES = 5
+DIRECTIONS = 5
+CLASSES = ACTIVITIES * DIRECTIONS
+ACTIVITY_THRESHOLDS = (3, 10, 30, 80)
+"""Bounds between activities, in quarter steps summed over the window: 3 is a mean second difference of 0.03 steps."""
+THRESHOLD_SHIFT = 2 + STEP_FRACTION_BITS - FRACTION_BITS
+"""From (step * threshold in quarter steps) to the unit of samples."""
+LIMIT_SHIFT = 4 + STEP_FRACTION_BITS - FRACTION_BITS
+"""From (step * clipping limit in sixteenths of a step) to the unit of samples."""
+
+
+def restore(
+    plane: NDArray[np.int32],
+    step: int,
+    filters: NDArray[np.int16],
+    limits: NDArray[np.int32],
+    out: NDArray[np.int32],
+) -> None:
+    """Restore a decoded plane with given filters.
+
+    Every pass corrects every pixel by the filter of its class (see `classify`)::
+
+        out = p + (sum_{k, m} c[class, m, k] (clip(p[+k] - p, ±l_m) + clip(p[-k] - p, ±l_m)) + 128) >> 8
+
+    where k runs over the taps and m over the two clipping limits. A small limit makes an average of similar neighbours
+    that an edge does not disturb, the large one measures the edge itself; learned together they replace the linear
+    filter by one with a piecewise linear response per tap. Beyond the border the plane is continued by its nearest
+    sample. The second pass works on the result of the first and classifies anew.
+
+    Parameters
+    ----------
+    plane : ndarray of int32, shape (H, W), H and W at least 1
+        Decoded samples, centred, in units of 2**-FRACTION_BITS gray levels.
+    step : int
+        Quantization step of the plane in units of 2**-STEP_FRACTION_BITS gray levels, at least 1.
+    filters : ndarray of int16, shape (PASSES, CLASSES, LIMITS, len(TAPS))
+        Coefficients in units of 2**-COEFFICIENT_BITS; absolute sum per class at most COEFFICIENT_SUM_LIMIT. Those
+        beyond the taps of a pass are ignored.
+    limits : ndarray of int32, shape (PASSES, LIMITS)
+        Clipping limits in sixteenths of a step, 0 to 4096.
+    out : ndarray of int32, shape (H, W)
+        Receives the restored samples; may be `plane` itself.
+    """
+    step = min(int(step), STEP_LIMIT)
+    for taps, pass_filters, pass_limits in zip(TAPS_PER_PASS, filters, limits, strict=True):
+        _run_pass(plane, step, TAPS[:taps], pass_filters, pass_limits, out)
+        plane = out
+
+
+def _run_pass(
+    plane: NDArray[np.int32],
+    step: int,
+    taps: tuple[tuple[int, int], ...],
+    filters: NDArray[np.int16],
+    limits: NDArray[np.int32],
+    out: NDArray[np.int32],
+) -> None:
+    """One pass of `restore`; filters of shape (CLASSES, LIMITS, len(TAPS)), limits of shape (LIMITS,)."""
+    height, width = plane.shape
+    padded = np.pad(np.clip(plane, -SAMPLE_LIMIT, SAMPLE_LIMIT), RADIUS, mode="edge")
+    class_map = classify(padded, step)
+
+    def shifted(row: int, column: int) -> NDArray[np.int32]:
+        return padded[RADIUS + row : RADIUS + row + height, RADIUS + column : RADIUS + column + width]
+
+    centre = shifted(0, 0)
+    total = np.zeros((height, width), np.int32)
+    for m in range(LIMITS):
+        limit = clipping_limit(step, int(limits[m]))
+        for k, (row, column) in enumerate(taps):
+            ahead = np.clip(shifted(row, column) - centre, -limit, limit)
+            behind = np.clip(shifted(-row, -column) - centre, -limit, limit)
+            total += filters[class_map, m, k].astype(np.int32) * (ahead + behind)
+    correction = (total + (1 << (COEFFICIENT_BITS - 1))) >> COEFFICIENT_BITS
+    np.clip(centre + correction, -SAMPLE_LIMIT, SAMPLE_LIMIT, out=out)
+
+
+def classify(padded: NDArray[np.int32], step: int) -> NDArray[np.int32]:
+    """Class of every pixel from the second differences in the 5x5 window around it.
+
+    Parameters
+    ----------
+    padded : ndarray of int32, shape (H + 2 RADIUS, W + 2 RADIUS)
+        The plane, continued by RADIUS samples on every side.
+    step : int
+        Quantization step in units of 2**-STEP_FRACTION_BITS gray levels, at most STEP_LIMIT.
+
+    Returns
+    -------
+    ndarray of int32, shape (H, W)
+        ``DIRECTIONS * activity + direction``. The activity counts the thresholds below the sum of horizontal and
+        vertical second differences, relative to the step. The direction is 0 unless the larger of the contrasts
+        |horizontal - vertical| and |falling - rising| exceeds a quarter of that sum; then it is 1 or 2 where the first
+        contrast is at least the second (1: the horizontal differences are larger, an upright edge), else 3 or 4.
+    """
+    middle = 2 * padded[1:-1, 1:-1]
+    horizontal = _window_sum(np.abs(middle - padded[1:-1, :-2] - padded[1:-1, 2:]))
+    vertical = _window_sum(np.abs(middle - padded[:-2, 1:-1] - padded[2:, 1:-1]))
+    falling = _window_sum(np.abs(middle - padded[:-2, :-2] - padded[2:, 2:]))
+    rising = _window_sum(np.abs(middle - padded[:-2, 2:] - padded[2:, :-2]))
+
+    both = horizontal + vertical
+    activity = sum((both > activity_bound(step, threshold)).astype(np.int32) for threshold in ACTIVITY_THRESHOLDS)
+    straight, diagonal = horizontal - vertical, falling - rising
+    along_axes = np.where(straight > 0, 1, 2)
+    along_diagonals = np.where(diagonal > 0, 3, 4)
+    direction = np.where(np.abs(straight) >= np.abs(diagonal), along_axes, along_diagonals)
+    direction = np.where(4 * np.maximum(np.abs(straight), np.abs(diagonal)) > both, direction, 0)
+    return DIRECTIONS * activity + direction.astype(np.int32)
+
+
+def activity_bound(step: int, threshold: int) -> int:
+    """Threshold in quarter steps, converted to the unit of samples."""
+    return (step * threshold) >> THRESHOLD_SHIFT
+
+
+def clipping_limit(step: int, limit: int) -> int:
+    """Clipping limit in sixteenths of a step, converted to the unit of samples; at most every possible difference."""
+    return min((step * limit) >> LIMIT_SHIFT, 2 * SAMPLE_LIMIT)
+
+
+def _window_sum(values: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Sums over all 5x5 windows, shape (h - 4, w - 4)."""
+    rows = sum(values[i : values.shape[0] - 4 + i] for i in range(5))
+    return sum(rows[:, i : values.shape[1] - 4 + i] for i in range(5))

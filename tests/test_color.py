@@ -1,0 +1,112 @@
+"""Colour stage: kernels against their reference, and both against the formulas of BT.601 in floats."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import fill, images, seeds, sides
+
+from imfnb.color import cpu, half, join_planes, reference, split_planes
+
+# ITU-T T.871, section 7: not taken from the library.
+FORWARD = np.array([[0.299, 0.587, 0.114], [-0.168735892, -0.331264108, 0.5], [0.5, -0.418687589, -0.081312411]])
+INVERSE = np.array([[1, 0, 1.402], [1, -0.344136286, -0.714136286], [1, 1.772, 0]])
+
+
+@given(images((3, 4)), st.booleans())
+def test_forward_cpu_is_reference(image, subsample):
+    for mine, naive in zip(cpu.rgb_to_ycbcr(image, subsample), reference.rgb_to_ycbcr(image, subsample), strict=True):
+        assert mine.dtype == naive.dtype == np.uint8
+        np.testing.assert_array_equal(mine, naive)
+
+
+@given(sides, sides, st.booleans(), st.sampled_from([3, 4]), st.sampled_from(["noise", "extremes", "ramp"]), seeds)
+def test_inverse_cpu_is_reference(height, width, subsample, channels, style, seed):
+    y = fill((height, width), style, seed)
+    shape = (half(height), half(width)) if subsample else y.shape
+    cb, cr = fill(shape, style, seed + 1), fill(shape, style, seed + 2)
+    mine, naive = np.full((height, width, channels), 7, np.uint8), np.full((height, width, channels), 7, np.uint8)
+    cpu.ycbcr_to_rgb(y, cb, cr, mine)
+    reference.ycbcr_to_rgb(y, cb, cr, naive)
+    np.testing.assert_array_equal(mine, naive)
+    assert (mine[:, :, 3:] == 7).all()  # alpha is not the colour kernel's
+
+
+@pytest.mark.parametrize("kernels", [cpu, reference])
+def test_forward_is_bt601_rounded(kernels):
+    """Rounding errs by half a level; 16-bit coefficients add less than 0.01."""
+    image = np.concatenate([fill((40, 25, 3), style, 5) for style in ("noise", "extremes")])
+    exact = image @ FORWARD.T + [0, 128, 128]
+    planes = np.stack(kernels.rgb_to_ycbcr(image, False), axis=-1)
+    assert np.abs(planes - np.minimum(exact, 255)).max() <= 0.51
+
+
+@pytest.mark.parametrize("kernels", [cpu, reference])
+def test_inverse_is_bt601_rounded(kernels):
+    planes = np.concatenate([fill((40, 25, 3), style, 6) for style in ("noise", "extremes")])
+    exact = np.clip((planes - [0, 128.0, 128]) @ INVERSE.T, 0, 255)
+    rgb = np.empty(planes.shape, np.uint8)
+    kernels.ycbcr_to_rgb(*(np.ascontiguousarray(planes[:, :, c]) for c in range(3)), rgb)
+    assert np.abs(rgb - exact).max() <= 0.51
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 6), (5, 1), (4, 4), (5, 7), (8, 3)])
+@pytest.mark.parametrize("kernels", [cpu, reference])
+def test_subsampled_chroma_is_the_mean_of_the_pixels_there(kernels, shape):
+    """At an odd border a block has fewer pixels; counting the border twice makes it the mean of those."""
+    image = fill((*shape, 3), "noise", 7)
+    _, cb, cr = kernels.rgb_to_ycbcr(image, True)
+    assert cb.shape == cr.shape == (half(shape[0]), half(shape[1]))
+    for i, j in np.ndindex(cb.shape):
+        mean = image[2 * i : 2 * i + 2, 2 * j : 2 * j + 2].reshape(-1, 3).mean(axis=0)
+        assert abs(cb[i, j] - min(FORWARD[1] @ mean + 128, 255)) <= 0.51
+        assert abs(cr[i, j] - min(FORWARD[2] @ mean + 128, 255)) <= 0.51
+
+
+@pytest.mark.parametrize("subsample", [False, True])
+@pytest.mark.parametrize("kernels", [cpu, reference])
+def test_gray_stays_gray(kernels, subsample):
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    levels = levels.repeat(2, axis=0).repeat(2, axis=1)
+    gray = np.repeat(levels[:, :, None], 3, axis=2)
+    y, cb, cr = kernels.rgb_to_ycbcr(gray, subsample)
+    np.testing.assert_array_equal(y, levels)
+    assert (cb == 128).all() and (cr == 128).all()
+    out = np.empty_like(gray)
+    kernels.ycbcr_to_rgb(y, cb, cr, out)
+    np.testing.assert_array_equal(out, gray)
+
+
+@given(images((3,)))
+def test_round_trip_errs_by_two_levels_at_most(image):
+    """Three roundings of half a level through coefficients up to 1.772, plus one level for Cb = 255.5."""
+    out = np.empty_like(image)
+    cpu.ycbcr_to_rgb(*cpu.rgb_to_ycbcr(image, False), out)
+    assert np.abs(out.astype(int) - image).max() <= 2
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+@given(image=images((1, 3, 4)))
+def test_planes_without_conversion_are_the_channels(device, image):
+    planes = split_planes(image, "RGB", False, device)
+    assert all(plane.flags.c_contiguous for plane in planes)
+    np.testing.assert_array_equal(np.stack(planes, axis=-1), image)
+    out = np.empty_like(image)
+    join_planes(planes, "RGB", out, device)
+    np.testing.assert_array_equal(out, image)
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+def test_alpha_passes_through(device):
+    image = fill((9, 5, 4), "noise", 8)
+    planes = split_planes(image, "YCbCr", True, device)
+    assert [plane.shape for plane in planes] == [(9, 5), (5, 3), (5, 3), (9, 5)]
+    out = np.empty_like(image)
+    join_planes(planes, "YCbCr", out, device)
+    np.testing.assert_array_equal(out[:, :, 3], image[:, :, 3])
+
+
+def test_half_rounds_up():
+    assert [half(n) for n in (1, 2, 3, 4, 5)] == [1, 1, 2, 2, 3]

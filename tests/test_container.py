@@ -1,0 +1,343 @@
+"""Container: the documented layout, the order of the checks, and bytes that somebody or something has changed."""
+
+from __future__ import annotations
+
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+from helpers import assemble, encode, header, parameters, picture, pixels_or_error, signed, take_apart, varint
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import seeds
+
+import imfnb
+from imfnb import FormatError, LimitError
+
+
+def deflate(values: np.ndarray) -> bytes:
+    coder = zlib.compressobj(9, wbits=-15)
+    stream = coder.compress(values.tobytes()) + coder.flush()
+    return varint(len(stream)) + stream
+
+
+def gray_file(height: int, width: int, u: np.ndarray, v: np.ndarray, patch_size: int = 0, **changes) -> bytes:
+    """A gray file made by hand: one column of int8 factors unless told otherwise."""
+    segments = [b"".join(map(deflate, u.T)) + b"".join(map(deflate, v.T))]
+    fields = parameters(0, patch_size, -16, 15, (u.shape[1],))
+    return assemble(header(height, width, 0, fields, segments, **changes), segments)
+
+
+# ------------------------------------------------------------------------------------------------------------- layout
+
+
+def test_file_made_by_hand_decodes():
+    """The layout in the documentation is all that it takes to write a file."""
+    u, v = np.array([[1, 0], [2, 1], [10, 0]], np.int8), np.array([[10, 3], [-5, -16]], np.int8)
+    pixels = imfnb.decode(gray_file(3, 2, u, v))
+    np.testing.assert_array_equal(pixels, [[10, 0], [23, 0], [100, 0]])
+
+
+def test_encoder_writes_the_documented_layout(small_file):
+    head, segments = take_apart(small_file)
+    fields = parameters(2, 4, -16, 15, (2, 1, 1))
+    assert head == header(11, 13, 3, fields, segments)
+    assert small_file == assemble(head, segments)
+
+
+# -------------------------------------------------------------------------------------------------- order of the checks
+
+GOOD = {"u": np.ones((3, 1), np.int8), "v": np.ones((2, 1), np.int8)}
+
+
+def test_each_check_comes_before_the_next():
+    """From a file in which everything is wrong, repair one thing after the other, in the order of the checks."""
+    segments = [deflate(GOOD["u"]) + deflate(GOOD["v"])]
+    fields, wide = parameters(0, 0, -16, 15, (1,)), 2**30
+    head = header(3, 2, 0, fields, segments)
+
+    def message(data: bytes) -> str:
+        with pytest.raises(FormatError) as error:
+            imfnb.decode(data)
+        return str(error.value)
+
+    assert "fewer than the smallest header" in message(b"XXXX")
+    assert "not an .imf file: it begins with" in message(b"XXXX\xff" + bytes(20))
+    assert "version 9 is not known" in message(b"\x89IMF\x09" + bytes(20))
+    assert "truncated" in message(b"\x89IMF\x01\x7f" + bytes(20))
+    assert "checksum of the header" in message(b"\x89IMF\x01\x05" + b"\xff" * 20)
+    assert "profile 200 is not known" in message(assemble(b"\xc8" + head[1:], segments))
+    assert "empty (0 x" in message(assemble(header(0, wide, 7, b"", segments), segments))
+    assert "7 channels" in message(assemble(header(wide, wide, 7, b"", segments), segments))
+    assert "max_pixels" in message(assemble(header(wide, wide, 0, b"\xff", segments), segments))
+    assert "colour flags 255" in message(assemble(header(3, 2, 0, b"\xff", segments), segments))
+    assert "patch size 5" in message(assemble(header(3, 2, 0, parameters(0, 5, 9, 9, (0,)), segments), segments))
+    assert "bounds [9, 9]" in message(assemble(header(3, 2, 0, parameters(0, 0, 9, 9, (0,)), segments), segments))
+    assert "rank 0" in message(assemble(header(3, 2, 0, parameters(0, 0, -16, 15, (0,)), segments, count=5), segments))
+    assert "5 segments" in message(assemble(header(3, 2, 0, fields, segments, count=5), segments))
+    assert "left over" in message(assemble(head + b"x", segments))
+    assert "truncated" in message(assemble(head, [])) and "left over" in message(assemble(head, [*segments, b"x"]))
+    assert "checksum of segment 0" in message(assemble(head, [segments[0][:-1] + b"x"]))
+    np.testing.assert_array_equal(imfnb.decode(assemble(head, segments)), np.ones((3, 2)))
+
+
+@pytest.mark.parametrize("rank", [0, 3, 2**31, 2**34])
+def test_rank_must_fit_the_matrix(rank):
+    segments = [b""]
+    with pytest.raises(FormatError, match=f"rank {rank} of a 3 x 2"):
+        imfnb.decode(assemble(header(3, 2, 0, parameters(0, 0, -16, 15, (rank,)), segments), segments))
+
+
+@pytest.mark.parametrize("limits", [(5, 5), (6, 5), (-32768, 5), (0, 32768), (-(2**33), 2**33)])
+def test_bounds_must_make_sense(limits):
+    with pytest.raises(FormatError, match="factor bounds"):
+        imfnb.decode(assemble(header(3, 2, 0, parameters(0, 0, *limits, (1,)), [b""]), [b""]))
+
+
+@pytest.mark.parametrize("flags", [3, 4, 128])
+def test_flags_must_be_known(flags):
+    with pytest.raises(FormatError, match="colour flags"):
+        imfnb.decode(assemble(header(3, 2, 3, parameters(flags, 8, -16, 15, (1, 1, 1)), [b""] * 3), [b""] * 3))
+
+
+@pytest.mark.parametrize("flags", [1, 2])
+def test_flags_of_colour_do_not_fit_gray(flags):
+    with pytest.raises(FormatError, match="colour flags"):
+        imfnb.decode(assemble(header(3, 2, 1, parameters(flags, 8, -16, 15, (1,)), [b""]), [b""]))
+
+
+@pytest.mark.parametrize("version", [0, 2, 255])
+def test_unknown_version_says_so(small_file, version):
+    with pytest.raises(FormatError, match=f"version {version} is not known.*upgrade"):
+        imfnb.decode(assemble(*take_apart(small_file), version=version))
+
+
+@pytest.mark.parametrize("profile", [1, 2, 3, 127, 128, 255])
+def test_any_profile_number_is_an_image_or_an_error(small_file, profile):
+    """Under another profile's number the baseline's fields are noise, which must be refused or decoded."""
+    head, segments = take_apart(small_file)
+    result = pixels_or_error(assemble(bytes([profile]) + head[1:], segments))
+    assert result is None or profile == 1
+
+
+# ------------------------------------------------------------------------------------------------------------- limits
+
+
+def test_max_pixels_is_inclusive():
+    data = encode(picture(6, 7, 0), rank=1)
+    assert imfnb.decode(data, max_pixels=42).shape == (6, 7)
+    for function in (imfnb.decode, imfnb.info):
+        with pytest.raises(LimitError, match=r"6 x 7 pixels.*max_pixels=41"):
+            function(data, max_pixels=41)
+
+
+@pytest.mark.parametrize("size", [(2**14 + 1, 2**14), (2**34, 2**34), (1, 2**34), (2**28 + 1, 1)])
+@pytest.mark.parametrize("channels", [0, 4])
+def test_huge_sizes_are_refused_without_memory(size, channels):
+    count = max(1, channels)
+    data = assemble(header(*size, channels, parameters(0, 8, -16, 15, (1,) * count), [b""] * count), [b""] * count)
+    tracemalloc.start()
+    try:
+        with pytest.raises(LimitError, match="max_pixels"):
+            imfnb.decode(data)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_working_set_is_limited_too():
+    """No patches and full rank: the factors of a 256-megapixel plane would take 2 * 16384**2 * 2 bytes, three times."""
+    side = 2**14
+    fields = parameters(0, 0, -1000, 1000, (side,) * 4)
+    data = assemble(header(side, side, 4, fields, [b""] * 4), [b""] * 4)
+    tracemalloc.start()
+    try:
+        with pytest.raises(LimitError, match="decoding needs .* bytes"):
+            imfnb.decode(data)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_deflate_bomb_is_not_unpacked():
+    """A stream of a gigabyte of zeros in a file of a tiny picture: inflated no further than the picture needs."""
+    coder = zlib.compressobj(9, wbits=-15)
+    stream = b"".join(coder.compress(bytes(2**20)) for _ in range(64)) + coder.flush()
+    segments = [(varint(len(stream)) + stream) * 2]
+    data = assemble(header(3, 2, 0, parameters(0, 0, -16, 15, (1,)), segments), segments)
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError, match="expected 3 bytes"):
+            imfnb.decode(data)
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(stream) + 2**20
+    finally:
+        tracemalloc.stop()
+
+
+# ------------------------------------------------------------------------------------------------------ damaged bytes
+
+
+def test_every_truncation_is_noticed(small_file):
+    for length in range(len(small_file)):
+        for function in (imfnb.decode, imfnb.info):
+            with pytest.raises(FormatError):
+                function(small_file[:length])
+
+
+def test_every_flipped_bit_is_noticed(small_file):
+    for position in range(len(small_file)):
+        for bit in range(8):
+            damaged = bytearray(small_file)
+            damaged[position] ^= 1 << bit
+            with pytest.raises(FormatError):
+                imfnb.decode(damaged)
+
+
+@given(st.binary(min_size=1, max_size=40))
+def test_appended_bytes_are_noticed(small_file, tail):
+    with pytest.raises(FormatError, match="left over"):
+        imfnb.decode(small_file + tail)
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_are_refused(data):
+    with pytest.raises(FormatError):
+        imfnb.decode(data)
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_behind_the_magic_are_refused(data):
+    with pytest.raises(FormatError):
+        imfnb.decode(b"\x89IMF\x01" + data)
+
+
+@given(st.binary(max_size=60), st.lists(st.binary(max_size=30), max_size=4))
+def test_random_header_with_a_valid_checksum(head, segments):
+    pixels_or_error(assemble(head, segments), max_pixels=10**5)
+
+
+@given(st.data())
+@settings(max_examples=150)
+def test_mutated_header_with_a_valid_checksum(small_file, data):
+    """Bytes of the header changed, put in or taken out, then both length and checksum repaired."""
+    head, segments = take_apart(small_file)
+    head = bytearray(head)
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(head) - 1))
+        kind = data.draw(st.sampled_from(["set", "flip", "insert", "delete"]))
+        if kind == "set":
+            head[place] = data.draw(st.integers(0, 255))
+        elif kind == "flip":
+            head[place] ^= 1 << data.draw(st.integers(0, 7))
+        elif kind == "insert":
+            head.insert(place, data.draw(st.integers(0, 255)))
+        elif len(head) > 1:
+            del head[place]
+    mutated = assemble(bytes(head), segments)
+    pixels_or_error(mutated, max_pixels=10**6)
+    try:
+        imfnb.info(mutated, max_pixels=10**6)
+    except FormatError:
+        pass
+
+
+@given(
+    st.integers(0, 300),
+    st.integers(0, 300),
+    st.sampled_from([0, 1, 3, 4]),
+    st.integers(0, 3),
+    st.sampled_from([0, 4, 8, 16, 32, 64]),
+    st.sampled_from([-32767, -129, -128, -16, 0, 3]),
+    st.sampled_from([32767, 128, 127, 15, 5, 0]),
+    st.lists(st.integers(0, 70), min_size=1, max_size=4),
+)
+@settings(max_examples=150)
+def test_other_fields_around_the_same_segments(
+    small_file, height, width, channels, flags, patch_size, low, high, ranks
+):
+    """Headers that are well formed but do not belong to the segments."""
+    _, segments = take_apart(small_file)
+    segments = (segments + segments)[: len(ranks)]
+    fields = parameters(flags, patch_size, low, high, tuple(ranks))
+    result = pixels_or_error(assemble(header(height, width, channels, fields, segments), segments))
+    assert result is None or result.shape[:2] == (height, width)
+
+
+@given(st.data())
+@settings(max_examples=150)
+def test_mutated_segment_with_a_valid_checksum(small_file, data):
+    _, segments = take_apart(small_file)
+    index = data.draw(st.integers(0, 2))
+    segment = bytearray(segments[index])
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(segment) - 1))
+        segment[place] ^= data.draw(st.integers(1, 255))
+    segments[index] = bytes(segment)
+    fields = parameters(2, 4, -16, 15, (2, 1, 1))
+    result = pixels_or_error(assemble(header(11, 13, 3, fields, segments), segments))
+    assert result is None or result.shape == (11, 13, 3)
+
+
+@given(st.lists(st.binary(max_size=40), min_size=3, max_size=3))
+def test_random_segments_with_valid_checksums(segments):
+    fields = parameters(2, 4, -16, 15, (2, 1, 1))
+    pixels_or_error(assemble(header(11, 13, 3, fields, segments), segments))
+
+
+@given(st.integers(-128, 127), st.integers(0, 2))
+def test_values_beyond_the_bounds_are_refused(value, place):
+    u = np.ones((3, 1), np.int8)
+    u[place] = value
+    result = pixels_or_error(gray_file(3, 2, u, GOOD["v"]))
+    assert (result is not None) == (-16 <= value <= 15)
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+def test_extreme_factors_do_not_overflow(device):
+    """Every entry at the largest magnitude that a file can hold, at full rank: clipped, not wrapped."""
+    for sign, pixel in ((1, 255), (-1, 0)):
+        u, v = np.full((20, 20), 32767, "<i2"), np.full((20, 20), sign * 32767, "<i2")
+        segments = [b"".join(map(deflate, u.T)) + b"".join(map(deflate, v.T))]
+        fields = parameters(0, 0, -32767, 32767, (20,))
+        data = assemble(header(20, 20, 0, fields, segments), segments)
+        assert (imfnb.decode(data, device=device) == pixel).all()
+
+
+def test_out_is_untouched_by_a_file_that_is_refused(small_file):
+    out = np.full((11, 13, 3), 7, np.uint8)
+    with pytest.raises(FormatError):
+        imfnb.decode(small_file[:-1], out=out)
+    assert (out == 7).all()
+
+
+def test_longer_varints_than_needed_do_no_harm(small_file):
+    """The height 11 written in two bytes; a reader may take or refuse it, not misread it."""
+    head, segments = take_apart(small_file)
+    assert head[1] == 11
+    result = pixels_or_error(assemble(head[:1] + b"\x8b\x00" + head[2:], segments))
+    assert result is None or np.array_equal(result, imfnb.decode(small_file))
+
+
+def test_signed_numbers_read_back():
+    assert [signed(n) for n in (0, -1, 1, -64, 64)] == [b"\x00", b"\x01", b"\x02", b"\x7f", b"\x80\x01"]
+
+
+@pytest.mark.slow
+@settings(max_examples=20_000)
+@given(st.sampled_from([0, 1, 3, 4]), st.sampled_from([0, 4, 8]), st.integers(1, 12), seeds)
+def test_fuzzing_for_minutes(channels, patch_size, mutations, seed):
+    """Bytes changed anywhere in header and segments of many files, all checksums repaired."""
+    rng = np.random.default_rng(seed)
+    data = encode(picture(9, 10, channels), rank=2, iterations=1, patch_size=patch_size or None)
+    head, segments = take_apart(data)
+    position = len(head) - 5 * len(segments)  # before the table: sizes below 128 take one byte, checksums four
+    fields = bytearray(head[: position - 1])
+    segments = [bytearray(segment) for segment in segments]
+    for _ in range(mutations):
+        target = fields if rng.random() < 0.4 else segments[rng.integers(len(segments))]
+        if target:
+            target[rng.integers(len(target))] = rng.integers(256)
+    whole = [bytes(segment) for segment in segments]
+    table = b"".join(varint(len(s)) + zlib.crc32(s).to_bytes(4, "little") for s in whole)
+    pixels_or_error(assemble(bytes(fields) + varint(len(whole)) + table, whole), max_pixels=10**6)

@@ -1,0 +1,401 @@
+"""Factorization stage: exact rounding, Theorem 1 column by column, twins bit for bit, every option of `factorize`."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from strategies import BOUNDS, STYLES, bounds, fill, planes, problems, seeds
+
+import imfnb
+from imfnb import factorization
+from imfnb.factorization import bcd, check_bounds, cpu, factor_dtype, init_v, reference
+
+TWINS = [cpu, reference]
+
+
+def cost(x: np.ndarray, u: np.ndarray, v: np.ndarray) -> int:
+    """|X - U V^T|^2 in exact integers."""
+    error = x.astype(np.int64) - u.astype(np.int64) @ v.astype(np.int64).T
+    return int((error * error).sum())
+
+
+def update_one(kernels, x, u, v, r, bounds) -> np.ndarray:
+    """U with column r alone updated: a problem of rank 1 on what the other columns leave."""
+    others = [s for s in range(u.shape[1]) if s != r]
+    a = (x - u[:, others] @ v[:, others].T) @ v[:, r : r + 1]
+    b = v[:, r : r + 1].T @ v[:, r : r + 1]
+    column = u[:, r : r + 1].astype(float)
+    kernels.update_columns(a.astype(float), b.astype(float), column, *map(float, bounds))
+    out = u.copy()
+    out[:, r] = column[:, 0]
+    return out
+
+
+# ---------------------------------------------------------------------------------------------------- exact rounding
+
+
+@given(st.integers(1 - 2**24, 2**24 - 1), st.integers(1, 2**20))
+@example(5, 2)
+@example(7, 2)
+@example(-5, 2)
+@example(2**24 - 1, 3)
+@example(2**24 - 1, 2**20)
+def test_quotient_is_rounded_exactly_in_float32(numerator, denominator):
+    n, d = np.float32(numerator), np.float32(denominator)
+    assert cpu._round_quotient(n, d, np.float32(1) / d) == round(Fraction(numerator, denominator))
+
+
+@given(st.integers(-(2**45), 2**45), st.integers(1, 2**40))
+@example(2**45 - 1, 3)
+def test_quotient_is_rounded_exactly_in_float64(numerator, denominator):
+    n, d = float(numerator), float(denominator)
+    assert cpu._round_quotient(n, d, 1.0 / d) == round(Fraction(numerator, denominator))
+
+
+@given(st.integers(-4000, 4000), st.integers(1, 2000), st.sampled_from([np.float32, np.float64]))
+def test_halves_go_to_even(whole, half_denominator, dtype):
+    """(2 w + 1) h / (2 h) is a tie, for every w and h."""
+    n, d = dtype((2 * whole + 1) * half_denominator), dtype(2 * half_denominator)
+    expected = whole if whole % 2 == 0 else whole + 1
+    assert cpu._round_quotient(n, d, dtype(1) / d) == expected
+    for kernels in TWINS:
+        factor = np.zeros((1, 1))
+        kernels.update_columns(np.array([[float(n)]]), np.array([[float(d)]]), factor, -np.inf, np.inf)
+        assert factor[0, 0] == expected
+
+
+# --------------------------------------------------------------------------------------- one column: theorem 1 and best
+
+
+@pytest.mark.parametrize("kernels", TWINS)
+@given(problem=problems())
+def test_theorem_1_no_column_update_raises_the_cost(kernels, problem):
+    """Three sweeps over all columns of U and V; the exact integer cost after every single one of them."""
+    x, u, v, limits = problem
+    before = cost(x, u, v)
+    for _ in range(3):
+        for r in range(u.shape[1]):
+            u = update_one(kernels, x, u, v, r, limits)
+            after = cost(x, u, v)
+            assert after <= before
+            before = after
+        for r in range(u.shape[1]):
+            v = update_one(kernels, x.T, v, u, r, limits)
+            after = cost(x, u, v)
+            assert after <= before
+            before = after
+    assert limits[0] <= min(u.min(), v.min()) and max(u.max(), v.max()) <= limits[1]
+
+
+@pytest.mark.parametrize("kernels", TWINS)
+@given(problem=problems())
+def test_updating_all_columns_is_updating_each_in_turn(kernels, problem):
+    x, u, v, limits = problem
+    together = u.astype(float)
+    kernels.update_columns((x @ v).astype(float), (v.T @ v).astype(float), together, *map(float, limits))
+    for r in range(u.shape[1]):
+        u = update_one(kernels, x, u, v, r, limits)
+    np.testing.assert_array_equal(together, u)
+
+
+@pytest.mark.parametrize("kernels", TWINS)
+@given(problem=problems(4))
+def test_updated_column_is_the_best_of_all_integers(kernels, problem):
+    """Entries of a column do not interact, so the best column is found by trying all values of each entry."""
+    x, u, v, (low, high) = problem
+    low, high = max(low, -40), min(high, 40)
+    u, v = np.clip(u, low, high), np.clip(v, low, high)
+    r = u.shape[1] - 1
+    updated = update_one(kernels, x, u, v, r, (low, high))
+    for i in range(x.shape[0]):
+        trials = np.repeat(u[i : i + 1], high - low + 1, axis=0)
+        trials[:, r] = np.arange(low, high + 1)
+        best = min(cost(x[i : i + 1], trials[k : k + 1], v) for k in range(len(trials)))
+        assert cost(x[i : i + 1], updated[i : i + 1], v) == best
+
+
+# ----------------------------------------------------------------------------------------------------- twin kernels
+
+
+@given(problem=problems())
+def test_update_columns_cpu_is_reference(problem):
+    x, u, v, limits = problem
+    results = []
+    for kernels in TWINS:
+        factor = u.astype(float)
+        kernels.update_columns((x @ v).astype(float), (v.T @ v).astype(float), factor, *map(float, limits))
+        results.append(factor)
+    np.testing.assert_array_equal(*results)
+
+
+@given(planes(st.integers(1, 40)), st.booleans())
+def test_gram_cpu_is_reference_is_product(xt, as_float):
+    exact = xt.astype(np.int64) @ xt.astype(np.int64).T
+    xt = xt.astype(np.float64) if as_float else xt
+    for kernels in TWINS:
+        gram = kernels.gram(xt)
+        assert gram.dtype == np.float64
+        np.testing.assert_array_equal(gram, exact)
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("rows", [255, 256, 257, 700])
+def test_gram_is_exact_at_the_edge_of_float32(rows):
+    """All samples 255: a block's sum is 256 * 255**2, just below 2**24."""
+    np.testing.assert_array_equal(cpu.gram(np.full((3, rows), 255, np.uint8)), np.full((3, 3), 255.0**2 * rows))
+
+
+@given(problem=problems(), first=st.integers(0, 3), working=st.sampled_from([np.float32, np.float64]))
+def test_update_u_cpu_is_reference(problem, first, working):
+    x, u, v, limits = problem
+    x = np.clip(x, 0, 255).astype(np.uint8)
+    if working is np.float32 and not factorization._fits_float32(x, u.shape[1], limits):
+        working = np.float64
+    start = min(first, x.shape[0] - 1)
+    results = []
+    for kernels in TWINS:
+        ut = u.T.astype(factor_dtype(limits))
+        vt = np.ascontiguousarray(v.T, working)
+        sums = kernels.update_u(np.ascontiguousarray(x.T), vt, ut, start, x.shape[0], *map(float, limits))
+        np.testing.assert_array_equal(ut[:, :start], u.T[:, :start])  # rows outside the band are not touched
+        band = ut[:, start:].astype(np.int64)
+        np.testing.assert_array_equal(sums[0], x[start:].T.astype(np.int64) @ band.T)
+        np.testing.assert_array_equal(sums[1], band @ band.T)
+        results.append(ut)
+    np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("rows", [255, 256, 257, 600])
+@pytest.mark.parametrize("columns", [1, 7, 8, 9, 64])
+def test_blocks_of_patches_have_no_seam(rows, columns):
+    """Full blocks, one too few, one too many: still the reference, bit for bit."""
+    x = np.asfortranarray(fill((rows, columns), "noise", rows + columns))
+    for rank in (1, 2, 3):
+        for mine, naive in zip(bcd(x, rank, (-16, 15), 3, "cpu"), bcd(x, rank, (-16, 15), 3, "reference"), strict=True):
+            np.testing.assert_array_equal(mine, naive)
+
+
+@pytest.mark.jit
+def test_float32_is_used_to_its_last_bit():
+    """One column, bounds of 255: the largest sums for which the kernels still choose float32."""
+    x = np.asfortranarray(fill((300, 1), "extremes", 3))
+    assert factorization._fits_float32(x, 1, (-255, 255)) and not factorization._fits_float32(x, 1, (-256, 256))
+    for limits in ((-255, 255), (-256, 256)):
+        mine, naive = (bcd(x, 1, limits, 4, device) for device in ("cpu", "reference"))
+        np.testing.assert_array_equal(mine[0], naive[0])
+        np.testing.assert_array_equal(mine[1], naive[1])
+
+
+# ------------------------------------------------------------------------------------------------------ the descent
+
+
+@given(
+    st.integers(1, 30),
+    st.integers(1, 20),
+    st.integers(1, 8),
+    st.sampled_from([*BOUNDS, None]),
+    st.sampled_from(STYLES),
+    st.sampled_from([np.uint8, np.int8, np.int16, np.int64, np.float32, np.float64, np.bool_, ">i2", ">f8"]),
+    seeds,
+)
+def test_factorize_cpu_is_reference(rows, columns, rank, limits, style, dtype, seed):
+    """Integer input of any dtype, any rank: the same integers on both backends, the true cost, and never a rise."""
+    x = fill((rows, columns), style, seed)
+    x = (x.astype(np.int64) - 128 if dtype == np.int8 else x).astype(dtype)
+    u, v, history = imfnb.factorize(x, rank, limits, 4, device="cpu", return_cost=True)
+    for mine, naive in zip((u, v), imfnb.factorize(x, rank, limits, 4, device="reference"), strict=True):
+        assert mine.dtype == naive.dtype == factor_dtype(limits)
+        np.testing.assert_array_equal(mine, naive)
+    assert u.shape == (rows, rank) and v.shape == (columns, rank) and history.shape == (4,)
+    assert history[-1] == cost(x, u, v)
+    assert (np.diff(history) <= 0).all()
+    if limits is not None:
+        assert limits[0] <= min(u.min(), v.min()) and max(u.max(), v.max()) <= limits[1]
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 4), bounds, seeds)
+def test_fractions_are_factorized_alike_too(rows, columns, rank, limits, seed):
+    """Multiples of 1/8 add up exactly in float64, so both backends must still agree on every bit."""
+    x = np.random.default_rng(seed).integers(-800, 800, (rows, columns)) / 8
+    for mine, naive in zip(
+        imfnb.factorize(x, rank, limits, 3, device="cpu"),
+        imfnb.factorize(x, rank, limits, 3, device="reference"),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(mine, naive)
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+@pytest.mark.parametrize("limits", [(-16, 15), (0, 31), None])
+def test_cost_of_real_numbers_never_rises(device, limits):
+    x = np.random.default_rng(4).normal(20, 30, (13, 9))
+    u, v, history = imfnb.factorize(x, 3, limits, 12, device=device, return_cost=True)
+    assert (np.diff(history) <= 1e-9 * history[0]).all()
+    assert history[-1] == pytest.approx(np.sum((x - u @ v.T) ** 2), rel=1e-9)
+    assert history[-1] < np.sum(x**2)
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+def test_history_is_what_fewer_sweeps_give(device):
+    x = fill((20, 16), "noise", 9)
+    history = imfnb.factorize(x, 4, iterations=6, device=device, return_cost=True)[2]
+    for sweeps in range(1, 7):
+        u, v = imfnb.factorize(x, 4, iterations=sweeps, device=device)
+        assert cost(x, u, v) == history[sweeps - 1]
+    assert history[-1] < history[0]
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+def test_more_columns_explain_more(device):
+    x = fill((24, 16), "noise", 10)
+    costs = [imfnb.factorize(x, rank, device=device, return_cost=True)[2][-1] for rank in (1, 2, 4, 8, 16)]
+    assert costs == sorted(costs, reverse=True) and costs[-1] < 0.1 * costs[0]
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (1, 7), (7, 1), (1, 1), (4, 4)])
+def test_rank_above_both_sides(device, shape):
+    """Columns beyond the rank of X are dead or redundant; unbounded factors still reach the matrix itself or nearly."""
+    x = fill(shape, "noise", 11)
+    u, v, history = imfnb.factorize(x, 9, (-16, 15), device=device, return_cost=True)
+    assert u.shape == (shape[0], 9) and v.shape == (shape[1], 9)
+    assert history[-1] == cost(x, u, v) <= 0.05 * np.sum(x.astype(float) ** 2)
+
+
+@pytest.mark.parametrize("kernels", TWINS)
+@pytest.mark.parametrize(("limits", "value"), [((-16, 15), 1), ((-5, 0), 0), ((-5, -2), -2), ((3, 9), 3)])
+def test_dead_column_becomes_one_within_the_bounds(kernels, limits, value):
+    factor = np.full((4, 2), -3.0)
+    kernels.update_columns(np.zeros((4, 2)), np.diag([0.0, 4.0]), factor, *map(float, limits))
+    assert (factor[:, 0] == value).all()
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+def test_zero_matrix(device):
+    u, v, history = imfnb.factorize(np.zeros((5, 4)), 2, device=device, return_cost=True)
+    assert (u @ v.T == 0).all() and (history == 0).all()
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float64])
+def test_stack_is_its_matrices_one_by_one(device, dtype):
+    x = fill((2, 3, 9, 7), "noise", 12).astype(dtype)
+    u, v, history = imfnb.factorize(x, 3, iterations=2, device=device, return_cost=True)
+    assert u.shape == (2, 3, 9, 3) and v.shape == (2, 3, 7, 3) and history.shape == (2, 3, 2)
+    for index in np.ndindex(2, 3):
+        alone = imfnb.factorize(x[index], 3, iterations=2, device=device, return_cost=True)
+        for part, whole in zip(alone, (u, v, history), strict=True):
+            np.testing.assert_array_equal(whole[index], part)
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+def test_empty_stack(device):
+    """A stack of no matrices has no pixels, and says so."""
+    with pytest.raises(imfnb.OptionError, match=r"\(0, 4, 4\)"):
+        imfnb.factorize(np.zeros((0, 4, 4)), 1, device=device)
+
+
+def test_memory_layout_does_not_matter():
+    x = fill((22, 18), "noise", 13)
+    plain = imfnb.factorize(x, 3, iterations=2)
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    layouts = [
+        np.asfortranarray(x),
+        np.repeat(x, 2, axis=1)[:, ::2],
+        x[::-1, ::-1].copy()[::-1, ::-1],
+        frozen,
+        x.tolist(),
+    ]
+    for layout in layouts:
+        for part, expected in zip(imfnb.factorize(layout, 3, iterations=2), plain, strict=True):
+            np.testing.assert_array_equal(part, expected)
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+@given(matrix=planes(st.integers(1, 24)), band=st.integers(1, 9), rank=st.integers(1, 4))
+def test_bands_and_threads_change_nothing(device, matrix, band, rank):
+    """Bands of a few rows, on one, two and three threads."""
+    whole = imfnb.factorize(matrix, rank, iterations=3, device=device, threads=1, return_cost=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(factorization, "BAND", band)
+        for threads in (1, 2, 3):
+            parts = imfnb.factorize(matrix, rank, iterations=3, device=device, threads=threads, return_cost=True)
+            for part, expected in zip(parts, whole, strict=True):
+                np.testing.assert_array_equal(part, expected)
+
+
+def test_threads_change_nothing_for_real_numbers(monkeypatch):
+    """The order of floating-point sums is fixed by the bands, not by the threads."""
+    monkeypatch.setattr(factorization, "BAND", 5)
+    x = np.random.default_rng(5).normal(0, 50, (33, 8))
+    one, three = (imfnb.factorize(x, 3, iterations=4, threads=threads, return_cost=True) for threads in (1, 3))
+    for part, expected in zip(three, one, strict=True):
+        np.testing.assert_array_equal(part, expected)
+
+
+@pytest.mark.jit
+def test_more_rows_than_a_band():
+    """The real width of a band, with threads: against the reference."""
+    rows = factorization.BAND + 77
+    x = np.asfortranarray(fill((rows, 4), "noise", 14))
+    for threads in (1, 2, 3):
+        for mine, naive in zip(
+            bcd(x, 2, (-16, 15), 2, "cpu", threads), bcd(x, 2, (-16, 15), 2, "reference"), strict=True
+        ):
+            np.testing.assert_array_equal(mine, naive)
+
+
+# --------------------------------------------------------------------------------------------------- start and bounds
+
+
+@given(planes(), st.integers(1, 6), bounds)
+def test_start_is_integer_within_bounds_on_the_fixed_side(x, rank, limits):
+    x = np.asfortranarray(x)
+    v = init_v(x, rank, limits, "cpu")
+    np.testing.assert_array_equal(v, init_v(x, rank, limits, "reference"))
+    assert v.shape == (x.shape[1], rank)
+    np.testing.assert_array_equal(v, np.rint(v))
+    assert limits[0] <= v.min() and v.max() <= limits[1]
+
+
+@pytest.mark.parametrize(("limits", "sign"), [((-16, 15), -1), ((-15, 16), 1), ((0, 31), 1)])
+def test_start_uses_the_larger_bound(limits, sign):
+    """A positive matrix has a first singular vector of one sign, which is that of the larger bound."""
+    v = init_v(np.asfortranarray(fill((12, 9), "noise", 15)), 1, limits, "cpu")
+    assert (sign * v[:, 0] >= 0).all() and np.abs(v).max() > 1
+
+
+def test_start_spans_what_the_svd_spans():
+    """The first column of V is the first right singular vector scaled by the root of its value, rounded."""
+    x = np.asfortranarray(fill((30, 12), "noise", 16))
+    _, s, vt = np.linalg.svd(x.astype(float))
+    v = init_v(x, 1, None, "cpu")[:, 0]
+    assert np.abs(np.abs(v) - np.sqrt(s[0]) * np.abs(vt[0])).max() <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("limits", "dtype"),
+    [
+        ((-16, 15), np.int8),
+        ((-128, 127), np.int8),
+        ((0, 128), np.int16),
+        ((-129, 0), np.int16),
+        ((-(2**15), 2**15), np.int32),
+        ((-(2**31) - 1, 0), np.int64),
+        (None, np.int64),
+    ],
+)
+def test_factor_dtype_is_the_smallest_that_holds_the_bounds(limits, dtype):
+    assert factor_dtype(limits) is dtype
+
+
+@pytest.mark.parametrize("given_bounds", [(-16, 15), [-16, 15], np.array([-16, 15])])
+def test_bounds_become_python_integers(given_bounds):
+    assert check_bounds(given_bounds, 100) == (-16, 15)
+    assert all(type(bound) is int for bound in check_bounds(given_bounds, 100))

@@ -1,0 +1,51 @@
+"""Golden files: what once was written decodes to the same pixels for ever, on every backend."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import pathlib
+
+import pytest
+
+import imfnb
+
+FOLDER = pathlib.Path(__file__).parent / "golden"
+TABLE = json.loads((FOLDER / "sha256.json").read_text())
+
+_spec = importlib.util.spec_from_file_location("golden_make", FOLDER / "make.py")
+make = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(make)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+@pytest.mark.parametrize("name", sorted(TABLE))
+def test_golden_file_decodes_to_the_same_pixels(name, device, threads):
+    data = (FOLDER / f"{name}.imf").read_bytes()
+    assert make.checksum(imfnb.decode(data, device=device, threads=threads)) == TABLE[name]
+
+
+def test_every_file_has_a_checksum_and_a_case():
+    files = {path.stem for path in FOLDER.glob("*.imf")}
+    assert files == set(TABLE) == set(make.CASES) and len(files) >= 12
+
+
+def test_files_are_small_and_of_the_version_and_profile_in_their_name():
+    for name in TABLE:
+        data = (FOLDER / f"{name}.imf").read_bytes()
+        version, profile = name.split("-")[:2]
+        assert len(data) < 3000 and f"v{data[4]}" == version and imfnb.info(data)["profile"] == profile
+
+
+def test_make_never_touches_what_exists(tmp_path, monkeypatch):
+    cases = dict(list(make.CASES.items())[:3])
+    monkeypatch.setattr(make, "CASES", cases)
+    names = list(cases)
+    (tmp_path / f"{names[0]}.imf").write_bytes(b"kept")
+    assert make.main(tmp_path) == names[1:]
+    assert (tmp_path / f"{names[0]}.imf").read_bytes() == b"kept"
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert make.main(tmp_path) == []
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert imfnb.decode((tmp_path / f"{names[1]}.imf").read_bytes()).shape == (19, 23, 1)
