@@ -19,11 +19,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from planes import Plane, decoded, image_paths, read_planes
 
 from imfnb.restoration import cpu, reference
 
-Plane = NDArray[np.int32]
 Decoder = Callable[[Plane, int], Plane]
 """``decoder(plane, step) -> decoded``: samples centred, in 1/16 gray level; the step in 1/64 gray level."""
 
@@ -32,7 +31,6 @@ FIRST_STEP, LAST_STEP = 3.2, 200.0
 """Centres of the first and last range, gray levels."""
 RIDGE = 1e-3
 """Diagonal load relative to the mean diagonal: keeps coefficients of rare classes small at no measurable loss."""
-IMAGE_SUFFIXES = {".png", ".ppm", ".pgm", ".tif", ".tiff", ".bmp"}
 
 
 def range_centre(index: float) -> float:
@@ -54,27 +52,6 @@ def clipping_limits(index: int) -> tuple[tuple[int, int], ...]:
     """
     far = 16.0 * min(max(80.0 / range_centre(index), 1.0), 4.0)
     return (3, round(far)), (2, round(0.75 * far))
-
-
-def read_planes(path: Path) -> tuple[Plane, Plane, Plane]:
-    """Luma and the two chroma planes (2x2 means), centred, in 1/16 gray level."""
-    with Image.open(path) as file:
-        pixels = np.asarray(file.convert("RGB")).astype(np.float64)
-    red, green, blue = np.moveaxis(pixels, 2, 0)
-    luma = 0.299 * red + 0.587 * green + 0.114 * blue - 128.0
-    chroma = (-0.168736 * red - 0.331264 * green + 0.5 * blue, 0.5 * red - 0.418688 * green - 0.081312 * blue)
-    blue_difference, red_difference = map(_halved, chroma)
-    return _fixed(luma), _fixed(blue_difference), _fixed(red_difference)
-
-
-def _fixed(plane: NDArray[np.float64]) -> Plane:
-    return np.rint(16.0 * plane).astype(np.int32)
-
-
-def _halved(plane: NDArray[np.float64]) -> NDArray[np.float64]:
-    height, width = plane.shape
-    plane = np.pad(plane, ((0, height % 2), (0, width % 2)), mode="edge")
-    return plane.reshape(plane.shape[0] // 2, 2, plane.shape[1] // 2, 2).mean(axis=(1, 3))
 
 
 def normal_equations(
@@ -244,9 +221,7 @@ def tables_module(luma: Sequence[NDArray[np.int16]], chroma: Sequence[NDArray[np
 
 def imfnb_decoder(plane: Plane, step: int) -> Plane:
     """A plane through the codec, without restoration."""
-    from mainp.plane import decode_plane, encode_plane
-
-    return decode_plane(encode_plane(plane, step, 8), *plane.shape, step, 8)
+    return decoded(plane, step, 8)
 
 
 def main(arguments: Sequence[str] | None = None, decoder: Decoder = imfnb_decoder) -> int:
@@ -257,13 +232,10 @@ def main(arguments: Sequence[str] | None = None, decoder: Decoder = imfnb_decode
     parser.add_argument("--hold-out", type=int, default=3, metavar="N", help="measure on every N-th image (default 3)")
     options = parser.parse_args(arguments)
 
-    paths = sorted(path for path in options.folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    if not paths:
-        parser.error(f"no images in {options.folder}; expected one of {' '.join(sorted(IMAGE_SUFFIXES))}")
-    images = [read_planes(path) for path in paths]
+    images = [read_planes(path) for path in image_paths(options.folder)]
     groups: dict[str, list[tuple[Plane, ...]]] = {
-        "luma": [image[:1] for image in images],
-        "chroma": [image[1:] for image in images],
+        "luma": [tuple(image[:1]) for image in images],
+        "chroma": [tuple(image[1:]) for image in images],
     }
     sets: dict[str, list[NDArray[np.int16]]] = {name: [] for name in groups}
     for name, group in groups.items():

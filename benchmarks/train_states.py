@@ -1,56 +1,60 @@
-"""Learn the initial states of the context model from a folder of pictures and write mainp/entropy/states.bin.
+"""Learn the initial states of the context model from a folder of images.
 
-usage: train_states.py [FOLDER] [--rounds N]
+    python benchmarks/train_states.py FOLDER [--out imfnb/entropy/states.bin] [--keep 1/2]
 
-Each round factorizes every plane at several steps with the current states and codes all of them, in a shuffled order
-of fixed seed, with one model that is carried from plane to plane.
+Every plane is factorized at several steps with the present states, and all of them are coded, in a shuffled order of
+fixed seed, with one model that is carried from plane to plane. With ``--keep 1/2`` only every second image is used, so
+that the others can be measured.
 """
+
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
-import eval as evaluation
 import numpy as np
-from mainp import entropy, factorization, lapped
-from mainp.entropy import states
-from PIL import Image
+from planes import factorize, image_paths, read_planes
+
+from imfnb.entropy import cpu, states
+from imfnb.factorization import rd
 
 STEPS = (14, 22, 32, 46, 66, 95, 140)
+"""Steps of luma in gray levels; chroma gets the share below."""
+CHROMA = 0.55
 
 
-def factors(files, patch_size):
-    for f in files:
-        planes = evaluation.to_planes(np.asarray(Image.open(f).convert("RGB")))
-        for step in STEPS:
-            for k, plane in enumerate(planes):
-                s = round(64 * step * (evaluation.CHROMA if k else 1))
-                padded = np.pad(plane, [(0, -n % patch_size) for n in plane.shape], mode="edge")
-                U, ranks = factorization.factorize(lapped.forward(padded, patch_size), s, patch_size)
-                gh, gw = (n // patch_size for n in padded.shape)
-                yield U[:ranks.max() + 1].copy(), ranks, gh, gw, patch_size
+def training_factors(paths: list[Path], steps: tuple[float, ...]) -> Iterator[tuple[rd.Factors, int]]:
+    """Factors of every plane at every step and patch size, with the patch size."""
+    for patch_size in (8, 16):
+        for path in paths:
+            for number, plane in enumerate(read_planes(path)):
+                for step in steps:
+                    yield factorize(plane, round(64 * step * (CHROMA if number else 1.0)), patch_size), patch_size
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", nargs="?", default=evaluation.FOLDER, type=Path)
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--keep", default="0/1", help="use only files with index %% second != first - 1")
-    args = parser.parse_args()
-    files = sorted(args.folder.glob("*.png"))
-    out, of = (int(v) for v in args.keep.split("/"))
-    if out:
-        files = [f for i, f in enumerate(files) if i % of != out - 1]
-    for _ in range(args.rounds):
-        planes = [p for size in (8, 16) for p in factors(files, size)]
-        model = states.untrained_model()
-        for i in np.random.default_rng(0).permutation(len(planes)):
-            for name in ("low", "position", "overrun"):
-                model[name] = 0
-            model["range"] = 0xFFFFFFFF
-            entropy.encode_planes(*planes[i], model=model)
-        (Path(states.__file__).with_name("states.bin")).write_bytes(states.pack_model(model))
-        states._learned_model.cache_clear()
+def learn(paths: list[Path], steps: tuple[float, ...] = STEPS) -> bytes:
+    """Contents of states.bin."""
+    samples = list(training_factors(paths, steps))
+    model = states.untrained_model()
+    for index in np.random.default_rng(0).permutation(len(samples)):
+        factors, patch_size = samples[index]
+        for name in ("low", "position", "overrun"):
+            model[name] = 0
+        model["range"] = 0xFFFFFFFF
+        cpu.encode_factors(factors.padded, factors.ranks, *factors.grid, patch_size, model)
+    return states.pack_model(model)
+
+
+def main() -> None:
+    """Learn and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder of lossless images")
+    parser.add_argument("--out", type=Path, default=states.FILE, help="default: the package's own file")
+    parser.add_argument("--keep", default="1/1", metavar="I/N", help="use images I, I + N, I + 2 N ...")
+    options = parser.parse_args()
+    first, stride = map(int, options.keep.split("/"))
+    options.out.write_bytes(learn(image_paths(options.folder)[first - 1 :: stride]))
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     target.add_argument("--step", type=float, metavar="S", help="main: quantizer step of luma in gray levels")
     encode.add_argument("--profile", default="main", choices=("main", "baseline"), help="codec profile (default: main)")
     encode.add_argument("--color-space", choices=("YCbCr", "RGB"), help="baseline: colour space (default: YCbCr)")
-    encode.add_argument("--subsampling", choices=("4:2:0", "4:4:4"), help="of chroma (main: 4:4:4 at small steps, else 4:2:0)")
+    encode.add_argument("--subsampling", choices=("4:2:0", "4:4:4"), help="of chroma (main: 4:4:4 at small steps)")
     encode.add_argument(
         "--patch-size", type=_patch_size, default="auto", metavar="P", help="8 or 16; baseline also 4, 32 or none"
     )

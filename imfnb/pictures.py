@@ -67,7 +67,7 @@ def read_picture(source: str | os.PathLike | BinaryIO) -> np.ndarray:
                         f"the picture has samples of mode {mode!r}, deeper than 8 bits; convert it to 8 bits first"
                     )
                 if any(";16" in str(tile[-1]) for tile in picture.tile):  # Pillow would cut them to 8 bits
-                    raise OptionError("the picture has samples of 16 bits, deeper than 8 bits; convert it to 8 bits first")
+                    raise OptionError("the picture has 16-bit samples, deeper than 8 bits; convert it to 8 bits first")
                 upright = ImageOps.exif_transpose(picture)
                 return np.array(upright if upright.mode == target else upright.convert(target))
         finally:
