@@ -105,9 +105,11 @@ def init_v(x: np.ndarray, rank: int, bounds: tuple[int, int] | None, device: str
     count = min(rank, size)
     v = np.zeros((columns, rank))
     gram = kernels("factorization", device).gram(x.T if columns <= rows else np.ascontiguousarray(x))
+    if x.dtype == np.uint8:  # the result is rounded to integers; single precision takes two thirds of the time
+        gram = gram.astype(np.float32)
     values, vectors = eigh(gram, subset_by_index=[size - count, size - 1], check_finite=False, overwrite_a=True)
     values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
-    alive = values > values[0] * 1e-14
+    alive = values > values[0] * 4 * np.finfo(values.dtype).eps
     if columns > rows:  # eigenvectors of X X^T are Us; Vs = X^T Us / S
         vectors = x.T.astype(np.float64) @ vectors / np.sqrt(np.where(alive, values, 1.0))
     v[:, :count] = np.where(alive, vectors * values**0.25, 0.0)

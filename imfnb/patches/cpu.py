@@ -52,12 +52,15 @@ def depatchify(u, vt, patch_height, patch_width, plane):
         for column in range(columns):
             m = row * columns + column
             total[:] = zero
-            for r in range(rank):
-                factor = vt.dtype.type(u[m, r])
-                if factor != zero:
-                    basis = vt[r]
-                    for n in range(pixels):
-                        total[n] += factor * basis[n]
+            for r in range(0, rank - 1, 2):  # two components at a time halve the loads and stores of the sums
+                first, second = vt.dtype.type(u[m, r]), vt.dtype.type(u[m, r + 1])
+                basis, other = vt[r], vt[r + 1]
+                for n in range(pixels):
+                    total[n] += first * basis[n] + second * other[n]
+            if rank % 2:
+                first, basis = vt.dtype.type(u[m, rank - 1]), vt[rank - 1]
+                for n in range(pixels):
+                    total[n] += first * basis[n]
             # Clamping a whole patch at once, before the short rows are copied, is what vectorises.
             for n in range(pixels):
                 patch[n] = np.uint8(min(max(total[n], zero), white))
