@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._backend import show_config
+    from ._warmup import warmup
+    from .batch import decode_batch, encode_batch
     from .codec import decode, encode, info
     from .errors import DeviceError, FormatError, ImfError, LimitError, OptionError
     from .factorization import factorize
@@ -27,12 +29,15 @@ _HOMES = {
     "LimitError": "errors",
     "OptionError": "errors",
     "decode": "codec",
+    "decode_batch": "batch",
     "encode": "codec",
+    "encode_batch": "batch",
     "factorize": "factorization",
     "imread": "files",
     "imwrite": "files",
     "info": "codec",
     "show_config": "_backend",
+    "warmup": "_warmup",
 }
 _MODULES = ("metrics",)
 
@@ -43,12 +48,15 @@ __all__ = [
     "LimitError",
     "OptionError",
     "decode",
+    "decode_batch",
     "encode",
+    "encode_batch",
     "factorize",
     "imread",
     "imwrite",
     "info",
     "show_config",
+    "warmup",
 ]
 
 

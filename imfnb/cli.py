@@ -1,4 +1,4 @@
-"""The command line: ``imfnb encode | decode | info | config``."""
+"""The command line: ``imfnb encode | decode | info | config | warmup``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import io
 import json
 import os
 import sys
-from typing import Any
+from collections.abc import Callable
 
 __all__ = ["main"]
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm", ".pnm", ".gif", ".avif", ".jp2")
+
+
+_Converter = Callable[[bytes, str, "int | None"], bytes]
 
 
 class _Refused(Exception):
@@ -35,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     def kernels(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "reference"), help="which kernels")
         sub.add_argument("--threads", type=int, metavar="N", help="largest number of threads (default: all cores)")
+        sub.add_argument("--skip-existing", action="store_true", help="leave outputs that exist, to go on with a batch")
 
     encode = command("encode", "Compress pictures to .imf files.", "pictures, folders of pictures, or - for stdin")
     encode.add_argument("-o", "--output", metavar="OUT", help=".imf file, folder, or - (default: beside the input)")
@@ -66,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     info = command("info", "Describe .imf files without decoding them.", ".imf files, or - for stdin")
     info.add_argument("--json", action="store_true", help="one JSON object per file and line")
 
+    commands.add_parser("warmup", help="Compile all kernels once, so that later calls start at once.")
     commands.add_parser("config", help="Show versions, threads, kernel cache and CUDA.")
     return parser
 
@@ -126,35 +131,49 @@ def _write(target: str, data: bytes) -> None:
         write_bytes(target, data)
 
 
-def _progress(done: int, count: int, name: str) -> None:
+def _progress(done: int, count: int) -> None:
     """A bar on a terminal, nothing in a pipe or for a single file."""
     if count > 1 and sys.stderr.isatty():
         bar = "#" * (30 * done // count)
         end = "\n" if done == count else ""
-        sys.stderr.write(f"\r\x1b[K[{bar:<30}] {done}/{count} {os.path.basename(name)}{end}")
+        sys.stderr.write(f"\r\x1b[K[{bar:<30}] {done}/{count}{end}")
         sys.stderr.flush()
 
 
-def _convert(arguments: argparse.Namespace, suffixes: tuple[str, ...], suffix: str, convert: Any) -> int:
-    """Run `convert` from bytes and target name to bytes over all inputs; report failures, keep going."""
+def _convert(arguments: argparse.Namespace, suffixes: tuple[str, ...], suffix: str, convert: _Converter) -> int:
+    """Run `convert` over all inputs, one per thread; report failures, keep going."""
+    from .batch import run_batch
     from .errors import ImfError
 
     sources, failures = _inputs(arguments.inputs, suffixes)
     many = len(sources) > 1 or os.path.isdir(arguments.inputs[0])
-    taken: dict[str, str] = {}
-    for number, source in enumerate(sources, 1):
+    jobs: dict[str, str] = {}  # from target to source
+    for source in sources:
         try:
             target = _output(source, arguments.output, suffix, many)
-            if target != "-" and target in taken:
-                raise _Refused(f"{source}: would overwrite the result of {taken[target]}")
+            if target != "-" and target in jobs:
+                raise _Refused(f"{source}: would overwrite the result of {jobs[target]}")
             if "-" not in (source, target) and os.path.exists(target) and os.path.samefile(source, target):
                 raise _Refused(f"{source}: the output would replace the input; give another name with -o")
-            taken[target] = source
-            _write(target, convert(_read(source), target))
-        except (ImfError, OSError, MemoryError, _Refused) as error:
+        except (OSError, _Refused) as error:
             failures += 1
             _complain(error, source)
-        _progress(number, len(sources), source)
+            continue
+        if not (arguments.skip_existing and os.path.isfile(target)):
+            jobs[target] = source
+    threads = 1 if len(jobs) > 1 else arguments.threads
+
+    def job(target: str) -> None:
+        _write(target, convert(_read(jobs[target]), target, threads))
+
+    # A result is written and renamed as soon as it is there: what is finished survives an interruption.
+    results = run_batch(job, jobs, threads=arguments.threads, progress=_progress, errors="return")
+    for source, error in zip(jobs.values(), results, strict=True):
+        if isinstance(error, (ImfError, OSError, MemoryError)):
+            failures += 1
+            _complain(error, source)
+        elif error is not None:
+            raise error
     return 1 if failures else 0
 
 
@@ -176,10 +195,10 @@ def _encode(arguments: argparse.Namespace) -> int:
     from .pictures import read_picture
 
     names = ("quality", "bpp", "size", "psnr", "rank", "step", "profile", "color_space", "subsampling", "patch_size")
-    options = {name: getattr(arguments, name) for name in (*names, "bounds", "iterations", "device", "threads")}
+    options = {name: getattr(arguments, name) for name in (*names, "bounds", "iterations", "device")}
 
-    def convert(data: bytes, _: str) -> bytes:
-        return encode(read_picture(io.BytesIO(data)), **options)
+    def convert(data: bytes, _: str, threads: int | None) -> bytes:
+        return encode(read_picture(io.BytesIO(data)), threads=threads, **options)
 
     return _convert(arguments, _PICTURES, ".imf", convert)
 
@@ -191,11 +210,11 @@ def _decode(arguments: argparse.Namespace) -> int:
 
     limit = MAX_PIXELS if arguments.max_pixels is None else arguments.max_pixels
 
-    def convert(data: bytes, target: str) -> bytes:
+    def convert(data: bytes, target: str, threads: int | None) -> bytes:
         image = decode(
             data,
             device=arguments.device,
-            threads=arguments.threads,
+            threads=threads,
             max_pixels=limit,
             max_rank=arguments.max_rank,
         )
@@ -232,6 +251,13 @@ def _config(_: argparse.Namespace) -> int:
     return 0
 
 
+def _warmup(_: argparse.Namespace) -> int:
+    from ._warmup import warmup
+
+    sys.stdout.write(f"kernels ready in {warmup():.1f} s\n")
+    return 0
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line.
 
@@ -245,12 +271,14 @@ def main(argv: list[str] | None = None) -> int:
     int
         0 done, 1 an error named on stderr in one line, 130 interrupted. Wrong usage exits with 2.
     """
+    from .errors import ImfError
+
     arguments = _parser().parse_args(argv)
-    commands = {"encode": _encode, "decode": _decode, "info": _info, "config": _config}
+    commands = {"encode": _encode, "decode": _decode, "info": _info, "config": _config, "warmup": _warmup}
     try:
         return commands[arguments.command](arguments)
-    except _Refused as error:
-        _complain(error, "")
+    except (ImfError, _Refused) as error:
+        sys.stderr.write(f"imfnb: {error}\n")
         return 1
     except BrokenPipeError:
         # The reader of the pipe has gone; keep the interpreter from complaining when it flushes stdout.

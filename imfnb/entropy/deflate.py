@@ -11,8 +11,8 @@ from ..errors import FormatError
 
 __all__ = ["decode_columns", "encode_columns"]
 
-# Columns hold small, noisy, centred integers, in which long matches are rare. Measured on every fourth image of bsd34,
-# bytes at ranks (2, 1, 1) / (5, 2, 2) / (20, 10, 10), with the paper's choice, level 9 and the default strategy, as 100:
+# Columns hold small, noisy, centred integers, in which long matches are rare. Measured on every fourth of bsd34,
+# bytes at ranks (2, 1, 1) / (5, 2, 2) / (20, 10, 10) with the paper's choice, level 9 and the default strategy, as 100:
 # "filtered" level 9 96 / 94 / 92; run lengths only 96 / 92 / 88 in a tenth of the time. Only the first column, a small
 # image of the means, gains from "filtered": trying both there and run lengths elsewhere gives 95 / 91 / 88, within 0.2%
 # of trying both everywhere, in a third of the time.

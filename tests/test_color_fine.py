@@ -1,0 +1,215 @@
+"""Colour stage of the main profile: kernels against their reference, and both against unbounded integers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import fill, images, seeds, sides
+
+from imfnb.color import cpu, half, join_fine, reference, split_fine
+
+# ITU-T T.871, section 7: not taken from the library.
+FORWARD = np.array([[0.299, 0.587, 0.114], [-0.168735892, -0.331264108, 0.5], [0.5, -0.418687589, -0.081312411]])
+INVERSE = np.array([[1, 0, 1.402], [1, -0.344136286, -0.714136286], [1, 1.772, 0]])
+WIDE = 2**14
+
+#: Rounding errs by half a unit of 1/16; 16-bit coefficients add less than a tenth of a unit.
+HALF_UNIT = 0.6
+
+
+def fine_plane(shape: tuple[int, int], style: str, seed: int) -> np.ndarray:
+    """Centred samples, int32: what pictures have, or anything up to +-2**14."""
+    rng = np.random.default_rng(seed)
+    if style == "picture":
+        return rng.integers(-2048, 2048, shape, dtype=np.int32)
+    if style == "extremes":
+        return rng.choice(np.array([-WIDE, WIDE], np.int32), shape)
+    return rng.integers(-WIDE, WIDE, shape, dtype=np.int32, endpoint=True)
+
+
+styles = st.sampled_from(["picture", "extremes", "wide"])
+
+
+def naive_upsample(plane: np.ndarray, height: int, width: int) -> list[list[int]]:
+    """Weights 9, 3, 3, 1 of 16 in Python integers, indices clamped to the plane."""
+    rows, columns = plane.shape
+    out = []
+    for i in range(height):
+        near, far = i // 2, min(max(i // 2 + (1 if i % 2 else -1), 0), rows - 1)
+        line = []
+        for j in range(width):
+            left, right = j // 2, min(max(j // 2 + (1 if j % 2 else -1), 0), columns - 1)
+            a, b, c, d = (int(plane[y, x]) for y, x in ((near, left), (far, left), (near, right), (far, right)))
+            line.append((9 * a + 3 * b + 3 * c + d + 8) >> 4)
+        out.append(line)
+    return out
+
+
+@given(images((3, 4)), st.booleans())
+def test_forward_cpu_is_reference(image, subsample):
+    for mine, naive in zip(cpu.rgb_to_fine(image, subsample), reference.rgb_to_fine(image, subsample), strict=True):
+        assert mine.dtype == naive.dtype == np.int32
+        np.testing.assert_array_equal(mine, naive)
+        assert np.abs(mine).max() <= 2048
+
+
+@given(sides, sides, st.booleans(), st.sampled_from([3, 4]), styles, seeds)
+def test_inverse_cpu_is_reference(height, width, subsample, channels, style, seed):
+    shape = (half(height), half(width)) if subsample else (height, width)
+    y, cb, cr = (fine_plane(s, style, seed + k) for k, s in enumerate([(height, width), shape, shape]))
+    mine, naive = np.full((height, width, channels), 7, np.uint8), np.full((height, width, channels), 7, np.uint8)
+    cpu.fine_to_rgb(y, cb, cr, mine)
+    reference.fine_to_rgb(y, cb, cr, naive)
+    np.testing.assert_array_equal(mine, naive)
+    assert (mine[:, :, 3:] == 7).all()  # alpha is not the colour kernel's
+
+
+@given(sides, sides, styles, seeds)
+def test_upsample_is_the_bilinear_formula(height, width, style, seed):
+    plane = fine_plane((half(height), half(width)), style, seed)
+    expected = naive_upsample(plane, height, width)
+    for kernels in (cpu, reference):
+        out = kernels.upsample(plane, height, width)
+        assert out.dtype == np.int32
+        np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (3, 5), (6, 6)])
+@pytest.mark.parametrize("value", [-WIDE, -1, 0, 5, WIDE])
+def test_upsample_keeps_a_constant(value, shape):
+    plane = np.full((half(shape[0]), half(shape[1])), value, np.int32)
+    for kernels in (cpu, reference):
+        assert (kernels.upsample(plane, *shape) == value).all()
+
+
+def test_upsample_keeps_a_slope():
+    """Centred: samples of the wide plane lie a quarter of a step beside those of the narrow one."""
+    y, x = np.mgrid[:5, :6]
+    plane = (64 * x + 160 * y).astype(np.int32)
+    wide_y, wide_x = np.mgrid[:10, :12]
+    expected = 32 * wide_x - 16 + 80 * wide_y - 40
+    for kernels in (cpu, reference):
+        np.testing.assert_array_equal(kernels.upsample(plane, 10, 12)[1:-1, 1:-1], expected[1:-1, 1:-1])
+
+
+@pytest.mark.parametrize("kernels", [cpu, reference])
+def test_forward_is_bt601_to_a_sixteenth(kernels):
+    image = np.concatenate([fill((40, 25, 3), style, 5) for style in ("noise", "extremes")])
+    exact = image @ FORWARD.T - [128, 0, 0]
+    planes = np.stack(kernels.rgb_to_fine(image, False), axis=-1)
+    assert np.abs(planes - 16 * exact).max() <= HALF_UNIT
+
+
+@pytest.mark.parametrize("kernels", [cpu, reference])
+def test_inverse_is_bt601_rounded_to_levels(kernels):
+    rng = np.random.default_rng(6)
+    planes = rng.integers(-2048, 2048, (60, 50, 3), dtype=np.int32)
+    exact = np.clip((planes / 16 + [128, 0, 0]) @ INVERSE.T, 0, 255)
+    rgb = np.empty(planes.shape, np.uint8)
+    kernels.fine_to_rgb(*(np.ascontiguousarray(planes[:, :, c]) for c in range(3)), rgb)
+    assert np.abs(rgb - exact).max() <= 0.51
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 6), (5, 1), (4, 4), (5, 7), (8, 3)])
+@pytest.mark.parametrize("kernels", [cpu, reference])
+def test_subsampled_chroma_is_the_mean_of_the_pixels_there(kernels, shape):
+    image = fill((*shape, 3), "noise", 7)
+    _, cb, cr = kernels.rgb_to_fine(image, True)
+    assert cb.shape == cr.shape == (half(shape[0]), half(shape[1]))
+    for i, j in np.ndindex(cb.shape):
+        mean = image[2 * i : 2 * i + 2, 2 * j : 2 * j + 2].reshape(-1, 3).mean(axis=0)
+        assert abs(cb[i, j] - 16 * FORWARD[1] @ mean) <= HALF_UNIT
+        assert abs(cr[i, j] - 16 * FORWARD[2] @ mean) <= HALF_UNIT
+
+
+@pytest.mark.parametrize("subsample", [False, True])
+@pytest.mark.parametrize("kernels", [cpu, reference])
+def test_gray_stays_gray(kernels, subsample):
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    gray = np.repeat(levels[:, :, None], 3, axis=2)
+    y, cb, cr = kernels.rgb_to_fine(gray, subsample)
+    np.testing.assert_array_equal(y, 16 * levels.astype(int) - 2048)
+    assert not cb.any() and not cr.any()
+    out = np.empty_like(gray)
+    kernels.fine_to_rgb(y, cb, cr, out)
+    np.testing.assert_array_equal(out, gray)
+
+
+@pytest.mark.parametrize("kernels", [cpu, reference])
+@pytest.mark.parametrize("subsample", [False, True])
+def test_extremes_do_not_overflow(kernels, subsample):
+    """Every corner of the cube of +-2**14 (and of the clamp): int32 must equal unbounded integers."""
+    values = [-WIDE, -4097, -4096, -4095, -2048, 0, 2047, 4094, 4095, 4096, WIDE]
+    corners = np.array(np.meshgrid(values, values, values)).reshape(3, -1)
+    y, cb, cr = (np.ascontiguousarray(plane.reshape(11, 121).astype(np.int32)) for plane in corners)
+    if subsample:  # one column, chroma of every second row
+        y = y.reshape(-1, 1)
+        cb, cr = cb.reshape(-1, 1)[::2].copy(), cr.reshape(-1, 1)[::2].copy()
+    out = np.empty((*y.shape, 3), np.uint8)
+    kernels.fine_to_rgb(y, cb, cr, out)
+    if subsample:
+        cb, cr = (np.array(naive_upsample(plane, *y.shape)) for plane in (cb, cr))
+    luma, blue, red = (np.clip(plane.astype(np.int64), -4096, 4095) for plane in (y, cb, cr))
+    luma = ((luma + 2048) << 16) + (1 << 19)
+    exact = [luma + 91881 * red, luma - 22554 * blue - 46802 * red, luma + 116130 * blue]
+    assert max(np.abs(channel).max() for channel in exact) < 2**31
+    np.testing.assert_array_equal(out, np.clip(np.stack(exact, axis=-1) >> 20, 0, 255))
+
+
+@given(images((3,)))
+def test_full_resolution_is_lossless(image):
+    for kernels in (cpu, reference):
+        out = np.empty_like(image)
+        kernels.fine_to_rgb(*kernels.rgb_to_fine(image, False), out)
+        np.testing.assert_array_equal(out, image)
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("red", range(0, 256, 16))
+def test_every_colour_comes_back(red):
+    """All 2**24 colours, in 16 parts."""
+    reds, greens, blues = np.meshgrid(
+        np.arange(red, red + 16, dtype=np.uint8),
+        np.arange(256, dtype=np.uint8),
+        np.arange(256, dtype=np.uint8),
+        indexing="ij",
+    )
+    image = np.ascontiguousarray(np.stack([reds, greens, blues], axis=-1).reshape(1024, 1024, 3))
+    out = np.empty_like(image)
+    cpu.fine_to_rgb(*cpu.rgb_to_fine(image, False), out)
+    np.testing.assert_array_equal(out, image)
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+@pytest.mark.parametrize("subsample", [False, True])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_split_and_join(channels, subsample, device):
+    image = fill((9, 5, channels), "ramp", 8)
+    planes = split_fine(image, subsample, device)
+    assert [plane.dtype for plane in planes] == [np.int32] * len(planes)
+    chroma = (5, 3) if subsample else (9, 5)
+    assert [plane.shape for plane in planes] == ([(9, 5)] if channels == 1 else [(9, 5), chroma, chroma])
+    if channels == 4:
+        planes += split_fine(image[:, :, 3:], False, device)
+    out = np.empty_like(image)
+    join_fine(planes, out, device)
+    if channels == 1 or not subsample:
+        np.testing.assert_array_equal(out, image)
+    else:
+        np.testing.assert_array_equal(out[:, :, 3:], image[:, :, 3:])
+        assert np.abs(out.astype(int) - image).max() < 40
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+def test_planes_beyond_the_range_are_clipped(device):
+    """Gray and alpha of any size end at 0 and 255, halves rounded up."""
+    plane = np.array([[-WIDE, -2049, -2048, -2041, -2040], [2024, 2031, 2032, 2048, WIDE]], np.int32)
+    gray = np.empty((2, 5, 1), np.uint8)
+    join_fine([plane], gray, device)
+    np.testing.assert_array_equal(gray[:, :, 0], [[0, 0, 0, 0, 1], [255, 255, 255, 255, 255]])
+    rgba = np.empty((2, 5, 4), np.uint8)
+    join_fine([np.zeros_like(plane)] * 3 + [plane], rgba, device)
+    np.testing.assert_array_equal(rgba[:, :, 3], gray[:, :, 0])
+    assert (rgba[:, :, :3] == 128).all()

@@ -1,0 +1,200 @@
+"""Lapped filter: kernels against reference and unbounded integers, orthogonality, and the ranges that tables.py claims."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from main_helpers import patch_sizes
+from strategies import seeds
+
+from imfnb.lapped import cpu, forward, inverse, reference, tables
+
+UNIT = 1 << tables.ROTATION_BITS
+LIMIT = tables.INPUT_LIMIT
+SAMPLE = 2048
+PATCHES = [8, 16]
+
+
+def naive_rows(plane: np.ndarray, p: int, matrix: np.ndarray) -> np.ndarray:
+    """The filter of the definition across horizontal borders, in 64-bit integers."""
+    out = plane.copy()
+    for border in range(p, plane.shape[0], p):
+        upper, lower = plane[border - p // 2 : border][::-1], plane[border : border + p // 2]
+        total, turned = upper + lower, matrix @ (upper - lower)
+        out[border - p // 2 : border] = ((total * UNIT + turned + UNIT) >> (tables.ROTATION_BITS + 1))[::-1]
+        out[border : border + p // 2] = (total * UNIT - turned + UNIT) >> (tables.ROTATION_BITS + 1)
+    return out
+
+
+def naive(plane: np.ndarray, p: int, direction: str) -> np.ndarray:
+    """Both passes in 64-bit integers; the inverse turns the other way round."""
+    matrix = tables.rotation(p).astype(np.int64)
+    wide = plane.astype(np.int64)
+    if direction == "forward":
+        return naive_rows(naive_rows(wide, p, matrix).T, p, matrix).T
+    wide = np.clip(wide, -LIMIT, LIMIT)
+    return naive_rows(naive_rows(wide.T, p, matrix.T).T, p, matrix.T)
+
+
+def check(plane: np.ndarray, p: int, direction: str) -> np.ndarray:
+    """Both backends give the integers of the definition and leave their input alone."""
+    before, expected = plane.copy(), naive(plane, p, direction)
+    for kernels in (cpu, reference):
+        out = getattr(kernels, direction)(plane, p)
+        assert out.dtype == np.int32 and out.flags.c_contiguous
+        np.testing.assert_array_equal(out, expected)
+    np.testing.assert_array_equal(plane, before)
+    return expected
+
+
+def one_pass(p: int, direction: str) -> np.ndarray:
+    """The matrix of one pass over three patches, in floats."""
+    matrix = tables.rotation(p) / UNIT
+    matrix = matrix if direction == "forward" else matrix.T
+    out = np.eye(3 * p)
+    for border in (p, 2 * p):
+        upper, lower = out[border - p // 2 : border][::-1], out[border : border + p // 2]
+        total, turned = upper + lower, matrix @ (upper - lower)
+        out[border - p // 2 : border], out[border : border + p // 2] = ((total + turned) / 2)[::-1], (total - turned) / 2
+    return out
+
+
+@st.composite
+def filter_planes(draw: st.DrawFn, limit: int):
+    """A plane of whole patches and its patch size."""
+    p = draw(patch_sizes)
+    shape = p * draw(st.integers(1, 3)), p * draw(st.integers(1, 3))
+    rng = np.random.default_rng(draw(seeds))
+    style = draw(st.sampled_from(["noise", "extremes", "constant"]))
+    if style == "noise":
+        return rng.integers(-limit, limit, shape, dtype=np.int32, endpoint=True), p
+    if style == "extremes":
+        return rng.choice(np.array([-limit, limit], np.int32), shape), p
+    return np.full(shape, rng.integers(-limit, limit, endpoint=True), np.int32), p
+
+
+@given(filter_planes(SAMPLE))
+def test_forward_of_backends_is_the_definition(problem):
+    out = check(*problem, "forward")
+    assert np.abs(out).max() <= LIMIT
+
+
+@given(filter_planes(LIMIT))
+def test_inverse_of_backends_is_the_definition(problem):
+    check(*problem, "inverse")
+
+
+@given(filter_planes(2**31 - 1))
+def test_inverse_clamps_anything(problem):
+    plane, p = problem
+    plane[0, 0] = -(2**31)
+    check(plane, p, "inverse")
+
+
+@given(filter_planes(SAMPLE))
+def test_inverse_undoes_forward_to_two_sixteenths(problem):
+    plane, p = problem
+    for kernels in (cpu, reference):
+        assert np.abs(kernels.inverse(kernels.forward(plane, p), p) - plane).max() <= 2
+
+
+@pytest.mark.parametrize("p", PATCHES)
+@pytest.mark.parametrize("style", ["noise", "extremes", "smooth"])
+def test_energy_is_kept(p, style):
+    """Orthogonal up to the rounding of entries and samples: the energy changes by less than a part in a thousand."""
+    rng = np.random.default_rng(p)
+    shape = 6 * p, 5 * p
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    plane = {
+        "noise": rng.integers(-SAMPLE, SAMPLE, shape),
+        "extremes": rng.choice([-SAMPLE, SAMPLE], shape),
+        "smooth": np.rint(1500 * np.sin(x / 11) * np.cos(y / 17 + 1)),
+    }[style].astype(np.int32)
+    energy = float(np.sum(np.square(plane, dtype=np.int64)))
+    for direction in ("forward", "inverse"):
+        out = getattr(reference, direction)(plane, p)
+        assert not np.array_equal(out, plane)
+        assert abs(np.sum(np.square(out, dtype=np.int64)) / energy - 1) < 1e-3
+
+
+@pytest.mark.parametrize("p", PATCHES)
+def test_rotation_is_orthogonal_and_the_one_of_the_paper(p):
+    """V = J C2^T C4 J with the orthonormal DCT matrices of types II and IV, entries rounded."""
+    half = p // 2
+    n, k = np.mgrid[:half, :half]
+    c2 = np.sqrt(2 / half) * np.cos(np.pi * n * (2 * k + 1) / (2 * half))
+    c2[0] /= np.sqrt(2)
+    c4 = np.sqrt(2 / half) * np.cos(np.pi * (2 * n + 1) * (2 * k + 1) / (4 * half))
+    flip = np.eye(half)[::-1]
+    exact = flip @ c2.T @ c4 @ flip
+    matrix = tables.rotation(p)
+    assert matrix.dtype == np.int32
+    assert np.abs(matrix - UNIT * exact).max() <= 1.0
+    assert np.abs(matrix @ matrix.T / UNIT**2 - np.eye(half)).max() < 3e-4
+
+
+@pytest.mark.parametrize("p", PATCHES)
+def test_claimed_sums_of_one_pass(p):
+    forward_rows = np.abs(one_pass(p, "forward")).sum(axis=1).max()
+    inverse_rows = np.abs(one_pass(p, "inverse")).sum(axis=1).max()
+    assert forward_rows <= 2.645 and inverse_rows <= 2.585
+    assert SAMPLE * forward_rows**2 < 2**14
+    assert max(np.abs(tables.rotation(p)).sum(axis=axis).max() for axis in (0, 1)) <= 2.17 * UNIT
+
+
+@pytest.mark.parametrize("p", PATCHES)
+@pytest.mark.parametrize("direction", ["forward", "inverse"])
+def test_ranges_hold_for_the_worst_signs(p, direction):
+    """The plane that drives one sample as far as it goes, for every sample: exact, and within the claimed range."""
+    limit = SAMPLE if direction == "forward" else LIMIT
+    signs = np.sign(one_pass(p, direction)).astype(np.int32)
+    rows = range(p // 2, 2 * p + p // 2)
+    worst = 0
+    for i in rows if p == 8 else rows[::3]:
+        for j in (i, 2 * p + p // 2 - 1):
+            for sign in (1, -1):
+                plane = sign * limit * np.outer(signs[i], signs[j]).astype(np.int32)
+                plane[plane == 0] = limit
+                out = check(plane, p, direction)
+                # Where the rounding of an outer sum is not in the way, this sample is the largest.
+                worst = max(worst, int(np.abs(out).max()))
+    reach = np.abs(one_pass(p, direction)).sum(axis=1).max() ** 2 * limit
+    assert 0.95 * reach < worst <= (LIMIT if direction == "forward" else 113_900)
+
+
+@pytest.mark.parametrize("p", PATCHES)
+def test_a_single_patch_is_left_as_it_is(p):
+    plane = np.random.default_rng(1).integers(-SAMPLE, SAMPLE, (p, p), dtype=np.int32)
+    for device in ("cpu", "reference"):
+        np.testing.assert_array_equal(forward(plane, p, device), plane)
+        np.testing.assert_array_equal(inverse(plane, p, device), plane)
+
+
+@pytest.mark.parametrize("p", PATCHES)
+def test_borders_of_the_picture_are_left_as_they_are(p):
+    """Only the half patches on both sides of an inner border change."""
+    plane = np.random.default_rng(2).integers(-SAMPLE, SAMPLE, (2 * p, p), dtype=np.int32)
+    for device in ("cpu", "reference"):
+        out = forward(plane, p, device)
+        np.testing.assert_array_equal(out[: p // 2], plane[: p // 2])
+        np.testing.assert_array_equal(out[-p // 2 :], plane[-p // 2 :])
+        assert (out[p // 2 : -p // 2] != plane[p // 2 : -p // 2]).mean() > 0.9
+
+
+@pytest.mark.parametrize("p", PATCHES)
+def test_constant_plane_is_kept(p):
+    plane = np.full((3 * p, 2 * p), -1234, np.int32)
+    for device in ("cpu", "reference"):
+        np.testing.assert_array_equal(forward(plane, p, device), plane)
+
+
+@pytest.mark.parametrize("p", PATCHES)
+def test_memory_layout_does_not_matter(p):
+    plane = np.random.default_rng(3).integers(-SAMPLE, SAMPLE, (3 * p, 2 * p), dtype=np.int32)
+    for direction in (forward, inverse):
+        expected = direction(plane, p, "reference")
+        for other in (np.asfortranarray(plane), plane[::-1].copy()[::-1], plane.repeat(2, axis=1)[:, ::2]):
+            for device in ("cpu", "reference"):
+                np.testing.assert_array_equal(direction(other, p, device), expected)

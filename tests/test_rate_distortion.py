@@ -1,0 +1,423 @@
+"""Rate-distortion factorization: kernels against their reference, optimal choices, and exact sums at the extremes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers import picture
+from hypothesis import given
+from hypothesis import strategies as st
+from main_helpers import STEPS, inside, patch_sizes, steps
+from strategies import seeds
+
+from imfnb import entropy, lapped
+from imfnb.color import split_fine
+from imfnb.entropy import layout
+from imfnb.factorization import rd
+from imfnb.factorization.rd import basis, costs, cpu, reference
+
+BOTH = (cpu, reference)
+SAMPLE = 2048
+
+
+def filtered(grid: tuple[int, int], p: int, style: str, seed: int) -> np.ndarray:
+    """A plane as the factorization gets it: centred samples behind the lapped filter."""
+    shape = grid[0] * p, grid[1] * p
+    if style == "picture":
+        plane = split_fine(picture(*shape, 1, seed % 1000), False, "reference")[0]
+    elif style == "constant":
+        plane = np.full(shape, seed % (2 * SAMPLE) - SAMPLE, np.int32)
+    else:
+        rng = np.random.default_rng(seed)
+        values = np.array([-SAMPLE, SAMPLE - 16]) if style == "extremes" else np.arange(-SAMPLE, SAMPLE)
+        plane = rng.choice(values, shape).astype(np.int32)
+    return lapped.forward(plane, p, "reference")
+
+
+@st.composite
+def problems(draw: st.DrawFn, rows: int = 3, columns: int = 4):
+    """(plane, grid, step, patch size) over the whole range of steps."""
+    p = draw(patch_sizes)
+    grid = draw(st.integers(1, rows)), draw(st.integers(1, columns if p == 8 else 2))
+    style = draw(st.sampled_from(["picture", "noise", "extremes", "constant"]))
+    return filtered(grid, p, style, draw(seeds)), grid, draw(steps), p
+
+
+def start(plane: np.ndarray, grid: tuple[int, int], step: int, p: int):
+    """Numerators, lengths, scale, U and ranks after plain rounding, all by the reference."""
+    products, lengths = rd._numerators(plane, step, p, "reference")
+    scale = basis.scale_bits(step)
+    padded, ranks = np.zeros(products.shape, np.int16), np.zeros(products.shape[1], np.int32)
+    reference.quantize(products, lengths, scale, 190, padded, ranks)
+    return products, lengths, scale, padded, ranks
+
+
+def same(function: str, *arguments, changed: tuple[int, ...]) -> list:
+    """Call both kernels on copies; the arguments at `changed` must agree afterwards. Returns those."""
+    results = []
+    for kernels in BOTH:
+        copies = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
+        value = getattr(kernels, function)(*copies)
+        results.append([copies[i] for i in changed] + ([] if value is None else [value]))
+    for mine, naive in zip(*results, strict=True):
+        np.testing.assert_array_equal(mine, naive)
+    return results[0]
+
+
+# ------------------------------------------------------------------------------------------------------------- kernels
+
+
+@given(problems())
+def test_numerators(problem):
+    plane, grid, step, p = problem
+    v = basis.dct_basis(p, step)
+    size, _ = layout.padded_size(*grid)
+    (products,) = same("numerators", plane, p, v, np.zeros((p * p, size), np.int32), changed=(3,))
+    patches = plane.astype(np.int64).reshape(grid[0], p, grid[1], p).transpose(0, 2, 1, 3).reshape(*grid, p * p)
+    np.testing.assert_array_equal(np.moveaxis(inside(products, grid), 0, 2), patches @ v.astype(np.int64))
+    assert np.count_nonzero(products) == np.count_nonzero(inside(products, grid))  # the guards stay zero
+
+
+@given(problems(), st.sampled_from([128, 190, 256]))
+def test_quantize(problem, trail):
+    plane, grid, step, p = problem
+    products, lengths, scale, _, _ = start(*problem)
+    blank = np.zeros(products.shape, np.int16), np.zeros(products.shape[1], np.int32)
+    padded, ranks = same("quantize", products, lengths, scale, trail, *blank, changed=(4, 5))
+    c = np.abs(products.astype(np.int64)) << scale  # over lengths, the coefficient in steps
+    rounded = (2 * c + lengths[:, None]) // (2 * lengths[:, None]) * np.sign(products)
+    kept = np.arange(p * p)[:, None] <= np.maximum(ranks, 0)
+    np.testing.assert_array_equal(padded, np.where(kept, np.clip(rounded, -4095, 4095), 0))
+    late = (256 * c >= trail * lengths[:, None]) & (np.arange(p * p)[:, None] > ranks)
+    assert not late[1:].any()
+
+
+def test_quantize_keeps_to_the_limit():
+    """A coefficient beyond what the coder can express is clamped, in every component."""
+    products = np.array([[2**30, -(2**30)], [-(2**30), 2**30]], np.int32)
+    lengths = np.array([1 << 22, 1 << 22], np.int64)
+    blank = np.zeros((2, 2), np.int16), np.zeros(2, np.int32)
+    padded, ranks = same("quantize", products, lengths, 7, 190, *blank, changed=(4, 5))
+    limit = layout.MAGNITUDE_LIMIT // 2
+    np.testing.assert_array_equal(padded, [[limit, -limit], [-limit, limit]])
+    np.testing.assert_array_equal(ranks, [1, 1])
+
+
+@given(problems(4, 6), st.sampled_from([0, 1, 7864]))
+def test_first_component(problem, weight):
+    plane, grid, step, p = problem
+    products, lengths, scale, padded, _ = start(*problem)
+    blank = np.zeros((costs.FIRST_CONTEXTS, costs.FIRST_CLASSES), np.int64)
+    (counts,) = same("first_counts", padded[0], *grid, blank, changed=(3,))
+    assert counts.sum() == grid[0] * grid[1]
+    table = costs.cost_table(counts)
+    square = (step << (scale - basis.SCALE_BITS)) ** 2
+    lam = weight * square >> 8
+    (chosen,) = same("choose_first", products[0], lengths[0], scale, lam, table, *grid, padded[0], changed=(7,))
+    moved = np.abs(chosen.astype(int) - padded[0])
+    assert moved.max() <= 1 and not (moved - _padded(inside(moved, grid))).any()
+    if weight == 0:  # without a rate nothing is closer than the rounding
+        np.testing.assert_array_equal(chosen, padded[0])
+
+
+def _padded(image: np.ndarray) -> np.ndarray:
+    return np.pad(image, ((2, 1), (2, 2))).ravel()
+
+
+def test_first_component_takes_the_cheapest_of_three_at_a_single_patch():
+    """One patch predicts nothing but itself: the choice is the least D + lambda bits by hand."""
+    grid, den, scale = (1, 1), 1 << 22, 2
+    table = np.zeros((costs.FIRST_CONTEXTS, costs.FIRST_CLASSES), np.int32)
+    table[0, :4] = 0, 2560, 300, 5000
+    for quotient in np.linspace(-3.0, 3.0, 41):
+        num = np.zeros(20, np.int32)
+        num[12 - 2 + 4] = 0
+        num = num.reshape(4, 5)
+        num[2, 2] = round(quotient * den / 4)
+        image = np.zeros((4, 5), np.int16)
+        image[2, 2] = centre = round(quotient)
+        lam = round(0.12 * 65536) * den >> 8
+        (chosen,) = same("choose_first", num.ravel(), den, scale, lam, table, *grid, image.ravel(), changed=(7,))
+        prices = [
+            (u * (u * den - 8 * int(num[2, 2])) + (lam * int(table[0, abs(u)]) >> 16), k, u)
+            for k, u in enumerate((centre, centre + 1, centre - 1))
+        ]
+        assert chosen.reshape(4, 5)[2, 2] == min(prices)[2]
+
+
+@given(problems(5, 6))
+def test_rank_classes(problem):
+    plane, grid, step, p = problem
+    rng = np.random.default_rng(step)
+    ranks = _padded(rng.integers(0, p * p, grid)).astype(np.int32)
+    (classes,) = same("rank_classes", ranks, *grid, np.zeros(len(ranks), np.int32), changed=(3,))
+    image = ranks.reshape(grid[0] + 3, grid[1] + 4)
+    for y, x in np.ndindex(grid):
+        near = [image[y + 1, x + 2], image[y + 3, x + 2], image[y + 2, x + 1], image[y + 2, x + 3]]
+        assert inside(classes, grid)[y, x] == ((int(sum(near)) + 2) // 4).bit_length()
+
+
+@st.composite
+def choices(draw: st.DrawFn):
+    """The arguments of `choose` for a plane: costs by the entropy coder, or any at all."""
+    problem = draw(problems())
+    plane, grid, step, p = problem
+    products, lengths, scale, padded, ranks = start(*problem)
+    if draw(st.booleans()):
+        prices = entropy.estimate_costs(padded.copy(), ranks, *grid, p, "reference")
+    else:
+        rng = np.random.default_rng(draw(seeds))
+        prices = rng.integers(0, 2 ** draw(st.integers(1, 16)), (3, int(ranks.max()) + 1, len(ranks)))
+    classes = np.zeros(len(ranks), np.int32)
+    reference.rank_classes(ranks, *grid, classes)
+    table = costs.rank_costs(ranks, classes, *grid, prices.shape[1])
+    square = (step << (scale - basis.SCALE_BITS)) ** 2
+    lam = draw(st.sampled_from([0, 1, 8520, 65536])) * square >> 8
+    return grid, (products, lengths, scale, lam, prices.astype(np.uint16), classes, table, padded, ranks)
+
+
+def price_of(u: int, r: int, m: int, arguments) -> int:
+    """D + lambda * bits of one entry, in Python integers; u is a magnitude among those that have a cost."""
+    products, lengths, scale, lam, prices, _, _, padded, _ = arguments
+    a = abs(int(padded[r, m]))
+    cost = int(prices[0 if u == 0 else 2 if u == a else 1, r, m])
+    return u * (u * int(lengths[r]) - (abs(int(products[r, m])) << (scale + 1))) + (lam * cost >> 16)
+
+
+def price_of_patch(magnitudes, rank: int, m: int, arguments) -> int:
+    lam, classes, table = arguments[3], arguments[5], arguments[6]
+    whole = lam * int(table[classes[m], rank]) >> 16
+    return whole + sum(price_of(int(magnitudes[r]), r, m, arguments) for r in range(1, rank + 1))
+
+
+@given(choices())
+def test_choose_takes_the_cheapest_candidates_and_end(problem):
+    grid, arguments = problem
+    padded, ranks = arguments[-2:]
+    chosen, kept = same("choose", *arguments, changed=(7, 8))
+    np.testing.assert_array_equal(chosen[0], padded[0])
+    for m in np.flatnonzero(_padded(np.ones(grid, int))):
+        best = {}
+        for r in range(1, int(ranks[m]) + 1):
+            a = abs(int(padded[r, m]))
+            best[r] = min({0, a, max(a - 1, 0)}, key=lambda u, r=r: (price_of(u, r, m, arguments), u))
+        ends = [0] + [r for r in best if best[r]]
+        magnitudes = [0, *best.values()]
+        prices = [price_of_patch(magnitudes, end, m, arguments) for end in ends]
+        mine = price_of_patch(np.abs(chosen[:, m].astype(int)), int(kept[m]), m, arguments)
+        assert mine == min(prices)
+        assert mine <= arguments[3] * int(arguments[6][arguments[5][m], 0]) >> 16  # that of dropping everything
+        assert not chosen[kept[m] + 1 :, m].any() and (kept[m] == 0 or chosen[kept[m], m])
+    assert (np.sign(chosen) * np.sign(padded) >= 0).all()
+
+
+@given(choices())
+def test_choose_without_a_rate_keeps_what_was_rounded(problem):
+    """lambda = 0: the rounding itself is the nearest, so nothing but the end could change, and it must not."""
+    _, arguments = problem
+    free = (*arguments[:3], 0, *arguments[4:])
+    padded, ranks = same("choose", *free, changed=(7, 8))
+    gains = (padded != 0).any()
+    expected = np.where(np.arange(len(padded))[:, None] <= layout.active_ranks(padded), arguments[-2], 0)
+    expected[0] = arguments[-2][0]
+    if gains:
+        np.testing.assert_array_equal(padded, expected)
+    np.testing.assert_array_equal(ranks, layout.active_ranks(padded))
+
+
+@pytest.mark.parametrize("p", [8, 16])
+@pytest.mark.parametrize("step", [64, 400, 1500, 6000])
+def test_choices_never_cost_more_than_plain_rounding(p, step):
+    """In the same static costs, over a whole plane: with all candidates, and with those of the first component."""
+    grid = (6, 7) if p == 8 else (3, 4)
+    for seed in range(3):
+        plane = filtered(grid, p, "picture", seed)
+        products, lengths, scale, padded, ranks = start(plane, grid, step, p)
+        prices = entropy.estimate_costs(padded.copy(), ranks, *grid, p, "cpu")
+        classes = np.zeros(len(ranks), np.int32)
+        reference.rank_classes(ranks, *grid, classes)
+        table = costs.rank_costs(ranks, classes, *grid, prices.shape[1])
+        square = (step << (scale - basis.SCALE_BITS)) ** 2
+        arguments = products, lengths, scale, 8520 * square >> 8, prices, classes, table, padded, ranks
+        chosen, kept = same("choose", *arguments, changed=(7, 8))
+        patches = np.flatnonzero(_padded(np.ones(grid, int)))
+        before, after = (
+            sum(price_of_patch(np.abs(u[:, m].astype(int)), int(k[m]), m, arguments) for m in patches)
+            for u, k in ((padded, ranks), (chosen, kept))
+        )
+        assert after < before
+
+
+@given(problems())
+def test_proxy(problem):
+    plane, grid, step, p = problem
+    products, lengths, scale, _, _ = start(*problem)
+    (value,) = same("proxy", products, lengths, scale, *grid, changed=())
+    assert isinstance(int(value), int) and value >= 0
+    assert {rd.estimate_cost(plane, step, p, device) for device in ("cpu", "reference")} == {int(value)}
+
+
+def test_proxy_by_hand():
+    """Two patches, one below the other; component 0 changes by a step, component 1 has a quarter and three steps."""
+    den, scale = 1 << 22, 2
+    products = np.zeros((2, 5, 5), np.int64)
+    products[0, 2, 2], products[0, 3, 2] = 0, den // 4
+    products[1, 2, 2], products[1, 3, 2] = den // 16, -3 * den // 4
+    lengths = np.array([den, den], np.int64)
+    flat = products.reshape(2, -1).astype(np.int32)
+    (value,) = same("proxy", flat, lengths, scale, 2, 1, changed=())
+    exact = 0.13 * (2 + 2 + 1.5) + 0.25**2 + 0.08 + 0.13 * (6 + 2 * 2)
+    assert abs(value / 4096 - exact) < 0.01
+
+
+# ------------------------------------------------------------------------------------------------------ reconstruction
+
+
+def naive_product(padded, ranks, grid, p, step, limit):
+    """2^-s U V^T in 64-bit integers, patch by patch, rounded half up."""
+    scale = basis.scale_bits(step)
+    v = basis.dct_basis(p, step).astype(np.int64)
+    out = np.empty((grid[0] * p, grid[1] * p), np.int64)
+    for y, x in np.ndindex(grid):
+        k = int(inside(ranks, grid)[y, x])
+        u = np.clip(inside(padded, grid)[: k + 1, y, x].astype(np.int64), -limit, limit)
+        patch = (v[:, : len(u)] @ u + (1 << (scale - 1))) >> scale
+        out[y * p : y * p + p, x * p : x * p + p] = patch.reshape(p, p)
+    return out
+
+
+@given(problems(), st.sampled_from([1, 40, 8191, 32767]), seeds)
+def test_reconstruct(problem, largest, seed):
+    plane, grid, step, p = problem
+    rng = np.random.default_rng(seed)
+    rank = int(rng.integers(1, p * p, endpoint=True))
+    u = rng.integers(-largest, largest, (rank, *grid), endpoint=True) * (rng.random((rank, *grid)) < 0.2)
+    padded = np.zeros((rank, grid[0] + 3, grid[1] + 4), np.int16)
+    padded[:, 2:-1, 2:-2] = u
+    padded = padded.reshape(rank, -1)
+    # Ranks may point beyond the components there are: that is how a preview is decoded.
+    ranks = _padded(rng.integers(0, p * p, grid)).astype(np.int32)
+    limit = min(8191, 3 * 128 * 64 * p // step + 1)
+    expected = naive_product(padded, ranks, grid, p, step, limit)
+    for device in ("cpu", "reference"):
+        out = np.empty(plane.shape, np.int32)
+        rd.reconstruct(rd.Factors(padded, ranks, grid), step, p, out, device)
+        np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("p", [8, 16])
+@pytest.mark.parametrize("step", STEPS)
+def test_reconstruct_is_exact_for_the_worst_factors(p, step):
+    """Every entry at +-32767 with the signs that drive one sample furthest, at full rank: clamped, never wrapped."""
+    v = basis.dct_basis(p, step)
+    grid = 1, 2
+    limit = min(8191, 3 * 128 * 64 * p // step + 1)
+    worst = np.argmax(np.abs(v.astype(np.int64)).sum(axis=1))
+    for sample in (0, p * p - 1, int(worst)):
+        u = np.where(v[sample] < 0, -32768, 32767)
+        padded = np.zeros((p * p, 4, 6), np.int16)
+        padded[:, 2, 2], padded[:, 2, 3] = u, -1 - u
+        padded = padded.reshape(p * p, -1)
+        ranks = np.full(padded.shape[1], p * p - 1, np.int32)
+        expected = naive_product(padded, ranks, grid, p, step, limit)
+        sums = np.abs(v.astype(np.int64)).sum(axis=1).max() * limit
+        assert sums < 2**31 and np.abs(expected).max() >= 3 * SAMPLE
+        for device in ("cpu", "reference"):
+            out = np.empty((p, 2 * p), np.int32)
+            rd.reconstruct(rd.Factors(padded, ranks, grid), step, p, out, device)
+            np.testing.assert_array_equal(out, expected)
+
+
+# --------------------------------------------------------------------------------------------------------------- whole
+
+
+@given(problems())
+def test_factorize_reference_is_cpu(problem):
+    plane, grid, step, p = problem
+    one, two = rd.factorize(plane, step, p, "cpu"), rd.factorize(plane, step, p, "reference")
+    assert one.grid == two.grid == grid
+    assert one.padded.dtype == two.padded.dtype == np.int16
+    np.testing.assert_array_equal(one.padded, two.padded)
+    np.testing.assert_array_equal(one.ranks, two.ranks)
+    np.testing.assert_array_equal(inside(layout.active_ranks(one.padded), grid), inside(one.ranks, grid))
+    assert len(one.padded) == one.ranks.max() + 1
+    assert np.abs(one.padded[0].astype(int)).max() <= layout.MAGNITUDE_LIMIT // 2
+    assert np.abs(one.padded.astype(int)).max() <= layout.MAGNITUDE_LIMIT
+
+
+@pytest.mark.parametrize("p", [8, 16])
+@pytest.mark.parametrize("step", STEPS[::2] + STEPS[-1:])
+def test_error_of_the_factors_is_that_of_the_step(p, step):
+    """No entry is further than one step (dropped ones are smaller than two), so the error stays in proportion."""
+    plane = filtered((4, 4), p, "noise", 3)
+    out = np.empty(plane.shape, np.int32)
+    rd.reconstruct(rd.factorize(plane, step, p, "cpu"), step, p, out, "cpu")
+    error = np.sqrt(np.mean(np.square(out - plane, dtype=np.float64))) / 16
+    assert error < 0.75 * step / 64 + 0.1
+    if step > 300:
+        assert error > 0.1 * min(step / 64, 70)
+
+
+@pytest.mark.parametrize("p", [8, 16])
+def test_numerators_stay_in_range_for_the_worst_picture(p):
+    """Samples with the signs that drive one product furthest, at the longest step: int32 holds it exactly."""
+    step, grid = 16384, (3, 3)
+    v = basis.dct_basis(p, step)
+    for r in (0, 1, p * p // 2, p * p - 1):
+        target = np.zeros((3 * p, 3 * p), np.int32)
+        # The filter is orthogonal: its adjoint is its inverse.
+        target[p : 2 * p, p : 2 * p] = v[:, r].reshape(p, p)
+        signs = np.where(lapped.inverse(target, p, "reference") < 0, -SAMPLE, SAMPLE).astype(np.int32)
+        plane = lapped.forward(signs, p, "reference")
+        size, _ = layout.padded_size(*grid)
+        (products,) = same("numerators", plane, p, v, np.zeros((p * p, size), np.int32), changed=(3,))
+        exact = int(np.sum(plane[p : 2 * p, p : 2 * p].astype(np.int64) * v[:, r].reshape(p, p)))
+        assert inside(products, grid)[r, 1, 1] == exact
+        assert abs(exact) < 2**31 and abs(exact) > 2**24
+
+
+# ----------------------------------------------------------------------------------------------------------- the basis
+
+
+@pytest.mark.parametrize("p", [8, 16])
+@pytest.mark.parametrize("step", STEPS)
+def test_columns_are_dct_vectors_of_the_length_of_the_step(p, step):
+    v = basis.dct_basis(p, step)
+    scale = basis.scale_bits(step)
+    length = step << (scale - basis.SCALE_BITS)
+    assert v.shape == (p * p, p * p) and v.dtype == np.int32 and not v.flags.writeable
+    assert length >= 1 << 11 and (scale == basis.SCALE_BITS or length < 1 << 12)
+    k, n = np.mgrid[:p, :p]
+    dct = np.sqrt(2 / p) * np.cos(np.pi * k * (2 * n + 1) / (2 * p))
+    dct[0] /= np.sqrt(2)
+    order = layout.zigzag(p)
+    exact = length * np.einsum("ry,rx->yxr", dct[order[:, 0]], dct[order[:, 1]]).reshape(p * p, p * p)
+    assert np.abs(v - exact).max() <= 0.51 + length * 2.0**-15
+    gram = v.T.astype(np.int64) @ v.astype(np.int64) / length**2
+    assert np.abs(np.diag(gram) - 1).max() < 4e-3
+    assert np.abs(gram - np.diag(np.diag(gram))).max() < 4e-3
+
+
+@pytest.mark.parametrize("p", [8, 16])
+def test_order_is_zigzag(p):
+    order = [tuple(pair) for pair in layout.zigzag(p).tolist()]
+    assert order[:6] == [(0, 0), (0, 1), (1, 0), (2, 0), (1, 1), (0, 2)]
+    assert sorted(order) == [(i, j) for i in range(p) for j in range(p)] and order[-1] == (p - 1, p - 1)
+    for (i, j), (y, x) in zip(order, order[1:], strict=False):
+        assert (y + x) - (i + j) in (0, 1) and max(abs(y - i), abs(x - j)) == 1
+
+
+def test_costs_are_logarithms_of_frequencies():
+    counts = np.array([[0, 0, 0], [1, 2, 5], [100, 0, 10**6]], np.int64)
+    smooth = 16 * counts + 1
+    exact = -256 * np.log2(smooth / smooth.sum(axis=1, keepdims=True))
+    table = costs.cost_table(counts)
+    assert np.abs(table - exact).max() <= 1.01
+    ranks = np.zeros((4, 5), np.int32)
+    ranks[2, 2] = 6
+    prices = costs.rank_costs(ranks.ravel(), np.zeros(20, np.int32), 1, 1, 10)
+    assert prices.shape == (9, 10)
+    # Length 3 was seen once: log2(25 / 17) bits, and two bits of mantissa; the unseen lengths share the rest.
+    assert abs(prices[0, 6] - 256 * (np.log2(25 / 17) + 2)) <= 2
+    assert abs(prices[0, 9] - 256 * (np.log2(25) + 3)) <= 2
+    assert abs(prices[5, 1] - 256 * np.log2(9)) <= 2
