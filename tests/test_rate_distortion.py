@@ -130,9 +130,7 @@ def test_first_component_takes_the_cheapest_of_three_at_a_single_patch():
     table = np.zeros((costs.FIRST_CONTEXTS, costs.FIRST_CLASSES), np.int32)
     table[0, :4] = 0, 2560, 300, 5000
     for quotient in np.linspace(-3.0, 3.0, 41):
-        num = np.zeros(20, np.int32)
-        num[12 - 2 + 4] = 0
-        num = num.reshape(4, 5)
+        num = np.zeros((4, 5), np.int32)
         num[2, 2] = round(quotient * den / 4)
         image = np.zeros((4, 5), np.int16)
         image[2, 2] = centre = round(quotient)
@@ -217,11 +215,9 @@ def test_choose_without_a_rate_keeps_what_was_rounded(problem):
     _, arguments = problem
     free = (*arguments[:3], 0, *arguments[4:])
     padded, ranks = same("choose", *free, changed=(7, 8))
-    gains = (padded != 0).any()
     expected = np.where(np.arange(len(padded))[:, None] <= layout.active_ranks(padded), arguments[-2], 0)
     expected[0] = arguments[-2][0]
-    if gains:
-        np.testing.assert_array_equal(padded, expected)
+    np.testing.assert_array_equal(padded, expected)
     np.testing.assert_array_equal(ranks, layout.active_ranks(padded))
 
 
@@ -394,8 +390,8 @@ def test_columns_are_dct_vectors_of_the_length_of_the_step(p, step):
     exact = length * np.einsum("ry,rx->yxr", dct[order[:, 0]], dct[order[:, 1]]).reshape(p * p, p * p)
     assert np.abs(v - exact).max() <= 0.51 + length * 2.0**-15
     gram = v.T.astype(np.int64) @ v.astype(np.int64) / length**2
-    assert np.abs(np.diag(gram) - 1).max() < 4e-3
-    assert np.abs(gram - np.diag(np.diag(gram))).max() < 4e-3
+    assert np.abs(np.diag(gram) - 1).max() < 7e-3
+    assert np.abs(gram - np.diag(np.diag(gram))).max() < 7e-3
 
 
 @pytest.mark.parametrize("p", [8, 16])

@@ -1,0 +1,26 @@
+"""Batches on a cluster: Dask's executor, an optional extra."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers import picture
+
+import imfnb
+
+reason = "dask.distributed is not installed (pip install imfnb[dask])"
+distributed = pytest.importorskip("dask.distributed", reason=reason)
+
+pytestmark = pytest.mark.jit
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_two_workers():
+    images = [picture(20 + i, 24, 3) for i in range(4)]
+    options = {"profile": "baseline", "rank": 2}
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        with distributed.Client(cluster) as client:
+            files = imfnb.encode_batch(images, client.get_executor(), **options)
+            decoded = imfnb.decode_batch(files, client.get_executor())
+    assert files == [imfnb.encode(image, **options) for image in images]
+    np.testing.assert_array_equal(decoded[2], imfnb.decode(files[2]))

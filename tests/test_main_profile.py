@@ -1,0 +1,529 @@
+"""The main profile as a whole: round trips, options, targets, bands, previews, and what `info` says of its files."""
+
+from __future__ import annotations
+
+import math
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from helpers import picture
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from main_helpers import encode
+from strategies import images
+
+import imfnb
+from imfnb import OptionError, main
+from imfnb.metrics import psnr
+
+SHAPES = [(1, 1), (1, 9), (8, 1), (2, 2), (7, 5), (8, 8), (9, 17), (16, 16), (17, 33)]
+
+
+def same_everywhere(image: np.ndarray, **options) -> tuple[bytes, np.ndarray]:
+    """Encode and decode on both backends, with threads; all bytes and pixels must be the same."""
+    data = encode(image, device="cpu", threads=1, **options)
+    assert encode(image, device="reference", threads=2, **options) == data
+    pixels = imfnb.decode(data, device="cpu", threads=1)
+    assert pixels.dtype == np.uint8 and pixels.shape == image.shape
+    np.testing.assert_array_equal(imfnb.decode(data, device="reference", threads=3), pixels)
+    return data, pixels
+
+
+def photograph(name: str, side: int = 256) -> np.ndarray:
+    """A crop of a picture that comes with scikit-image."""
+    return np.ascontiguousarray(getattr(pytest.importorskip("skimage.data"), name)()[-side:, 100 : 100 + side])
+
+
+@pytest.fixture(scope="module")
+def crop() -> np.ndarray:
+    """256 x 256 pixels of a colour photograph."""
+    return photograph("astronaut")
+
+
+# --------------------------------------------------------------------------------------------------------- round trips
+
+
+@pytest.mark.parametrize("channels", [0, 1, 3, 4])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_round_trip_of_shapes(shape, channels):
+    image = picture(*shape, channels)
+    _, pixels = same_everywhere(image, step=6)
+    assert psnr(image, pixels) > 30
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("channels", [0, 1, 3, 4])
+@pytest.mark.parametrize("shape", [(70, 45), (33, 64), (48, 16)])
+def test_round_trip_of_larger_shapes(shape, channels):
+    image = picture(*shape, channels)
+    _, pixels = same_everywhere(image, quality=60)
+    assert psnr(image, pixels) > 28
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("patch_size", [8, 16, "auto"])
+@pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4", None])
+@pytest.mark.parametrize("step", [1, 2.5, 17, 60, 256])
+def test_round_trip_of_options(patch_size, subsampling, step):
+    image = picture(35, 26, 3) if step > 2 else picture(17, 20, 3)
+    data, pixels = same_everywhere(image, step=step, subsampling=subsampling, patch_size=patch_size)
+    details = imfnb.info(data)
+    assert subsampling in (None, details["subsampling"])
+    assert details["steps"][0] == step
+    assert patch_size == "auto" or details["patch_sizes"] == (patch_size,) * 3
+    assert psnr(image, pixels) > {1: 33, 2.5: 32, 17: 25, 60: 18, 256: 10}[step]
+
+
+@pytest.mark.parametrize(
+    "options", [{"patch_size": 16}, {"subsampling": "4:4:4", "step": 30}, {"subsampling": "4:2:0", "step": 2}, {}]
+)
+def test_round_trip_of_a_few_options(options):
+    """Part of the test above that the lane without the JIT can afford."""
+    image = picture(19, 22)
+    _, pixels = same_everywhere(image, **options)
+    assert psnr(image, pixels) > 20
+
+
+@settings(max_examples=30)
+@given(images(), st.sampled_from(["auto", 8, 16]), st.sampled_from([None, "4:4:4", "4:2:0"]), st.floats(0, 100))
+def test_round_trip_of_anything(image, patch_size, subsampling, quality):
+    same_everywhere(image, quality=quality, patch_size=patch_size, subsampling=subsampling)
+
+
+@pytest.mark.parametrize("value", [0, 1, 100, 128, 254, 255])
+@pytest.mark.parametrize("channels", [0, 3, 4])
+def test_flat_pictures_come_back_at_fine_steps(value, channels):
+    image = np.full((17, 9, channels) if channels else (17, 9), value, np.uint8)
+    data, pixels = same_everywhere(image, step=2)
+    assert np.abs(pixels.astype(int) - value).max() <= 1 and len(data) < 90
+
+
+@pytest.mark.parametrize("step", [1, 256])
+@pytest.mark.parametrize("channels", [0, 3])
+def test_extreme_pictures_at_both_ends_of_the_step(step, channels):
+    """Black and white at random and in bars: the largest coefficients that pictures have."""
+    rng = np.random.default_rng(step)
+    noise = rng.choice(np.array([0, 255], np.uint8), (16, 24, channels) if channels else (16, 24))
+    bars = np.zeros_like(noise)
+    bars[:, ::2] = 255
+    for image in (noise, bars):
+        _, pixels = same_everywhere(image, step=step, subsampling="4:4:4" if channels else None)
+        if step == 1:
+            assert psnr(image, pixels) > 45
+
+
+@pytest.mark.parametrize("channels", [0, 3, 4])
+def test_memory_layout_does_not_matter(channels):
+    image = picture(18, 13, channels)
+    expected = encode(image, quality=40)
+    frozen = image.copy()
+    frozen.flags.writeable = False
+    layouts = {
+        "Fortran order": np.asfortranarray(image),
+        "every second column": np.repeat(image, 2, axis=1)[:, ::2],
+        "negative strides": image[::-1, ::-1].copy()[::-1, ::-1],
+        "transposed": np.ascontiguousarray(image.swapaxes(0, 1)).swapaxes(0, 1),
+        "read-only": frozen,
+        "no array": memoryview(image),
+    }
+    for name, layout in layouts.items():
+        assert encode(layout, quality=40) == expected, name
+    np.testing.assert_array_equal(frozen, image)
+
+
+@pytest.mark.parametrize("channels", [0, 1, 3, 4])
+def test_out_in_every_layout(channels):
+    image = picture(12, 9, channels)
+    data = encode(image, quality=50)
+    expected = imfnb.decode(data)
+    wide = np.full((24, 27, *image.shape[2:]), 9, np.uint8)
+    outs = [
+        np.empty(image.shape, np.uint8),
+        np.empty(image.shape, np.uint8, order="F"),
+        wide[::2, ::3],
+        np.empty(image.shape, np.uint8)[::-1, ::-1],
+    ]
+    for out in outs:
+        assert imfnb.decode(data, out=out) is out
+        np.testing.assert_array_equal(out, expected)
+    assert (wide[1::2] == 9).all() and (wide[:, 1::3] == 9).all()  # nothing beside the view was written
+
+
+def test_gray_with_and_without_a_channel_axis_is_the_same_picture():
+    image = picture(13, 10, 0)
+    np.testing.assert_array_equal(
+        imfnb.decode(encode(image, quality=30)), imfnb.decode(encode(image[:, :, None], quality=30))[:, :, 0]
+    )
+
+
+@pytest.mark.jit
+def test_calls_from_several_threads_do_not_meet():
+    image = picture(37, 29)
+    expected = encode(image, quality=50, threads=1)
+    with ThreadPoolExecutor(4) as pool:
+        files = list(pool.map(lambda threads: encode(image, quality=50, threads=threads), [1, 2, 3, 4] * 3))
+        pixels = list(pool.map(imfnb.decode, files))
+    assert set(files) == {expected}
+    assert all(np.array_equal(one, pixels[0]) for one in pixels)
+
+
+# --------------------------------------------------------------------------------------------------------------- alpha
+
+
+@pytest.mark.parametrize("count", [1, 2, 15, 16])
+def test_alpha_of_few_values_is_exact(count):
+    image = picture(14, 19, 4)
+    values = np.random.default_rng(count).choice(256, count, replace=False)
+    image[:, :, 3] = values[np.arange(14 * 19).reshape(14, 19) // 3 % count]
+    data, pixels = same_everywhere(image, step=120)
+    np.testing.assert_array_equal(pixels[:, :, 3], image[:, :, 3])
+    assert len(imfnb.info(data)["steps"]) == 3
+
+
+def test_alpha_of_many_values_is_coded_like_luma():
+    image = picture(22, 19, 4)
+    assert len(np.unique(image[:, :, 3])) > 16
+    quality = []
+    for step in (4, 40):
+        data, pixels = same_everywhere(image, step=step)
+        details = imfnb.info(data)
+        assert details["steps"][3] == details["steps"][0] == step and len(details["patch_sizes"]) == 4
+        quality.append(psnr(image[:, :, 3], pixels[:, :, 3]))
+    assert quality[0] > 40 and quality[0] > quality[1] > 20
+
+
+def test_colour_does_not_depend_on_alpha():
+    image = picture(14, 19, 4)
+    pixels = imfnb.decode(encode(image, quality=40))
+    np.testing.assert_array_equal(pixels[:, :, :3], imfnb.decode(encode(image[:, :, :3], quality=40)))
+
+
+# ------------------------------------------------------------------------------------------------------- quality, step
+
+
+def test_default_is_quality_50_of_this_profile():
+    image = picture(20, 23)
+    assert imfnb.encode(image) == encode(image, quality=50)
+
+
+@pytest.mark.parametrize("quality", [0, 12.5, 50, 85, 100])
+def test_quality_is_a_step(quality):
+    step = 2 ** (8 - 0.07 * quality)
+    details = imfnb.info(encode(picture(11, 13), quality=quality))
+    assert details["steps"][0] == pytest.approx(step, abs=1 / 128)
+    full = step < 11
+    assert details["subsampling"] == ("4:4:4" if full else "4:2:0")
+    assert details["steps"][1] == details["steps"][2] == pytest.approx(max(1, step * (0.95 if full else 0.55)), abs=0.02)
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("name", ["astronaut", "camera", "page"])
+def test_quality_is_monotone(name):
+    image = photograph(name, 128)
+    sizes, decibels = [], []
+    for quality in range(0, 101, 10):
+        data = encode(image, quality=quality)
+        sizes.append(len(data))
+        decibels.append(psnr(image, imfnb.decode(data)))
+    assert (np.diff(sizes) > 0).all() and (np.diff(decibels) > 0).all()
+    assert 8 * sizes[0] / 128**2 < 0.1 and decibels[-1] > 46
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize(("quality", "least"), [(90, 38), (50, 30), (10, 22)])
+def test_quality_of_a_photograph(crop, quality, least):
+    """What measured 42.9, 34.0 and 26.1 dB when this was written."""
+    assert psnr(crop, imfnb.decode(encode(crop, quality=quality))) > least
+
+
+@pytest.mark.jit
+def test_half_the_bytes_of_the_other_profile(crop):
+    """The promise of the profile, with room to spare: at the baseline's quality less than 60% of its bytes."""
+    baseline = imfnb.encode(crop, profile="baseline", rank=4)
+    data = encode(crop, psnr=psnr(crop, imfnb.decode(baseline)))
+    assert len(data) < 0.6 * len(baseline)
+
+
+@pytest.mark.jit
+def test_restoration_is_used_where_it_helps(crop, monkeypatch):
+    on = encode(crop, step=60)
+    assert imfnb.info(on)["restoration"][0]
+    monkeypatch.setattr(main.restoration, "restore", lambda plane, *_: plane)
+    off = encode(crop, step=60)
+    assert imfnb.info(off)["restoration"] == (False,) * 3
+    monkeypatch.undo()
+    assert psnr(crop, imfnb.decode(on)) > psnr(crop, imfnb.decode(off)) + 0.05
+
+
+@pytest.mark.jit
+def test_auto_takes_the_better_patch_size():
+    """Long patches on what is smooth, short ones on text."""
+    y, x = np.mgrid[:128, :128]
+    smooth = np.rint(128 + 90 * np.sin(x / 40) * np.cos(y / 50)).astype(np.uint8)
+    assert imfnb.info(encode(smooth, step=60))["patch_sizes"] == (16,)
+    assert imfnb.info(encode(photograph("page", 128), step=40))["patch_sizes"] == (8,)
+
+
+# ------------------------------------------------------------------------------------------------------------- targets
+
+PICTURES = ["astronaut", "camera", "text", "page"]
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("bpp", [0.25, 0.6, 1.5, 4.0])
+def test_rate_targets(name, bpp):
+    image = photograph(name)
+    pixels = image.shape[0] * image.shape[1]
+    data = encode(image, bpp=bpp)
+    assert 0.97 * bpp <= 8 * len(data) / pixels <= bpp
+    size = int(bpp * pixels / 8 * 0.93)
+    assert 0.97 * size <= len(encode(image, size=size)) <= size
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("decibels", [27.0, 33.3, 40.0, 45.0])
+def test_psnr_targets(name, decibels):
+    image = photograph(name)
+    found = psnr(image, imfnb.decode(encode(image, psnr=decibels)))
+    assert decibels <= found <= decibels + 0.15
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("channels", [0, 3, 4])
+@pytest.mark.parametrize("shape", [(1, 1), (9, 5), (40, 33)])
+def test_targets_of_small_pictures_are_kept(shape, channels):
+    """A few bytes more or less are a large share here; the limit holds all the same."""
+    image = picture(*shape, channels)
+    least, most = (len(encode(image, step=step)) for step in (256, 1))
+    for share in (0.0, 0.4, 1.0):
+        size = int(max(least, least + share * (most - least)))
+        assert len(encode(image, size=size)) <= size
+    reach = psnr(image, imfnb.decode(encode(image, step=1)))
+    for decibels in (20.0, 30.0, min(reach, 190.0)):
+        if decibels <= reach:
+            assert psnr(image, imfnb.decode(encode(image, psnr=decibels))) >= decibels
+
+
+def test_targets_do_not_depend_on_the_backend():
+    image = picture(17, 20)
+    for target in ({"size": 300}, {"psnr": 31.0}):
+        assert encode(image, device="cpu", **target) == encode(image, device="reference", threads=3, **target)
+
+
+def test_target_counts_lossless_alpha():
+    image = picture(15, 20, 4)
+    image[:, :, 3] = np.where(image[:, :, 3] > 128, 255, 0)
+    data = encode(image, psnr=34.0)
+    assert psnr(image, imfnb.decode(data)) >= 34.0
+    size = len(encode(image, step=30))
+    assert len(encode(image, size=size)) <= size
+
+
+def test_picture_that_comes_back_exactly_reaches_every_psnr():
+    image = np.full((9, 9), 128, np.uint8)
+    assert math.isinf(psnr(image, imfnb.decode(encode(image, psnr=150.0))))
+
+
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        ({"size": 20}, r"at least (\d+) bytes \("),
+        ({"bpp": 0.001}, r"at least (\d+) bytes \("),
+        ({"psnr": 90.0}, r"at most ([0-9.]+) dB"),
+    ],
+)
+def test_unreachable_target_says_what_can_be_met(target, found):
+    image = picture(17, 14)
+    name = next(iter(target))
+    reach = psnr(image, imfnb.decode(encode(image, step=1))) if name == "psnr" else len(encode(image, step=256))
+    with pytest.raises(OptionError, match=f"{name}=.* cannot be met.*{found}") as error:
+        encode(image, **target)
+    # The search keeps the patch sizes of its first trial, which may cost a byte or two at the end of the range.
+    assert float(re.search(found, str(error.value))[1]) == pytest.approx(reach, rel=0.05)
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("target", [{"bpp": 0.5}, {"bpp": 3.0}, {"psnr": 30.0}, {"psnr": 44.0}])
+def test_a_search_takes_few_trials(crop, target, monkeypatch):
+    trials = []
+    once = main.MainCoder._encode_step
+    monkeypatch.setattr(main.MainCoder, "_encode_step", lambda *args: trials.append(args[1]) or once(*args))
+    encode(crop, **target)
+    assert len(trials) <= 5 and len(set(trials)) == len(trials)
+
+
+# --------------------------------------------------------------------------------------------------- options that clash
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rank": 3}, "rank belongs to profile='baseline'; give quality, bpp, size, psnr or step"),
+        ({"color_space": "YCbCr"}, "color_space belongs to profile='baseline'"),
+        ({"bounds": (-16, 15)}, "bounds belongs to profile='baseline'"),
+        ({"iterations": 10}, "iterations belongs to profile='baseline'"),
+        ({"patch_size": 4}, "patch_size is 4; expected 'auto', 8 or 16"),
+        ({"patch_size": 32}, "patch_size is 32; expected 'auto', 8 or 16"),
+        ({"patch_size": None}, "patch_size is None; expected 'auto', 8 or 16"),
+        ({"patch_size": True}, "patch_size is True; expected 'auto', 8 or 16"),
+        ({"subsampling": "4:2:2"}, "subsampling is '4:2:2'; expected '4:2:0' or '4:4:4'"),
+        ({"quality": (50, 40, 30)}, r"quality is \(50, 40, 30\); expected a number from 0 to 100"),
+        ({"quality": 101}, "quality is 101; expected a number from 0 to 100"),
+        ({"step": 0.5}, "step is 0.5; expected a number of gray levels from 1.0 to 256.0"),
+        ({"step": 257}, "step is 257; expected a number of gray levels"),
+        ({"step": math.nan}, "step is nan; expected"),
+        ({"step": True}, "step is True; expected"),
+        ({"step": (20, 10, 10)}, r"step is \(20, 10, 10\); expected"),
+        ({"step": 20, "quality": 50}, "quality and step are given; expected at most one"),
+    ],
+)
+def test_options_of_encode(options, message):
+    with pytest.raises(OptionError, match=message):
+        encode(np.zeros((9, 7, 3), np.uint8), **options)
+
+
+@pytest.mark.parametrize("step", [1, 1.0, np.float32(256), np.int64(7)])
+def test_numbers_of_any_kind(step):
+    assert imfnb.info(encode(picture(9, 7), step=step))["steps"][0] == float(step)
+
+
+# ------------------------------------------------------------------------------------------------------------ previews
+
+
+@pytest.mark.parametrize("channels", [0, 3, 4])
+def test_preview_gets_better_with_the_rank(channels):
+    image = picture(40, 30, channels)
+    data = encode(image, step=12)
+    whole = imfnb.decode(data)
+    quality = []
+    for rank in (1, 3, 8, 256):
+        preview = imfnb.decode(data, max_rank=rank, device="cpu")
+        np.testing.assert_array_equal(imfnb.decode(data, max_rank=rank, device="reference"), preview)
+        quality.append(psnr(image, preview))
+    assert (np.diff(quality) > 0).all()
+    np.testing.assert_array_equal(preview, whole)
+
+
+@pytest.mark.jit
+def test_preview_of_a_photograph_rises_with_every_few_components(crop):
+    data = encode(crop, quality=60)
+    quality = [psnr(crop, imfnb.decode(data, max_rank=rank)) for rank in (1, 2, 4, 8, 16, 32, 64, 256)]
+    assert (np.diff(quality) >= 0).all() and (np.diff(quality[:6]) > 0.1).all()
+
+
+@pytest.mark.parametrize("rank", [0, -1, True, 2.0, "3"])
+def test_rank_of_a_preview_is_checked(rank):
+    with pytest.raises(OptionError, match="max_rank is .*expected a positive integer"):
+        imfnb.decode(encode(picture(9, 7), step=20), max_rank=rank)
+
+
+# ---------------------------------------------------------------------------------------------------------------- info
+
+
+@pytest.mark.parametrize("channels", [0, 1, 3, 4])
+def test_info(channels):
+    image = picture(40, 30, channels)
+    data = encode(image, step=12)
+    details = imfnb.info(data)
+    names = ["gray"] if channels < 3 else ["Y", "Cb", "Cr", "alpha"][:channels]
+    assert details["profile"] == "main" and details["shape"] == image.shape
+    assert details["color_space"] == ("gray" if channels < 3 else "YCbCr")
+    assert details["subsampling"] == ("4:4:4" if channels < 3 else "4:2:0")
+    assert details["size"] == len(data) and details["bpp"] == pytest.approx(8 * len(data) / 1200)
+    assert list(details["segments"]) == list(details["components"]) == names
+    assert 0 < len(data) - sum(details["segments"].values()) < 64  # the rest is the header
+    for name in names:
+        parts = details["components"][name]
+        assert min(parts) >= 0 and parts[0] > 0
+        assert 0 <= details["segments"][name] - sum(parts) <= 4
+    chroma = round(0.55 * 12 * 64) / 64
+    assert details["steps"] == (12.0, chroma, chroma, 12.0)[: len(names)]
+    assert len(details["patch_sizes"]) == len(details["restoration"]) == len(names)
+    assert set(details["patch_sizes"]) <= {8, 16} and {type(r) for r in details["restoration"]} == {bool}
+
+
+def test_info_of_lossless_alpha():
+    image = picture(20, 30, 4)
+    image[:, :, 3] = 255
+    details = imfnb.info(encode(image, quality=40))
+    assert list(details["segments"]) == ["Y", "Cb", "Cr", "alpha"] and list(details["components"]) == ["Y", "Cb", "Cr"]
+    assert 0 < details["segments"]["alpha"] < 20
+
+
+def test_info_reads_well():
+    text = str(imfnb.info(encode(picture(20, 30), quality=40)))
+    for part in ("profile: main", "steps: (", "patch_sizes: (", "segments.Cb: ", "components.Y: [", "bpp: "):
+        assert part in text
+
+
+def test_components_tell_where_the_bytes_are():
+    """A cosine along the columns is one component: it has the bytes, and the ones beyond it none."""
+    x = np.arange(64)
+    signs = np.sign(np.sin(np.arange(64) // 8))[:, None]
+    flat = np.full((64, 64), 128.0) + 60 * np.cos(np.pi * 3 * (2 * x + 1) / 16) * signs
+    details = imfnb.info(encode(np.rint(flat).astype(np.uint8), step=30, patch_size=8))
+    parts = details["components"]["gray"]
+    assert len(parts) < 64 and sum(parts[2:]) > 0
+
+
+# --------------------------------------------------------------------------------------------------------------- bands
+
+
+@pytest.fixture
+def narrow_bands(monkeypatch):
+    """Planes above 512 samples are cut into bands."""
+    monkeypatch.setattr(main, "_BAND_SAMPLES", 512)
+
+
+def test_bands_cover_every_row_of_patches(monkeypatch):
+    for samples in (1, 64, 500, 5000):
+        monkeypatch.setattr(main, "_BAND_SAMPLES", samples)
+        for shape in ((1, 1), (8, 8), (9, 100), (100, 9), (77, 53)):
+            for p in (8, 16):
+                bands = main._bands(shape, p)
+                rows, columns = -(-shape[0] // p), -(-shape[1] // p)
+                assert [row for start, stop in bands for row in range(start, stop)] == list(range(rows))
+                if samples >= columns * p * p:
+                    assert max(stop - start for start, stop in bands) * columns * p * p <= 2 * samples
+
+
+def test_large_planes_are_one_band_up_to_four_megapixels():
+    assert len(main._bands((2048, 2048), 8)) == 1
+    assert len(main._bands((2056, 2048), 8)) == 2
+    assert len(main._bands((10_000, 10_000), 16)) > 20
+
+
+@pytest.mark.parametrize("channels", [0, 3, 4])
+def test_picture_of_several_bands(narrow_bands, channels):
+    image = picture(40, 30, channels)
+    data, pixels = same_everywhere(image, step=12)
+    assert psnr(image, pixels) > 28
+    details = imfnb.info(data)
+    assert sum(details["segments"].values()) < len(data)
+    for name, parts in details["components"].items():
+        assert 0 <= details["segments"][name] - sum(parts) <= 20
+
+
+@pytest.mark.jit
+def test_bands_cost_little_and_threads_do_not_matter(crop, monkeypatch):
+    whole = encode(crop, step=20)
+    monkeypatch.setattr(main, "_BAND_SAMPLES", 1 << 13)
+    bands = [encode(crop, step=20, threads=threads) for threads in (1, 2, 3)]
+    assert bands[0] == bands[1] == bands[2] != whole
+    assert len(whole) < len(bands[0]) < 1.25 * len(whole)
+    decoded = [imfnb.decode(bands[0], threads=threads) for threads in (1, 2, 3)]
+    assert all(np.array_equal(decoded[0], other) for other in decoded)
+    assert abs(psnr(crop, decoded[0]) - psnr(crop, imfnb.decode(bands[0], device="reference"))) == 0
+    monkeypatch.undo()
+    assert abs(psnr(crop, decoded[0]) - psnr(crop, imfnb.decode(whole))) < 0.1
+
+
+def test_bands_of_another_size_do_not_fit(narrow_bands, monkeypatch):
+    data = encode(picture(40, 30, 0), step=12)
+    monkeypatch.undo()
+    with pytest.raises(imfnb.FormatError, match="segments; expected 1"):
+        imfnb.decode(data)
