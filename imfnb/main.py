@@ -239,7 +239,8 @@ class MainCoder:
         ]
         decoded = _reconstruct(bands, plane.shape, step, patch_size, self.device)
         restored = restoration.restore(decoded, step, _is_chroma(self.frame, index), self.device)
-        restore = _squared_error(restored, plane) < _squared_error(decoded, plane)
+        errors = [restoration.squared_error(samples, plane, self.device) for samples in (restored, decoded)]
+        restore = errors[0] < errors[1]
         parameters = PlaneParameters(step, patch_size, restore)
         return CodedPlane(parameters, segments, restored if restore else decoded)
 
@@ -256,11 +257,6 @@ class MainCoder:
             rd.estimate_cost(self._filter(subsample, index, size), step, size, self.device) for size in _PATCH_SIZES
         )
         return 16 if 100 * long < 98 * short else 8
-
-
-def _squared_error(a: np.ndarray, b: np.ndarray) -> int:
-    """Sum of squared differences, exactly."""
-    return sum(int(np.sum(np.square(x - y, dtype=np.int64))) for x, y in zip(a, b, strict=True))
 
 
 def _reconstruct(

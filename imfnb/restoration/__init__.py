@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .._backend import kernels
 
-__all__ = ["filter_set", "restore"]
+__all__ = ["filter_set", "restore", "squared_error"]
 
 
 def restore(plane: NDArray[np.int32], step: int, chroma: bool, device: str) -> NDArray[np.int32]:
@@ -43,6 +43,24 @@ def restore(plane: NDArray[np.int32], step: int, chroma: bool, device: str) -> N
     out = np.empty(plane.shape, np.int32)
     kernels("restoration", device).restore(plane, step, filters, limits, out)
     return out
+
+
+def squared_error(a: NDArray[np.int32], b: NDArray[np.int32], device: str) -> int:
+    """Sum of the squared differences of two planes, exactly.
+
+    Parameters
+    ----------
+    a, b : ndarray of int32, shape (H, W)
+        Samples within +-2**14.
+    device : {"cpu", "reference"}
+        Which kernels to use.
+
+    Returns
+    -------
+    int
+        The sum.
+    """
+    return int(kernels("restoration", device).squared_error(a, b))
 
 
 @lru_cache(maxsize=64)

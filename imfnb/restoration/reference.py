@@ -164,3 +164,8 @@ def _window_sum(values: NDArray[np.int32]) -> NDArray[np.int32]:
     """Sums over all 5x5 windows, shape (h - 4, w - 4)."""
     rows = sum(values[i : values.shape[0] - 4 + i] for i in range(5))
     return sum(rows[:, i : values.shape[1] - 4 + i] for i in range(5))
+
+
+def squared_error(a: NDArray[np.int32], b: NDArray[np.int32]) -> int:
+    """Sum of the squared differences of two planes, row by row to bound the memory."""
+    return sum(int(np.sum(np.square(x - y, dtype=np.int64))) for x, y in zip(a, b, strict=True))
