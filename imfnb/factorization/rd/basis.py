@@ -70,3 +70,14 @@ def dct_basis(patch_size: int, step: int) -> np.ndarray:
     out = np.ascontiguousarray(columns.T).astype(np.int32)
     out.flags.writeable = False
     return out
+
+
+@lru_cache(maxsize=2)
+def proxy_cosines(patch_size: int) -> np.ndarray:
+    """Return the rows cos((2 y + 1) i pi / (2 p)) of the DCT in 1 / 2**10, the first over sqrt(2), int32 (p, p)."""
+    p = patch_size
+    table = np.array([[_cosine((2 * y + 1) * i * (16 // p)) for y in range(p)] for i in range(p)], np.int32)
+    table[0] = 11585
+    out = (table + 8) >> 4
+    out.flags.writeable = False
+    return out

@@ -6,17 +6,41 @@ import numpy as np
 
 from ...entropy.tables import log2_fixed
 
-__all__ = ["FIRST_CLASSES", "FIRST_CONTEXTS", "PROXY_COSTS", "PROXY_FIRST", "cost_table", "rank_costs"]
+__all__ = [
+    "FIRST_CLASSES",
+    "FIRST_CONTEXTS",
+    "MAGNITUDE_CLASSES",
+    "PROXY_COSTS",
+    "PROXY_FIRST",
+    "cost_table",
+    "magnitude_prices",
+    "rank_costs",
+]
 
 #: Contexts and residual classes of the first component's cost model.
 FIRST_CONTEXTS = 12
 FIRST_CLASSES = 64
 
 
+#: Magnitudes that the first sweep's cost model tells apart; the last stands for all that are larger.
+MAGNITUDE_CLASSES = 16
+
+
 def cost_table(counts: np.ndarray) -> np.ndarray:
     """Return -log2 of the (smoothed) relative frequencies of each row, in 1 / 256 bit, int32 like counts."""
     c = 16 * counts + 1
     return (log2_fixed(c.sum(axis=1, keepdims=True)) - log2_fixed(c)).astype(np.int32)
+
+
+def magnitude_prices(counts: np.ndarray) -> np.ndarray:
+    """Return the cost of every magnitude with its sign in 1 / 256 bit, int32 like counts.
+
+    In the second half of the contexts, those of a patch's last component, zero is not coded and costs nothing.
+    """
+    prices = cost_table(counts)
+    prices[:, 1:] += 256
+    prices[len(prices) // 2 :, 0] = 0
+    return prices
 
 
 def rank_costs(ranks: np.ndarray, classes: np.ndarray, grid_h: int, grid_w: int, rank_max: int) -> np.ndarray:

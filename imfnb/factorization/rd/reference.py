@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...entropy.layout import MAGNITUDE_LIMIT
-from .costs import FIRST_CLASSES, FIRST_CONTEXTS, PROXY_COSTS, PROXY_FIRST
+from ...entropy.layout import GROUPS, LEVEL, MAGNITUDE_LIMIT
+from .costs import FIRST_CLASSES, FIRST_CONTEXTS, MAGNITUDE_CLASSES, PROXY_COSTS, PROXY_FIRST
 
 
 def _inside(image: np.ndarray, gh: int, gw: int) -> np.ndarray:
@@ -59,6 +59,34 @@ def choose(num: np.ndarray, lengths: np.ndarray, scale: int, lam: int, costs: np
     U[(index > kept) & (index > 0) & (index < costs.shape[1])] = 0
 
 
+def count_magnitudes(U: np.ndarray, ranks: np.ndarray, table: np.ndarray, stride: int, contexts: np.ndarray,
+                     counts: np.ndarray) -> None:
+    """Count the magnitudes of the components from 1 on in contexts of their own; see `cpu.count_magnitudes`."""
+    magnitudes = np.abs(U.astype(np.int64))
+    own = np.zeros(U.shape[1], np.int64)
+    for r in range(1, len(contexts)):
+        m = np.flatnonzero(ranks >= r)
+        a = magnitudes[r]
+        near = 2 * (a[m - 1] + a[m - stride]) + a[m - stride - 1] + a[m - stride + 1]
+        relatives = sum(magnitudes[table[r, k]][m] for k in (0, 1) if table[r, k])
+        level = LEVEL[np.minimum(near + own[m] + 2 * relatives, 1023)]
+        contexts[r, m] = table[r, 3] * 16 + level + GROUPS * 16 * (ranks[m] == r)
+        np.add.at(counts, (contexts[r, m], np.minimum(a[m], MAGNITUDE_CLASSES - 1)), 1)
+        own[m] += np.minimum(a[m], 40)
+
+
+def magnitude_costs(U: np.ndarray, ranks: np.ndarray, contexts: np.ndarray, prices: np.ndarray,
+                    costs: np.ndarray) -> None:
+    """Write the costs of 0, |u| - 1 and |u| (1 / 256 bit, sign included) up to each patch's rank to costs."""
+    r, m = np.nonzero(np.arange(1, len(contexts))[:, None] <= ranks)
+    r += 1
+    a = np.minimum(np.abs(U[r, m].astype(np.int64)), MAGNITUDE_CLASSES - 1)
+    costs[0, r, m] = prices[contexts[r, m], 0]
+    r, m, a = r[a > 0], m[a > 0], a[a > 0]
+    costs[1, r, m] = prices[contexts[r, m], a - 1]
+    costs[2, r, m] = prices[contexts[r, m], a]
+
+
 def rank_classes(ranks: np.ndarray, gh: int, gw: int, out: np.ndarray) -> None:
     """Write the bit length of the mean rank of the four neighbours, int32 (size,)."""
     K = ranks.reshape(gh + 3, gw + 4)
@@ -107,12 +135,17 @@ def choose_first(num: np.ndarray, den: int, scale: int, lam: int, table: np.ndar
             image[y, x] = centre + (0, 1, -1)[costs.index(min(costs))]
 
 
-def proxy(num: np.ndarray, lengths: np.ndarray, scale: int, gh: int, gw: int) -> int:
+def proxy(plane: np.ndarray, cosines: np.ndarray, step: int) -> int:
     """Return the estimated rate-distortion cost of a plane; see `cpu.proxy`."""
-    c = _inside((np.abs(num.astype(np.int64)) << (scale + 4)) // lengths[:len(num), None], gh, gw)
-    total = int(PROXY_COSTS[np.minimum(c[1:], len(PROXY_COSTS) - 1)].sum())
-    first = _inside(num[0], gh, gw).astype(np.int64)
-    change = (np.abs(first - np.vstack([first[:1], first[:-1]])) << (scale + 4)) // lengths[0]
+    p = len(cosines)
+    gh, gw = plane.shape[0] // p, plane.shape[1] // p
+    X = plane.reshape(gh, p, gw, p).astype(np.int64)
+    half = (np.einsum("ik,ykxj->yixj", cosines.astype(np.int64), X) + (1 << 11)) >> 12
+    c = np.einsum("lj,yixj->ilyx", cosines.astype(np.int64), half)
+    unit = 2 * p * step
+    rest = np.minimum(np.abs(c) // unit, len(PROXY_COSTS) - 1)
+    total = int(PROXY_COSTS[rest].sum() - PROXY_COSTS[rest[0, 0]].sum())
+    change = np.abs(c[0, 0] - np.vstack([c[0, 0, :1], c[0, 0, :-1]])) // unit
     return total + int(PROXY_FIRST[np.minimum(change, len(PROXY_FIRST) - 1)].sum())
 
 
