@@ -106,6 +106,8 @@ def _bands(shape: tuple[int, int], patch_size: int) -> list[tuple[int, int]]:
 def _extend(plane: np.ndarray, patch_size: int) -> np.ndarray:
     """The plane with its last row and column repeated up to whole patches."""
     height, width = plane.shape
+    if height % patch_size == width % patch_size == 0:
+        return plane
     return np.pad(plane, ((0, -height % patch_size), (0, -width % patch_size)), mode="edge")
 
 
