@@ -128,28 +128,21 @@ def factorize(plane: np.ndarray, step: int, patch_size: int, device: str) -> Fac
         table = cost_table(counts)
         table[:, 1:] += 256  # the sign
         backend.choose_first(products[0], lengths[0], scale, _LAMBDA_FIRST * square >> 8, table, *grid, padded[0])
+        rank_max = int(ranks.max()) + 1
         if sweep == 0 or step < _ADAPTIVE_STEP:
-            costs, share = _static_costs(padded, ranks, grid, patch_size, device), _LAMBDA_STATIC
+            costs, contexts = np.zeros((3, 0, size), np.uint16), np.zeros((rank_max, size), np.uint16)
+            counts = np.zeros((2 * GROUPS * 16, MAGNITUDE_CLASSES), np.int64)
+            backend.count_magnitudes(padded, ranks, component_table(patch_size), grid[1] + 4, contexts, counts)
+            prices, share = magnitude_prices(counts), _LAMBDA_STATIC
         else:
             costs, share = entropy.estimate_costs(padded, ranks, *grid, patch_size, device), _LAMBDA
+            contexts, prices = np.zeros((0, size), np.uint16), np.zeros((0, MAGNITUDE_CLASSES), np.int32)
         backend.rank_classes(ranks, *grid, classes)
-        rank_table = rank_costs(ranks, classes, *grid, costs.shape[1])
-        backend.choose(products, lengths, scale, share * square >> 8, costs, classes, rank_table, padded, ranks)
+        rank_table = rank_costs(ranks, classes, *grid, rank_max)
+        backend.choose(
+            products, lengths, scale, share * square >> 8, costs, contexts, prices, classes, rank_table, padded, ranks
+        )
     return Factors(padded[: int(ranks.max()) + 1].copy(), ranks, grid)
-
-
-def _static_costs(
-    padded: np.ndarray, ranks: np.ndarray, grid: tuple[int, int], patch_size: int, device: str
-) -> np.ndarray:
-    """What :func:`imfnb.entropy.estimate_costs` returns, from frequencies instead of the entropy coder."""
-    backend = kernels("factorization.rd", device)
-    rank_max = int(ranks.max()) + 1
-    contexts = np.zeros((rank_max, len(ranks)), np.uint16)
-    counts = np.zeros((2 * GROUPS * 16, MAGNITUDE_CLASSES), np.int64)
-    backend.count_magnitudes(padded, ranks, component_table(patch_size), grid[1] + 4, contexts, counts)
-    costs = np.zeros((3, *contexts.shape), np.uint16)
-    backend.magnitude_costs(padded, ranks, contexts, magnitude_prices(counts), costs)
-    return costs
 
 
 def reconstruct(

@@ -20,7 +20,6 @@ __all__ = [
     "choose_first",
     "count_magnitudes",
     "first_counts",
-    "magnitude_costs",
     "numerators",
     "proxy",
     "quantize",
@@ -98,64 +97,6 @@ def quantize(num, lengths, scale, trail, U, ranks):
 
 
 @_jit
-def choose(num, lengths, scale, lam, costs, classes, rank_table, U, ranks):
-    """Choose u among |u|, one less and zero, and the active rank of every patch, in place.
-
-    lam is lambda * |v|**2 * 2**16 / 256, for costs in 1 / 256 bit. rank_table (int64, (9, R)) holds the cost of every
-    rank for each class of neighbours.
-    """
-    size = num.shape[1]
-    total = np.zeros(size, np.int64)
-    best = np.empty(size, np.int64)
-    kept = np.zeros(size, np.int32)
-    active = np.empty(size, np.int32)
-    count = 0
-    for m in range(size):
-        best[m] = (lam * rank_table[classes[m], 0]) >> 16
-        if ranks[m] > 0:
-            active[count] = m
-            count += 1
-    for r in range(1, costs.shape[1]):
-        den = lengths[r]
-        left = 0
-        for i in range(count):
-            m = active[i]
-            if ranks[m] < r:
-                continue
-            active[left] = m
-            left += 1
-            a = abs(np.int64(U[r, m]))
-            cost = (lam * costs[0, r, m]) >> 16
-            if a:
-                v = abs(np.int64(num[r, m])) << (scale + 1)
-                u = np.int64(0)
-                high = a * (a * den - v) + ((lam * costs[2, r, m]) >> 16)
-                if high < cost:
-                    u = a
-                    cost = high
-                if a > 1:
-                    low = (a - 1) * ((a - 1) * den - v) + ((lam * costs[1, r, m]) >> 16)
-                    if low < cost:
-                        u = a - 1
-                        cost = low
-                U[r, m] = u if num[r, m] > 0 else -u
-                total[m] += cost
-                if u:
-                    whole = total[m] + ((lam * rank_table[classes[m], r]) >> 16)
-                    if whole < best[m]:
-                        best[m] = whole
-                        kept[m] = r
-            else:
-                total[m] += cost
-        count = left
-    for r in range(1, costs.shape[1]):
-        for m in range(size):
-            if r > kept[m]:
-                U[r, m] = 0
-    ranks[:] = kept
-
-
-@_jit
 def _list_active(ranks, active):
     """Write the positions of positive rank to active; return their number."""
     count = 0
@@ -166,8 +107,75 @@ def _list_active(ranks, active):
 
 
 @_jit
+def choose(num, lengths, scale, lam, costs, contexts, prices, classes, rank_table, U, ranks):
+    """Choose u among |u|, one less and zero, and the active rank of every patch, in place.
+
+    lam is lambda * |v|**2 * 2**16 / 256, for costs in 1 / 256 bit: costs[0 .. 2, r, m], uint16 (3, R, size), of zero,
+    |u| - 1 and |u|, or where costs has no component prices[contexts[r, m]], uint16 (R, size) and int32 (contexts,
+    magnitudes). rank_table (int64, (9, R)) holds the cost of every rank for each class of neighbours.
+    """
+    size = num.shape[1]
+    rank_max = rank_table.shape[1]
+    adaptive = costs.shape[1] > 0
+    total = np.zeros(size, np.int64)
+    best = np.empty(size, np.int64)
+    kept = np.zeros(size, np.int32)
+    active = np.empty(size, np.int32)
+    left = _list_active(ranks, active)
+    for m in range(size):
+        best[m] = (lam * rank_table[classes[m], 0]) >> 16
+    for r in range(1, rank_max):
+        den = lengths[r]
+        count, left = left, 0
+        for i in range(count):
+            m = np.uint64(active[i])
+            if ranks[m] < r:
+                continue
+            active[left] = m
+            left += 1
+            a = abs(np.int64(U[r, m]))
+            if adaptive:
+                zero, lower, same = np.int64(costs[0, r, m]), np.int64(costs[1, r, m]), np.int64(costs[2, r, m])
+            else:
+                price = prices[contexts[r, m]]
+                top = min(a, prices.shape[1] - 1)
+                zero, lower, same = np.int64(price[0]), np.int64(price[max(top - 1, 0)]), np.int64(price[top])
+            cost = (lam * zero) >> 16
+            if a:
+                v = abs(np.int64(num[r, m])) << (scale + 1)
+                u = np.int64(0)
+                high = a * (a * den - v) + ((lam * same) >> 16)
+                if high < cost:
+                    u = a
+                    cost = high
+                if a > 1:
+                    low = (a - 1) * ((a - 1) * den - v) + ((lam * lower) >> 16)
+                    if low < cost:
+                        u = a - 1
+                        cost = low
+                U[r, m] = u if num[r, m] > 0 else -u
+                if u:
+                    whole = total[m] + cost + ((lam * rank_table[classes[m], r]) >> 16)
+                    if whole < best[m]:
+                        best[m] = whole
+                        kept[m] = r
+            total[m] += cost
+    left = _list_active(ranks, active)
+    for r in range(1, rank_max):
+        count, left = left, 0
+        for i in range(count):
+            m = np.uint64(active[i])
+            if ranks[m] >= r:
+                active[left] = m
+                left += 1
+                if r > kept[m]:
+                    U[r, m] = 0
+    ranks[:] = kept
+
+
+@_jit
 def count_magnitudes(U, ranks, table, stride, contexts, counts):
-    """Count the magnitudes of the components from 1 on in contexts of their own, for `magnitude_costs`.
+    """Count the magnitudes of the components from 1 on in contexts of their own, for `choose`.
 
     A context is the group of the component, whether it is the patch's last, and the level of what surrounds it: the
     magnitudes to the west, north, north-west and north-east, of the patch's own components so far and of the two
@@ -200,30 +208,6 @@ def count_magnitudes(U, ranks, table, stride, contexts, counts):
             contexts[r, m] = context
             counts[context, min(a, MAGNITUDE_CLASSES - 1)] += 1
             own[m] += min(a, 40)
-
-
-@_jit
-def magnitude_costs(U, ranks, contexts, prices, costs):
-    """Write the costs of 0, |u| - 1 and |u| (1 / 256 bit, sign included) up to each patch's rank to costs.
-
-    prices is int32 (2 * GROUPS * 16, MAGNITUDE_CLASSES); costs uint16 (3, R, size).
-    """
-    active = np.empty(U.shape[1], np.int32)
-    left = _list_active(ranks, active)
-    for r in range(1, contexts.shape[0]):
-        count, left = left, 0
-        for i in range(count):
-            m = np.uint64(active[i])
-            if ranks[m] < r:
-                continue
-            active[left] = m
-            left += 1
-            price = prices[contexts[r, m]]
-            a = min(abs(np.int64(U[r, m])), MAGNITUDE_CLASSES - 1)
-            costs[0, r, m] = price[0]
-            if a:
-                costs[1, r, m] = price[a - 1]
-                costs[2, r, m] = price[a]
 
 
 @_jit

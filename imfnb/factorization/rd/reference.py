@@ -33,17 +33,20 @@ def quantize(num: np.ndarray, lengths: np.ndarray, scale: int, trail: int, U: np
     U[:] = np.sign(num) * q
 
 
-def choose(num: np.ndarray, lengths: np.ndarray, scale: int, lam: int, costs: np.ndarray, classes: np.ndarray,
-           rank_table: np.ndarray, U: np.ndarray, ranks: np.ndarray) -> None:
-    """Choose u among |u|, one less and zero, and the active rank of every patch, in place."""
+def choose(num: np.ndarray, lengths: np.ndarray, scale: int, lam: int, costs: np.ndarray, contexts: np.ndarray,
+           prices: np.ndarray, classes: np.ndarray, rank_table: np.ndarray, U: np.ndarray, ranks: np.ndarray) -> None:
+    """Choose u among |u|, one less and zero, and the active rank of every patch, in place; see `cpu.choose`."""
+    rank_max = rank_table.shape[1]
     best = (lam * rank_table[classes, 0]) >> 16
     total = np.zeros_like(best)
     kept = np.zeros_like(ranks)
-    for r in range(1, costs.shape[1]):
+    for r in range(1, rank_max):
         active = ranks >= r
         a = np.abs(U[r].astype(np.int64))
         v = np.abs(num[r].astype(np.int64)) << (scale + 1)
-        price = (lam * costs[:, r].astype(np.int64)) >> 16
+        top = np.minimum(a, prices.shape[1] - 1)
+        bits = costs[:, r] if costs.shape[1] else prices[contexts[r], [0 * top, np.maximum(top - 1, 0), top]]
+        price = (lam * bits.astype(np.int64)) >> 16
         cost, u = price[0].copy(), np.zeros_like(a)
         for candidate, extra, allowed in ((a, price[2], a > 0), (a - 1, price[1], a > 1)):
             j = candidate * (candidate * lengths[r] - v) + extra
@@ -56,7 +59,7 @@ def choose(num: np.ndarray, lengths: np.ndarray, scale: int, lam: int, costs: np
         best[better], kept[better] = whole[better], r
     ranks[:] = kept
     index = np.arange(len(U))[:, None]
-    U[(index > kept) & (index > 0) & (index < costs.shape[1])] = 0
+    U[(index > kept) & (index > 0) & (index < rank_max)] = 0
 
 
 def count_magnitudes(U: np.ndarray, ranks: np.ndarray, table: np.ndarray, stride: int, contexts: np.ndarray,
@@ -73,18 +76,6 @@ def count_magnitudes(U: np.ndarray, ranks: np.ndarray, table: np.ndarray, stride
         contexts[r, m] = table[r, 3] * 16 + level + GROUPS * 16 * (ranks[m] == r)
         np.add.at(counts, (contexts[r, m], np.minimum(a[m], MAGNITUDE_CLASSES - 1)), 1)
         own[m] += np.minimum(a[m], 40)
-
-
-def magnitude_costs(U: np.ndarray, ranks: np.ndarray, contexts: np.ndarray, prices: np.ndarray,
-                    costs: np.ndarray) -> None:
-    """Write the costs of 0, |u| - 1 and |u| (1 / 256 bit, sign included) up to each patch's rank to costs."""
-    r, m = np.nonzero(np.arange(1, len(contexts))[:, None] <= ranks)
-    r += 1
-    a = np.minimum(np.abs(U[r, m].astype(np.int64)), MAGNITUDE_CLASSES - 1)
-    costs[0, r, m] = prices[contexts[r, m], 0]
-    r, m, a = r[a > 0], m[a > 0], a[a > 0]
-    costs[1, r, m] = prices[contexts[r, m], a - 1]
-    costs[2, r, m] = prices[contexts[r, m], a]
 
 
 def rank_classes(ranks: np.ndarray, gh: int, gw: int, out: np.ndarray) -> None:
