@@ -266,7 +266,7 @@ BOUNDS_CHECK = """
 
     # The check itself works: an index beyond the end raises.
     try:
-        cpu._bin(0, 1, 0, 0, 0, 10**6, np.zeros(1, layout.MODEL)[0], np.zeros(1, np.uint8))
+        cpu._predict(0, 0, 0, 10**6, np.zeros(1, layout.MODEL)[0])
     except IndexError:
         print("checked")
     rng = np.random.default_rng(1)

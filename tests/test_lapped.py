@@ -1,4 +1,4 @@
-"""Lapped filter: kernels against reference and unbounded integers, orthogonality, and the ranges that tables.py claims."""
+"""Lapped filter: kernels against reference and unbounded integers, orthogonality, and the ranges of tables.py."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def one_pass(p: int, direction: str) -> np.ndarray:
     for border in (p, 2 * p):
         upper, lower = out[border - p // 2 : border][::-1], out[border : border + p // 2]
         total, turned = upper + lower, matrix @ (upper - lower)
-        out[border - p // 2 : border], out[border : border + p // 2] = ((total + turned) / 2)[::-1], (total - turned) / 2
+        out[border - p // 2 : border] = ((total + turned) / 2)[::-1]
+        out[border : border + p // 2] = (total - turned) / 2
     return out
 
 

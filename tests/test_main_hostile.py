@@ -322,8 +322,10 @@ def test_random_segments_with_valid_checksums(segments, step):
 
 
 @pytest.mark.jit
-@given(st.binary(max_size=400), st.integers(1, 60), st.integers(1, 60), st.integers(64, 16384), st.integers(0, 3), seeds)
 @settings(max_examples=300)
+@given(
+    st.binary(max_size=400), st.integers(1, 60), st.integers(1, 60), st.integers(64, 16384), st.integers(0, 3), seeds
+)
 def test_random_segment_of_a_larger_picture(tail, height, width, step, coding, seed):
     """The kernels alone; the first byte is the rank."""
     rng = np.random.default_rng(seed)

@@ -215,7 +215,8 @@ def test_quality_is_a_step(quality):
     assert details["steps"][0] == pytest.approx(step, abs=1 / 128)
     full = step < 11
     assert details["subsampling"] == ("4:4:4" if full else "4:2:0")
-    assert details["steps"][1] == details["steps"][2] == pytest.approx(max(1, step * (0.95 if full else 0.55)), abs=0.02)
+    chroma = max(1, step * (0.95 if full else 0.55))
+    assert details["steps"][1] == details["steps"][2] == pytest.approx(chroma, abs=0.02)
 
 
 @pytest.mark.jit

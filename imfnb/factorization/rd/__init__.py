@@ -33,15 +33,12 @@ _LAMBDA_STATIC = round(0.091 * 65536)
 # Before the first sweep a patch's rank ends at its last coefficient of at least this many 1/256 steps.
 _TRAIL = 190
 
-# A third sweep gains another 0.2% of the bits, the second 1.1%.
+# The first sweep takes its costs from frequencies counted over the plane, the second from the entropy coder's adaptive
+# model. In BD-rate on a third of bsd34 against the adaptive model in both sweeps, with steps of 14 to 34 / 22 to 54 / 34
+# to 85 / 54 to 130 gray levels: this +0.08 / +0.06 / +0.05 / +0.02%, frequencies in both +0.06 / +0.22 / +0.46 / +0.78%.
+# At 0.5 bits per pixel an adaptive sweep takes 8 ms for 768x512, frequencies take 2. Changing between the two at some
+# step makes the bytes jump by 3% there, which no search for a rate can bridge. A third sweep gains another 0.2%.
 _SWEEPS = 2
-
-# The second sweep takes its costs from the entropy coder's adaptive model from this step on (in 1/64 gray level), below
-# it from frequencies, like the first. In BD-rate on a third of bsd34 against the adaptive model in both sweeps, with
-# steps of 14 to 34 / 22 to 54 / 34 to 85 / 54 to 130 gray levels: frequencies in the first only +0.08 / +0.06 / +0.05 /
-# +0.02%, in both +0.06 / +0.22 / +0.46 / +0.78%; with this border +0.06 / +0.18 / +0.02 / -0.01%. At 0.5 bits per pixel
-# an adaptive sweep takes 8 ms for 768x512, frequencies take 2.
-_ADAPTIVE_STEP = 48 * 64
 
 
 @dataclass(frozen=True)
@@ -129,7 +126,7 @@ def factorize(plane: np.ndarray, step: int, patch_size: int, device: str) -> Fac
         table[:, 1:] += 256  # the sign
         backend.choose_first(products[0], lengths[0], scale, _LAMBDA_FIRST * square >> 8, table, *grid, padded[0])
         rank_max = int(ranks.max()) + 1
-        if sweep == 0 or step < _ADAPTIVE_STEP:
+        if sweep == 0:
             costs, contexts = np.zeros((3, 0, size), np.uint16), np.zeros((rank_max, size), np.uint16)
             counts = np.zeros((2 * GROUPS * 16, MAGNITUDE_CLASSES), np.int64)
             backend.count_magnitudes(padded, ranks, component_table(patch_size), grid[1] + 4, contexts, counts)
