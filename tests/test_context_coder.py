@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from main_helpers import factors, inside, make_factors, patch_sizes
+from main_helpers import examples, factors, inside, make_factors, patch_sizes
 from strategies import seeds
 
 from imfnb import FormatError, entropy
@@ -45,7 +45,7 @@ def both_decode(data: bytes, grid: tuple[int, int], p: int, max_rank: int | None
 # --------------------------------------------------------------------------------------------------------- round trips
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(factors())
 def test_round_trip(problem):
     padded, ranks, grid, p = problem
@@ -59,7 +59,7 @@ def test_round_trip(problem):
 
 
 @pytest.mark.jit
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(factors(rows=20, columns=30, cells=40_000))
 def test_round_trip_of_larger_grids(problem):
     padded, ranks, grid, p = problem
@@ -117,7 +117,7 @@ def test_bytes_follow_the_information():
 
 
 @given(factors(), st.data())
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_fewer_components_are_the_first_ones(problem, data):
     """A preview holds the first components as they are, and the ranks of all."""
     padded, ranks, grid, p = problem
@@ -147,7 +147,7 @@ def test_stages_choose_the_backend():
 
 
 @given(factors())
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_costs_of_backends_agree(problem):
     padded, ranks, grid, p = problem
     mine, naive = (kernels.estimate_costs(padded.copy(), ranks.copy(), *grid, p) for kernels in BOTH)
@@ -183,7 +183,7 @@ def test_costs_tell_candidates_apart():
 
 
 @given(factors())
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_bytes_of_components_add_up(problem):
     padded, ranks, grid, p = problem
     data = entropy.encode_factors(padded.copy(), ranks, *grid, p, "cpu")
@@ -239,7 +239,7 @@ def test_every_flipped_bit():
 
 
 @pytest.mark.jit
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(st.binary(max_size=2000), st.integers(1, 30), st.integers(1, 30), patch_sizes, st.integers(1, 300))
 def test_arbitrary_bytes_in_large_grids(data, rows, columns, p, max_rank):
     """The kernel alone: whatever comes out is within the limits of what may come out."""

@@ -10,7 +10,7 @@ import pytest
 from helpers import assemble, header, picture, pixels_or_error, take_apart, varint
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from main_helpers import MAIN, encode, main_fields
+from main_helpers import MAIN, encode, examples, main_fields
 from strategies import seeds
 
 import imfnb
@@ -252,7 +252,7 @@ def test_random_header_with_a_valid_checksum(head, segments):
 
 
 @given(st.data())
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_mutated_header_with_a_valid_checksum(translucent, data):
     """Bytes of the header changed, put in or taken out, then both length and checksum repaired."""
     head, segments = take_apart(translucent)
@@ -302,7 +302,7 @@ def test_other_fields_around_the_same_segments(translucent, height, width, chann
 
 
 @given(st.data())
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_mutated_segment_with_a_valid_checksum(small, data):
     _, segments = take_apart(small)
     index = data.draw(st.integers(0, 2))
@@ -315,14 +315,14 @@ def test_mutated_segment_with_a_valid_checksum(small, data):
 
 
 @given(st.lists(st.binary(max_size=60), min_size=3, max_size=3), st.sampled_from([64, 640, 16384]))
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_random_segments_with_valid_checksums(segments, step):
     fields = main_fields(1, step, step, 3, 2, 0)
     same_on_both(assemble(header(11, 13, 3, fields, segments, profile=MAIN), segments))
 
 
 @pytest.mark.jit
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     st.binary(max_size=400), st.integers(1, 60), st.integers(1, 60), st.integers(64, 16384), st.integers(0, 3), seeds
 )

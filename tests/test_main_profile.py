@@ -11,7 +11,7 @@ import pytest
 from helpers import picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from main_helpers import encode
+from main_helpers import encode, examples
 from strategies import images
 
 import imfnb
@@ -86,7 +86,7 @@ def test_round_trip_of_a_few_options(options):
     assert psnr(image, pixels) > 20
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(images(), st.sampled_from(["auto", 8, 16]), st.sampled_from([None, "4:4:4", "4:2:0"]), st.floats(0, 100))
 def test_round_trip_of_anything(image, patch_size, subsampling, quality):
     same_everywhere(image, quality=quality, patch_size=patch_size, subsampling=subsampling)

@@ -308,13 +308,13 @@ def test_proxy_adds_up_what_the_coefficients_cost(p):
     dct = np.sqrt(2 / p) * np.cos(np.pi * k * (2 * n + 1) / (2 * p))
     dct[0] /= np.sqrt(2)
     blocks = plane.reshape(3, p, 4, p).transpose(0, 2, 1, 3)
-    c = np.abs(dct @ blocks @ dct.T) * 4 / step
+    c = np.floor(np.abs(dct @ blocks @ dct.T) * 64 / step) / 16
     kept = 0.08 + 0.13 * (6 + 2 * np.log2(1 + c))
     exact = np.minimum(c**2, kept).sum() - np.minimum(c**2, kept)[:, :, 0, 0].sum()
     first = (dct @ blocks @ dct.T)[:, :, 0, 0] * 4 / step
-    change = np.abs(np.diff(first, axis=0, prepend=first[:1]))
+    change = np.floor(16 * np.abs(np.diff(first, axis=0, prepend=first[:1]))) / 16
     exact += (0.13 * (2 + 1.5 * np.log2(1 + change))).sum()
-    assert abs(rd.estimate_cost(plane, step, p, "reference") / 4096 / exact - 1) < 0.06
+    assert abs(rd.estimate_cost(plane, step, p, "reference") / 4096 / exact - 1) < 0.02
 
 
 @pytest.mark.parametrize("p", [8, 16])
@@ -406,7 +406,7 @@ def test_factorize_reference_is_cpu(problem):
 @pytest.mark.parametrize("step", STEPS[::2] + STEPS[-1:])
 def test_error_of_the_factors_is_that_of_the_step(p, step):
     """No entry is further than one step (dropped ones are smaller than two), so the error stays in proportion."""
-    plane = filtered((4, 4), p, "noise", 3)
+    plane = filtered((4, 4) if p == 8 else (1, 2), p, "noise", 3)
     out = np.empty(plane.shape, np.int32)
     rd.reconstruct(rd.factorize(plane, step, p, "cpu"), step, p, out, "cpu")
     error = np.sqrt(np.mean(np.square(out - plane, dtype=np.float64))) / 16
