@@ -103,6 +103,11 @@ def _bands(shape: tuple[int, int], patch_size: int) -> list[tuple[int, int]]:
     return [(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
+def _whole_patches(shape: tuple[int, int], patch_size: int) -> tuple[int, int]:
+    """Height and width after `_extend`."""
+    return shape[0] + -shape[0] % patch_size, shape[1] + -shape[1] % patch_size
+
+
 def _extend(plane: np.ndarray, patch_size: int) -> np.ndarray:
     """The plane with its last row and column repeated up to whole patches."""
     height, width = plane.shape
@@ -123,15 +128,40 @@ class CodedPlane:
     ----------
     parameters : PlaneParameters
         What the header says of it.
-    segments : list of bytes
-        One for each band.
-    decoded : ndarray of int32, shape (H, W)
-        What the decoder will make of it.
+    decoded : ndarray of int32, shape (H, W), or None
+        What the decoder will make of it, where a search wants to know.
     """
 
     parameters: PlaneParameters
-    segments: list[bytes]
-    decoded: np.ndarray
+    decoded: np.ndarray | None
+
+
+@dataclass
+class _Job:
+    """A plane between its stages; each sets to None what no later one needs, since planes are large.
+
+    Attributes
+    ----------
+    index, step, patch_size : int
+        Number of the plane, its step in 1/64 gray level and the side of its patches.
+    plane : ndarray of int32, shape (H, W)
+        Its samples.
+    filtered : ndarray of int32
+        The same after the lapped filter, extended to whole patches.
+    samples : ndarray of int32
+        Receives the product of the factors.
+    """
+
+    index: int
+    step: int
+    patch_size: int
+    plane: np.ndarray | None
+    filtered: np.ndarray | None
+    samples: np.ndarray | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.plane.shape
 
 
 class MainCoder:
@@ -155,6 +185,7 @@ class MainCoder:
         self.image, self.frame, self.options, self.device, self.threads = image, frame, options, device, threads
         self._alpha = _encode_alpha(image[:, :, 3]) if frame.channels == 4 else None
         self._patch_size = None if options.patch_size == "auto" else options.patch_size
+        self._keep = options.target[0] not in ("quality", "step")  # a search comes back to the same planes
         self._planes: dict[bool, list[np.ndarray]] = {}
         self._filtered: dict[tuple[bool, int, int], np.ndarray] = {}
 
@@ -182,13 +213,15 @@ class MainCoder:
         chroma = min(max(round(luma * _CHROMA_STEP[subsample]), STEP_MIN), STEP_MAX)
         count = len(self._split(subsample))
 
-        def plane(index: int) -> CodedPlane:
+        def prepare(index: int) -> _Job:
             patch_size = self._patch_size if choice is None else choice[index]
-            return self._encode_plane(subsample, index, chroma if _is_chroma(self.frame, index) else luma, patch_size)
+            return self._prepare(subsample, index, chroma if _is_chroma(self.frame, index) else luma, patch_size)
 
-        coded = map_threads(plane, range(count), self.threads)
+        jobs = map_threads(prepare, range(count), self.threads)
+        bands = [(job, *rows) for job in jobs for rows in _bands(job.shape, job.patch_size)]
+        segments = map_threads(lambda band: self._encode_band(*band), bands, self.threads)
+        coded = map_threads(lambda job: self._finish(job), jobs, self.threads)
         parameters = Parameters(subsample, tuple(plane.parameters for plane in coded), self._alpha is not None)
-        segments = [segment for plane in coded for segment in plane.segments]
         if self._alpha is not None:
             segments.append(self._alpha)
         return pack(self.frame, _serialize(parameters, self.frame), segments), coded
@@ -226,25 +259,36 @@ class MainCoder:
             self._filtered[key] = lapped.forward(plane, patch_size, self.device)
         return self._filtered[key]
 
-    def _encode_plane(self, subsample: bool, index: int, step: int, patch_size: int | None) -> CodedPlane:
-        """Code one plane; None stands for the patch size that is likely to cost least."""
-        plane = self._split(subsample)[index]
+    def _prepare(self, subsample: bool, index: int, step: int, patch_size: int | None) -> _Job:
+        """Filter a plane; None stands for the patch size that is likely to cost least."""
         if patch_size is None:
             patch_size = self._choose_patch_size(subsample, index, step)
+        plane = self._split(subsample)[index]
+        samples = np.empty(_whole_patches(plane.shape, patch_size), np.int32)
         filtered = self._filter(subsample, index, patch_size)
-        bands = [
-            rd.factorize(filtered[start * patch_size : stop * patch_size], step, patch_size, self.device)
-            for start, stop in _bands(plane.shape, patch_size)
-        ]
-        segments = [
-            entropy.encode_factors(band.padded, band.ranks, *band.grid, patch_size, self.device) for band in bands
-        ]
-        decoded = _reconstruct(bands, plane.shape, step, patch_size, self.device)
-        restored = restoration.restore(decoded, step, _is_chroma(self.frame, index), self.device)
-        errors = [restoration.squared_error(samples, plane, self.device) for samples in (restored, decoded)]
-        restore = errors[0] < errors[1]
-        parameters = PlaneParameters(step, patch_size, restore)
-        return CodedPlane(parameters, segments, restored if restore else decoded)
+        if not self._keep:
+            self._filtered = {key: value for key, value in self._filtered.items() if key[1] != index}
+        return _Job(index, step, patch_size, plane, filtered, samples)
+
+    def _encode_band(self, job: _Job, start: int, stop: int) -> bytes:
+        """Code one band of a plane and write what the factors stand for to the job's samples."""
+        p = job.patch_size
+        rows = slice(start * p, stop * p)
+        factors = rd.factorize(job.filtered[rows], job.step, p, self.device)
+        segment = entropy.encode_factors(factors.padded, factors.ranks, *factors.grid, p, self.device)
+        rd.reconstruct(factors, job.step, p, job.samples[rows], self.device)
+        return segment
+
+    def _finish(self, job: _Job) -> CodedPlane:
+        """Decide on the restoration filter of a plane whose bands are coded."""
+        job.filtered = None
+        plane, job.plane = job.plane, None
+        decoded, job.samples = _smooth(job.samples, plane.shape, job.patch_size, self.device), None
+        error = restoration.squared_error(decoded, plane, self.device)
+        restored = restoration.restore(decoded, job.step, _is_chroma(self.frame, job.index), self.device)
+        restore = restoration.squared_error(restored, plane, self.device) < error
+        parameters = PlaneParameters(job.step, job.patch_size, restore)
+        return CodedPlane(parameters, (restored if restore else decoded) if self._keep else None)
 
     def _choose_patch_size(self, subsample: bool, index: int, step: int) -> int:
         """The patch size, 8 or 16, that is likely to code a plane best.
@@ -261,16 +305,9 @@ class MainCoder:
         return 16 if 100 * long < 98 * short else 8
 
 
-def _reconstruct(
-    bands: list[rd.Factors], shape: tuple[int, int], step: int, patch_size: int, device: str
-) -> np.ndarray:
-    """From the factors of all bands of a plane to its samples, before restoration."""
-    height, width = shape
-    columns = -(-width // patch_size)
-    full = np.empty((-(-height // patch_size) * patch_size, columns * patch_size), np.int32)
-    for factors, (start, stop) in zip(bands, _bands(shape, patch_size), strict=True):
-        rd.reconstruct(factors, step, patch_size, full[start * patch_size : stop * patch_size], device)
-    return np.ascontiguousarray(lapped.inverse(full, patch_size, device)[:height, :width])
+def _smooth(samples: np.ndarray, shape: tuple[int, int], patch_size: int, device: str) -> np.ndarray:
+    """From the product of the factors to the samples of a plane, before restoration."""
+    return np.ascontiguousarray(lapped.inverse(samples, patch_size, device)[: shape[0], : shape[1]])
 
 
 def _encode_alpha(alpha: np.ndarray) -> bytes | None:
@@ -362,27 +399,34 @@ def decode_image(container: Container, out: np.ndarray, device: str, threads: in
         If a segment is damaged.
     """
     frame, p = container.frame, container.parameters
-    counts = [len(_bands(_plane_shape(frame, i, p.subsample), q.patch_size)) for i, q in enumerate(p.planes)]
-    first = np.cumsum([0, *counts])
+    shapes = [_plane_shape(frame, index, p.subsample) for index in range(len(p.planes))]
+    planes: list = [
+        np.empty(_whole_patches(shape, q.patch_size), np.int32) for shape, q in zip(shapes, p.planes, strict=True)
+    ]
+    bands = [(i, *rows) for i, q in enumerate(p.planes) for rows in _bands(shapes[i], q.patch_size)]
 
-    def plane(index: int) -> np.ndarray:
-        coding, shape = p.planes[index], _plane_shape(frame, index, p.subsample)
-        columns = -(-shape[1] // coding.patch_size)
-        bands = []
-        for number, (start, stop) in enumerate(_bands(shape, coding.patch_size)):
-            segment = container.segment(int(first[index]) + number)
-            data = bytes(segment.take(segment.left))
-            grid = stop - start, columns
-            bands.append(rd.Factors(*entropy.decode_factors(data, *grid, coding.patch_size, max_rank, device), grid))
-        samples = _reconstruct(bands, shape, coding.step, coding.patch_size, device)
-        if not coding.restore:
-            return samples
-        return restoration.restore(samples, coding.step, _is_chroma(frame, index), device)
+    def decode_band(number: int) -> None:
+        index, start, stop = bands[number]
+        coding, samples = p.planes[index], planes[index]
+        segment = container.segment(number)
+        grid = stop - start, samples.shape[1] // coding.patch_size
+        padded, ranks = entropy.decode_factors(
+            bytes(segment.take(segment.left)), *grid, coding.patch_size, max_rank, device
+        )
+        rows = samples[start * coding.patch_size : stop * coding.patch_size]
+        rd.reconstruct(rd.Factors(padded, ranks, grid), coding.step, coding.patch_size, rows, device)
 
-    planes = map_threads(plane, range(len(p.planes)), threads)
+    def finish(index: int) -> None:
+        coding = p.planes[index]
+        planes[index] = _smooth(planes[index], shapes[index], coding.patch_size, device)
+        if coding.restore:
+            planes[index] = restoration.restore(planes[index], coding.step, _is_chroma(frame, index), device)
+
+    map_threads(decode_band, range(len(bands)), threads)
+    map_threads(finish, range(len(planes)), threads)
     join_fine(planes, out, device)
     if p.lossless_alpha:
-        _decode_alpha(container.segment(int(first[-1])), out[:, :, 3])
+        _decode_alpha(container.segment(len(bands)), out[:, :, 3])
 
 
 def describe(container: Container) -> dict[str, object]:
