@@ -44,6 +44,9 @@ _LONG_PATCH_STEP = 18 * STEP_UNIT
 # Samples of a plane that are coded in one go; larger planes are cut into bands of patch rows.
 _BAND_SAMPLES = 1 << 22
 
+# Rows of a large plane that are looked at together to choose a patch size.
+_STRIPE = 256
+
 # Alpha planes with at most this many values are stored losslessly.
 _FEW_VALUES = 16
 
@@ -149,7 +152,7 @@ class _Job:
     filtered : ndarray of int32
         The same after the lapped filter, extended to whole patches.
     samples : ndarray of int32
-        Receives the product of the factors.
+        Receives the product of the factors, band by band once they are found; may be `filtered`.
     """
 
     index: int
@@ -264,8 +267,8 @@ class MainCoder:
         if patch_size is None:
             patch_size = self._choose_patch_size(subsample, index, step)
         plane = self._split(subsample)[index]
-        samples = np.empty(_whole_patches(plane.shape, patch_size), np.int32)
         filtered = self._filter(subsample, index, patch_size)
+        samples = np.empty_like(filtered) if self._keep else filtered
         if not self._keep:
             self._filtered = {key: value for key, value in self._filtered.items() if key[1] != index}
         return _Job(index, step, patch_size, plane, filtered, samples)
@@ -285,10 +288,20 @@ class MainCoder:
         plane, job.plane = job.plane, None
         decoded, job.samples = _smooth(job.samples, plane.shape, job.patch_size, self.device), None
         error = restoration.squared_error(decoded, plane, self.device)
-        restored = restoration.restore(decoded, job.step, _is_chroma(self.frame, job.index), self.device)
+        restored = np.empty_like(decoded) if self._keep else decoded
+        restoration.restore(decoded, job.step, _is_chroma(self.frame, job.index), self.device, restored)
         restore = restoration.squared_error(restored, plane, self.device) < error
         parameters = PlaneParameters(job.step, job.patch_size, restore)
         return CodedPlane(parameters, (restored if restore else decoded) if self._keep else None)
+
+    def _sample_cost(self, subsample: bool, index: int, step: int, patch_size: int) -> int:
+        """Estimate of the cost of every fourth stripe of a large plane, filtered for this purpose only."""
+        plane = self._split(subsample)[index]
+        stripes = (_extend(plane[top : top + _STRIPE], patch_size) for top in range(0, len(plane), 4 * _STRIPE))
+        return sum(
+            rd.estimate_cost(lapped.forward(stripe, patch_size, self.device), step, patch_size, self.device)
+            for stripe in stripes
+        )
 
     def _choose_patch_size(self, subsample: bool, index: int, step: int) -> int:
         """The patch size, 8 or 16, that is likely to code a plane best.
@@ -299,15 +312,25 @@ class MainCoder:
         """
         if step < _LONG_PATCH_STEP:
             return 8
-        short, long = (
-            rd.estimate_cost(self._filter(subsample, index, size), step, size, self.device) for size in _PATCH_SIZES
-        )
+        if self._split(subsample)[index].size <= _BAND_SAMPLES:
+            short, long = (
+                rd.estimate_cost(self._filter(subsample, index, size), step, size, self.device) for size in _PATCH_SIZES
+            )
+        else:
+            short, long = (self._sample_cost(subsample, index, step, size) for size in _PATCH_SIZES)
         return 16 if 100 * long < 98 * short else 8
 
 
 def _smooth(samples: np.ndarray, shape: tuple[int, int], patch_size: int, device: str) -> np.ndarray:
-    """From the product of the factors to the samples of a plane, before restoration."""
-    return np.ascontiguousarray(lapped.inverse(samples, patch_size, device)[: shape[0], : shape[1]])
+    """From the product of the factors, which is overwritten, to the samples of a plane before restoration."""
+    lapped.inverse(samples, patch_size, device, samples)
+    height, width = shape
+    if samples.shape[1] == width or samples.size <= _BAND_SAMPLES:
+        return np.ascontiguousarray(samples[:height, :width])
+    flat = samples.reshape(-1)
+    for row in range(1, height):  # a copy of a large plane would cost too much memory
+        flat[row * width : (row + 1) * width] = samples[row, :width]
+    return flat[: height * width].reshape(height, width)
 
 
 def _encode_alpha(alpha: np.ndarray) -> bytes | None:
@@ -420,7 +443,8 @@ def decode_image(container: Container, out: np.ndarray, device: str, threads: in
         coding = p.planes[index]
         planes[index] = _smooth(planes[index], shapes[index], coding.patch_size, device)
         if coding.restore:
-            planes[index] = restoration.restore(planes[index], coding.step, _is_chroma(frame, index), device)
+            chroma = _is_chroma(frame, index)
+            restoration.restore(planes[index], coding.step, chroma, device, planes[index])
 
     map_threads(decode_band, range(len(bands)), threads)
     map_threads(finish, range(len(planes)), threads)

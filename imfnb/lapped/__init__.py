@@ -34,7 +34,7 @@ def forward(plane: np.ndarray, patch_size: int, device: str) -> np.ndarray:
     return kernels("lapped", device).forward(plane, patch_size)
 
 
-def inverse(plane: np.ndarray, patch_size: int, device: str) -> np.ndarray:
+def inverse(plane: np.ndarray, patch_size: int, device: str, out: np.ndarray | None = None) -> np.ndarray:
     """Undo :func:`forward` up to rounding: at most two units of 1/16.
 
     Parameters
@@ -45,10 +45,14 @@ def inverse(plane: np.ndarray, patch_size: int, device: str) -> np.ndarray:
         Side of a patch.
     device : {"cpu", "reference"}
         Which kernels to use.
+    out : ndarray of int32, shape (H, W), C-contiguous, optional
+        Receives the result; may be `plane` itself.
 
     Returns
     -------
     ndarray of int32, shape (H, W)
         Centred samples with four fractional bits.
     """
-    return kernels("lapped", device).inverse(plane, patch_size)
+    out = np.empty(plane.shape, np.int32) if out is None else out
+    kernels("lapped", device).inverse(plane, patch_size, out)
+    return out

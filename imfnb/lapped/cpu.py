@@ -83,13 +83,11 @@ def _filter(plane, p, matrix, inverted):
 
 
 @kernel()
-def _clamp(plane):
-    out = np.empty_like(plane)
+def _clamp(plane, out):
     for y in range(plane.shape[0]):
         source, target = plane[y], out[y]
         for x in range(source.size):
             target[x] = min(max(source[x], _LOW), _HIGH)
-    return out
 
 
 def forward(plane: np.ndarray, patch_size: int) -> np.ndarray:
@@ -99,8 +97,9 @@ def forward(plane: np.ndarray, patch_size: int) -> np.ndarray:
     return out
 
 
-def inverse(plane: np.ndarray, patch_size: int) -> np.ndarray:
-    """Return the post-filtered copy of a plane, int32 (H, W); see `reference.inverse`."""
-    out = _clamp(np.ascontiguousarray(plane, np.int32))
+def inverse(plane: np.ndarray, patch_size: int, out: np.ndarray | None = None) -> np.ndarray:
+    """Return the post-filtered plane, int32 (H, W), in out if given; see `reference.inverse`."""
+    out = np.empty(plane.shape, np.int32) if out is None else out
+    _clamp(np.ascontiguousarray(plane, np.int32), out)
     _filter(out, patch_size, np.ascontiguousarray(rotation(patch_size).T), True)
     return out

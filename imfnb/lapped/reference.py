@@ -41,14 +41,15 @@ def forward(plane: np.ndarray, patch_size: int) -> np.ndarray:
     return np.ascontiguousarray(turned.T)
 
 
-def inverse(plane: np.ndarray, patch_size: int) -> np.ndarray:
-    """Return the post-filtered copy of a plane: undoes `forward` up to rounding (at most 2 units of 1 / 16).
+def inverse(plane: np.ndarray, patch_size: int, out: np.ndarray | None = None) -> np.ndarray:
+    """Return the post-filtered plane, in out if given: undoes `forward` up to rounding (at most 2 units of 1 / 16).
 
-    Same parameters and result as `forward`; samples beyond +-INPUT_LIMIT are clamped first.
+    Same parameters and result as `forward` otherwise; samples beyond +-INPUT_LIMIT are clamped first.
     """
     turned = np.ascontiguousarray(np.clip(plane, -INPUT_LIMIT, INPUT_LIMIT).astype(np.int32).T)
     matrix = rotation(patch_size).T
     _filter_rows(turned, patch_size, matrix)
-    out = np.ascontiguousarray(turned.T)
+    out = np.empty(plane.shape, np.int32) if out is None else out
+    out[:] = turned.T
     _filter_rows(out, patch_size, matrix)
     return out

@@ -20,7 +20,9 @@ from .._backend import kernels
 __all__ = ["filter_set", "restore", "squared_error"]
 
 
-def restore(plane: NDArray[np.int32], step: int, chroma: bool, device: str) -> NDArray[np.int32]:
+def restore(
+    plane: NDArray[np.int32], step: int, chroma: bool, device: str, out: NDArray[np.int32] | None = None
+) -> NDArray[np.int32]:
     """Restore a decoded plane.
 
     Parameters
@@ -33,6 +35,8 @@ def restore(plane: NDArray[np.int32], step: int, chroma: bool, device: str) -> N
         Whether the plane is a chroma plane; the filters differ.
     device : {"cpu", "reference"}
         Which kernels to use; both give the same samples.
+    out : ndarray of int32, shape (H, W), optional
+        Receives the result; may be `plane` itself.
 
     Returns
     -------
@@ -40,7 +44,7 @@ def restore(plane: NDArray[np.int32], step: int, chroma: bool, device: str) -> N
         Restored samples in the unit of `plane`, within +-2**14.
     """
     filters, limits = filter_set(step, chroma)
-    out = np.empty(plane.shape, np.int32)
+    out = np.empty(plane.shape, np.int32) if out is None else out
     kernels("restoration", device).restore(plane, step, filters, limits, out)
     return out
 

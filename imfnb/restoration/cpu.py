@@ -1,13 +1,13 @@
 """Restoration filter compiled for the CPU; `reference` is its definition and proves the ranges.
 
-The plane is copied once into a padded buffer; after that every row is classified from sliding column sums and filtered
+Rows pass through a ring of a few padded lines; every row is classified from sliding column sums and filtered
 while its neighbours are in the first-level cache. Every inner loop runs over one row, with few arrays and 32-bit
 arithmetic only, which is what the vectoriser needs:
 
 - coefficients are fetched into a row of their own first, since a loop that fetches and computes stays scalar (24 ms
   instead of 3.2 for one pass of 12 taps over 768x512; one Zen 5 core);
 - both coefficients of a tap share one word, so there is one fetch per tap and pixel, not two. The fetches are 1.4 of
-  the 3.2 ms, the arithmetic 0.9, the classification 0.55, the padded copy 0.04. Words of two taps (64 bits) saved
+  the 3.2 ms, the arithmetic 0.9, the classification 0.55. Words of two taps (64 bits) saved
   0.2 ms more and were not worth the code.
 
 Both passes take 5.2 ms for 768x512.
@@ -35,6 +35,7 @@ from .reference import (
 
 _LOW, _HIGH = np.int32(-SAMPLE_LIMIT), np.int32(SAMPLE_LIMIT)
 _WINDOW = 5
+_LINES = 2 * RADIUS + 2
 _ROWS = tuple(row for row, _ in TAPS)
 _COLUMNS = tuple(column for _, column in TAPS)
 
@@ -64,7 +65,8 @@ def _run_pass(
 ) -> None:
     """One pass of `restore`; filters of shape (CLASSES, LIMITS, len(TAPS)), limits of shape (LIMITS,)."""
     height, width = plane.shape
-    padded = _pad(plane)
+    # The rows around the current one, continued beyond the border: a ring, so that out may be the plane itself.
+    lines = np.empty((_LINES, width + 2 * RADIUS), np.int32)
     packed = _pack(filters)
     near = np.int32(min((step * limits[0]) >> LIMIT_SHIFT, 2 * SAMPLE_LIMIT))
     far = np.int32(min((step * limits[1]) >> LIMIT_SHIFT, 2 * SAMPLE_LIMIT))
@@ -79,38 +81,42 @@ def _run_pass(
     class_row = np.empty(width, np.uint32)
     pairs = np.empty(width, np.int32)
     total = np.empty(width, np.int32)
+    for row in range(-RADIUS, RADIUS):
+        _load(plane, row, lines)
     for row in range(_WINDOW - 1):
-        _slide(padded, row, ring[row], sums)
+        _slide(lines, row, ring[row], sums)
     for row in range(height):
-        _slide(padded, row + _WINDOW - 1, ring[(row + _WINDOW - 1) % _WINDOW], sums)
+        _load(plane, row + RADIUS, lines)
+        _slide(lines, row + _WINDOW - 1, ring[(row + _WINDOW - 1) % _WINDOW], sums)
         _classify_row(sums[0], sums[1], sums[2], sums[3], bounds, class_row)
         total[:] = 1 << (COEFFICIENT_BITS - 1)
         middle = row + RADIUS
-        centre = padded[middle, RADIUS : RADIUS + width]
+        centre = lines[middle % _LINES, RADIUS : RADIUS + width]
         for k in range(taps):
             dy, dx = _ROWS[k], _COLUMNS[k]
-            ahead = padded[middle + dy, RADIUS + dx : RADIUS + dx + width]
-            behind = padded[middle - dy, RADIUS - dx : RADIUS - dx + width]
+            ahead = lines[(middle + dy) % _LINES, RADIUS + dx : RADIUS + dx + width]
+            behind = lines[(middle - dy) % _LINES, RADIUS - dx : RADIUS - dx + width]
             _fetch(packed[k], class_row, pairs)
             _add_tap(centre, ahead, behind, pairs, near, far, total)
         _correct_row(centre, total, out[row])
 
 
 @kernel()
-def _pad(plane: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Copy of the plane, clamped and continued by RADIUS samples on every side."""
+def _load(plane: NDArray[np.int32], row: int, lines: NDArray[np.int32]) -> None:
+    """Copy a row to the ring, clamped and continued by RADIUS samples; beyond the border it is the nearest row.
+
+    Rows below the border copy the last one from the ring: in the plane it may have been replaced already.
+    """
     height, width = plane.shape
-    padded = np.empty((height + 2 * RADIUS, width + 2 * RADIUS), np.int32)
-    for row in range(height):
-        source, target = plane[row], padded[row + RADIUS]
-        for x in range(width):
-            target[x + RADIUS] = min(max(source[x], _LOW), _HIGH)
-        target[:RADIUS] = target[RADIUS]
-        target[RADIUS + width :] = target[RADIUS + width - 1]
-    for row in range(RADIUS):
-        padded[row] = padded[RADIUS]
-        padded[RADIUS + height + row] = padded[RADIUS + height - 1]
-    return padded
+    target = lines[(row + RADIUS) % _LINES]
+    if row >= height:
+        target[:] = lines[(row - 1 + RADIUS) % _LINES]
+        return
+    source = plane[max(row, 0)]
+    for x in range(width):
+        target[x + RADIUS] = min(max(source[x], _LOW), _HIGH)
+    target[:RADIUS] = target[RADIUS]
+    target[RADIUS + width :] = target[RADIUS + width - 1]
 
 
 @kernel()
@@ -124,10 +130,10 @@ def _pack(filters: NDArray[np.int16]) -> NDArray[np.int32]:
 
 
 @kernel()
-def _slide(padded: NDArray[np.int32], row: int, oldest: NDArray[np.int32], sums: NDArray[np.int32]) -> None:
-    """Replace the oldest row of second differences by that around padded row `row` + 1; update the column sums."""
+def _slide(lines: NDArray[np.int32], row: int, oldest: NDArray[np.int32], sums: NDArray[np.int32]) -> None:
+    """Replace the oldest row of second differences by that around line `row` + 1; update the column sums."""
     end = sums.shape[1]
-    above, beside, below = padded[row], padded[row + 1], padded[row + 2]
+    above, beside, below = lines[row % _LINES], lines[(row + 1) % _LINES], lines[(row + 2) % _LINES]
     middle = beside[1 : end + 1]
     _slide_direction(beside[:end], middle, beside[2:], oldest[0], sums[0])
     _slide_direction(above[1 : end + 1], middle, below[1 : end + 1], oldest[1], sums[1])
