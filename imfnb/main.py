@@ -147,7 +147,7 @@ class _Job:
     ----------
     index, step, patch_size : int
         Number of the plane, its step in 1/64 gray level and the side of its patches.
-    plane : ndarray of int32, shape (H, W)
+    plane : ndarray of int32 or int16, shape (H, W)
         Its samples.
     filtered : ndarray of int32
         The same after the lapped filter, extended to whole patches.
@@ -251,6 +251,9 @@ class MainCoder:
             planes = split_fine(self.image, subsample, self.device)
             if self.frame.channels == 4 and self._alpha is None:
                 planes += split_fine(self.image[:, :, 3:], False, self.device)
+            for index, plane in enumerate(planes):
+                if plane.size > _BAND_SAMPLES:  # samples are within +-2048; the copy halves the memory
+                    planes[index] = plane.astype(np.int16)
             self._planes[subsample] = planes
         return self._planes[subsample]
 
@@ -287,10 +290,10 @@ class MainCoder:
         job.filtered = None
         plane, job.plane = job.plane, None
         decoded, job.samples = _smooth(job.samples, plane.shape, job.patch_size, self.device), None
-        error = restoration.squared_error(decoded, plane, self.device)
+        error = _squared_error(decoded, plane, self.device)
         restored = np.empty_like(decoded) if self._keep else decoded
         restoration.restore(decoded, job.step, _is_chroma(self.frame, job.index), self.device, restored)
-        restore = restoration.squared_error(restored, plane, self.device) < error
+        restore = _squared_error(restored, plane, self.device) < error
         parameters = PlaneParameters(job.step, job.patch_size, restore)
         return CodedPlane(parameters, (restored if restore else decoded) if self._keep else None)
 
@@ -319,6 +322,14 @@ class MainCoder:
         else:
             short, long = (self._sample_cost(subsample, index, step, size) for size in _PATCH_SIZES)
         return 16 if 100 * long < 98 * short else 8
+
+
+def _squared_error(samples: np.ndarray, plane: np.ndarray, device: str) -> int:
+    """Sum of squared differences of the samples and a plane of int16 or int32."""
+    stripes = (slice(top, top + _STRIPE) for top in range(0, len(plane), _STRIPE))
+    return sum(
+        restoration.squared_error(samples[rows], np.asarray(plane[rows], np.int32), device) for rows in stripes
+    )
 
 
 def _smooth(samples: np.ndarray, shape: tuple[int, int], patch_size: int, device: str) -> np.ndarray:
