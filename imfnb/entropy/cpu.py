@@ -58,11 +58,16 @@ STATE_SHIFT = COUNT_BITS + 10
 STATE_ONE = (1 << 22) - 1
 COUNT_MASK = (1 << COUNT_BITS) - 1
 
-_STATE_DC, _STATE_DCS, _STATE_RANK, _STATE_AC, _STATE_ACS = STATE_START[:5]
-_W0_DC, _W0_DCS, _W0_RANK, _W0_AC, _W0_ACS = SET_0_START[:5]
-_W1_DC, _W1_DCS, _W1_RANK, _W1_AC, _W1_ACS = SET_1_START
-_MAP_DC, _MAP_DCS, _MAP_RANK, _MAP_AC, _MAP_ACS = MAP_START[:5]
+# As int64 scalars: a Python integer is a type of its own to Numba, and each would compile the callee once more.
+_STATE_DC, _STATE_DCS, _STATE_RANK, _STATE_AC, _STATE_ACS = map(np.int64, STATE_START[:5])
+_W0_DC, _W0_DCS, _W0_RANK, _W0_AC, _W0_ACS = map(np.int64, SET_0_START[:5])
+_W1_DC, _W1_DCS, _W1_RANK, _W1_AC, _W1_ACS = map(np.int64, SET_1_START)
+_MAP_DC, _MAP_DCS, _MAP_RANK, _MAP_AC, _MAP_ACS = map(np.int64, MAP_START[:5])
 _SLOTS_DC, _SLOTS_DCS, _SLOTS_RANK, _SLOTS_AC, _SLOTS_ACS = SLOTS
+# Strides of a type class in the weights and maps of a section, and the first bin type, for the same reason.
+_DC_STRIDES = tuple(map(np.int64, (1, 16, 16)))
+_AC_STRIDES = tuple(map(np.int64, (GROUPS, 128, 32)))
+_ZERO, _ONE, _ESTIMATE = np.int64(0), np.int64(1), np.int64(ESTIMATE)
 
 _jit = kernel(error_model="numpy")
 _inline = kernel(error_model="numpy", forceinline=True)
@@ -312,7 +317,7 @@ def _code_first(mode, U, E, gh, gw, stride, M):
             w1 = _W1_DC + activity
             row = _MAP_DC + activity
             e = np.int64(D[m]) - guess if mode != DECODE else np.int64(0)
-            a = _magnitude(mode, abs(e), 0, _W0_DC, 1, w1, 16, row, 16, M)
+            a = _magnitude(mode, abs(e), _ZERO, _W0_DC, _DC_STRIDES[0], w1, _DC_STRIDES[1], row, _DC_STRIDES[2], M)
             if a:
                 s = _STATE_DCS
                 z = _SLOTS_DCS
@@ -325,7 +330,7 @@ def _code_first(mode, U, E, gh, gw, stride, M):
                 M.ix[5] = s + 5 * z + _signed_level(ene) * 11 + _signed_level(enw)
                 M.ix[6] = s + 6 * z + _signed_level(w + n - nw - guess) * 11 + _signed_level(ew + en)
                 M.ix[7] = s + 7 * z + _signed_level(ne - n) * 11 + _signed_level(w - guess)
-                sign = _bin(mode, 1 if e < 0 else 0, 0, _W0_DCS, _W1_DCS + b, _MAP_DCS + b, M)
+                sign = _bin(mode, 1 if e < 0 else 0, _ZERO, _W0_DCS, _W1_DCS + b, _MAP_DCS + b, M)
                 e = -a if sign else a
             else:
                 e = np.int64(0)
@@ -494,7 +499,8 @@ def _code_component(mode, r, active, count, U, K, S, table, stride, M, costs):
                 costs[1, _u(r), _u(m)] = lower
                 costs[2, _u(r), _u(m)] = same
         else:
-            a = _magnitude(mode, a, 0 if left else 1, w0, GROUPS, w1, 128, row, 32, M)
+            s0, s1, sr = _AC_STRIDES
+            a = _magnitude(mode, a, _ZERO if left else _ONE, w0, s0, w1, s1, row, sr, M)
             if a:
                 if r < SIGNED_COMPONENTS:
                     h = _signed_level(horizontal)
@@ -510,7 +516,7 @@ def _code_component(mode, r, active, count, U, K, S, table, stride, M, costs):
                     M.ix[6] = s + 6 * zs + _signed_level(2 * np.int64(D[_u(m)]) - D[_u(m - stride)] - D[_u(m + stride)])
                     M.ix[7] = s + 7 * zs + (_sign3(U[1, m]) * 3 + _sign3(U[2, m]) if r > 2 else 0)
                     q = h if direction == 1 else v if direction == 2 else 5
-                    sign = _bin(mode, 1 if value < 0 else 0, 0, _W0_ACS + r, _W1_ACS + q, _MAP_ACS + q,
+                    sign = _bin(mode, 1 if value < 0 else 0, _ZERO, _W0_ACS + r, _W1_ACS + q, _MAP_ACS + q,
                                 M)
                 else:
                     sign = _raw(mode, 1 if value < 0 else 0, M)
@@ -528,15 +534,15 @@ def _estimate(a, left, w0, w1, row, M):
     zero = np.int64(0)
     go = np.int64(0)
     if left:
-        p = _predict(0, w0, w1, row, M)
-        _update(1 if a else 0, 0, w0, w1, row, M)
+        p = _predict(_ZERO, w0, w1, row, M)
+        _update(1 if a else 0, _ZERO, w0, w1, row, M)
         go = np.int64(COST[_u(p >> 4)])
         zero = np.int64(COST[_u(4095 - (p >> 4))])
     if a == 0:
         return zero, zero, zero
     go += 256
     lower = stop = zero
-    t = 1
+    t = _ONE
     while t <= UNARY:
         c = _type_class(t)
         x0 = w0 + GROUPS * c
@@ -554,7 +560,7 @@ def _estimate(a, left, w0, w1, row, M):
     # Escapes are rare and their candidates cost nearly the same: the exponent is charged two bits a step.
     if a - 1 > UNARY:
         stop = min(go + 512 * _bit_length(a - UNARY - 1), 65535)
-    _escape(ESTIMATE, a - UNARY - 1, w0, GROUPS, w1, 128, row, 32, M)
+    _escape(_ESTIMATE, a - UNARY - 1, w0, _AC_STRIDES[0], w1, _AC_STRIDES[1], row, _AC_STRIDES[2], M)
     return zero, stop, min(go + 512 * _bit_length(a - UNARY), 65535)
 
 
@@ -594,7 +600,7 @@ def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, table, M, costs, spent
                 active[count] = m
                 count += 1
     for r in range(1, rank_stop):
-        kept = 0
+        kept = _ZERO
         for i in range(count):
             m = active[i]
             if K[m] >= r:

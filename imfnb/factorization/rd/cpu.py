@@ -33,6 +33,8 @@ _jit = kernel(error_model="numpy")
 _LANES = 128
 
 _ONE = np.uint64(1)
+# Bits shifted out after each half of the transform of `proxy`; a Python integer would compile the callee once more.
+_SHIFT, _NONE = np.int64(12), np.int64(0)
 
 
 @_jit
@@ -333,14 +335,14 @@ def proxy(plane, cosines, step):
     unit = np.int64(2 * p) * step
     total = np.int64(0)
     for y in range(gh):
-        _half_transform(plane[y * p : y * p + p], cosines, 12, folded, half)
+        _half_transform(plane[y * p : y * p + p], cosines, _SHIFT, folded, half)
         for i in range(p):
             line = half[i]
             for j in range(p):
                 target = turned[j]
                 for x in range(gw):
                     target[x] = line[x * p + j]
-            _half_transform(turned, cosines, 0, narrow, products)
+            _half_transform(turned, cosines, _NONE, narrow, products)
             for j in range(p):
                 row = products[j]
                 if i + j == 0:
