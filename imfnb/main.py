@@ -202,7 +202,8 @@ class MainCoder:
 
         def trial(step: int) -> tuple[bytes, float]:
             nonlocal choice
-            data, coded = self._encode_step(step, choice)
+            # The patch sizes of the first trial serve for the others; at the ends of the range nothing may be lost.
+            data, coded = self._encode_step(step, None if step in (STEP_MIN, STEP_MAX) else choice)
             choice = choice or tuple(plane.parameters.patch_size for plane in coded)
             return data, self._psnr(coded) if name == "psnr" else 0.0
 
@@ -469,7 +470,7 @@ def describe(container: Container) -> dict[str, object]:
     frame, p = container.frame, container.parameters
     names = ["gray"] if frame.channels < 3 else ["Y", "Cb", "Cr", "alpha"]
     sizes = list(container.sizes)
-    segments, components, number = {}, {}, 0
+    segments, components, ranks, number = {}, {}, [], 0
     for index, coding in enumerate(p.planes):
         shape = _plane_shape(frame, index, p.subsample)
         columns = -(-shape[1] // coding.patch_size)
@@ -483,6 +484,7 @@ def describe(container: Container) -> dict[str, object]:
             number += 1
         last = int(np.flatnonzero(total)[-1]) + 1 if total.any() else 1
         components[names[index]] = total[:last].tolist()
+        ranks.append(max(1, last - 1))
     if p.lossless_alpha:
         segments["alpha"] = sizes[-1]
     return {
@@ -492,5 +494,6 @@ def describe(container: Container) -> dict[str, object]:
         "patch_sizes": tuple(plane.patch_size for plane in p.planes),
         "restoration": tuple(plane.restore for plane in p.planes),
         "segments": segments,
+        "ranks": tuple(ranks),
         "components": components,
     }

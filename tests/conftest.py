@@ -57,49 +57,6 @@ def narrow_blocks():
     yield
 
 
-class _Record:
-    """A structured scalar whose fields are attributes, as they are in compiled code."""
-
-    def __init__(self, row: np.void) -> None:
-        object.__setattr__(self, "_row", row)
-
-    def __getattr__(self, name: str):
-        return self._row[name]
-
-    def __setattr__(self, name: str, value) -> None:
-        self._row[name] = value
-
-
-class _Model:
-    """An array of one such record."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        self._array = array
-
-    def __getitem__(self, key):
-        return self._array[key] if isinstance(key, str) else _Record(self._array[key])
-
-    def __setitem__(self, key: str, value) -> None:
-        self._array[key] = value
-
-
-@pytest.fixture(scope="session", autouse=True)
-def plain_scalars():
-    """Without the JIT two kernels of the main profile trip over NumPy's scalars; give them what they can take.
-
-    To be removed with the two faults: a structured scalar has no attributes (`entropy.cpu`), and a Python integer as
-    the mask of an int16 overflows (`restoration.cpu._pack`). The results do not change.
-    """
-    if NO_JIT:
-        from imfnb.entropy import cpu as coder
-        from imfnb.restoration import cpu as restoration
-
-        model, pack = coder.initial_model, restoration._pack
-        coder.initial_model = lambda: _Model(model())
-        restoration._pack = lambda filters: pack(filters.astype(np.int64))
-    yield
-
-
 @pytest.fixture(scope="session")
 def photo() -> np.ndarray:
     """A small RGB picture with odd sides."""

@@ -156,6 +156,7 @@ def test_costs_of_backends_agree(problem):
     np.testing.assert_array_equal(mine, naive)
 
 
+@pytest.mark.jit
 def test_costs_of_the_factors_add_up_to_their_bytes():
     """What the estimate says of the chosen entries is what the coder then needs, but for modelled signs."""
     grid, p = (12, 14), 8
@@ -214,17 +215,17 @@ def test_repeated_bytes(first, value, count, rows, columns, p):
 
 
 def test_every_truncation():
-    grid, p = (3, 4), 8
-    padded, ranks = make_factors(grid, 12, 0.5, 300, 20, 6)
+    grid, p = (2, 3), 8
+    padded, ranks = make_factors(grid, 6, 0.5, 100, 9, 6)
     data = both_encode(padded, ranks, grid, p)
     flags = [both_decode(data[:length], grid, p)[2] for length in range(len(data) + 1)]
     assert flags[0] and not flags[-1]
-    assert sum(flags) > 0.9 * len(data)  # a few prefixes are the code of something shorter
+    assert sum(flags) > 0.8 * len(data)  # a few prefixes are the code of something shorter
 
 
 def test_every_flipped_bit():
-    grid, p = (2, 3), 8
-    padded, ranks = make_factors(grid, 8, 0.5, 60, 5, 7)
+    grid, p = (2, 2), 8
+    padded, ranks = make_factors(grid, 5, 0.5, 30, 5, 7)
     data = both_encode(padded, ranks, grid, p)
     whole = both_decode(data, grid, p)
     changed = 0

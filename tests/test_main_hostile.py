@@ -196,6 +196,7 @@ def test_lines_that_grow_to_patches_are_refused(size, coding):
     assert peak_of(data, "decoding needs .* bytes") < 2**20
 
 
+@pytest.mark.jit
 @pytest.mark.parametrize("segment", [b"", b"\xff", b"\xff" * 9, bytes(40)])
 def test_memory_follows_the_picture_and_not_the_rank(segment):
     """A large picture of a few bytes: refused or decoded in a few times the size of its samples."""
@@ -248,7 +249,7 @@ def test_appended_bytes_are_noticed(small, tail):
 
 @given(st.binary(max_size=60), st.lists(st.binary(max_size=30), max_size=4))
 def test_random_header_with_a_valid_checksum(head, segments):
-    pixels_or_error(assemble(bytes([MAIN]) + head, segments), max_pixels=10**4)
+    pixels_or_error(assemble(bytes([MAIN]) + head, segments), max_pixels=1000)
 
 
 @given(st.data())
@@ -268,9 +269,10 @@ def test_mutated_header_with_a_valid_checksum(translucent, data):
             head.insert(place, data.draw(st.integers(0, 255)))
         elif len(head) > 1:
             del head[place]
-    pixels_or_error(assemble(bytes(head), segments), max_pixels=10**4)
+    pixels_or_error(assemble(bytes(head), segments), max_pixels=1000)
 
 
+@pytest.mark.jit
 def test_every_bit_of_the_header_flipped_and_the_checksum_repaired(small):
     head, segments = take_apart(small)
     images = 0
@@ -283,8 +285,8 @@ def test_every_bit_of_the_header_flipped_and_the_checksum_repaired(small):
 
 
 @given(
-    st.integers(1, 40),
-    st.integers(1, 40),
+    st.integers(1, 33),
+    st.integers(1, 33),
     st.sampled_from([0, 1, 3, 4]),
     st.integers(0, 3),
     st.integers(64, 16384),

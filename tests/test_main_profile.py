@@ -18,7 +18,7 @@ import imfnb
 from imfnb import OptionError, main
 from imfnb.metrics import psnr
 
-SHAPES = [(1, 1), (1, 9), (8, 1), (2, 2), (7, 5), (8, 8), (9, 17), (16, 16), (17, 33)]
+SHAPES = [(1, 1), (1, 9), (8, 1), (7, 5), (9, 17)]
 
 
 def same_everywhere(image: np.ndarray, **options) -> tuple[bytes, np.ndarray]:
@@ -55,11 +55,11 @@ def test_round_trip_of_shapes(shape, channels):
 
 @pytest.mark.jit
 @pytest.mark.parametrize("channels", [0, 1, 3, 4])
-@pytest.mark.parametrize("shape", [(70, 45), (33, 64), (48, 16)])
+@pytest.mark.parametrize("shape", [(2, 2), (8, 8), (16, 16), (17, 33), (70, 45), (33, 64), (48, 16)])
 def test_round_trip_of_larger_shapes(shape, channels):
     image = picture(*shape, channels)
     _, pixels = same_everywhere(image, quality=60)
-    assert psnr(image, pixels) > 28
+    assert psnr(image, pixels) > 27
 
 
 @pytest.mark.jit
@@ -81,7 +81,7 @@ def test_round_trip_of_options(patch_size, subsampling, step):
 )
 def test_round_trip_of_a_few_options(options):
     """Part of the test above that the lane without the JIT can afford."""
-    image = picture(19, 22)
+    image = picture(9, 18)
     _, pixels = same_everywhere(image, **options)
     assert psnr(image, pixels) > 20
 
@@ -92,14 +92,15 @@ def test_round_trip_of_anything(image, patch_size, subsampling, quality):
     same_everywhere(image, quality=quality, patch_size=patch_size, subsampling=subsampling)
 
 
-@pytest.mark.parametrize("value", [0, 1, 100, 128, 254, 255])
+@pytest.mark.parametrize("value", [0, 1, 128, 255])
 @pytest.mark.parametrize("channels", [0, 3, 4])
 def test_flat_pictures_come_back_at_fine_steps(value, channels):
-    image = np.full((17, 9, channels) if channels else (17, 9), value, np.uint8)
+    image = np.full((9, 7, channels) if channels else (9, 7), value, np.uint8)
     data, pixels = same_everywhere(image, step=2)
     assert np.abs(pixels.astype(int) - value).max() <= 1 and len(data) < 90
 
 
+@pytest.mark.jit
 @pytest.mark.parametrize("step", [1, 256])
 @pytest.mark.parametrize("channels", [0, 3])
 def test_extreme_pictures_at_both_ends_of_the_step(step, channels):
@@ -116,7 +117,7 @@ def test_extreme_pictures_at_both_ends_of_the_step(step, channels):
 
 @pytest.mark.parametrize("channels", [0, 3, 4])
 def test_memory_layout_does_not_matter(channels):
-    image = picture(18, 13, channels)
+    image = picture(9, 7, channels)
     expected = encode(image, quality=40)
     frozen = image.copy()
     frozen.flags.writeable = False
@@ -174,9 +175,9 @@ def test_calls_from_several_threads_do_not_meet():
 
 @pytest.mark.parametrize("count", [1, 2, 15, 16])
 def test_alpha_of_few_values_is_exact(count):
-    image = picture(14, 19, 4)
+    image = picture(7, 19, 4)
     values = np.random.default_rng(count).choice(256, count, replace=False)
-    image[:, :, 3] = values[np.arange(14 * 19).reshape(14, 19) // 3 % count]
+    image[:, :, 3] = values[np.arange(7 * 19).reshape(7, 19) // 3 % count]
     data, pixels = same_everywhere(image, step=120)
     np.testing.assert_array_equal(pixels[:, :, 3], image[:, :, 3])
     assert len(imfnb.info(data)["steps"]) == 3
@@ -309,12 +310,28 @@ def test_targets_of_small_pictures_are_kept(shape, channels):
             assert psnr(image, imfnb.decode(encode(image, psnr=decibels))) >= decibels
 
 
+@pytest.mark.jit
 def test_targets_do_not_depend_on_the_backend():
     image = picture(17, 20)
     for target in ({"size": 300}, {"psnr": 31.0}):
         assert encode(image, device="cpu", **target) == encode(image, device="reference", threads=3, **target)
 
 
+def test_targets_of_a_tiny_picture():
+    """Part of the tests around it that the lane without the JIT can afford."""
+    image = picture(9, 7, 0)
+    least, most = (encode(image, step=step) for step in (256, 1))
+    size = (len(least) + len(most)) // 2
+    assert len(least) <= len(encode(image, size=size)) <= size
+    reach = psnr(image, imfnb.decode(most))
+    assert 30 <= psnr(image, imfnb.decode(encode(image, psnr=30.0))) < reach
+    with pytest.raises(OptionError, match="psnr=99 cannot be met.*at most"):
+        encode(image, psnr=99.0)
+    with pytest.raises(OptionError, match="bpp=0.1 cannot be met.*at least"):
+        encode(image, bpp=0.1)
+
+
+@pytest.mark.jit
 def test_target_counts_lossless_alpha():
     image = picture(15, 20, 4)
     image[:, :, 3] = np.where(image[:, :, 3] > 128, 255, 0)
@@ -329,6 +346,7 @@ def test_picture_that_comes_back_exactly_reaches_every_psnr():
     assert math.isinf(psnr(image, imfnb.decode(encode(image, psnr=150.0))))
 
 
+@pytest.mark.jit
 @pytest.mark.parametrize(
     ("target", "found"),
     [
@@ -395,9 +413,9 @@ def test_numbers_of_any_kind(step):
 # ------------------------------------------------------------------------------------------------------------ previews
 
 
-@pytest.mark.parametrize("channels", [0, 3, 4])
+@pytest.mark.parametrize("channels", [0, *(pytest.param(c, marks=pytest.mark.jit) for c in (3, 4))])
 def test_preview_gets_better_with_the_rank(channels):
-    image = picture(40, 30, channels)
+    image = picture(24, 18, channels)
     data = encode(image, step=12)
     whole = imfnb.decode(data)
     quality = []
@@ -427,14 +445,14 @@ def test_rank_of_a_preview_is_checked(rank):
 
 @pytest.mark.parametrize("channels", [0, 1, 3, 4])
 def test_info(channels):
-    image = picture(40, 30, channels)
+    image = picture(15, 20, channels)
     data = encode(image, step=12)
     details = imfnb.info(data)
     names = ["gray"] if channels < 3 else ["Y", "Cb", "Cr", "alpha"][:channels]
     assert details["profile"] == "main" and details["shape"] == image.shape
     assert details["color_space"] == ("gray" if channels < 3 else "YCbCr")
     assert details["subsampling"] == ("4:4:4" if channels < 3 else "4:2:0")
-    assert details["size"] == len(data) and details["bpp"] == pytest.approx(8 * len(data) / 1200)
+    assert details["size"] == len(data) and details["bpp"] == pytest.approx(8 * len(data) / 300)
     assert list(details["segments"]) == list(details["components"]) == names
     assert 0 < len(data) - sum(details["segments"].values()) < 64  # the rest is the header
     for name in names:
@@ -448,7 +466,7 @@ def test_info(channels):
 
 
 def test_info_of_lossless_alpha():
-    image = picture(20, 30, 4)
+    image = picture(9, 11, 4)
     image[:, :, 3] = 255
     details = imfnb.info(encode(image, quality=40))
     assert list(details["segments"]) == ["Y", "Cb", "Cr", "alpha"] and list(details["components"]) == ["Y", "Cb", "Cr"]
@@ -456,7 +474,7 @@ def test_info_of_lossless_alpha():
 
 
 def test_info_reads_well():
-    text = str(imfnb.info(encode(picture(20, 30), quality=40)))
+    text = str(imfnb.info(encode(picture(9, 11), quality=40)))
     for part in ("profile: main", "steps: (", "patch_sizes: (", "segments.Cb: ", "components.Y: [", "bpp: "):
         assert part in text
 
@@ -464,8 +482,8 @@ def test_info_reads_well():
 def test_components_tell_where_the_bytes_are():
     """A cosine along the columns is one component: it has the bytes, and the ones beyond it none."""
     x = np.arange(64)
-    signs = np.sign(np.sin(np.arange(64) // 8))[:, None]
-    flat = np.full((64, 64), 128.0) + 60 * np.cos(np.pi * 3 * (2 * x + 1) / 16) * signs
+    signs = np.sign(np.sin(np.arange(32) // 8))[:, None]
+    flat = np.full((32, 64), 128.0) + 60 * np.cos(np.pi * 3 * (2 * x + 1) / 16) * signs
     details = imfnb.info(encode(np.rint(flat).astype(np.uint8), step=30, patch_size=8))
     parts = details["components"]["gray"]
     assert len(parts) < 64 and sum(parts[2:]) > 0
@@ -498,7 +516,7 @@ def test_large_planes_are_one_band_up_to_four_megapixels():
     assert len(main._bands((10_000, 10_000), 16)) > 20
 
 
-@pytest.mark.parametrize("channels", [0, 3, 4])
+@pytest.mark.parametrize("channels", [0, *(pytest.param(c, marks=pytest.mark.jit) for c in (3, 4))])
 def test_picture_of_several_bands(narrow_bands, channels):
     image = picture(40, 30, channels)
     data, pixels = same_everywhere(image, step=12)
@@ -524,7 +542,7 @@ def test_bands_cost_little_and_threads_do_not_matter(crop, monkeypatch):
 
 
 def test_bands_of_another_size_do_not_fit(narrow_bands, monkeypatch):
-    data = encode(picture(40, 30, 0), step=12)
+    data = encode(picture(40, 30, 0), step=60)
     monkeypatch.undo()
     with pytest.raises(imfnb.FormatError, match="segments; expected 1"):
         imfnb.decode(data)

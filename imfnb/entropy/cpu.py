@@ -13,6 +13,7 @@ from clamped quantities, never from bytes directly; reads beyond the data give z
 """
 from __future__ import annotations
 
+import numba
 import numpy as np
 
 from .._jit import kernel
@@ -134,10 +135,10 @@ def _update(bit, t, w0, w1, row, M):
 def _carry(M, position):
     """Add one to the number that ends before a position of the output."""
     position -= 1
-    while simd.peek(M.data + position) == 255:
-        simd.poke(M.data + position, 0)
+    while simd.peek(M.address + position) == 255:
+        simd.poke(M.address + position, 0)
         position -= 1
-    simd.poke(M.data + position, simd.peek(M.data + position) + 1)
+    simd.poke(M.address + position, simd.peek(M.address + position) + 1)
 
 
 @_inline
@@ -154,8 +155,8 @@ def _put(bit, p, M):
             low &= 0xFFFFFFFF
             _carry(M, M.position)
     while width < 16777216:
-        if M.position < M.size:
-            simd.poke(M.data + M.position, low >> 24)
+        if M.position < M.capacity:
+            simd.poke(M.address + M.position, low >> 24)
         else:
             M.overrun = 1
         M.position += 1
@@ -179,9 +180,9 @@ def _get(p, M):
         width = M.range - bound
     while width < 16777216:
         byte = np.int64(0)
-        if M.position < M.size:
-            byte = simd.peek(M.data + M.position)
-        elif M.position >= M.size + 4:
+        if M.position < M.capacity:
+            byte = simd.peek(M.address + M.position)
+        elif M.position >= M.capacity + 4:
             M.overrun = 1
         M.position += 1
         low = ((low << 8) | byte) & 0xFFFFFFFF
@@ -618,7 +619,7 @@ def _start(M):
     """Prepare the range coder for decoding."""
     M.range = 0xFFFFFFFF
     for i in range(4):
-        byte = simd.peek(M.data + i) if i < M.size else np.int64(0)
+        byte = simd.peek(M.address + i) if i < M.capacity else np.int64(0)
         M.low = (M.low << 8) | byte
     M.position = 4
 
@@ -641,15 +642,21 @@ def _finish(M):
     if value >> 32:
         _carry(M, position)
     for n in range(kept):
-        simd.poke(M.data + position + n, (value >> (24 - 8 * n)) & 255)
+        simd.poke(M.address + position + n, (value >> (24 - 8 * n)) & 255)
     return position + kept
 
 
 # ---- launchers -------------------------------------------------------------------------------------------------------
 
+_NO_COSTS = np.zeros((3, 1, 1), np.uint16)
+
 # A symbol has at most this many bins, and a bin costs at most 11 bits (probabilities are kept above 32 / 65536).
 _BINS_PER_ESCAPE = 2 * ESCAPE_BITS + 4
-_NO_COSTS = np.zeros((3, 1, 1), np.uint16)
+
+
+def _record(model: np.ndarray) -> np.void:
+    """The one record of a model; with the JIT disabled one whose fields are attributes in plain Python too."""
+    return model.view(np.recarray)[0] if numba.config.DISABLE_JIT else model[0]
 
 
 def _attach(model: np.ndarray, buffer: np.ndarray) -> None:
@@ -658,7 +665,7 @@ def _attach(model: np.ndarray, buffer: np.ndarray) -> None:
     The address goes into the record: as an argument, the array was counted in and out once per bin, and these two
     atomic operations took a third of the time of a bin.
     """
-    model["data"], model["size"] = buffer.ctypes.data, buffer.size
+    model["address"], model["capacity"] = buffer.ctypes.data, buffer.size
 
 
 def encode_factors(
@@ -680,11 +687,12 @@ def encode_factors(
     buffer = np.zeros(64 + (bins * 3 * 11) // 16, np.uint8)
     table = layout.component_table(patch_size)
     model = initial_model() if model is None else model
+    record = _record(model)
     _attach(model, buffer)
     spent = np.zeros(len(table) + 1, np.int64)
     none = _NO_COSTS.copy()
-    _run(ENCODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_max, table, model[0], none, spent)
-    end = _finish(model[0])
+    _run(ENCODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_max, table, record, none, spent)
+    end = _finish(record)
     return bytes([rank_max - 1]) + buffer[:end].tobytes()
 
 
@@ -695,8 +703,8 @@ def estimate_costs(padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: i
     costs = np.zeros((3, rank_max, size), np.uint16)
     table = layout.component_table(patch_size)
     spent = np.zeros(rank_max + 1, np.int64)
-    model = initial_model()
-    _run(ESTIMATE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_max, table, model[0], costs, spent)
+    record = _record(initial_model())
+    _run(ESTIMATE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_max, table, record, costs, spent)
     return costs
 
 
@@ -721,8 +729,9 @@ def decode_factors(
     padded, ranks = np.zeros((rank_stop, size), np.int16), np.zeros(size, np.int32)
     spent = np.zeros(len(table) + 1, np.int64) if spent is None else spent
     model = initial_model()
+    record = _record(model)
     _attach(model, buffer)
-    _start(model[0])
+    _start(record)
     none = _NO_COSTS.copy()
-    _run(DECODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_stop, table, model[0], none, spent)
+    _run(DECODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_stop, table, record, none, spent)
     return padded, ranks, bool(model["overrun"][0]) or not data

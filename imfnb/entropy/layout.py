@@ -149,7 +149,7 @@ def active_ranks(padded: np.ndarray) -> np.ndarray:
 MODEL = np.dtype([
     ("ix", np.int32, (CONTEXTS,)),  # first state of each context of the symbol in flight
     ("st", np.int32, (CONTEXTS,)),  # mixer inputs of the bin in flight
-    ("data", np.int64), ("size", np.int64),  # address and number of the bytes written or read
+    ("address", np.int64), ("capacity", np.int64),  # address and number of the bytes written or read
     ("low", np.int64), ("range", np.int64), ("position", np.int64), ("overrun", np.int64),  # range coder
     ("node", np.int64), ("mixed", np.int64),  # map entry and mixed probability of the bin in flight
     ("states", np.int32, (STATES,)),

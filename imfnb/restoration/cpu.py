@@ -125,7 +125,7 @@ def _pack(filters: NDArray[np.int16]) -> NDArray[np.int32]:
     packed = np.empty((len(TAPS), CLASSES), np.int32)
     for k in range(len(TAPS)):
         for c in range(CLASSES):
-            packed[k, c] = (filters[c, 0, k] & 0xFFFF) | (filters[c, 1, k] << 16)
+            packed[k, c] = (np.int64(filters[c, 0, k]) & 0xFFFF) | (np.int64(filters[c, 1, k]) << 16)
     return packed
 
 

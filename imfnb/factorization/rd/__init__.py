@@ -33,11 +33,12 @@ _LAMBDA_STATIC = round(0.091 * 65536)
 # Before the first sweep a patch's rank ends at its last coefficient of at least this many 1/256 steps.
 _TRAIL = 190
 
-# The first sweep takes its costs from frequencies counted over the plane, the second from the entropy coder's adaptive
-# model. In BD-rate on a third of bsd34 against the adaptive model in both sweeps, with steps of 14 to 34 / 22 to 54 / 34
-# to 85 / 54 to 130 gray levels: this +0.08 / +0.06 / +0.05 / +0.02%, frequencies in both +0.06 / +0.22 / +0.46 / +0.78%.
-# At 0.5 bits per pixel an adaptive sweep takes 8 ms for 768x512, frequencies take 2. Changing between the two at some
-# step makes the bytes jump by 3% there, which no search for a rate can bridge. A third sweep gains another 0.2%.
+# The first sweep takes its costs from frequencies counted over the plane, the second from the entropy coder's
+# adaptive model. In BD-rate on a third of bsd34 against the adaptive model in both sweeps, with steps of 14 to 34 / 22
+# to 54 / 34 to 85 / 54 to 130 gray levels: this +0.08 / +0.06 / +0.05 / +0.02%, frequencies in both +0.06 / +0.22 /
+# +0.46 / +0.78%. At 0.5 bits per pixel an adaptive sweep takes 8 ms for 768x512, frequencies take 2. Changing between
+# the two at some step makes the bytes jump by 3% there, which no search for a rate can bridge. A third sweep gains
+# another 0.2%.
 _SWEEPS = 2
 
 
