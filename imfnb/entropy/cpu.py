@@ -663,7 +663,7 @@ def _attach(model: np.ndarray, buffer: np.ndarray) -> None:
     """Give a model the bytes to write or read.
 
     The address goes into the record: as an argument, the array was counted in and out once per bin, and these two
-    atomic operations took a third of the time of a bin.
+    atomic operations took a tenth of the time of a bin.
     """
     model["address"], model["capacity"] = buffer.ctypes.data, buffer.size
 

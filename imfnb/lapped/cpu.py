@@ -63,7 +63,7 @@ def _filter(plane, p, matrix, inverted):
     """Filter a plane in both directions, in place.
 
     Both directions take turns from one patch border to the next, so that rows are still in the cache for the second;
-    turning the whole plane instead took twice the time (3.7 for 1.9 ms of 1 megasample) and a second plane.
+    turning the whole plane instead took 0.95 for 0.70 ms (p = 8, 768x512; p = 16 1.02 for 0.84) and a second plane.
     """
     height, width = plane.shape
     half, borders = p // 2, width // p - 1

@@ -221,7 +221,7 @@ def _correct_row(centre: NDArray[np.int32], total: NDArray[np.int32], out: NDArr
 
 @kernel()
 def squared_error(a: NDArray[np.int32], b: NDArray[np.int32]) -> int:
-    """Sum of the squared differences of two planes (0.1 ms for 768x512; row by row in NumPy 3.6 ms)."""
+    """Sum of the squared differences of two planes (six calls of an encoding at 768x512: 0.3 ms, with NumPy 8.8)."""
     total = np.int64(0)
     for row in range(a.shape[0]):
         one, other = a[row], b[row]

@@ -25,7 +25,8 @@ from .costs import FIRST_CLASSES, FIRST_CONTEXTS, MAGNITUDE_CLASSES, cost_table,
 __all__ = ["Factors", "estimate_cost", "factorize", "reconstruct"]
 
 # lambda in units of the squared step, 1/65536 per bit: for the first component, for the others with costs of the
-# entropy coder's model and with costs from frequencies (which are sharper than the coder can be; 0.13 for all: +0.4%).
+# entropy coder's model and with costs from frequencies, which are sharper than the coder can be (with 0.13 in the
+# first sweep: +0.4%).
 _LAMBDA_FIRST = round(0.12 * 65536)
 _LAMBDA = round(0.117 * 65536)
 _LAMBDA_STATIC = round(0.091 * 65536)
