@@ -38,6 +38,18 @@ def test_files_are_small_and_of_the_version_and_profile_in_their_name():
         assert len(data) < 3000 and f"v{data[4]}" == version and imfnb.info(data)["profile"] == profile
 
 
+def test_files_of_the_main_profile_cover_its_fields():
+    """Both kinds of alpha, both resolutions of chroma, both patch sizes, restoration on and off, steps far apart."""
+    found = [imfnb.info((FOLDER / f"{name}.imf").read_bytes()) for name in TABLE if name.startswith("v1-main")]
+    assert len(found) >= 12
+    assert {details["subsampling"] for details in found if len(details["segments"]) > 1} == {"4:2:0", "4:4:4"}
+    assert {size for details in found for size in details["patch_sizes"]} == {8, 16}
+    assert {on for details in found for on in details["restoration"]} == {False, True}
+    assert {len(d["steps"]) - len(d["segments"]) for d in found if len(d["segments"]) == 4} == {-1, 0}
+    steps = [details["steps"][0] for details in found]
+    assert min(steps) == 1 and max(steps) == 200
+
+
 def test_make_never_touches_what_exists(tmp_path, monkeypatch):
     cases = dict(list(make.CASES.items())[:3])
     monkeypatch.setattr(make, "CASES", cases)

@@ -59,7 +59,7 @@ def test_round_trip_of_shapes(shape, channels):
 def test_round_trip_of_larger_shapes(shape, channels):
     image = picture(*shape, channels)
     _, pixels = same_everywhere(image, quality=60)
-    assert psnr(image, pixels) > 27
+    assert psnr(image, pixels) > 25
 
 
 @pytest.mark.jit
@@ -361,8 +361,7 @@ def test_unreachable_target_says_what_can_be_met(target, found):
     reach = psnr(image, imfnb.decode(encode(image, step=1))) if name == "psnr" else len(encode(image, step=256))
     with pytest.raises(OptionError, match=f"{name}=.* cannot be met.*{found}") as error:
         encode(image, **target)
-    # The search keeps the patch sizes of its first trial, which may cost a byte or two at the end of the range.
-    assert float(re.search(found, str(error.value))[1]) == pytest.approx(reach, rel=0.05)
+    assert float(re.search(found, str(error.value))[1]) == pytest.approx(reach, abs=0.005)
 
 
 @pytest.mark.jit
@@ -461,7 +460,9 @@ def test_info(channels):
         assert 0 <= details["segments"][name] - sum(parts) <= 4
     chroma = round(0.55 * 12 * 64) / 64
     assert details["steps"] == (12.0, chroma, chroma, 12.0)[: len(names)]
-    assert len(details["patch_sizes"]) == len(details["restoration"]) == len(names)
+    assert len(details["patch_sizes"]) == len(details["restoration"]) == len(details["ranks"]) == len(names)
+    for rank, name, size in zip(details["ranks"], names, details["patch_sizes"], strict=True):
+        assert 1 <= rank <= size * size and len(details["components"][name]) <= rank + 1
     assert set(details["patch_sizes"]) <= {8, 16} and {type(r) for r in details["restoration"]} == {bool}
 
 

@@ -20,7 +20,8 @@ sys.path.insert(0, str(FOLDER.parent))
 
 from helpers import picture  # noqa: E402
 
-#: Name of the file -> shape of the picture (height, width, channels; 0: no channel axis) and options of encode.
+#: Name of the file -> shape of the picture (height, width, channels; 0: no channel axis) and options of encode;
+#: "alpha" is the number of values that alpha is reduced to.
 CASES = {
     "v1-baseline-gray": ((19, 23, 0), {"rank": 4}),
     "v1-baseline-gray-axis-p4": ((19, 23, 1), {"rank": 3, "patch_size": 4}),
@@ -38,6 +39,20 @@ CASES = {
     "v1-baseline-bounds-int16": ((19, 23, 3), {"rank": 4, "bounds": (-1000, 1000)}),
     "v1-baseline-bounds-limit": ((19, 23, 0), {"rank": 4, "bounds": (-32767, 32767), "patch_size": None}),
     "v1-baseline-quality": ((40, 33, 3), {"quality": 12.5, "patch_size": 8}),
+    "v1-main-gray": ((19, 23, 0), {"quality": 50}),
+    "v1-main-gray-axis-p16": ((19, 23, 1), {"step": 30, "patch_size": 16}),
+    "v1-main-one-pixel": ((1, 1, 3), {"step": 10}),
+    "v1-main-one-row": ((1, 41, 0), {"step": 12}),
+    "v1-main-rgb-420": ((19, 23, 3), {"step": 20, "subsampling": "4:2:0", "patch_size": 8}),
+    "v1-main-rgb-420-fine": ((17, 13, 3), {"step": 3.5, "subsampling": "4:2:0"}),
+    "v1-main-rgb-444": ((19, 23, 3), {"step": 6}),
+    "v1-main-rgb-444-coarse-p16": ((33, 20, 3), {"step": 60, "subsampling": "4:4:4", "patch_size": 16}),
+    "v1-main-rgb-step-1": ((9, 11, 3), {"step": 1}),
+    "v1-main-rgb-step-200": ((33, 40, 3), {"step": 200}),
+    "v1-main-rgb-auto": ((32, 40, 3), {"quality": 20}),
+    "v1-main-rgba-few": ((19, 13, 4), {"step": 25, "alpha": 3}),
+    "v1-main-rgba-many": ((19, 13, 4), {"step": 25}),
+    "v1-main-psnr": ((18, 15, 3), {"psnr": 33.0}),
 }
 
 
@@ -46,17 +61,27 @@ def checksum(pixels: np.ndarray) -> dict:
     return {"shape": list(pixels.shape), "sha256": hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()}
 
 
+def encode(name: str) -> bytes:
+    """The file of a case."""
+    shape, options = CASES[name]
+    image = picture(*shape, seed=len(name))
+    values = options.get("alpha")
+    if values:
+        image[:, :, 3] = image[:, :, 3] // (256 // values) * (255 // values)
+    options = {key: value for key, value in options.items() if key != "alpha"}
+    return imfnb.encode(image, profile=name.split("-")[1], **options)
+
+
 def main(folder: pathlib.Path = FOLDER) -> list[str]:
     """Write the missing files and their checksums; returns the names of the new ones."""
     table_path = folder / "sha256.json"
     table = json.loads(table_path.read_text()) if table_path.exists() else {}
     new = []
-    for name, (shape, options) in CASES.items():
+    for name in CASES:
         path = folder / f"{name}.imf"
         if path.exists() or name in table:
             continue
-        profile = name.split("-")[1]
-        data = imfnb.encode(picture(*shape, seed=len(name)), profile=profile, **options)
+        data = encode(name)
         table[name] = checksum(imfnb.decode(data, device="reference"))
         path.write_bytes(data)
         new.append(name)
