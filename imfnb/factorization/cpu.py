@@ -10,7 +10,7 @@ import numpy as np
 
 from .._jit import EXACT, kernel
 
-__all__ = ["gram", "update_columns", "update_u"]
+__all__ = ["gram", "update_column", "update_columns", "update_u"]
 
 # Patches per block: 64 pixels * 256 patches * 4 bytes = 64 KiB, which stays in a core's second-level cache. 512 was no
 # faster, and 256 * 255**2 < 2**24 keeps the sums of a block exact in float32.
@@ -36,20 +36,26 @@ def _round_quotient(numerator, denominator, inverse):
 
 
 @kernel(fastmath=EXACT)
+def update_column(a, b, factor, r, low, high):
+    """Twin of :func:`imfnb.factorization.reference.update_column`."""
+    rows, rank = factor.shape
+    denominator = b[r, r]
+    if denominator == 0:
+        factor[:, r] = min(max(1.0, low), high)
+        return
+    for i in range(rows):
+        numerator = a[i, r]
+        for s in range(rank):
+            if s != r:
+                numerator -= factor[i, s] * b[s, r]
+        factor[i, r] = min(max(_round_quotient(numerator, denominator, 1.0 / denominator), low), high)
+
+
+@kernel(fastmath=EXACT)
 def update_columns(a, b, factor, low, high):
     """Twin of :func:`imfnb.factorization.reference.update_columns`."""
-    rows, rank = factor.shape
-    for r in range(rank):
-        denominator = b[r, r]
-        if denominator == 0:
-            factor[:, r] = min(max(1.0, low), high)
-            continue
-        for i in range(rows):
-            numerator = a[i, r]
-            for s in range(rank):
-                if s != r:
-                    numerator -= factor[i, s] * b[s, r]
-            factor[i, r] = min(max(_round_quotient(numerator, denominator, 1.0 / denominator), low), high)
+    for r in range(factor.shape[1]):
+        update_column(a, b, factor, r, low, high)
 
 
 @kernel(fastmath=EXACT)

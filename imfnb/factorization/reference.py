@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["gram", "update_columns", "update_u"]
+__all__ = ["gram", "update_column", "update_columns", "update_u"]
 
 
 def gram(xt: np.ndarray) -> np.ndarray:
@@ -13,11 +13,12 @@ def gram(xt: np.ndarray) -> np.ndarray:
     return x @ x.T
 
 
-def update_columns(a: np.ndarray, b: np.ndarray, factor: np.ndarray, low: float, high: float) -> None:
-    """Update every column of one factor in turn, in place (paper, equations 9 and 10).
+def update_column(a: np.ndarray, b: np.ndarray, factor: np.ndarray, r: int, low: float, high: float) -> None:
+    """Update column r of one factor, in place (paper, equations 9 and 10).
 
-    With the other factor fixed, column r that minimises |X - U V^T|^2 over the integers in [low, high] is the clamped
-    rounding of the least-squares column: the cost is a separable parabola in each entry (theorem 1).
+    With the other factor and the other columns fixed, the column that minimises |X - U V^T|^2 over the integers in
+    [low, high] is the clamped rounding of the least-squares column: the cost is a separable parabola in each entry
+    (theorem 1).
 
     Parameters
     ----------
@@ -27,15 +28,22 @@ def update_columns(a: np.ndarray, b: np.ndarray, factor: np.ndarray, low: float,
         V^T V, or U^T U.
     factor : ndarray of float, shape (M, R)
         U, or V; changed in place.
+    r : int
+        The column.
     low, high : float
         Bounds of the entries.
     """
+    if b[r, r] == 0:
+        factor[:, r] = np.clip(1.0, low, high)
+        return
+    others = factor @ b[:, r] - factor[:, r] * b[r, r]
+    factor[:, r] = np.clip(np.rint((a[:, r] - others) / b[r, r]), low, high)
+
+
+def update_columns(a: np.ndarray, b: np.ndarray, factor: np.ndarray, low: float, high: float) -> None:
+    """Update every column of one factor in turn, in place; parameters as in :func:`update_column`."""
     for r in range(factor.shape[1]):
-        if b[r, r] == 0:
-            factor[:, r] = np.clip(1.0, low, high)
-            continue
-        others = factor @ b[:, r] - factor[:, r] * b[r, r]
-        factor[:, r] = np.clip(np.rint((a[:, r] - others) / b[r, r]), low, high)
+        update_column(a, b, factor, r, low, high)
 
 
 def update_u(

@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from ...entropy.layout import zigzag
+from ...entropy.mixing import COLUMNS, MIXING_BITS, ROWS
 
 #: round(2**14 cos(k pi / 32)), k = 0 .. 16.
 _COSINES = (16384, 16305, 16069, 15679, 15137, 14449, 13623, 12665, 11585, 10394, 9102, 7723, 6270, 4756, 3196, 1606, 0)
@@ -80,4 +81,29 @@ def proxy_cosines(patch_size: int) -> np.ndarray:
     table[0] = 11585
     out = (table + 8) >> 4
     out.flags.writeable = False
+    return out
+
+
+def mixed_basis(patch_size: int, step: int, mixing: np.ndarray | None) -> np.ndarray:
+    """Return V where it may have left the prior: V0 (I + 2^-MIXING_BITS D) in integers.
+
+    Parameters
+    ----------
+    patch_size, step
+        As in :func:`dct_basis`.
+    mixing : ndarray of int32, shape (ROWS, COLUMNS), or None
+        D; None stands for the prior.
+
+    Returns
+    -------
+    int32 array of shape (patch_size**2, patch_size**2)
+        No entry is further than length / patch_size from that of the prior, half of the prior's largest.
+    """
+    prior = dct_basis(patch_size, step)
+    if mixing is None:
+        return prior
+    moved = (prior[:, :ROWS].astype(np.int64) @ mixing + (1 << (MIXING_BITS - 1))) >> MIXING_BITS
+    bound = (step << (scale_bits(step) - SCALE_BITS)) // patch_size
+    out = prior.copy()
+    out[:, :COLUMNS] += np.clip(moved, -bound, bound).astype(np.int32)
     return out

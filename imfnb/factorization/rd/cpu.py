@@ -13,6 +13,7 @@ import numpy as np
 
 from ..._jit import kernel
 from ...entropy.layout import GROUPS, LEVEL, MAGNITUDE_LIMIT
+from ..cpu import update_column
 from .costs import FIRST_CLASSES, FIRST_CONTEXTS, MAGNITUDE_CLASSES, PROXY_COSTS, PROXY_FIRST
 
 __all__ = [
@@ -20,17 +21,23 @@ __all__ = [
     "choose_first",
     "count_magnitudes",
     "first_counts",
+    "mix",
+    "moments",
     "numerators",
     "proxy",
     "quantize",
     "rank_classes",
     "reconstruct",
+    "update_v",
 ]
 
 _jit = kernel(error_model="numpy")
 
 # Patches that `numerators` handles side by side (a block of 64 x 128 int32 fits the first-level cache).
 _LANES = 128
+
+# The range of X V.
+_LOWEST, _HIGHEST = -(2**31) + 1, 2**31 - 1
 
 _ONE = np.uint64(1)
 # Bits shifted out after each half of the transform of `proxy`; a Python integer would compile the callee once more.
@@ -213,6 +220,91 @@ def count_magnitudes(U, ranks, table, stride, contexts, counts):
 
 
 @_jit
+def moments(num, U, a, b):
+    """Write (X V)^T u_r to a and U^T u_r to b, both int64 (rows, columns); the guards of U are zero.
+
+    |X v| <= 2**31, |u| <= 2**13 and at most 2**16 patches: every sum is below 2**60.
+    """
+    rows, columns = a.shape
+    b[:] = 0
+    for r in range(columns):
+        u = U[r]
+        for i in range(rows):
+            total = np.int64(0)
+            products = num[i]
+            for m in range(len(u)):
+                total += np.int64(products[m]) * np.int64(u[m])
+            a[i, r] = total
+        for i in range(min(rows, U.shape[0])):
+            total = np.int64(0)
+            other = U[i]
+            for m in range(len(u)):
+                total += np.int64(other[m]) * np.int64(u[m])
+            b[i, r] = total
+
+
+@_jit
+def update_v(a, b, factor, prior, quanta, price, low, high):
+    """Twin of :func:`imfnb.factorization.rd.reference.update_v`."""
+    for r in range(factor.shape[1]):
+        q = quanta[r]
+        if q == 0:
+            continue
+        limit = int((len(price) - 1) // q)
+        update_column(a, b, factor, r, low, high)
+        for i in range(factor.shape[0]):
+            target = factor[i, r] - prior[i, r]
+            distance = abs(target)
+            m = min(int(np.rint(distance / q)), limit)
+            best = b[r, r] * (distance * distance) + price[0]
+            kept = 0
+            for k in range(max(m - 1, 1), m + 1):
+                off = distance - k * q
+                cost = b[r, r] * (off * off) + price[k]
+                if cost <= best:
+                    best = cost
+                    kept = k
+            factor[i, r] = prior[i, r] + (kept * q if target > 0 else -kept * q)
+
+
+@_jit
+def mix(num, U, mixing, gram, bits, scale, out):
+    """Write X v_r - sum_{s != r} u_s (v_s . v_r) 2**-s of the mixed columns, given X V of the prior, to out.
+
+    mixing is int64 (rows, columns) in 2**-bits, gram int64 (rows, rows); other columns are those of the prior.
+    """
+    rows, columns = mixing.shape
+    size = num.shape[1]
+    line = np.empty(size, np.int64)
+    others = np.empty(size, np.int64)
+    for r in range(num.shape[0]):
+        out[r] = num[r]
+        if r >= rows:
+            continue
+        line[:] = num[r]
+        if r < columns:
+            line[:] = 0
+            for s in range(rows):
+                weight = mixing[s, r]
+                if weight:
+                    products = num[s]
+                    for m in range(size):
+                        line[m] += weight * products[m]
+            for m in range(size):
+                line[m] >>= bits
+        others[:] = 0
+        for s in range(min(rows, U.shape[0])):
+            weight = gram[s, r]
+            if weight and s != r:
+                u = U[s]
+                for m in range(size):
+                    others[m] += weight * u[m]
+        target = out[r]
+        for m in range(size):
+            target[m] = min(max(line[m] - (others[m] >> scale), _LOWEST), _HIGHEST)
+
+
+@_jit
 def _class_of(K):
     n = 0
     while K:
@@ -360,9 +452,9 @@ def proxy(plane, cosines, step):
 def reconstruct(U, ranks, columns, limit, scale, p, plane):
     """Write 2**-s U V^T to plane (int32); columns is V^T, int32 (R, N); |u| is clamped to limit.
 
-    Columns of length 2**12 or more have s = 2: |u v| <= 3 * 2**14 + 2**12 per entry by the choice of limit, and the
-    sum of at most 256 terms is below 2**24. Shorter ones have entries of at most 2 / p * 2**12 and |u| < 2**13: p**2
-    terms stay within 2**26 p <= 2**30.
+    Entries of V are at most 3 / p times the length of a column, see `basis.mixed_basis`. Columns of length 2**12 or
+    more have s = 2: |u v| < 2**17 per entry by the choice of limit, and the sum of at most 256 terms is below 2**25.
+    Shorter ones have entries of at most 3 / p * 2**12 and |u| < 2**13: p**2 terms stay within 3 p * 2**25 < 2**31.
     """
     gh = plane.shape[0] // p
     gw = plane.shape[1] // p

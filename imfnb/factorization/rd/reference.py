@@ -4,6 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...entropy.layout import GROUPS, LEVEL, MAGNITUDE_LIMIT
+from ..reference import update_column
 from .costs import FIRST_CLASSES, FIRST_CONTEXTS, MAGNITUDE_CLASSES, PROXY_COSTS, PROXY_FIRST
 
 
@@ -76,6 +77,62 @@ def count_magnitudes(U: np.ndarray, ranks: np.ndarray, table: np.ndarray, stride
         contexts[r, m] = table[r, 3] * 16 + level + GROUPS * 16 * (ranks[m] == r)
         np.add.at(counts, (contexts[r, m], np.minimum(a[m], MAGNITUDE_CLASSES - 1)), 1)
         own[m] += np.minimum(a[m], 40)
+
+
+def moments(num: np.ndarray, U: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
+    """Write (X V)^T u_r to a and U^T u_r to b, both int64 (rows, columns); the guards of U are zero."""
+    rows, columns = a.shape
+    factors = U[:rows].astype(np.int64)
+    a[:] = num[:rows].astype(np.int64) @ factors[:columns].T
+    b[:] = 0
+    b[:len(factors)] = factors @ factors[:columns].T
+
+
+def update_v(a: np.ndarray, b: np.ndarray, factor: np.ndarray, prior: np.ndarray, quanta: np.ndarray,
+             price: np.ndarray, low: float, high: float) -> None:
+    """Update every column of V in turn: from the prior by m quanta where D + price[m] is least, in place.
+
+    Parameters
+    ----------
+    a, b, factor, low, high
+        As in :func:`imfnb.factorization.reference.update_column`; float64 that hold integers.
+    prior : ndarray of float64, shape of factor
+        What costs no bits.
+    quanta : ndarray of float64, shape (R,)
+        Quantum of each column; zero leaves a column alone.
+    price : ndarray of float64
+        Lambda times the bits of a distance of 0, 1, 2, ... quanta; no entry moves by as much as its length. Where it
+        is zero and the quanta are one, this is :func:`imfnb.factorization.reference.update_columns`.
+    """
+    for r in range(factor.shape[1]):
+        if quanta[r] == 0:
+            continue
+        limit = (len(price) - 1) // quanta[r]
+        update_column(a, b, factor, r, low, high)
+        target = factor[:, r] - prior[:, r]
+        distance = np.abs(target)
+        steps = np.minimum(np.rint(distance / quanta[r]), limit)
+        best, kept = b[r, r] * (distance * distance) + price[0], np.zeros_like(distance)
+        for m in (steps - 1, steps):
+            off = distance - m * quanta[r]
+            cost = b[r, r] * (off * off) + price[np.maximum(m, 0).astype(np.int64)]
+            better = (m > 0) & (cost <= best)
+            best[better], kept[better] = cost[better], m[better]
+        factor[:, r] = prior[:, r] + np.sign(target) * (kept * quanta[r])
+
+
+def mix(num: np.ndarray, U: np.ndarray, mixing: np.ndarray, gram: np.ndarray, bits: int, scale: int,
+        out: np.ndarray) -> None:
+    """Write X v_r - sum_{s != r} u_s (v_s . v_r) 2**-s of the mixed columns, given X V of the prior, to out."""
+    rows, columns = mixing.shape
+    out[:] = num
+    products = mixing.T @ num[:rows].astype(np.int64)
+    count = min(rows, len(U))
+    others = gram[:count] * (1 - np.eye(count, rows, dtype=np.int64))
+    result = num[:rows].astype(np.int64)
+    result[:columns] = products >> bits
+    result -= (others.T @ U[:count].astype(np.int64)) >> scale
+    out[:rows] = np.clip(result, -(2**31) + 1, 2**31 - 1)
 
 
 def rank_classes(ranks: np.ndarray, gh: int, gw: int, out: np.ndarray) -> None:

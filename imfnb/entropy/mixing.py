@@ -1,0 +1,114 @@
+"""Coding of V: how its columns differ from the prior, with the range coder and a small adaptive model.
+
+V = V0 (I + 2^-MIXING_BITS D) for the prior V0: entry (i, r) of D says how much of column i of the prior column r takes
+up. For each of the first COLUMNS columns there is a flag; for one that has left the prior follow the exponent of its
+quantum and for each of the first ROWS entries a zero flag, a sign and a magnitude in quanta. A few hundred symbols
+in all: plain Python integers serve every backend.
+"""
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import FormatError
+from .layout import DECODE, ENCODE, zigzag
+from .reference import Bits
+
+__all__ = ["COLUMNS", "MIXING_BITS", "MIXING_LIMIT", "ROWS", "decode_mixing", "encode_mixing"]
+
+#: Number of fractional bits of an entry.
+MIXING_BITS = 12
+#: Largest magnitude of an entry: half a column.
+MIXING_LIMIT = (1 << MIXING_BITS - 1) - 1
+#: Number of columns of V that may leave the prior, and of columns of the prior they may take up.
+COLUMNS, ROWS = 24, 64
+
+# Bits of the exponent of a quantum; quanta are below MIXING_LIMIT.
+_EXPONENT_BITS = 4
+
+# Probabilities move by 2^-_RATE of the way towards each bit.
+_RATE = 4
+
+_HALF = 1 << 15
+
+# Initial probabilities of a nonzero entry: the column itself, columns of the same symmetry along one frequency, columns
+# at a distance of at most one in both frequencies, all others.
+_NONZERO = (_HALF, _HALF >> 1, _HALF >> 2, _HALF >> 5)
+
+
+def _relations(patch_size: int) -> np.ndarray:
+    """The class (index of _NONZERO) of every entry, int64 of shape (ROWS, COLUMNS)."""
+    order = zigzag(patch_size)
+    distance = np.abs(order[:ROWS, None] - order[None, :COLUMNS])
+    straight = (distance.min(axis=2) == 0) & (distance.max(axis=2) % 2 == 0)
+    near = distance.max(axis=2) <= 1
+    return np.where(distance.max(axis=2) == 0, 0, np.where(straight, 1, np.where(near, 2, 3)))
+
+
+class _Adaptive:
+    """The range coder with adaptive bits."""
+
+    def __init__(self, bits: Bits) -> None:
+        self.bits = bits
+        self.changed, self.nonzero, self.longer = [_HALF], list(_NONZERO), [_HALF] * (MIXING_BITS + 1)
+
+    def code(self, bit: int, state: list[int], index: int) -> int:
+        """Code one bit with probability state[index], which adapts."""
+        p = state[index]
+        bit = self.bits.code(bit, p)
+        state[index] = min(max(p + (((bit << 16) - p) >> _RATE), 256), 65536 - 256)
+        return bit
+
+    def raw(self, value: int, count: int) -> int:
+        """Code the low `count` bits of a value as they are."""
+        result = 0
+        for k in reversed(range(count)):
+            result = result << 1 | self.bits.code(value >> k & 1, _HALF)
+        return result
+
+    def entry(self, value: int, relation: int) -> int:
+        """Code one entry in quanta: zero flag, sign, exponent in unary, mantissa."""
+        if not self.code(value != 0, self.nonzero, relation):
+            return 0
+        sign = self.raw(value < 0, 1)
+        exponent = 0
+        while exponent < MIXING_BITS and self.code(abs(value) >> exponent > 1, self.longer, exponent):
+            exponent += 1
+        magnitude = 1 << exponent | self.raw(abs(value), exponent)
+        return -magnitude if sign else magnitude
+
+
+def _quantum(column: np.ndarray) -> int:
+    """Exponent of the largest power of two that divides all entries of a column that is not zero."""
+    union = int(np.bitwise_or.reduce(np.abs(column)))
+    return (union & -union).bit_length() - 1
+
+
+def encode_mixing(mixing: np.ndarray, patch_size: int) -> bytes:
+    """Code V; see :func:`imfnb.entropy.encode_mixing`."""
+    bits = Bits(ENCODE)
+    coder, relations = _Adaptive(bits), _relations(patch_size).tolist()
+    for r in range(COLUMNS):
+        column = mixing[:, r].astype(np.int64)
+        if not coder.code(int(column.any()), coder.changed, 0):
+            continue
+        exponent = coder.raw(_quantum(column), _EXPONENT_BITS)
+        for i, value in enumerate(column.tolist()):
+            coder.entry(value >> exponent, relations[i][r])
+    return bits.finish()
+
+
+def decode_mixing(data: bytes, patch_size: int) -> np.ndarray:
+    """Decode V; see :func:`imfnb.entropy.decode_mixing`."""
+    bits = Bits(DECODE, data)
+    coder, relations = _Adaptive(bits), _relations(patch_size).tolist()
+    mixing = np.zeros((ROWS, COLUMNS), np.int32)
+    for r in range(COLUMNS):
+        if not coder.code(0, coder.changed, 0):
+            continue
+        exponent = coder.raw(0, _EXPONENT_BITS)
+        for i in range(ROWS):
+            value = coder.entry(0, relations[i][r]) << exponent
+            mixing[i, r] = min(max(value, -MIXING_LIMIT), MIXING_LIMIT)
+    if bits.overrun:
+        raise FormatError("damaged factors: the coded columns of V end too early; the file is corrupt")
+    return mixing
