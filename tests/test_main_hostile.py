@@ -230,7 +230,8 @@ def test_every_truncation_is_noticed(name, request):
                 function(data[:length])
 
 
-@pytest.mark.parametrize("name", ["small", pytest.param("translucent", marks=pytest.mark.jit)])
+@pytest.mark.jit
+@pytest.mark.parametrize("name", ["small", "translucent"])
 def test_every_flipped_bit_is_noticed(name, request):
     data = request.getfixturevalue(name)
     for position in range(len(data)):

@@ -184,7 +184,7 @@ def test_alpha_of_few_values_is_exact(count):
 
 
 def test_alpha_of_many_values_is_coded_like_luma():
-    image = picture(22, 19, 4)
+    image = picture(12, 11, 4)
     assert len(np.unique(image[:, :, 3])) > 16
     quality = []
     for step in (4, 40):
