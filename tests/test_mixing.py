@@ -101,7 +101,7 @@ def test_without_mixing_v_is_the_prior():
 
 @pytest.mark.parametrize("patch_size", SIZES)
 def test_twins_find_the_same_factors(patch_size):
-    plane = (stretched(96, 112).astype(np.int32) - 128) << 4
+    plane = (stretched(64, 64).astype(np.int32) - 128) << 4
     found = []
     for device in ("cpu", "reference"):
         factors = rd.factorize(plane, 40 * 64, patch_size, device)
@@ -118,6 +118,7 @@ def test_flat_planes_keep_the_prior():
     assert rd.refine(plane, factors, 640, 8, "cpu") is factors
 
 
+@pytest.mark.jit
 def test_large_pictures_use_it_where_it_pays(monkeypatch):
     image = stretched(256, 384)
     plain = imfnb.encode(image, step=40, patch_size=8)
@@ -133,6 +134,7 @@ def test_large_pictures_use_it_where_it_pays(monkeypatch):
     assert errors[1] < errors[0]
 
 
+@pytest.mark.jit
 def test_both_devices_agree_on_files_and_pixels(monkeypatch):
     monkeypatch.setattr(main, "_MIXED_SAMPLES", 0)
     image = stretched(120, 128)
@@ -145,6 +147,7 @@ def test_both_devices_agree_on_files_and_pixels(monkeypatch):
     np.testing.assert_array_equal(pixels[0], pixels[2])
 
 
+@pytest.mark.jit
 def test_bands_have_their_own_v(monkeypatch):
     image = stretched(256, 384)
     monkeypatch.setattr(main, "_MIXED_SAMPLES", 0)
@@ -154,11 +157,22 @@ def test_bands_have_their_own_v(monkeypatch):
     assert np.square(imfnb.decode(data).astype(int) - image).mean() < 200
 
 
+@pytest.mark.jit
 def test_a_picture_that_gains_nothing_costs_nothing(monkeypatch):
     image = picture(40, 56, 3)
     plain = imfnb.encode(image, step=30)
     monkeypatch.setattr(main, "_MIXED_SAMPLES", 0)
     assert len(imfnb.encode(image, step=30)) <= len(plain) + 3  # a length of zero in each of three segments
+
+
+def test_a_small_file_with_a_v_of_its_own(monkeypatch):
+    """Small enough for the lane without the JIT."""
+    image = stretched(48, 48)
+    monkeypatch.setattr(main, "_MIXED_SAMPLES", 0)
+    monkeypatch.setattr(main, "_MIXING_GAIN", 2.0)
+    data = imfnb.encode(image, step=40, patch_size=8)
+    assert imfnb.info(data)["free_v"] == (1,)
+    assert np.square(imfnb.decode(data).astype(int) - image).mean() < 300
 
 
 @given(st.integers(0, 2**32 - 1))
