@@ -177,6 +177,10 @@ class _Job:
         return self.plane.shape
 
 
+# Whether chroma has half the size, and the patch size of every plane.
+_Choice = tuple[bool, tuple[int, ...]]
+
+
 class MainCoder:
     """One image on its way to a file; a search tries several steps on the same filtered planes.
 
@@ -208,27 +212,28 @@ class MainCoder:
             name, value = "step", 2.0 ** (8.0 - 0.07 * value)
         if name == "step":
             return self._encode_step(round(value * STEP_UNIT))[0]
-        choice: tuple[int, ...] | None = None
+        choice: _Choice | None = None
 
         def trial(step: int) -> tuple[bytes, float]:
             nonlocal choice
-            # The patch sizes of the first trial serve for the others; at the ends of the range nothing may be lost.
+            # What the first trial chose serves for the others, since bytes and PSNR jump where a choice changes; at the
+            # ends of the range nothing may be lost.
             data, coded = self._encode_step(step, None if step in (STEP_MIN, STEP_MAX) else choice)
-            choice = choice or tuple(plane.parameters.patch_size for plane in coded)
+            choice = choice or (self._subsample(step), tuple(plane.parameters.patch_size for plane in coded))
             return data, self._psnr(coded) if name == "psnr" else 0.0
 
         pixels = self.frame.height * self.frame.width
         return search_step(trial, STEP_MIN, STEP_MAX, pixels, name, value, STEP_UNIT)
 
-    def _encode_step(self, luma: int, choice: tuple[int, ...] | None = None) -> tuple[bytes, list[CodedPlane]]:
-        """Encode with the given step of luma in 1/64 gray level and, unless they are to be chosen, patch sizes."""
+    def _encode_step(self, luma: int, choice: _Choice | None = None) -> tuple[bytes, list[CodedPlane]]:
+        """Encode with the given step of luma in 1/64 gray level and, unless they are to be made, choices."""
         luma = min(max(luma, STEP_MIN), STEP_MAX)
-        subsample = self._subsample(luma)
+        subsample = self._subsample(luma) if choice is None else choice[0]
         chroma = min(max(round(luma * _CHROMA_STEP[subsample]), STEP_MIN), STEP_MAX)
         count = len(self._split(subsample))
 
         def prepare(index: int) -> _Job:
-            patch_size = self._patch_size if choice is None else choice[index]
+            patch_size = self._patch_size if choice is None else choice[1][index]
             return self._prepare(subsample, index, chroma if _is_chroma(self.frame, index) else luma, patch_size)
 
         jobs = map_threads(prepare, range(count), self.threads)
@@ -526,18 +531,19 @@ def describe(container: Container) -> dict[str, object]:
         columns = -(-shape[1] // coding.patch_size)
         bands = _bands(shape, coding.patch_size)
         segments[names[index]] = sum(sizes[number : number + len(bands)])
-        total, free = np.zeros(coding.patch_size**2 + 1, np.int64), 0
+        total, free, rank = np.zeros(coding.patch_size**2 + 1, np.int64), 0, 1
         for start, stop in bands:
             segment = container.segment(number)
             _read_mixing(segment, ((stop - start) * coding.patch_size, columns * coding.patch_size), coding.patch_size)
             total[0] += segment.position
             free += segment.position > 1
             data = bytes(segment.take(segment.left))
+            rank = max(rank, data[0] + 1 if data else 1)  # a segment begins with its largest rank
             total += entropy.component_bytes(data, stop - start, columns, coding.patch_size)
             number += 1
         last = int(np.flatnonzero(total)[-1]) + 1 if total.any() else 1
         components[names[index]] = total[:last].tolist()
-        ranks.append(max(1, last - 1))
+        ranks.append(rank)
         free_bands.append(free)
     if p.lossless_alpha:
         segments["alpha"] = sizes[-1]
