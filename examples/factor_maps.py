@@ -14,7 +14,7 @@ import numpy as np
 
 import imfnb
 from imfnb.color import split_planes
-from imfnb.patches import grid_shape, patchify
+from imfnb.patches import from_blocks, grid_shape, patchify
 from imfnb.pictures import read_picture
 
 matplotlib.use("Agg")
@@ -40,8 +40,9 @@ def main() -> None:
     rows, columns = 2 * len(planes), arguments.rank + 1
     figure, axes = plt.subplots(rows, columns, figsize=(1.7 * columns, 1.35 * rows), layout="constrained")
     for p, (name, plane) in enumerate(zip(names, planes, strict=False)):
-        u, v = imfnb.factorize(patchify([plane], 8, "cpu"), arguments.rank)
         grid = grid_shape(plane.shape, 8)
+        (blocks,) = patchify(plane[:, :, None], "YCbCr", True, 8, "cpu")
+        u, v = imfnb.factorize(from_blocks(blocks, grid[0] * grid[1]), arguments.rank)
         top, bottom = axes[2 * p], axes[2 * p + 1]
         top[0].imshow(plane, cmap="gray", vmin=0, vmax=255)
         top[0].set_title(f"{name}, {plane.shape[1]} x {plane.shape[0]}", fontsize=8)

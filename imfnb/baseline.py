@@ -12,7 +12,7 @@ import numpy as np
 
 from ._backend import map_threads
 from .bytestream import Reader, put_signed, put_varint
-from .color import half, join_planes, split_planes
+from .color import half, join_planes
 from .container import Container, Frame, pack, unpack
 from .entropy.deflate import decode_columns, encode_columns
 from .errors import FormatError, OptionError
@@ -116,11 +116,9 @@ class BaselineCoder:
         self.patch_size = 8 if options.patch_size == "auto" else options.patch_size
         shapes = _matrix_shapes(frame, self.color_space, self.subsample, self.patch_size)
         self.groups = [group for group, _ in shapes]
+        self.rows = [shape[0] for _, shape in shapes]
         self.sizes = [min(shape) for _, shape in shapes]
-        planes = split_planes(image, self.color_space, self.subsample, device)
-        self.matrices = map_threads(
-            lambda group: patchify([planes[i] for i in group], self.patch_size, device), self.groups, threads
-        )
+        self.matrices = patchify(image, self.color_space, self.subsample, self.patch_size, device)
 
     @property
     def levels(self) -> int:
@@ -179,7 +177,7 @@ class BaselineCoder:
 
         def factors(index: int) -> tuple[np.ndarray, np.ndarray]:
             inner = self.threads if large else 1
-            return bcd(self.matrices[index], ranks[index], bounds, iterations, self.device, inner)
+            return bcd(self.matrices[index], self.rows[index], ranks[index], bounds, iterations, self.device, inner)
 
         pairs = map_threads(factors, range(len(ranks)), 1 if large else self.threads)
         halves = [factor for pair in pairs for factor in pair]

@@ -13,6 +13,7 @@ from strategies import BOUNDS, STYLES, bounds, fill, planes, problems, seeds
 import imfnb
 from imfnb import factorization
 from imfnb.factorization import bcd, check_bounds, cpu, factor_dtype, init_v, reference
+from imfnb.patches import LANES, from_blocks, to_blocks
 
 TWINS = [cpu, reference]
 
@@ -21,6 +22,22 @@ def cost(x: np.ndarray, u: np.ndarray, v: np.ndarray) -> int:
     """|X - U V^T|^2 in exact integers."""
     error = x.astype(np.int64) - u.astype(np.int64) @ v.astype(np.int64).T
     return int((error * error).sum())
+
+
+def descend(x: np.ndarray, *arguments) -> tuple[np.ndarray, np.ndarray]:
+    """`bcd` of a matrix as it is."""
+    return bcd(to_blocks(x), len(x), *arguments)
+
+
+def assert_twins(x: np.ndarray, *arguments) -> None:
+    """`bcd` on the CPU gives what the reference gives."""
+    for mine, naive in zip(descend(x, *arguments, "cpu"), descend(x, *arguments, "reference"), strict=True):
+        np.testing.assert_array_equal(mine, naive)
+
+
+def start(x: np.ndarray, *arguments) -> np.ndarray:
+    """`init_v` of a matrix as it is."""
+    return init_v(to_blocks(x), len(x), *arguments)
 
 
 def update_one(kernels, x, u, v, r, bounds) -> np.ndarray:
@@ -135,49 +152,68 @@ def test_update_columns_cpu_is_reference(problem):
 @given(planes(st.integers(1, 40)), st.booleans())
 def test_gram_cpu_is_reference_is_product(xt, as_float):
     exact = xt.astype(np.int64) @ xt.astype(np.int64).T
-    xt = xt.astype(np.float64) if as_float else xt
+    blocks = to_blocks(xt.T.astype(np.float64) if as_float else xt.T)
     for kernels in TWINS:
-        gram = kernels.gram(xt)
+        gram = kernels.gram(blocks)
         assert gram.dtype == np.float64
         np.testing.assert_array_equal(gram, exact)
 
 
 @pytest.mark.jit
-@pytest.mark.parametrize("rows", [255, 256, 257, 700])
-def test_gram_is_exact_at_the_edge_of_float32(rows):
-    """All samples 255: a block's sum is 256 * 255**2, just below 2**24."""
-    np.testing.assert_array_equal(cpu.gram(np.full((3, rows), 255, np.uint8)), np.full((3, 3), 255.0**2 * rows))
+@pytest.mark.parametrize("rows", [63, 64, 65, 1023, 1024, 1025, 5000])
+@pytest.mark.parametrize("columns", [1, 3, 13])
+def test_gram_is_exact_at_the_edge_of_float32(rows, columns):
+    """All samples 255: the sums in float32 reach 256 * 255**2, just below 2**24."""
+    gram = cpu.gram(to_blocks(np.full((rows, columns), 255, np.uint8)))
+    np.testing.assert_array_equal(gram, np.full((columns, columns), 255.0**2 * rows))
 
 
-@given(problem=problems(), first=st.integers(0, 3), working=st.sampled_from([np.float32, np.float64]))
-def test_update_u_cpu_is_reference(problem, first, working):
+@given(
+    problem=problems(),
+    first=st.integers(0, 2),
+    repeats=st.integers(1, 12),
+    working=st.sampled_from([np.float32, np.float64]),
+)
+def test_update_u_cpu_is_reference(problem, first, repeats, working):
     x, u, v, limits = problem
-    x = np.clip(x, 0, 255).astype(np.uint8)
+    x, u = np.tile(np.clip(x, 0, 255).astype(np.uint8), (repeats, 1)), np.tile(u, (repeats, 1))
     if working is np.float32 and not factorization._fits_float32(x, u.shape[1], limits):
         working = np.float64
-    start = min(first, x.shape[0] - 1)
+    blocks, rows = to_blocks(x), len(x)
+    first = min(first, len(blocks) - 1)
+    start = first * blocks.shape[2]
     results = []
     for kernels in TWINS:
-        ut = u.T.astype(factor_dtype(limits))
+        factor = to_blocks(u.astype(factor_dtype(limits)))
         vt = np.ascontiguousarray(v.T, working)
-        sums = kernels.update_u(np.ascontiguousarray(x.T), vt, ut, start, x.shape[0], *map(float, limits))
-        np.testing.assert_array_equal(ut[:, :start], u.T[:, :start])  # rows outside the band are not touched
-        band = ut[:, start:].astype(np.int64)
-        np.testing.assert_array_equal(sums[0], x[start:].T.astype(np.int64) @ band.T)
-        np.testing.assert_array_equal(sums[1], band @ band.T)
-        results.append(ut)
+        sums = kernels.update_u(blocks, rows, vt, factor, first, len(blocks), *map(float, limits))
+        updated = from_blocks(factor, rows)
+        np.testing.assert_array_equal(updated[:start], u[:start])  # patches outside the band are not touched
+        np.testing.assert_array_equal(to_blocks(updated), factor)  # lanes beyond the last patch stay zero
+        band = updated[start:].astype(np.int64)
+        np.testing.assert_array_equal(sums[0], x[start:].T.astype(np.int64) @ band)
+        np.testing.assert_array_equal(sums[1], band.T @ band)
+        results.append(updated)
     np.testing.assert_array_equal(*results)
 
 
 @pytest.mark.jit
-@pytest.mark.parametrize("rows", [255, 256, 257, 600])
-@pytest.mark.parametrize("columns", [1, 7, 8, 9, 64])
+@pytest.mark.parametrize("rank", range(1, 20))
+@pytest.mark.parametrize("columns", [1, 5, 64])
+def test_register_tiles_of_every_size(rank, columns):
+    """Every way to cut a rank and a number of pixels into tiles, over more blocks than sums stay in float32."""
+    x = fill((64 * 17 + 5, columns), "noise", rank)
+    assert_twins(x, rank, (-16, 15), 2)
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("rows", [63, 64, 65, 128, 600])
+@pytest.mark.parametrize("columns", [1, 3, 4, 7, 64])
 def test_blocks_of_patches_have_no_seam(rows, columns):
     """Full blocks, one too few, one too many: still the reference, bit for bit."""
     x = np.asfortranarray(fill((rows, columns), "noise", rows + columns))
     for rank in (1, 2, 3):
-        for mine, naive in zip(bcd(x, rank, (-16, 15), 3, "cpu"), bcd(x, rank, (-16, 15), 3, "reference"), strict=True):
-            np.testing.assert_array_equal(mine, naive)
+        assert_twins(x, rank, (-16, 15), 3)
 
 
 @pytest.mark.jit
@@ -186,9 +222,7 @@ def test_float32_is_used_to_its_last_bit():
     x = np.asfortranarray(fill((300, 1), "extremes", 3))
     assert factorization._fits_float32(x, 1, (-255, 255)) and not factorization._fits_float32(x, 1, (-256, 256))
     for limits in ((-255, 255), (-256, 256)):
-        mine, naive = (bcd(x, 1, limits, 4, device) for device in ("cpu", "reference"))
-        np.testing.assert_array_equal(mine[0], naive[0])
-        np.testing.assert_array_equal(mine[1], naive[1])
+        assert_twins(x, 1, limits, 4)
 
 
 # ------------------------------------------------------------------------------------------------------ the descent
@@ -342,11 +376,11 @@ def test_threads_change_nothing_for_real_numbers(monkeypatch):
 @pytest.mark.jit
 def test_more_rows_than_a_band():
     """The real width of a band, with threads: against the reference."""
-    rows = factorization.BAND + 77
+    rows = factorization.BAND * LANES + 77
     x = np.asfortranarray(fill((rows, 4), "noise", 14))
     for threads in (1, 2, 3):
         for mine, naive in zip(
-            bcd(x, 2, (-16, 15), 2, "cpu", threads), bcd(x, 2, (-16, 15), 2, "reference"), strict=True
+            descend(x, 2, (-16, 15), 2, "cpu", threads), descend(x, 2, (-16, 15), 2, "reference"), strict=True
         ):
             np.testing.assert_array_equal(mine, naive)
 
@@ -357,8 +391,8 @@ def test_more_rows_than_a_band():
 @given(planes(), st.integers(1, 6), bounds)
 def test_start_is_integer_within_bounds_on_the_fixed_side(x, rank, limits):
     x = np.asfortranarray(x)
-    v = init_v(x, rank, limits, "cpu")
-    np.testing.assert_array_equal(v, init_v(x, rank, limits, "reference"))
+    v = start(x, rank, limits, "cpu")
+    np.testing.assert_array_equal(v, start(x, rank, limits, "reference"))
     assert v.shape == (x.shape[1], rank)
     np.testing.assert_array_equal(v, np.rint(v))
     assert limits[0] <= v.min() and v.max() <= limits[1]
@@ -367,7 +401,7 @@ def test_start_is_integer_within_bounds_on_the_fixed_side(x, rank, limits):
 @pytest.mark.parametrize(("limits", "sign"), [((-16, 15), -1), ((-15, 16), 1), ((0, 31), 1)])
 def test_start_uses_the_larger_bound(limits, sign):
     """A positive matrix has a first singular vector of one sign, which is that of the larger bound."""
-    v = init_v(np.asfortranarray(fill((12, 9), "noise", 15)), 1, limits, "cpu")
+    v = start(np.asfortranarray(fill((12, 9), "noise", 15)), 1, limits, "cpu")
     assert (sign * v[:, 0] >= 0).all() and np.abs(v).max() > 1
 
 
@@ -375,7 +409,7 @@ def test_start_spans_what_the_svd_spans():
     """The first column of V is the first right singular vector scaled by the root of its value, rounded."""
     x = np.asfortranarray(fill((30, 12), "noise", 16))
     _, s, vt = np.linalg.svd(x.astype(float))
-    v = init_v(x, 1, None, "cpu")[:, 0]
+    v = start(x, 1, None, "cpu")[:, 0]
     assert np.abs(np.abs(v) - np.sqrt(s[0]) * np.abs(vt[0])).max() <= 0.5 + 1e-9
 
 

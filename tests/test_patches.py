@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import fill, planes, seeds, sides
 
-from imfnb.patches import cpu, depatchify, grid_shape, patchify, reference
+from imfnb.color import split_planes
+from imfnb.patches import depatchify, from_blocks, grid_shape, patchify, to_blocks
 
 patch_sizes = st.sampled_from([4, 8, 16, 32])
 
@@ -30,44 +31,86 @@ def naive_matrix(plane: np.ndarray, p: int) -> np.ndarray:
     return np.array(blocks)
 
 
+def matrix(blocks: np.ndarray, shape: tuple[int, int], p: int) -> np.ndarray:
+    """The patch matrix of a plane from its blocks, whose other lanes are zero."""
+    rows, columns = grid_shape(shape, p)
+    x = from_blocks(blocks, rows * columns)
+    np.testing.assert_array_equal(to_blocks(x), blocks)
+    return x
+
+
 @given(planes(), patch_sizes)
 def test_patchify_cpu_is_reference_is_definition(plane, p):
-    rows, columns = grid_shape(plane.shape, p)
-    mine, naive = (np.empty((p * p, rows * columns), np.uint8) for _ in range(2))
-    cpu.patchify(plane, p, mine)
-    reference.patchify(plane, p, naive)
+    mine, naive = (patchify(plane[:, :, None], "YCbCr", True, p, device)[0] for device in ("cpu", "reference"))
     np.testing.assert_array_equal(mine, naive)
-    np.testing.assert_array_equal(mine.T, naive_matrix(plane, p))
+    np.testing.assert_array_equal(matrix(mine, plane.shape, p), naive_matrix(plane, p))
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("p", [4, 8, 16, 32])
+@pytest.mark.parametrize("patches", [15, 16, 17, 63, 64, 65, 100])
+def test_rows_of_patches_that_do_not_fit_blocks(p, patches):
+    plane = fill((3 * p - 1, patches * p - 3), "noise", patches)
+    x = patchify(plane[:, :, None], "YCbCr", True, p, "cpu")[0]
+    np.testing.assert_array_equal(matrix(x, plane.shape, p), naive_matrix(plane, p))
+
+
+@given(sides, sides, st.sampled_from([3, 4]), patch_sizes, st.booleans(), seeds)
+def test_patches_of_color_are_those_of_its_planes(height, width, channels, p, subsample, seed):
+    """The pass over strips of the image gives what the two stages give one after the other."""
+    image = fill((height, width, channels), "noise", seed)
+    planes_ = split_planes(image, "YCbCr", subsample, "reference")
+    expected = [naive_matrix(plane, p) for plane in planes_]
+    for device in ("cpu", "reference"):
+        blocks = patchify(image, "YCbCr", subsample, p, device)
+        assert len(blocks) == channels
+        for x, plane, naive in zip(blocks, planes_, expected, strict=True):
+            np.testing.assert_array_equal(matrix(x, plane.shape, p), naive)
 
 
 @pytest.mark.parametrize("device", ["cpu", "reference"])
-def test_several_planes_are_concatenated(device):
-    three = [fill((7, 9), "noise", seed) for seed in range(3)]
-    x = patchify(three, 4, device)
-    assert x.shape == (6, 48) and x.flags.f_contiguous
+def test_rgb_is_concatenated(device):
+    image = fill((7, 9, 4), "noise", 3)
+    x, alpha = patchify(image, "RGB", False, 4, device)
+    assert x.shape[:2] == (1, 48)
     for c in range(3):
-        np.testing.assert_array_equal(x[:, 16 * c : 16 * (c + 1)], naive_matrix(three[c], 4))
+        np.testing.assert_array_equal(matrix(x[:, 16 * c : 16 * (c + 1)], (7, 9), 4), naive_matrix(image[:, :, c], 4))
+    np.testing.assert_array_equal(matrix(alpha, (7, 9), 4), naive_matrix(image[:, :, 3], 4))
 
 
 @pytest.mark.parametrize("device", ["cpu", "reference"])
 def test_no_patches_is_the_plane(device):
     plane = fill((5, 8), "noise", 1)
-    x = patchify([plane], None, device)
-    assert x.flags.f_contiguous
-    np.testing.assert_array_equal(x, plane)
+    (x,) = patchify(plane[:, :, None], "YCbCr", True, None, device)
+    np.testing.assert_array_equal(from_blocks(x, 5), plane)
+
+
+@given(planes())
+def test_blocks_of_any_matrix(plane):
+    blocks = to_blocks(plane)
+    np.testing.assert_array_equal(from_blocks(blocks, len(plane)), plane)
+    np.testing.assert_array_equal(to_blocks(np.asfortranarray(plane)), blocks)
 
 
 @pytest.mark.parametrize("device", ["cpu", "reference"])
 @given(plane=planes(), p=st.sampled_from([4, 8]))
 def test_depatchify_inverts_patchify(device, plane, p):
     """With V the identity, U V^T is X."""
-    x = patchify([plane], p, device)
+    x = matrix(patchify(plane[:, :, None], "YCbCr", True, p, device)[0], plane.shape, p)
     planes_out = depatchify(x.astype(np.int16), np.eye(p * p, dtype=np.int16), plane.shape, p, 255, device)
     assert len(planes_out) == 1
     np.testing.assert_array_equal(planes_out[0], plane)
 
 
-@given(sides, sides, st.sampled_from([4, 8, None]), st.integers(1, 5), st.integers(1, 3), st.integers(1, 15), seeds)
+@given(
+    sides,
+    sides,
+    st.sampled_from([4, 8, 16, 32, None]),
+    st.integers(1, 5),
+    st.integers(1, 3),
+    st.integers(1, 15),
+    seeds,
+)
 def test_depatchify_is_the_clipped_product(height, width, p, rank, count, bits, seed):
     """Against the product in 64-bit integers, from one-bit factors up to the largest that a file can hold."""
     if p is None:

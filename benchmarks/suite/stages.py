@@ -7,7 +7,7 @@ import numpy as np
 from imfnb import entropy, lapped, restoration
 from imfnb.color import join_fine, join_planes, split_fine, split_planes
 from imfnb.factorization import bcd, rd
-from imfnb.patches import depatchify, patchify
+from imfnb.patches import depatchify, grid_shape, patchify
 
 from .common import BACKENDS, photograph, require
 
@@ -55,19 +55,20 @@ class Factorization(_Stage):
 
     def setup(self, backend: str, size: str, rank: int) -> None:
         super().setup(backend, size)
-        self.plane = split_planes(self.image, "YCbCr", True, backend)[0]
-        self.matrix = patchify([self.plane], 8, backend)
-        self.factors = bcd(self.matrix, rank, (-16, 15), 10, backend)
-        depatchify(*self.factors, self.plane.shape, 8, 16, backend)
+        self.shape = self.image.shape[:2]
+        grid = grid_shape(self.shape, 8)
+        self.blocks, self.rows = patchify(self.image, "YCbCr", True, 8, backend)[0], grid[0] * grid[1]
+        self.factors = bcd(self.blocks, self.rows, rank, (-16, 15), 10, backend)
+        depatchify(*self.factors, self.shape, 8, 16, backend)
 
-    def time_patchify(self, *_: object) -> None:
-        patchify([self.plane], 8, self.backend)
+    def time_color_and_patchify(self, *_: object) -> None:
+        patchify(self.image, "YCbCr", True, 8, self.backend)
 
     def time_bcd(self, backend: str, size: str, rank: int) -> None:
-        bcd(self.matrix, rank, (-16, 15), 10, backend)
+        bcd(self.blocks, self.rows, rank, (-16, 15), 10, backend)
 
     def time_depatchify(self, *_: object) -> None:
-        depatchify(*self.factors, self.plane.shape, 8, 16, self.backend)
+        depatchify(*self.factors, self.shape, 8, 16, self.backend)
 
 
 class MainStages(_Stage):

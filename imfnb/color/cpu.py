@@ -47,7 +47,7 @@ def rgb_to_ycbcr(image: np.ndarray, subsample: bool) -> tuple[np.ndarray, np.nda
     height, width = image.shape[:2]
     chroma = ((height + 1) // 2, (width + 1) // 2) if subsample else (height, width)
     y, cb, cr = np.empty((height, width), np.uint8), np.empty(chroma, np.uint8), np.empty(chroma, np.uint8)
-    (_rgb_to_ycbcr_420 if subsample else _rgb_to_ycbcr_444)(image, y, cb, cr)
+    (rgb_to_ycbcr_420 if subsample else rgb_to_ycbcr_444)(image, y, cb, cr)
     return y, cb, cr
 
 
@@ -89,7 +89,7 @@ def _sum_rows(top, bottom, width, out):
 
 
 @kernel()
-def _rgb_to_ycbcr_444(image, y, cb, cr):
+def rgb_to_ycbcr_444(image, y, cb, cr):
     height, width = y.shape
     r, g, b = np.empty(width, np.uint8), np.empty(width, np.uint8), np.empty(width, np.uint8)
     for i in range(height):
@@ -102,7 +102,7 @@ def _rgb_to_ycbcr_444(image, y, cb, cr):
 
 
 @kernel()
-def _rgb_to_ycbcr_420(image, y, cb, cr):
+def rgb_to_ycbcr_420(image, y, cb, cr):
     height, width = y.shape
     half = cb.shape[1]
     r, g, b = np.empty(2 * half, np.uint8), np.empty(2 * half, np.uint8), np.empty(2 * half, np.uint8)

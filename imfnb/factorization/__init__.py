@@ -18,12 +18,13 @@ import numpy as np
 
 from .._backend import kernels, map_threads, resolve_device, resolve_threads
 from ..errors import OptionError
+from ..patches import from_blocks, to_blocks
 
 __all__ = ["bcd", "check_bounds", "factor_dtype", "factorize", "init_v"]
 
-# Rows of X that one call of the U step handles. Fixed, whatever the number of threads, so that the order of
+# Blocks of patches that one call of the U step handles. Fixed, whatever the number of threads, so that the order of
 # floating-point sums is fixed too when X is not integer.
-BAND = 1 << 16
+BAND = 1024
 
 # Largest magnitude of an entry of X: integers up to it are exact in float64, and products of factors fit int64.
 _LARGEST = 2.0**53
@@ -72,7 +73,7 @@ def check_bounds(bounds: Any, limit: int) -> tuple[int, int]:
     return int(low), int(high)
 
 
-def init_v(x: np.ndarray, rank: int, bounds: tuple[int, int] | None, device: str) -> np.ndarray:
+def init_v(blocks: np.ndarray, rows: int, rank: int, bounds: tuple[int, int] | None, device: str) -> np.ndarray:
     """Integer V to start from: that of the truncated SVD, X ~ (Us sqrt(S)) (Vs sqrt(S))^T, rounded and clamped.
 
     Paper, section 3.3, "initialization". U starts at zero: for orthogonal columns of V the first U step does not
@@ -84,8 +85,10 @@ def init_v(x: np.ndarray, rank: int, bounds: tuple[int, int] | None, device: str
 
     Parameters
     ----------
-    x : ndarray, shape (M, N)
-        The matrix.
+    blocks : ndarray of uint8 or float64, shape (B, N, LANES)
+        X in blocks of patches.
+    rows : int
+        Number M of patches.
     rank : int
         Number of columns R.
     bounds : (int, int) or None
@@ -100,17 +103,18 @@ def init_v(x: np.ndarray, rank: int, bounds: tuple[int, int] | None, device: str
     """
     from scipy.linalg import eigh
 
-    rows, columns = x.shape
+    columns = blocks.shape[1]
     size = min(rows, columns)
     count = min(rank, size)
     v = np.zeros((columns, rank))
-    gram = kernels("factorization", device).gram(x.T if columns <= rows else np.ascontiguousarray(x))
-    if x.dtype == np.uint8:  # the result is rounded to integers; single precision takes two thirds of the time
+    x = from_blocks(blocks, rows) if columns > rows else None
+    gram = kernels("factorization", device).gram(blocks if x is None else to_blocks(x.T))
+    if blocks.dtype == np.uint8:  # the result is rounded to integers; single precision takes two thirds of the time
         gram = gram.astype(np.float32)
     values, vectors = eigh(gram, subset_by_index=[size - count, size - 1], check_finite=False, overwrite_a=True)
     values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
     alive = values > values[0] * 4 * np.finfo(values.dtype).eps
-    if columns > rows:  # eigenvectors of X X^T are Us; Vs = X^T Us / S
+    if x is not None:  # eigenvectors of X X^T are Us; Vs = X^T Us / S
         vectors = x.T.astype(np.float64) @ vectors / np.sqrt(np.where(alive, values, 1.0))
     v[:, :count] = np.where(alive, vectors * values**0.25, 0.0)
     low, high = _limits(bounds)
@@ -127,7 +131,8 @@ def _limits(bounds: tuple[int, int] | None) -> tuple[float, float]:
 
 
 def bcd(
-    x: np.ndarray,
+    blocks: np.ndarray,
+    rows: int,
     rank: int,
     bounds: tuple[int, int] | None,
     iterations: int,
@@ -139,8 +144,10 @@ def bcd(
 
     Parameters
     ----------
-    x : ndarray of uint8 or float64, shape (M, N), Fortran order
-        The matrix. With uint8 the result is the same bits on every backend and number of threads.
+    blocks : ndarray of uint8 or float64, shape (B, N, LANES)
+        X in blocks of patches. With uint8 the result is the same bits on every backend and number of threads.
+    rows : int
+        Number M of patches.
     rank : int
         Number of columns R of the factors.
     bounds : (int, int) or None
@@ -164,19 +171,18 @@ def bcd(
     backend = kernels("factorization", device)
     low, high = _limits(bounds)
     dtype = factor_dtype(bounds)
-    rows, columns = x.shape
-    ut = np.zeros((rank, rows), dtype)
-    v = init_v(x, rank, bounds, device)
+    u = np.zeros((len(blocks), rank, blocks.shape[2]), dtype)
+    v = init_v(blocks, rows, rank, bounds, device)
     # The sums of the U step are below N b (255 + R b^2) for b the largest magnitude of an entry; where that is below
     # 2^24, float32 holds them exactly.
-    working = np.float32 if _fits_float32(x, rank, bounds) else np.float64
-    bands = [(start, min(start + BAND, rows)) for start in range(0, rows, BAND)]
-    energy = _energy(x) if costs is not None else 0.0
+    working = np.float32 if _fits_float32(blocks, rank, bounds) else np.float64
+    bands = [(first, min(first + BAND, len(blocks))) for first in range(0, len(blocks), BAND)]
+    energy = _energy(blocks) if costs is not None else 0.0
     for _ in range(iterations):
         vt = np.ascontiguousarray(v.T, working)
 
         def step(band: tuple[int, int], vt: np.ndarray = vt) -> tuple[np.ndarray, np.ndarray]:
-            return backend.update_u(x.T, vt, ut, band[0], band[1], low, high)
+            return backend.update_u(blocks, rows, vt, u, *band, low, high)
 
         sums = map_threads(step, bands, threads)
         xtu, utu = sums[0]
@@ -186,22 +192,21 @@ def bcd(
         backend.update_columns(xtu, utu, v, low, high)
         if costs is not None:
             costs.append(max(0.0, float(energy - 2.0 * np.sum(xtu * v) + np.sum(utu * (v.T @ v)))))
-    return ut.T, np.asfortranarray(v.astype(dtype))
+    return from_blocks(u, rows), np.asfortranarray(v.astype(dtype))
 
 
-def _fits_float32(x: np.ndarray, rank: int, bounds: tuple[int, int] | None) -> bool:
+def _fits_float32(blocks: np.ndarray, rank: int, bounds: tuple[int, int] | None) -> bool:
     """Whether every partial sum of the U step on uint8 input, over pixels or over 256 patches, is below 2**24."""
-    if bounds is None or x.dtype != np.uint8:
+    if bounds is None or blocks.dtype != np.uint8:
         return False
     largest = max(-bounds[0], bounds[1])
     over_patches = 256 * largest * max(255, largest)
-    return max(over_patches, x.shape[1] * largest * (255 + rank * largest * largest)) < 2**24
+    return max(over_patches, blocks.shape[1] * largest * (255 + rank * largest * largest)) < 2**24
 
 
-def _energy(x: np.ndarray) -> float:
-    """|X|^2 in float64, from blocks of columns."""
-    step = max(1, (1 << 22) // x.shape[0])
-    return float(sum(np.sum(np.square(x[:, i : i + step], dtype=np.float64)) for i in range(0, x.shape[1], step)))
+def _energy(blocks: np.ndarray) -> float:
+    """|X|^2 in float64."""
+    return float(sum(np.sum(np.square(block, dtype=np.float64)) for block in blocks))
 
 
 def factorize(
@@ -277,8 +282,8 @@ def factorize(
     cost = np.empty((*stack, iterations))
     for index in np.ndindex(stack):
         history: list[float] = []
-        matrix = np.asfortranarray(x[index])
-        u[index], v[index] = bcd(matrix, int(rank), bounds, int(iterations), backend, workers, history)
+        blocks = to_blocks(x[index])
+        u[index], v[index] = bcd(blocks, x.shape[-2], int(rank), bounds, int(iterations), backend, workers, history)
         cost[index] = history
     return (u, v, cost) if return_cost else (u, v)
 

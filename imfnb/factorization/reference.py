@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..patches import from_blocks, to_blocks
+
 __all__ = ["gram", "update_column", "update_columns", "update_u"]
 
 
-def gram(xt: np.ndarray) -> np.ndarray:
-    """X^T X in float64; `xt` is X^T, shape (N, M)."""
-    x = xt.astype(np.float64)
-    return x @ x.T
+def gram(blocks: np.ndarray) -> np.ndarray:
+    """X^T X in float64; X as blocks of patches, see :mod:`imfnb.patches`."""
+    x = from_blocks(blocks, blocks.shape[0] * blocks.shape[2]).astype(np.float64)
+    return x.T @ x
 
 
 def update_column(a: np.ndarray, b: np.ndarray, factor: np.ndarray, r: int, low: float, high: float) -> None:
@@ -47,32 +49,35 @@ def update_columns(a: np.ndarray, b: np.ndarray, factor: np.ndarray, low: float,
 
 
 def update_u(
-    xt: np.ndarray, vt: np.ndarray, ut: np.ndarray, start: int, stop: int, low: float, high: float
+    blocks: np.ndarray, rows: int, vt: np.ndarray, u: np.ndarray, first: int, last: int, low: float, high: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """One U step, and the sums that the V step needs.
 
     Parameters
     ----------
-    xt : ndarray of uint8 or float64, shape (N, M)
-        X^T.
+    blocks : ndarray of uint8 or float64, shape (B, N, LANES)
+        X in blocks of patches, see :mod:`imfnb.patches`.
+    rows : int
+        Number M of patches.
     vt : ndarray of float, shape (R, N)
         V^T.
-    ut : ndarray of integer, shape (R, M)
-        U^T; changed in place.
-    start, stop : int
-        The band of patches to update.
+    u : ndarray of integer, shape (B, R, LANES)
+        U in blocks of patches; changed in place. Entries beyond M are zero.
+    first, last : int
+        The band of blocks to update.
     low, high : float
         Bounds of the entries.
 
     Returns
     -------
     xtu : ndarray of float64, shape (N, R)
-        X^T U with the new U.
+        X^T U of the band with the new U.
     utu : ndarray of float64, shape (R, R)
-        U^T U with the new U.
+        U^T U of the band with the new U.
     """
-    x, v = xt[:, start:stop].T.astype(np.float64), vt.T.astype(np.float64)
-    u = ut[:, start:stop].T.astype(np.float64)
-    update_columns(x @ v, v.T @ v, u, low, high)
-    ut[:, start:stop] = u.T
-    return x.T @ u, u.T @ u
+    count = min(last * blocks.shape[2], rows) - first * blocks.shape[2]
+    x, v = from_blocks(blocks[first:last], count).astype(np.float64), vt.T.astype(np.float64)
+    factor = from_blocks(u[first:last], count).astype(np.float64)
+    update_columns(x @ v, v.T @ v, factor, low, high)
+    u[first:last] = to_blocks(factor)
+    return x.T @ factor, factor.T @ factor

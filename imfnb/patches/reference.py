@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["depatchify", "patchify"]
+from ..color.reference import rgb_to_ycbcr
+from . import to_blocks
+
+__all__ = ["depatchify", "patchify", "patchify_ycbcr"]
 
 
-def patchify(plane: np.ndarray, patch_size: int, out: np.ndarray) -> None:
-    """Write the patches of `plane` into the columns of `out`, shape (p * p, M) (paper, section 3.1, "patchification").
+def patchify(plane: np.ndarray, patch_size: int, first: int, out: np.ndarray) -> None:
+    """Write the patches of `plane` to p * p rows of blocks, from `first` on (paper, section 3.1, "patchification").
 
     The plane is extended to whole patches by reflection without repeating the border sample, as often as needed.
     """
     height, width = plane.shape
     padded = np.pad(plane, ((0, -height % patch_size), (0, -width % patch_size)), mode="reflect")
     rows, columns = padded.shape[0] // patch_size, padded.shape[1] // patch_size
-    patches = padded.reshape(rows, patch_size, columns, patch_size).transpose(1, 3, 0, 2)
-    out[...] = patches.reshape(patch_size * patch_size, rows * columns)
+    patches = padded.reshape(rows, patch_size, columns, patch_size).transpose(0, 2, 1, 3)
+    out[:, first : first + patch_size * patch_size] = to_blocks(patches.reshape(rows * columns, patch_size * patch_size))
+
+
+def patchify_ycbcr(
+    image: np.ndarray, subsample: bool, patch_size: int, y: np.ndarray, cb: np.ndarray, cr: np.ndarray
+) -> None:
+    """Convert RGB to YCbCr and write the patches of the three planes to blocks."""
+    for plane, out in zip(rgb_to_ycbcr(image, subsample), (y, cb, cr), strict=True):
+        patchify(plane, patch_size, 0, out)
 
 
 def depatchify(u: np.ndarray, vt: np.ndarray, patch_height: int, patch_width: int, plane: np.ndarray) -> None:

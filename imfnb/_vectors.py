@@ -1,0 +1,82 @@
+"""LLVM vectors for intrinsics: what the register tiles of the stages are written with.
+
+Left to itself, LLVM uses half of the vector width of some processors with 512-bit registers and makes no register
+tiles. It lowers these vectors on machines with narrower registers too. All sums made with them are of integers that the
+working precision holds exactly, so neither their order nor a fused multiply-add can change them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+
+__all__ = ["INDEX", "WIDTH", "Lanes", "clamp", "function", "multiply_add", "registers", "splat"]
+
+#: Elements of a vector.
+WIDTH = 16
+
+#: Type of positions in an array.
+INDEX = ir.IntType(64)
+
+_CONTRACT = ("contract",)
+
+
+class Lanes:
+    """A C-contiguous array of the kernel, read and written by vectors at flat positions."""
+
+    def __init__(self, context: Any, builder: ir.IRBuilder, array_type: types.Array, value: ir.Value) -> None:
+        array = context.make_array(array_type)(context, builder, value)
+        self._builder, self._data = builder, array.data
+        self.shape = cgutils.unpack_tuple(builder, array.shape)
+        self._vector = ir.VectorType(context.get_data_type(array_type.dtype), WIDTH)
+        self._align = array_type.dtype.bitwidth // 8
+
+    def _pointer(self, position: ir.Value) -> ir.Value:
+        return self._builder.bitcast(self._builder.gep(self._data, [position]), self._vector.as_pointer())
+
+    def load(self, position: ir.Value) -> ir.Value:
+        return self._builder.load(self._pointer(position), align=self._align)
+
+    def store(self, value: ir.Value, position: ir.Value) -> None:
+        self._builder.store(value, self._pointer(position), align=self._align)
+
+    def splat(self, position: ir.Value) -> ir.Value:
+        return splat(self._builder, self._builder.load(self._builder.gep(self._data, [position])))
+
+
+def splat(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """A number in all lanes."""
+    undefined = ir.Constant(ir.VectorType(value.type, WIDTH), ir.Undefined)
+    first = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH))
+
+
+def registers(context: Any, builder: ir.IRBuilder, dtype: types.Type, count: int) -> list[ir.Value]:
+    """Zeroed variables that LLVM keeps in registers."""
+    vector = ir.VectorType(context.get_value_type(dtype), WIDTH)
+    out = [cgutils.alloca_once(builder, vector) for _ in range(count)]
+    for register in out:
+        builder.store(ir.Constant(vector, [0.0] * WIDTH), register)
+    return out
+
+
+def multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, register: ir.Value) -> None:
+    """register += a b."""
+    product = builder.fmul(a, b, flags=_CONTRACT)
+    builder.store(builder.fadd(builder.load(register), product, flags=_CONTRACT), register)
+
+
+def clamp(builder: ir.IRBuilder, value: ir.Value, low: ir.Value, high: ir.Value) -> ir.Value:
+    """Every lane between low and high."""
+    value = builder.select(builder.fcmp_ordered("<", value, low), low, value)
+    return builder.select(builder.fcmp_ordered(">", value, high), high, value)
+
+
+def function(builder: ir.IRBuilder, name: str, value: ir.Value) -> ir.Value:
+    """LLVM's function `name` ("rint", "fabs") of every lane."""
+    suffix = "f32" if value.type.element == ir.FloatType() else "f64"
+    prototype = ir.FunctionType(value.type, [value.type])
+    intrinsic = cgutils.get_or_insert_function(builder.module, prototype, f"llvm.{name}.v{WIDTH}{suffix}")
+    return builder.call(intrinsic, [value])
