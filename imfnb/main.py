@@ -6,7 +6,9 @@ Everything after entropy decoding is integer arithmetic, so the pixels are the s
 
 from __future__ import annotations
 
+import math
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +39,9 @@ _CHROMA_STEP = {True: 0.55, False: 0.95}
 # Below this step of luma (in gray levels) chroma keeps its full resolution.
 _FULL_CHROMA_BELOW = 11.0
 
+# A PSNR target this many dB below what 4:2:0 allows, or higher, has 4:4:4 from the start.
+_SUBSAMPLING_MARGIN = 1.0
+
 # Below this step (in 1/64 gray level) 16 x 16 patches never won on bsd34: at 46 gray levels on luma 0 of 17, at 25 on
 # chroma 10 of 17 with 1.2% to gain, at 11 on chroma 1 of 17.
 _LONG_PATCH_STEP = 18 * STEP_UNIT
@@ -44,8 +49,12 @@ _LONG_PATCH_STEP = 18 * STEP_UNIT
 # Samples of a plane that are coded in one go; larger planes are cut into bands of patch rows.
 _BAND_SAMPLES = 1 << 22
 
-# Rows of a large plane that are looked at together to choose a patch size.
+# Rows of a large plane that are looked at together for an estimate, and the share of rows that are: one in four.
 _STRIPE = 256
+_SAMPLING = 4
+
+# Bytes of a file beside its segments, about.
+_HEADER_BYTES = 60
 
 # In bands of at least this many samples V may leave the prior, which takes about as long again as everything else. The
 # gain hardly depends on the size (forced on bsd34: -0.07%), so this is a matter of time only.
@@ -133,6 +142,39 @@ def _is_chroma(frame: Frame, index: int) -> bool:
     return frame.channels >= 3 and index in (1, 2)
 
 
+def _fixed_step(name: str, value: float) -> int | None:
+    """The step of luma that a target asks for in 1/64 gray level; None where it has to be searched."""
+    if name not in ("quality", "step"):
+        return None
+    gray_levels = 2.0 ** (8.0 - 0.07 * value) if name == "quality" else value
+    return min(max(round(gray_levels * STEP_UNIT), STEP_MIN), STEP_MAX)
+
+
+def _chroma_step(luma: int, subsample: bool) -> int:
+    return min(max(round(luma * _CHROMA_STEP[subsample]), STEP_MIN), STEP_MAX)
+
+
+def _subsamples(options: EncodeOptions, frame: Frame, luma: int) -> bool:
+    """Whether chroma has half the size at this step of luma."""
+    if frame.channels < 3:
+        return False
+    if options.subsampling is not None:
+        return options.subsampling == "4:2:0"
+    return luma >= _FULL_CHROMA_BELOW * STEP_UNIT
+
+
+def _long_patches_pay(short: int, long: int) -> bool:
+    """Whether a plane is better coded in patches of 16 than of 8 samples, by the estimates of both costs."""
+    return 100 * long < 98 * short
+
+
+def _mixing_pays(step: int, error: int, size: int, mixed_error: int, mixed_size: int) -> bool:
+    """Whether V should leave the prior in a band, by the squared errors and the bytes without and with it."""
+    unit = (STEP_UNIT / 16 / step) ** 2  # from the squared unit of samples to squared steps
+    cost = error * unit + rd.LAMBDA * 8 * size
+    return mixed_error * unit + rd.LAMBDA * 8 * mixed_size < _MIXING_GAIN * cost
+
+
 @dataclass(frozen=True)
 class CodedPlane:
     """A plane on its way to a file.
@@ -177,8 +219,8 @@ class _Job:
         return self.plane.shape
 
 
-# Whether chroma has half the size, and the patch size of every plane.
-_Choice = tuple[bool, tuple[int, ...]]
+# Whether chroma has half the size, and the patch size of every plane; None: still to be chosen.
+_Choice = tuple[bool, tuple[int | None, ...]]
 
 
 class MainCoder:
@@ -205,31 +247,71 @@ class MainCoder:
         self._keep = options.target[0] not in ("quality", "step")  # a search comes back to the same planes
         self._planes: dict[bool, list[np.ndarray]] = {}
         self._filtered: dict[tuple[bool, int, int], np.ndarray] = {}
+        self._magnitudes: dict[bool, list[np.ndarray]] = {}
 
     def encode(self, name: str, value: float) -> bytes:
         """Encode for a target: quality, step, bpp, size or psnr."""
-        if name == "quality":
-            name, value = "step", 2.0 ** (8.0 - 0.07 * value)
-        if name == "step":
-            return self._encode_step(round(value * STEP_UNIT))[0]
+        fixed = _fixed_step(name, value)
+        if fixed is not None:
+            return self._encode_step(fixed)[0]
         choice: _Choice | None = None
+        if name == "psnr" and self._subsampling_limits(value):
+            choice = False, (self._patch_size,) * 4
+            self._planes.clear()
 
         def trial(step: int) -> tuple[bytes, float]:
             nonlocal choice
             # What the first trial chose serves for the others, since bytes and PSNR jump where a choice changes; at the
             # ends of the range nothing may be lost.
             data, coded = self._encode_step(step, None if step in (STEP_MIN, STEP_MAX) else choice)
-            choice = choice or (self._subsample(step), tuple(plane.parameters.patch_size for plane in coded))
+            if choice is None or None in choice[1]:
+                patch_sizes = tuple(plane.parameters.patch_size for plane in coded)
+                choice = _subsamples(self.options, self.frame, step) if choice is None else choice[0], patch_sizes
             return data, self._psnr(coded) if name == "psnr" else 0.0
 
+        def predict(step: int) -> float:
+            subsample = _subsamples(self.options, self.frame, step) if choice is None else choice[0]
+            return self._predict(subsample, step, name)
+
         pixels = self.frame.height * self.frame.width
-        return search_step(trial, STEP_MIN, STEP_MAX, pixels, name, value, STEP_UNIT)
+        return search_step(trial, predict, STEP_MIN, STEP_MAX, pixels, name, value)
+
+    def _subsampling_limits(self, psnr_target: float) -> bool:
+        """Whether chroma of half the size, even uncoded, comes too close to a PSNR target to be of use."""
+        if self.frame.channels < 3 or self.options.subsampling is not None:
+            return False
+        out = np.empty_like(self.image)
+        join_fine(self._split(True)[:3], out, self.device)
+        return psnr(self.image[:, :, :3], out[:, :, :3]) < psnr_target + _SUBSAMPLING_MARGIN
+
+    def _predict(self, subsample: bool, luma: int, name: str) -> float:
+        """What a search for `name` would measure at a step of luma, estimated from the spectra of the planes."""
+        chroma = _chroma_step(luma, subsample)
+        steps = [chroma if _is_chroma(self.frame, index) else luma for index in range(len(self._split(subsample)))]
+        spectra = zip(self._spectra(subsample), steps, strict=True)
+        if name != "psnr":
+            known = _HEADER_BYTES + (len(self._alpha) if self._alpha is not None else 0)
+            return math.log2(known + sum(rd.spectrum_bits(counts, step) for counts, step in spectra) / 8)
+        error = sum(rd.spectrum_error(counts, step) for counts, step in spectra)
+        return 10 * math.log10(255**2 * self.image.size / max(error, 1e-3))
+
+    def _spectra(self, subsample: bool) -> list[np.ndarray]:
+        """Magnitudes of the coefficients of every plane; kept, since they do not depend on the step."""
+        if subsample not in self._magnitudes:
+
+            def count(index: int) -> np.ndarray:
+                if self._split(subsample)[index].size <= _BAND_SAMPLES:
+                    return rd.spectrum(self._filter(subsample, index, rd.SPECTRUM_PATCH), self.device)
+                stripes = self._sample(subsample, index, rd.SPECTRUM_PATCH)
+                return _SAMPLING * sum(rd.spectrum(stripe, self.device) for stripe in stripes)
+
+            self._magnitudes[subsample] = map_threads(count, range(len(self._split(subsample))), self.threads)
+        return self._magnitudes[subsample]
 
     def _encode_step(self, luma: int, choice: _Choice | None = None) -> tuple[bytes, list[CodedPlane]]:
-        """Encode with the given step of luma in 1/64 gray level and, unless they are to be made, choices."""
-        luma = min(max(luma, STEP_MIN), STEP_MAX)
-        subsample = self._subsample(luma) if choice is None else choice[0]
-        chroma = min(max(round(luma * _CHROMA_STEP[subsample]), STEP_MIN), STEP_MAX)
+        """Encode with the given step of luma, STEP_MIN to STEP_MAX, and, unless they are to be made, choices."""
+        subsample = _subsamples(self.options, self.frame, luma) if choice is None else choice[0]
+        chroma = _chroma_step(luma, subsample)
         count = len(self._split(subsample))
 
         def prepare(index: int) -> _Job:
@@ -252,14 +334,6 @@ class MainCoder:
         if self._alpha is not None:
             out[:, :, 3] = self.image[:, :, 3]
         return psnr(self.image, out)
-
-    def _subsample(self, luma: int) -> bool:
-        """Whether chroma has half the size at this step of luma."""
-        if self.frame.channels < 3:
-            return False
-        if self.options.subsampling is not None:
-            return self.options.subsampling == "4:2:0"
-        return luma >= _FULL_CHROMA_BELOW * STEP_UNIT
 
     def _split(self, subsample: bool) -> list[np.ndarray]:
         """The planes to be coded lossily."""
@@ -308,10 +382,8 @@ class MainCoder:
         mixed = rd.refine(filtered, factors, job.step, p, self.device)
         rd.reconstruct(mixed, job.step, p, trial, self.device)
         longer = _encode_factors(mixed, p, self.device)
-        unit = (STEP_UNIT / 16 / job.step) ** 2  # from the squared unit of samples to squared steps
-        cost = error * unit + rd.LAMBDA * 8 * len(coded)
-        mixed_cost = _squared_error(trial, filtered, self.device) * unit + rd.LAMBDA * 8 * len(longer)
-        if mixed_cost < _MIXING_GAIN * cost:
+        mixed_error = _squared_error(trial, filtered, self.device)
+        if _mixing_pays(job.step, error, len(coded), mixed_error, len(longer)):
             factors, coded = mixed, longer
         rd.reconstruct(factors, job.step, p, samples, self.device)
         return coded
@@ -328,14 +400,16 @@ class MainCoder:
         parameters = PlaneParameters(job.step, job.patch_size, restore)
         return CodedPlane(parameters, (restored if restore else decoded) if self._keep else None)
 
-    def _sample_cost(self, subsample: bool, index: int, step: int, patch_size: int) -> int:
-        """Estimate of the cost of every fourth stripe of a large plane, filtered for this purpose only."""
+    def _sample(self, subsample: bool, index: int, patch_size: int) -> Iterator[np.ndarray]:
+        """Stripes of a large plane, one of _SAMPLING rows, filtered for this purpose only."""
         plane = self._split(subsample)[index]
-        stripes = (_extend(plane[top : top + _STRIPE], patch_size) for top in range(0, len(plane), 4 * _STRIPE))
-        return sum(
-            rd.estimate_cost(lapped.forward(stripe, patch_size, self.device), step, patch_size, self.device)
-            for stripe in stripes
-        )
+        for top in range(0, len(plane), _SAMPLING * _STRIPE):
+            yield lapped.forward(_extend(plane[top : top + _STRIPE], patch_size), patch_size, self.device)
+
+    def _sample_cost(self, subsample: bool, index: int, step: int, patch_size: int) -> int:
+        """Estimate of the cost of a part of a large plane."""
+        stripes = self._sample(subsample, index, patch_size)
+        return sum(rd.estimate_cost(stripe, step, patch_size, self.device) for stripe in stripes)
 
     def _choose_patch_size(self, subsample: bool, index: int, step: int) -> int:
         """The patch size, 8 or 16, that is likely to code a plane best.
@@ -352,7 +426,7 @@ class MainCoder:
             )
         else:
             short, long = (self._sample_cost(subsample, index, step, size) for size in _PATCH_SIZES)
-        return 16 if 100 * long < 98 * short else 8
+        return 16 if _long_patches_pay(short, long) else 8
 
 
 def _squared_error(samples: np.ndarray, plane: np.ndarray, device: str) -> int:

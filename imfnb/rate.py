@@ -75,35 +75,33 @@ def search_levels(
 
 
 # The search for a step stops inside these margins: in log2 of the bytes below the target, and in dB above it.
-_RATE_MARGIN = math.log2(1 / 0.98)
-_PSNR_MARGIN = 0.1
-
-# Typical slopes over log2 of the step, for the first move: bytes fall by 2**-1.15 and PSNR by 4.2 dB per octave.
-_RATE_SLOPE = -1.15
-_PSNR_SLOPE = -4.2
+_RATE_MARGIN = math.log2(1 / 0.975)
+_PSNR_MARGIN = 0.12
 
 # Stands for the PSNR of identical images.
 _PERFECT = 1000.0
 
-# Trials after the first. Photographs take two to four in all; noise, whose rate falls off a cliff, takes a dozen.
-_TRIALS = 16
+# Trials at most. Photographs take one to three.
+_TRIALS = 10
 
 
 def search_step(
     encode: Callable[[int], tuple[bytes, float]],
+    predict: Callable[[int], float],
     low: int,
     high: int,
     pixels: int,
     name: str,
     value: float,
-    unit: float,
 ) -> bytes:
-    """Find the best step for a target: bracketed secants on a logarithmic scale of the step.
+    """Find the best step for a target: a model of the image, corrected by every trial.
 
     Parameters
     ----------
     encode : callable
         From an integer step to a file and, for a PSNR target, its PSNR in dB.
+    predict : callable
+        From a step to an estimate of log2 of the bytes, or of the PSNR in dB; monotone.
     low, high : int
         Smallest and largest step.
     pixels : int
@@ -112,8 +110,6 @@ def search_step(
         Kind of target.
     value : float
         Bits per pixel or bytes, not to be exceeded; or decibels, to be reached.
-    unit : float
-        Steps per gray level.
 
     Returns
     -------
@@ -126,24 +122,21 @@ def search_step(
         If no step meets the target; it says what can be met.
     """
     if name == "psnr":
-        goal, margin, slope = value, _PSNR_MARGIN, _PSNR_SLOPE
-        guess = math.log2(12 * unit) + (value - 37.5) / slope
+        goal, margin, inside, steepest = value, _PSNR_MARGIN, 1.0, 3.0
     else:
         limit = value * pixels / 8 if name == "bpp" else value
-        goal, margin, slope = math.log2(limit), _RATE_MARGIN, _RATE_SLOPE
-        guess = math.log2(28 * unit) + (goal - math.log2(pixels * 0.6 / 8)) / slope
-    inside = 1.0 if name == "psnr" else -1.0
+        goal, margin, inside, steepest = math.log2(limit), _RATE_MARGIN, -1.0, 0.8
     aim = goal + inside * margin / 2
 
     best: tuple[float, bytes] | None = None
-    points: dict[int, float] = {}
+    errors: dict[int, float] = {}  # of the prediction, by step
     # Steps whose value is known, or assumed, to be above and below the aim.
     lower, upper = low - 1, high + 1
-    step = min(max(round(2.0**guess), low), high)
-    for trial in range(1 + _TRIALS):
+    for _ in range(_TRIALS):
+        step = _next_step(predict, errors, aim, steepest, lower, upper)
         data, quality = encode(step)
         found = min(quality, _PERFECT) if name == "psnr" else math.log2(len(data))
-        points[step] = found
+        errors[step] = found - predict(step)
         meets = (found - goal) * inside >= 0
         if meets and (best is None or (found - best[0]) * inside < 0):
             best = found, data
@@ -155,7 +148,6 @@ def search_step(
             upper = step
         if upper - lower <= 1:
             break
-        step = _next_step(points, aim, slope, lower, upper, bisect=trial >= 3)
     if best is not None:
         return best[1]
     step = low if name == "psnr" else high
@@ -169,21 +161,34 @@ def search_step(
     raise OptionError(f"{name}={value:g} cannot be met: this image in this profile takes {reach}")
 
 
-def _next_step(points: dict[int, float], aim: float, slope: float, lower: int, upper: int, bisect: bool) -> int:
-    """The next step to try, strictly between `lower` and `upper`.
+def _next_step(
+    predict: Callable[[int], float], errors: dict[int, float], aim: float, steepest: float, lower: int, upper: int
+) -> int:
+    """The step, strictly between `lower` and `upper`, at which the corrected prediction is nearest to the aim.
 
-    A secant through the two points nearest to the aim; or, where that has failed a few times (noise has a cliff instead
-    of a slope), the middle of the bracket.
+    The error of the prediction is taken to be linear in log2 of the step: between the two trials around the aim or, as
+    long as all are on one side of it, through the two nearest with a slope of at most `steepest`.
     """
-    if bisect and lower in points and upper in points:
-        position = (math.log2(lower) + math.log2(upper)) / 2
-    else:
-        nearest = sorted(points.items(), key=lambda point: abs(point[1] - aim))[:2]
-        step, found = nearest[0]
-        if len(nearest) == 2:
-            other, value = nearest[1]
-            secant = (found - value) / (math.log2(step) - math.log2(other))
-            # Far from the usual slope the two points are too close or on a plateau: trust a bounded slope instead.
-            slope = min(max(secant, 3 * slope), slope / 3)
-        position = math.log2(step) + min(max((aim - found) / slope, -3.0), 3.0)
-    return min(max(round(2.0 ** min(position, 40.0)), lower + 1), upper - 1)
+    around = lower in errors and upper in errors
+    if around and len(errors) >= 4 and len(errors) % 2 == 0:  # as with noise, whose rate falls off a cliff
+        return min(max(round(math.sqrt(lower * upper)), lower + 1), upper - 1)
+    nearest = sorted(errors, key=lambda step: abs(predict(step) + errors[step] - aim))[:2]
+    pair = [lower, upper] if around else nearest
+    slope = 0.0
+    if len(pair) == 2:
+        slope = (errors[pair[0]] - errors[pair[1]]) / math.log2(pair[0] / pair[1])
+        slope = slope if around else min(max(slope, -steepest), steepest)
+
+    def corrected(step: int) -> float:
+        if not pair:
+            return predict(step)
+        return predict(step) + errors[pair[0]] + slope * math.log2(step / pair[0])
+
+    first, last = lower + 1, upper - 1
+    while last > first:  # the smallest step not above the aim
+        middle = (first + last) // 2
+        if corrected(middle) > aim:
+            first = middle + 1
+        else:
+            last = middle
+    return first

@@ -364,14 +364,40 @@ def test_unreachable_target_says_what_can_be_met(target, found):
     assert float(re.search(found, str(error.value))[1]) == pytest.approx(reach, abs=0.005)
 
 
-@pytest.mark.jit
-@pytest.mark.parametrize("target", [{"bpp": 0.5}, {"bpp": 3.0}, {"psnr": 30.0}, {"psnr": 44.0}])
-def test_a_search_takes_few_trials(crop, target, monkeypatch):
-    trials = []
+def count_trials(monkeypatch) -> list[int]:
+    """The steps that a search tries, as it goes."""
+    trials: list[int] = []
     once = main.MainCoder._encode_step
     monkeypatch.setattr(main.MainCoder, "_encode_step", lambda *args: trials.append(args[1]) or once(*args))
+    return trials
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("target", [{"bpp": 0.3}, {"bpp": 0.5}, {"bpp": 3}, {"psnr": 30}, {"psnr": 36}, {"psnr": 44}])
+def test_a_search_costs_at_most_four_encodings(crop, target, monkeypatch):
+    trials = count_trials(monkeypatch)
     encode(crop, **target)
-    assert len(trials) <= 5 and len(set(trials)) == len(trials)
+    assert len(trials) <= 4 and len(set(trials)) == len(trials)
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("channels", [0, 3])
+def test_a_search_on_a_cliff(channels, monkeypatch):
+    """Between two steps 10% apart noise goes from all to nothing."""
+    image = np.random.default_rng(1).integers(0, 256, (96, 80, channels)[: 2 + bool(channels)], np.uint8)
+    trials = count_trials(monkeypatch)
+    data = encode(image, bpp=0.5)
+    assert 0.97 * 0.5 <= 8 * len(data) / 7680 <= 0.5
+    assert len(trials) <= 10
+
+
+@pytest.mark.jit
+def test_psnr_beyond_subsampled_chroma():
+    """Coloured noise reaches 30 dB with chroma of full size only, and then well below the finest step."""
+    image = np.random.default_rng(2).integers(0, 256, (64, 64, 3), np.uint8)
+    data = encode(image, psnr=30)
+    assert imfnb.info(data)["subsampling"] == "4:4:4"
+    assert 30 <= psnr(image, imfnb.decode(data)) <= 30.15
 
 
 # --------------------------------------------------------------------------------------------------- options that clash

@@ -327,6 +327,49 @@ def test_proxy_of_the_worst_picture_does_not_overflow(p):
         same("proxy", plane, cosines, 64, changed=())
 
 
+# ------------------------------------------------------------------------------------------------------------- spectra
+
+
+@given(problems())
+def test_spectrum(problem):
+    plane, (rows, columns), _, p = problem
+    counts = np.zeros(costs.SPECTRUM_CLASSES, np.int64)
+    (counts,) = same("spectrum", plane, basis.proxy_cosines(p), counts, changed=(2,))
+    assert counts.sum() == rows * columns * p * p
+
+
+@pytest.mark.parametrize("p", [8, 16])
+def test_spectrum_of_the_worst_picture_stays_inside_its_classes(p):
+    cosines = basis.proxy_cosines(p)
+    signs = np.where(np.outer(cosines[1], cosines[1]) < 0, -1, 1)
+    plane = np.vstack([(signs * (2**14 - 1)).astype(np.int32), (-signs * (2**14 - 1)).astype(np.int32)])
+    for worst in (plane, np.full((p, p), 2**14 - 1, np.int32)):
+        same("spectrum", worst, cosines, np.zeros(costs.SPECTRUM_CLASSES, np.int64), changed=(2,))
+
+
+def test_classes_of_a_spectrum_are_eighths_of_an_octave():
+    """A patch with one coefficient of c gray levels is counted within 1/8 of c."""
+    cosine = np.cos(np.pi * 3 * (2 * np.arange(8) + 1) / 16) / 2
+    for c in (5.0, 37.0, 400.0):
+        plane = np.rint(16 * c * np.outer(np.full(8, np.sqrt(1 / 8)), cosine)).astype(np.int32)
+        counts = rd.spectrum(plane, "reference")
+        found = costs._MIDDLES[np.flatnonzero(counts)[-1]] / 64
+        assert abs(found / c - 1) < 0.13
+
+
+@given(seeds, st.integers(1, 200))
+def test_models_of_spectra_are_monotone_and_smooth(seed, scale):
+    """Rates fall and errors rise with the step, and neither jumps."""
+    values = np.random.default_rng(seed).laplace(0, scale, 4096)
+    counts = np.bincount(np.searchsorted(costs._MIDDLES, 64 * np.abs(values)), minlength=costs.SPECTRUM_CLASSES)
+    steps = np.geomspace(basis.STEP_MIN, basis.STEP_LIMIT, 200)
+    bits = np.array([costs.spectrum_bits(counts, step) for step in steps])
+    error = np.array([costs.spectrum_error(counts, step) for step in steps])
+    octave = np.log2(steps[1] / steps[0])
+    assert (np.diff(bits) <= 0).all() and (np.diff(error) > -1e-9).all()
+    assert np.abs(np.diff(bits)).max() <= 6 * octave * counts.sum() and np.diff(np.log2(error)).max() < 8 * octave
+
+
 # ------------------------------------------------------------------------------------------------------ reconstruction
 
 

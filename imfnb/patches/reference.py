@@ -19,7 +19,8 @@ def patchify(plane: np.ndarray, patch_size: int, first: int, out: np.ndarray) ->
     padded = np.pad(plane, ((0, -height % patch_size), (0, -width % patch_size)), mode="reflect")
     rows, columns = padded.shape[0] // patch_size, padded.shape[1] // patch_size
     patches = padded.reshape(rows, patch_size, columns, patch_size).transpose(0, 2, 1, 3)
-    out[:, first : first + patch_size * patch_size] = to_blocks(patches.reshape(rows * columns, patch_size * patch_size))
+    blocks = to_blocks(patches.reshape(rows * columns, patch_size * patch_size))
+    out[:, first : first + patch_size * patch_size] = blocks
 
 
 def patchify_ycbcr(

@@ -28,9 +28,31 @@ from ..._backend import kernels
 from ...entropy.layout import GROUPS, component_table, padded_size
 from ...entropy.mixing import COLUMNS, MIXING_BITS, MIXING_LIMIT, ROWS
 from .basis import SCALE_BITS, dct_basis, mixed_basis, proxy_cosines, scale_bits
-from .costs import FIRST_CLASSES, FIRST_CONTEXTS, MAGNITUDE_CLASSES, cost_table, magnitude_prices, rank_costs
+from .costs import (
+    FIRST_CLASSES,
+    FIRST_CONTEXTS,
+    MAGNITUDE_CLASSES,
+    SPECTRUM_CLASSES,
+    SPECTRUM_PATCH,
+    cost_table,
+    magnitude_prices,
+    rank_costs,
+    spectrum_bits,
+    spectrum_error,
+)
 
-__all__ = ["LAMBDA", "Factors", "estimate_cost", "factorize", "reconstruct", "refine"]
+__all__ = [
+    "LAMBDA",
+    "SPECTRUM_PATCH",
+    "Factors",
+    "estimate_cost",
+    "factorize",
+    "reconstruct",
+    "refine",
+    "spectrum",
+    "spectrum_bits",
+    "spectrum_error",
+]
 
 #: Squared steps that a bit is worth along the codec's rate-distortion curve, for the choices about V.
 LAMBDA = 0.14
@@ -121,6 +143,26 @@ def estimate_cost(plane: np.ndarray, step: int, patch_size: int, device: str) ->
         Cost in units of the squared step over 4096.
     """
     return int(kernels("factorization.rd", device).proxy(plane, proxy_cosines(patch_size), step))
+
+
+def spectrum(plane: np.ndarray, device: str) -> np.ndarray:
+    """Count the coefficients of a plane by magnitude, for :func:`spectrum_bits` and :func:`spectrum_error`.
+
+    Parameters
+    ----------
+    plane : ndarray of int32, shape (H, W)
+        Pre-filtered plane with four fractional bits; H and W are multiples of SPECTRUM_PATCH.
+    device : {"cpu", "reference"}
+        Which kernels to use.
+
+    Returns
+    -------
+    ndarray of int64
+        Counts, which may be added to those of other parts of the plane.
+    """
+    counts = np.zeros(SPECTRUM_CLASSES, np.int64)
+    kernels("factorization.rd", device).spectrum(plane, proxy_cosines(SPECTRUM_PATCH), counts)
+    return counts
 
 
 def factorize(plane: np.ndarray, step: int, patch_size: int, device: str) -> Factors:

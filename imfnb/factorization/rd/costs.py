@@ -1,6 +1,8 @@
-"""Static cost models of the encoder: frequencies counted over the previous sweep, turned into bits."""
+"""Static models of the encoder: frequencies counted over the previous sweep as bits, spectra as rates and errors."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -12,9 +14,13 @@ __all__ = [
     "MAGNITUDE_CLASSES",
     "PROXY_COSTS",
     "PROXY_FIRST",
+    "SPECTRUM_CLASSES",
+    "SPECTRUM_PATCH",
     "cost_table",
     "magnitude_prices",
     "rank_costs",
+    "spectrum_bits",
+    "spectrum_error",
 ]
 
 #: Contexts and residual classes of the first component's cost model.
@@ -26,10 +32,23 @@ FIRST_CLASSES = 64
 MAGNITUDE_CLASSES = 16
 
 
+#: round(256 log2(1 + k / 4096)).
+_MANTISSAS = log2_fixed(4096 + np.arange(4096, dtype=np.int64)) - (12 << 8)
+
+
+def _log2(values: np.ndarray) -> np.ndarray:
+    """256 log2 of positive integers below 2**52, from their leading 13 bits: integers that are at most one too small.
+
+    `log2_fixed` took a tenth of an encoding.
+    """
+    mantissa, octave = np.frexp(values.astype(np.float64))
+    return (octave.astype(np.int64) - 1) * 256 + _MANTISSAS[((2 * mantissa - 1) * 4096).astype(np.int64)]
+
+
 def cost_table(counts: np.ndarray) -> np.ndarray:
     """Return -log2 of the (smoothed) relative frequencies of each row, in 1 / 256 bit, int32 like counts."""
     c = 16 * counts + 1
-    return (log2_fixed(c.sum(axis=1, keepdims=True)) - log2_fixed(c)).astype(np.int32)
+    return (_log2(c.sum(axis=1, keepdims=True)) - _log2(c)).astype(np.int32)
 
 
 def magnitude_prices(counts: np.ndarray) -> np.ndarray:
@@ -70,3 +89,39 @@ def _proxy_tables() -> tuple[np.ndarray, np.ndarray]:
 
 
 PROXY_COSTS, PROXY_FIRST = _proxy_tables()
+
+
+#: Classes of magnitudes of a spectrum, see `reference.spectrum`.
+SPECTRUM_CLASSES = 8 * 28 + 1
+
+#: Side of the patches of a spectrum.
+SPECTRUM_PATCH = 8
+
+#: Middle of each class in 1/64 gray level.
+_MIDDLES = np.array([0.0, *(2.0 ** (n + 1) * (8.5 + k) for n in range(28) for k in range(8))]) / (32 * SPECTRUM_PATCH)
+
+
+#: log2 of the middles. The models have no thresholds: with one they would jump from step to step.
+_OCTAVES = np.log2(np.maximum(_MIDDLES, _MIDDLES[1]))
+
+
+def spectrum_bits(counts: np.ndarray, step: int) -> float:
+    """Estimate the bits that a plane takes.
+
+    A coefficient c, in steps, takes 4 + log2(c) from 1 on and, between 1/2 and 1, a growing share of that. Over every
+    third image of bsd34 and steps of 1.5 to 180 gray levels that is off by 5% (one standard deviation).
+    """
+    octaves = _OCTAVES - math.log2(step)
+    return float(counts @ (np.clip(octaves + 1, 0, 1) * np.maximum(octaves + 4, 0) + 0.002))
+
+
+def spectrum_error(counts: np.ndarray, step: int) -> float:
+    """Estimate the squared error of a plane in squared gray levels.
+
+    What is dropped costs its square, a kept coefficient a fifth of a squared step, with an octave between the two. Off
+    by 0.9 dB on the same images, most of it the same for all steps of an image.
+    """
+    octaves = _OCTAVES - math.log2(step)
+    kept = np.clip(octaves, 0, 1)
+    dropped = np.minimum(1.5 * 4.0**octaves, 1)
+    return float(counts @ (dropped * (1 - kept) + 0.2 * kept)) * (step / 64) ** 2

@@ -28,6 +28,7 @@ __all__ = [
     "quantize",
     "rank_classes",
     "reconstruct",
+    "spectrum",
     "update_v",
 ]
 
@@ -410,6 +411,20 @@ def _half_transform(block, cosines, shift, folded, out):
 
 
 @_jit
+def _transform_row(rows, cosines, folded, half, turned, narrow, out):
+    """Write the DCT of one row of patches, p rows of a plane, to out (p, p, gw); see `proxy` for its unit."""
+    p, _, gw = out.shape
+    _half_transform(rows, cosines, _SHIFT, folded, half)
+    for i in range(p):
+        line = half[i]
+        for j in range(p):
+            target = turned[j]
+            for x in range(gw):
+                target[x] = line[x * p + j]
+        _half_transform(turned, cosines, _NONE, narrow, out[i])
+
+
+@_jit
 def proxy(plane, cosines, step):
     """Return an estimate of the rate-distortion cost of a plane, in step**2 / 4096, to compare patch sizes with.
 
@@ -417,26 +432,19 @@ def proxy(plane, cosines, step):
     out after the first half bound the second by 2**30. The exact products X V took 7 of the 10 ms of both sizes.
     """
     p = cosines.shape[0]
-    gh = plane.shape[0] // p
     gw = plane.shape[1] // p
     folded, half = np.empty((p, plane.shape[1]), np.int32), np.empty((p, plane.shape[1]), np.int32)
-    turned, products = np.empty((p, gw), np.int32), np.empty((p, gw), np.int32)
-    narrow = np.empty((p, gw), np.int32)
+    turned, narrow = np.empty((p, gw), np.int32), np.empty((p, gw), np.int32)
+    products = np.empty((p, p, gw), np.int32)
     above = np.zeros(gw, np.int32)
     # A value over 2 p step is a coefficient in 1 / 16 step.
     unit = np.int64(2 * p) * step
     total = np.int64(0)
-    for y in range(gh):
-        _half_transform(plane[y * p : y * p + p], cosines, _SHIFT, folded, half)
+    for y in range(plane.shape[0] // p):
+        _transform_row(plane[y * p : y * p + p], cosines, folded, half, turned, narrow, products)
         for i in range(p):
-            line = half[i]
             for j in range(p):
-                target = turned[j]
-                for x in range(gw):
-                    target[x] = line[x * p + j]
-            _half_transform(turned, cosines, _NONE, narrow, products)
-            for j in range(p):
-                row = products[j]
+                row = products[i, j]
                 if i + j == 0:
                     for x in range(gw):
                         change = abs(np.int64(row[x]) - above[x]) if y else np.int64(0)
@@ -446,6 +454,29 @@ def proxy(plane, cosines, step):
                     for x in range(gw):
                         total += PROXY_COSTS[np.uint64(min(np.uint32(abs(row[x])) // np.uint32(unit), 1023))]
     return total
+
+
+@_jit
+def spectrum(plane, cosines, counts):
+    """Count the coefficients of a plane by magnitude, an octave in eight classes; see `reference.spectrum`."""
+    p = cosines.shape[0]
+    gw = plane.shape[1] // p
+    folded, half = np.empty((p, plane.shape[1]), np.int32), np.empty((p, plane.shape[1]), np.int32)
+    turned, narrow = np.empty((p, gw), np.int32), np.empty((p, gw), np.int32)
+    products = np.empty((p, p, gw), np.int32)
+    above = np.zeros(gw, np.int32)
+    for y in range(plane.shape[0] // p):
+        _transform_row(plane[y * p : y * p + p], cosines, folded, half, turned, narrow, products)
+        for i in range(p):
+            for j in range(p):
+                row = products[i, j]
+                for x in range(gw):
+                    value = abs(np.int64(row[x]))
+                    if i + j == 0:
+                        value = abs(np.int64(row[x]) - above[x]) if y else np.int64(0)
+                        above[x] = row[x]
+                    octave = _class_of(value)
+                    counts[0 if octave < 5 else 8 * (octave - 5) + ((value >> (octave - 4)) & 7) + 1] += 1
 
 
 @_jit

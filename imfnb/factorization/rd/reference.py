@@ -183,18 +183,37 @@ def choose_first(num: np.ndarray, den: int, scale: int, lam: int, table: np.ndar
             image[y, x] = centre + (0, 1, -1)[costs.index(min(costs))]
 
 
+def _transform(plane: np.ndarray, cosines: np.ndarray) -> np.ndarray:
+    """The DCT of all patches of a plane, int64 (p, p, rows, columns); see `cpu.proxy` for its unit."""
+    p = len(cosines)
+    X = plane.reshape(plane.shape[0] // p, p, plane.shape[1] // p, p).astype(np.int64)
+    half = (np.einsum("ik,ykxj->yixj", cosines.astype(np.int64), X) + (1 << 11)) >> 12
+    return np.einsum("lj,yixj->ilyx", cosines.astype(np.int64), half)
+
+
 def proxy(plane: np.ndarray, cosines: np.ndarray, step: int) -> int:
     """Return the estimated rate-distortion cost of a plane; see `cpu.proxy`."""
-    p = len(cosines)
-    gh, gw = plane.shape[0] // p, plane.shape[1] // p
-    X = plane.reshape(gh, p, gw, p).astype(np.int64)
-    half = (np.einsum("ik,ykxj->yixj", cosines.astype(np.int64), X) + (1 << 11)) >> 12
-    c = np.einsum("lj,yixj->ilyx", cosines.astype(np.int64), half)
-    unit = 2 * p * step
+    c = _transform(plane, cosines)
+    unit = 2 * len(cosines) * step
     rest = np.minimum(np.abs(c) // unit, len(PROXY_COSTS) - 1)
     total = int(PROXY_COSTS[rest].sum() - PROXY_COSTS[rest[0, 0]].sum())
     change = np.abs(c[0, 0] - np.vstack([c[0, 0, :1], c[0, 0, :-1]])) // unit
     return total + int(PROXY_FIRST[np.minimum(change, len(PROXY_FIRST) - 1)].sum())
+
+
+def spectrum(plane: np.ndarray, cosines: np.ndarray, counts: np.ndarray) -> None:
+    """Count the coefficients of a plane by magnitude, an octave in eight classes.
+
+    The first component counts by its change from the patch above. Class 0 is all below 16 of the transform's units,
+    class 8 n + k + 1 begins at 2**(n + 1) (8 + k); counts is int64 (SPECTRUM_CLASSES,).
+    """
+    c = _transform(plane, cosines)
+    c[0, 0, 1:] -= c[0, 0, :-1].copy()
+    c[0, 0, 0] = 0
+    value = np.abs(c).ravel()
+    octave = np.frexp(value.astype(float))[1]
+    classes = np.where(octave < 5, 0, 8 * (octave - 5) + ((value >> np.maximum(octave - 4, 0)) & 7) + 1)
+    counts += np.bincount(classes, minlength=len(counts))
 
 
 def reconstruct(U: np.ndarray, ranks: np.ndarray, columns: np.ndarray, limit: int, scale: int, p: int,
