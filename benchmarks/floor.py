@@ -1,0 +1,211 @@
+"""Print how far every kernel is from the floor that this machine's bandwidth and arithmetic set.
+
+    python benchmarks/floor.py [--repeat 9]
+
+Peaks are measured in the same run, on one core: multiply-adds of float32 in registers, of int32 in the first-level cache,
+and the bandwidth of a copy as large as what the kernel reads and writes. A floor is the larger of operations over peak
+and bytes over bandwidth; what a kernel needs besides (conversions, rounding, eigenvectors) is not in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from functools import lru_cache
+
+import numba
+import numpy as np
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+from suite.common import photograph
+
+from imfnb import entropy, lapped, restoration
+from imfnb._vectors import INDEX, WIDTH, Lanes, multiply_add, registers
+from imfnb.color import half, join_fine, join_planes, split_fine
+from imfnb.entropy.layout import padded_size
+from imfnb.factorization import bcd, rd
+from imfnb.factorization.rd.basis import dct_basis
+from imfnb.factorization.rd.cpu import numerators
+from imfnb.patches import depatchify, grid_shape, patchify
+from imfnb.restoration.reference import LIMITS, TAPS_PER_PASS
+
+CHAINS = 12
+
+
+@intrinsic
+def _multiply_adds(typing_context, x, count):
+    """`count` rounds of CHAINS independent vector multiply-adds."""
+
+    def generate(context, builder, signature, args):
+        values = Lanes(context, builder, x, args[0])
+        sums = registers(context, builder, x.dtype, CHAINS)
+        factor = values.load(INDEX(0))
+        with cgutils.for_range(builder, args[1], intp=INDEX):
+            for chain in sums:
+                multiply_add(builder, builder.load(chain), factor, chain)
+        for k, chain in enumerate(sums):
+            values.store(builder.load(chain), INDEX(WIDTH * k))
+        return context.get_dummy_value()
+
+    return types.void(x, types.int64), generate
+
+
+@numba.njit
+def float_peak(x, count):
+    _multiply_adds(x, count)
+
+
+@numba.njit
+def integer_peak(a, b, c, d, e, count):
+    for _ in range(count):
+        for i in range(e.size):
+            e[i] += np.int32(a[i] * np.int32(3)) + np.int32(b[i] * np.int32(5)) + np.int32(c[i] * np.int32(7)) + d[i]
+
+
+def least(run: Callable[[], object], repeat: int) -> float:
+    """Least time of a call in seconds."""
+    run()
+    best = float("inf")
+    for _ in range(repeat):
+        start = time.perf_counter()
+        run()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+@lru_cache
+def bandwidth(size: int) -> float:
+    """Bytes read and written per second by a copy that touches `size` bytes in all."""
+    source = np.zeros(max(size // 2, 1 << 12), np.uint8)
+    target = np.empty_like(source)
+    loops = max(1, (1 << 24) // size)
+
+    def copies() -> None:
+        for _ in range(loops):
+            np.copyto(target, source)
+
+    return 2 * source.size * loops / least(copies, 9)
+
+
+class Report:
+    """Rows of the table, with the peaks that they are compared with."""
+
+    def __init__(self, repeat: int) -> None:
+        self.repeat = repeat
+        x, rounds = np.zeros(CHAINS * WIDTH, np.float32), 200_000
+        self.floats = 2 * CHAINS * WIDTH * rounds / least(lambda: float_peak(x, rounds), repeat)
+        rows = np.zeros((5, 1024), np.int32)
+        self.integers = 6 * 1024 * 2000 / least(lambda: integer_peak(*rows, 2000), repeat)
+        print(f"float32 multiply-adds {self.floats / 1e9:.0f} GFLOP/s, int32 {self.integers / 1e9:.0f} GOP/s")
+        sizes = (1 << 20, 1 << 24, 1 << 28)
+        print("copy", ", ".join(f"{s >> 20} MiB {bandwidth(s) / 1e9:.0f} GB/s" for s in sizes), "\n")
+        print("| kernel | ms | ns per pixel | floor ms | bound by | times the floor |\n|---|---|---|---|---|---|")
+
+    def row(
+        self, name: str, pixels: int, run: Callable[[], object], bytes_: float, floats: float = 0, integers: float = 0
+    ) -> None:
+        """Time a kernel and print it beside the floor of its bytes and operations."""
+        seconds = least(run, self.repeat)
+        floors = {
+            "bytes": bytes_ / bandwidth(1 << (int(bytes_).bit_length() - 1)),
+            "operations": floats / self.floats + integers / self.integers,
+        }
+        bound = max(floors, key=floors.__getitem__)
+        floor = floors[bound]
+        print(
+            f"| {name} | {1e3 * seconds:.3f} | {1e9 * seconds / pixels:.2f} | {1e3 * floor:.3f} | {bound} | "
+            f"{seconds / floor:.1f} |",
+            flush=True,
+        )
+
+
+def baseline(report: Report, size: str) -> None:
+    """The baseline profile: colour with patches, ten sweeps, and back."""
+    image = photograph(size)
+    height, width = image.shape[:2]
+    pixels, chroma = height * width, (half(height), half(width))
+    shapes = [(height, width), chroma, chroma]
+    grids = [grid_shape(shape, 8) for shape in shapes]
+    matrices = patchify(image, "YCbCr", True, 8, "cpu")
+    planes = 1.5 * pixels
+    # Luma: three products a pixel; chroma: six for each pair of samples.
+    report.row(f"{size} colour and patches", pixels, lambda: patchify(image, "YCbCr", True, 8, "cpu"),
+               3 * pixels + planes, integers=2 * 3 * planes)  # fmt: skip
+    for rank in (2, 5, 20):
+        ranks = (rank, max(1, rank // 2), max(1, rank // 2))
+
+        def factorize(ranks: tuple[int, ...] = ranks) -> list[tuple[np.ndarray, np.ndarray]]:
+            blocks = patchify(image, "YCbCr", True, 8, "cpu")
+            return [bcd(x, g[0] * g[1], r, (-16, 15), 10, "cpu") for x, g, r in zip(blocks, grids, ranks, strict=True)]
+
+        # X^T X once; in every sweep X V and X^T U, the column updates, and U^T U.
+        floats = sum(
+            g[0] * g[1] * (64 * 65 + 10 * (2 * 2 * 64 * r + 2 * r * r + r * (r + 1)))
+            for g, r in zip(grids, ranks, strict=True)
+        )
+        report.row(f"{size} colour, patches, BCD at R = {rank}", pixels, factorize,
+                   3 * pixels + 12 * planes, floats, 2 * 3 * planes)  # fmt: skip
+        factors = factorize()
+        out = np.empty_like(image)
+
+        def decode(factors: list = factors) -> None:
+            parts = [depatchify(*f, s, 8, 16, "cpu")[0] for f, s in zip(factors, shapes, strict=True)]
+            join_planes(parts, "YCbCr", out, "cpu")
+
+        floats = sum(2 * 64 * g[0] * g[1] * r for g, r in zip(grids, ranks, strict=True))
+        report.row(f"{size} factors to pixels at R = {rank}", pixels, decode, 3 * pixels + 2 * planes, floats,
+                   2 * 4 * pixels)  # fmt: skip
+    del matrices
+
+
+def main_profile(report: Report, size: str) -> None:
+    """The main profile: the stages on luma at a step of 28 gray levels."""
+    image = photograph(size)
+    pixels = image.shape[0] * image.shape[1]
+    step, p = 28 * 64, 8
+    luma = split_fine(image, True, "cpu")[0]
+    luma = luma[: luma.shape[0] // p * p, : luma.shape[1] // p * p].copy()
+    fine = split_fine(image, True, "cpu")
+    out = np.empty_like(image)
+    report.row(f"{size} colour to fine planes", pixels, lambda: split_fine(image, True, "cpu"), 9 * pixels,
+               integers=9 * pixels)  # fmt: skip
+    report.row(f"{size} fine planes to colour", pixels, lambda: join_fine(fine, out, "cpu"), 9 * pixels,
+               integers=16 * pixels)  # fmt: skip
+    # Half of p products of the rotation for each sample and direction.
+    lap = 2 * 2 * (p // 2) * luma.size / 2
+    filtered = lapped.forward(luma, p, "cpu")
+    report.row(f"{size} lapped filter", pixels, lambda: lapped.forward(luma, p, "cpu"), 8 * luma.size, integers=lap)
+    grid = luma.shape[0] // p, luma.shape[1] // p
+    basis, products = dct_basis(p, step), np.zeros((p * p, padded_size(*grid)[0]), np.int32)
+    report.row(f"{size} X V", pixels, lambda: numerators(filtered, p, basis, products), 8 * luma.size,
+               integers=2 * p * p * luma.size)  # fmt: skip
+    factors = rd.factorize(filtered, step, p, "cpu")
+    report.row(f"{size} rate-distortion sweeps", pixels, lambda: rd.factorize(filtered, step, p, "cpu"),
+               8 * luma.size, integers=2 * p * p * luma.size)  # fmt: skip
+    samples = np.empty_like(luma)
+    nonzero = int(np.count_nonzero(factors.padded))
+    report.row(f"{size} 2^-s U V^T", pixels, lambda: rd.reconstruct(factors, step, p, samples, "cpu"),
+               4 * luma.size, integers=2 * p * p * nonzero)  # fmt: skip
+    taps = 2 * LIMITS * 2 * sum(TAPS_PER_PASS)
+    report.row(f"{size} restoration", pixels, lambda: restoration.restore(luma, step, False, "cpu", samples),
+               8 * luma.size, integers=taps * luma.size)  # fmt: skip
+    coded = entropy.encode_factors(factors.padded, factors.ranks, *factors.grid, p, "cpu")
+    seconds = least(lambda: entropy.decode_factors(coded, *factors.grid, p, None, "cpu"), report.repeat)
+    print(f"\n{size} context decoder: {len(coded)} bytes in {1e3 * seconds:.2f} ms, "
+          f"{1e9 * seconds / (8 * len(coded)):.0f} ns a bit of the file; sequential, so it has no such floor\n")  # fmt: skip
+
+
+def main() -> None:
+    """Parse arguments and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeat", type=int, default=9, help="the least time of so many calls counts")
+    arguments = parser.parse_args()
+    report = Report(arguments.repeat)
+    for size in ("0.4 MP", "12 MP"):
+        baseline(report, size)
+    main_profile(report, "0.4 MP")
+
+
+if __name__ == "__main__":
+    main()
