@@ -18,9 +18,17 @@ make = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(make)
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("device", ["cpu", "reference"])
-@pytest.mark.parametrize("name", sorted(TABLE))
+def _runs():
+    """(name, device, threads); what takes plain Python minutes is slow."""
+    for name in sorted(TABLE):
+        large = TABLE[name]["shape"][0] > 1000
+        for device in ("cpu", "reference"):
+            marks = [] if not large else [pytest.mark.jit] if device == "cpu" else [pytest.mark.jit, pytest.mark.slow]
+            for threads in (1, 3):
+                yield pytest.param(name, device, threads, marks=marks)
+
+
+@pytest.mark.parametrize(("name", "device", "threads"), list(_runs()))
 def test_golden_file_decodes_to_the_same_pixels(name, device, threads):
     data = (FOLDER / f"{name}.imf").read_bytes()
     assert make.checksum(imfnb.decode(data, device=device, threads=threads)) == TABLE[name]
@@ -46,6 +54,7 @@ def test_files_of_the_main_profile_cover_its_fields():
     assert {size for details in found for size in details["patch_sizes"]} == {8, 16}
     assert {on for details in found for on in details["restoration"]} == {False, True}
     assert {len(d["steps"]) - len(d["segments"]) for d in found if len(d["segments"]) == 4} == {-1, 0}
+    assert max(max(details["free_v"]) for details in found) == 2
     steps = [details["steps"][0] for details in found]
     assert min(steps) == 1 and max(steps) == 200
 

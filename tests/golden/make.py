@@ -21,7 +21,8 @@ sys.path.insert(0, str(FOLDER.parent))
 from helpers import picture  # noqa: E402
 
 #: Name of the file -> shape of the picture (height, width, channels; 0: no channel axis) and options of encode;
-#: "alpha" is the number of values that alpha is reduced to.
+#: "alpha" is the number of values that alpha is reduced to; "waves" the amplitude of waves that repeat every 8 samples,
+#: for which V leaves the prior.
 CASES = {
     "v1-baseline-gray": ((19, 23, 0), {"rank": 4}),
     "v1-baseline-gray-axis-p4": ((19, 23, 1), {"rank": 3, "patch_size": 4}),
@@ -53,6 +54,7 @@ CASES = {
     "v1-main-rgba-few": ((19, 13, 4), {"step": 25, "alpha": 3}),
     "v1-main-rgba-many": ((19, 13, 4), {"step": 25}),
     "v1-main-psnr": ((18, 15, 3), {"psnr": 33.0}),
+    "v1-main-two-bands-own-v": ((2056, 2064, 0), {"step": 200, "waves": 30}),
 }
 
 
@@ -63,12 +65,16 @@ def checksum(pixels: np.ndarray) -> dict:
 
 def encode(name: str) -> bytes:
     """The file of a case."""
-    shape, options = CASES[name]
-    image = picture(*shape, seed=len(name))
-    values = options.get("alpha")
+    shape, options = CASES[name][0], dict(CASES[name][1])
+    values, waves = options.pop("alpha", 0), options.pop("waves", 0)
+    if waves:
+        y, x = np.mgrid[: shape[0], : shape[1]]
+        level = 128 + waves * np.cos(2 * np.pi * (x + 2) / 8) + 0.6 * waves * np.sin(2 * np.pi * (x + y) / 8)
+        image = np.rint(level).astype(np.uint8)
+    else:
+        image = picture(*shape, seed=len(name))
     if values:
         image[:, :, 3] = image[:, :, 3] // (256 // values) * (255 // values)
-    options = {key: value for key, value in options.items() if key != "alpha"}
     return imfnb.encode(image, profile=name.split("-")[1], **options)
 
 
