@@ -2,8 +2,8 @@
 
     python benchmarks/floor.py [--repeat 9]
 
-Peaks are measured in the same run, on one core: multiply-adds of float32 in registers, of int32 in the first-level cache,
-and the bandwidth of a copy as large as what the kernel reads and writes. A floor is the larger of operations over peak
+Peaks are measured in the same run, on one core: multiply-adds of float32 in registers and of int32 in the first-level
+cache, and the bandwidth of a copy as large as what the kernel reads and writes. A floor is the larger of operations over peak
 and bytes over bandwidth; what a kernel needs besides (conversions, rounding, eigenvectors) is not in it.
 """
 
@@ -129,6 +129,7 @@ def baseline(report: Report, size: str) -> None:
     grids = [grid_shape(shape, 8) for shape in shapes]
     matrices = patchify(image, "YCbCr", True, 8, "cpu")
     planes = 1.5 * pixels
+    out = np.empty_like(image)
     # Luma: three products a pixel; chroma: six for each pair of samples.
     report.row(f"{size} colour and patches", pixels, lambda: patchify(image, "YCbCr", True, 8, "cpu"),
                3 * pixels + planes, integers=2 * 3 * planes)  # fmt: skip
@@ -147,9 +148,8 @@ def baseline(report: Report, size: str) -> None:
         report.row(f"{size} colour, patches, BCD at R = {rank}", pixels, factorize,
                    3 * pixels + 12 * planes, floats, 2 * 3 * planes)  # fmt: skip
         factors = factorize()
-        out = np.empty_like(image)
 
-        def decode(factors: list = factors) -> None:
+        def decode(factors: list = factors, out: np.ndarray = out) -> None:
             parts = [depatchify(*f, s, 8, 16, "cpu")[0] for f, s in zip(factors, shapes, strict=True)]
             join_planes(parts, "YCbCr", out, "cpu")
 
@@ -193,7 +193,7 @@ def main_profile(report: Report, size: str) -> None:
     coded = entropy.encode_factors(factors.padded, factors.ranks, *factors.grid, p, "cpu")
     seconds = least(lambda: entropy.decode_factors(coded, *factors.grid, p, None, "cpu"), report.repeat)
     print(f"\n{size} context decoder: {len(coded)} bytes in {1e3 * seconds:.2f} ms, "
-          f"{1e9 * seconds / (8 * len(coded)):.0f} ns a bit of the file; sequential, so it has no such floor\n")  # fmt: skip
+          f"{1e9 * seconds / (8 * len(coded)):.0f} ns a bit; sequential, so without such a floor\n")  # fmt: skip
 
 
 def main() -> None:

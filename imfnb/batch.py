@@ -75,8 +75,11 @@ def run_batch(
         raise OptionError(f"errors is {errors!r}; expected 'raise' or 'return'")
     work = list(items)
     if executor is None:
-        with ThreadPoolExecutor(min(resolve_threads(threads), max(1, len(work)))) as pool:
+        pool = ThreadPoolExecutor(min(resolve_threads(threads), max(1, len(work))))
+        try:
             return run_batch(function, work, pool, None, progress, errors)
+        finally:
+            pool.shutdown(wait=False)  # all is done, or the caller has interrupted and does not want to wait
     futures: list[Future] = [executor.submit(function, item) for item in work]
     pending, finished = set(futures), 0
     try:

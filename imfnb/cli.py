@@ -7,6 +7,8 @@ import io
 import json
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable
 
 __all__ = ["main"]
@@ -15,6 +17,10 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".ppm", 
 
 
 _Converter = Callable[[bytes, str, "int | None"], bytes]
+
+
+#: Seconds that an interrupted command gives the images in work to end.
+_PATIENCE = 1.5
 
 
 class _Refused(Exception):
@@ -287,3 +293,18 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("imfnb: interrupted\n")
         return 130
+
+
+def run() -> None:
+    """The command of the shell: :func:`main`, and the end of the process."""
+    code = main()
+    if code != 130:
+        sys.exit(code)
+    # The interpreter would wait for threads that are in the middle of an image, however large; most end soon.
+    deadline = time.monotonic() + _PATIENCE
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join(max(0.0, deadline - time.monotonic()))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
@@ -167,3 +172,29 @@ def test_an_interruption_keeps_what_is_finished(tmp_path, monkeypatch, capsys):
     kept = sorted(path.name for path in out.iterdir())
     assert kept and all(name.endswith(".imf") for name in kept)
     assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.jit
+@pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
+def test_ctrl_c_in_the_shell(tmp_path):
+    """What is finished stays, nothing else is left behind, and a rerun does the rest."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    image = Image.fromarray(np.tile(IMAGES[0][:16, :16], (40, 40) + (1,) * (IMAGES[0].ndim - 2)))
+    for i in range(200):
+        image.save(folder / f"{i:03}.png")
+    command = [sys.executable, "-m", "imfnb", "encode", str(folder), "-o", str(out), "--skip-existing"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (out.is_dir() and any(out.glob("*.imf"))):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert process.stderr.read() == "imfnb: interrupted\n"
+    process.stderr.close()
+    finished = sorted(path.name for path in out.iterdir())
+    assert {path.suffix for path in out.iterdir()} == {".imf"}
+    assert 0 < len(finished) < 200
+    times = {name: (out / name).stat().st_mtime_ns for name in finished}
+    assert subprocess.run(command, check=False).returncode == 0
+    assert len(list(out.glob("*.imf"))) == 200
+    assert {name: (out / name).stat().st_mtime_ns for name in finished} == times
