@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._warmup import warmup
     from .batch import decode_batch, encode_batch
     from .codec import decode, encode, info
-    from .errors import DeviceError, FormatError, ImfError, LimitError, OptionError
+    from .errors import DeviceError, DeviceWarning, FormatError, ImfError, LimitError, OptionError
     from .factorization import factorize
     from .files import imread, imwrite
 
@@ -24,6 +24,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "DeviceError": "errors",
+    "DeviceWarning": "errors",
     "FormatError": "errors",
     "ImfError": "errors",
     "LimitError": "errors",
@@ -43,6 +44,7 @@ _MODULES = ("metrics",)
 
 __all__ = [
     "DeviceError",
+    "DeviceWarning",
     "FormatError",
     "ImfError",
     "LimitError",

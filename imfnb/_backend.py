@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
@@ -11,44 +12,133 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .errors import DeviceError, OptionError
+from .errors import DeviceError, DeviceWarning, OptionError
 
-__all__ = ["DEVICES", "cuda_status", "kernels", "map_threads", "resolve_device", "resolve_threads", "show_config"]
+__all__ = [
+    "CROSSOVER",
+    "DEVICES",
+    "cuda_status",
+    "is_device_array",
+    "kernels",
+    "map_threads",
+    "resolve_device",
+    "resolve_threads",
+    "run_on",
+    "show_config",
+]
 
 DEVICES = ("auto", "cpu", "cuda", "reference")
+
+#: Pixels from which on "auto" takes the GPU, of one image and of a batch in total; None: never. Nobody has measured yet
+#: from where on it pays (benchmarks/cuda_report.py prints the two numbers on the device that it finds), and a guess
+#: could make things slower, so "auto" stays on the CPU unless the image lies on the GPU already.
+CROSSOVER: dict[str, int | None] = {"image": None, "batch": None}
+
+# Why "auto" no longer tries the GPU: it failed once in this process. A CUDA context rarely survives an error.
+_failure: str | None = None
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
-def resolve_device(device: str) -> str:
+def resolve_device(device: str, pixels: int = 0, work: str = "image", resident: bool = False) -> str:
     """Turn the ``device`` argument into the name of a kernel module.
 
     Parameters
     ----------
     device : {"auto", "cpu", "cuda", "reference"}
         What the caller asked for.
+    pixels : int
+        How much there is to do; decides for "auto".
+    work : {"image", "batch"}
+        Whether the pixels are one image's or those of many equal-shaped ones.
+    resident : bool
+        Whether the data lie on the GPU.
 
     Returns
     -------
-    str
-        "cpu" or "reference".
+    {"cpu", "cuda", "reference"}
+        What to use.
 
     Raises
     ------
     OptionError
-        If `device` is not one of the four names.
+        If `device` is not one of the four names, or does not fit data on the GPU.
     DeviceError
-        If `device` is "cuda": an explicit wish never falls back silently.
+        If `device` is "cuda" and no GPU can be used: an explicit wish never falls back silently.
     """
     if device not in DEVICES:
         raise OptionError(f"device is {device!r}; expected one of {', '.join(map(repr, DEVICES))}")
-    if device == "cuda":
-        raise DeviceError(
-            f"device='cuda' cannot be used: this version of imfnb has no CUDA kernels (CUDA: {cuda_status()}); "
-            "use device='auto' or device='cpu'"
+    if resident and device in ("cpu", "reference"):
+        raise OptionError(
+            f"device={device!r} was given an array on the GPU; copy it to the host first, or give device='cuda'"
         )
-    return "cpu" if device == "auto" else device
+    if device == "cuda" or (resident and device == "auto"):
+        usable, status = _probe()
+        if not usable:
+            raise DeviceError(
+                f"device='cuda' cannot be used: CUDA {status}; install a driver and the extra 'cuda' "
+                "(pip install imfnb[cuda]), or use device='auto' or device='cpu'"
+            )
+        return "cuda"
+    if device == "auto":
+        threshold = CROSSOVER[work]
+        pays = threshold is not None and pixels >= threshold and _failure is None
+        return "cuda" if pays and _probe()[0] else "cpu"
+    return device
+
+
+def run_on(device: str, backend: str, work: Callable[[str], _R]) -> _R:
+    """Do work on a backend; under "auto" on the CPU instead if the GPU fails.
+
+    Parameters
+    ----------
+    device : str
+        What the caller asked for.
+    backend : str
+        What :func:`resolve_device` made of it.
+    work : callable
+        Takes the backend; may be called a second time, with "cpu".
+
+    Returns
+    -------
+    object
+        What `work` returns.
+
+    Raises
+    ------
+    DeviceError
+        If the GPU fails and `device` is not "auto".
+
+    Warns
+    -----
+    DeviceWarning
+        Once in a process, if the CPU takes over.
+    """
+    global _failure
+    if backend != "cuda":
+        return work(backend)
+    from ._cuda import is_cuda_error
+
+    try:
+        return work(backend)
+    except Exception as error:
+        if not isinstance(error, DeviceError) and not is_cuda_error(error):
+            raise
+        reason = _one_line(error)
+        if device != "auto":
+            if isinstance(error, DeviceError):
+                raise
+            raise DeviceError(f"the GPU failed: {reason}; use device='auto' or device='cpu'") from error
+        if _failure is None:
+            _failure = reason
+            warnings.warn(f"the GPU failed ({reason}); going on with the CPU", DeviceWarning, stacklevel=3)
+    return work("cpu")
+
+
+def is_device_array(array: Any) -> bool:
+    """Whether an array lies on a GPU: CuPy, PyTorch, JAX and Numba offer ``__cuda_array_interface__`` there."""
+    return hasattr(array, "__cuda_array_interface__") or bool(getattr(array, "__cuda_ndarray__", False))
 
 
 def kernels(stage: str, device: str) -> ModuleType:
@@ -64,7 +154,8 @@ def kernels(stage: str, device: str) -> ModuleType:
     Returns
     -------
     module
-        ``imfnb.<stage>.cpu`` or ``imfnb.<stage>.reference``; both define the same functions.
+        ``imfnb.<stage>.cpu`` or ``imfnb.<stage>.reference``; both define the same functions. (Those of
+        ``imfnb.<stage>.cuda`` have the same names and work on batches on the device; `imfnb.gpu` calls them.)
     """
     return importlib.import_module(f"imfnb.{stage}.{device}")
 
@@ -130,17 +221,46 @@ def cuda_status() -> str:
     Returns
     -------
     str
-        "found: <device name>" or "not found: <reason>".
+        "found: <device, compute capability and Numba's CUDA target>" or "not found: <reason>".
     """
-    try:
-        from numba import cuda
+    return _probe()[1]
 
+
+def _probe() -> tuple[bool, str]:
+    """Whether a GPU is usable, and the text of :func:`cuda_status`."""
+    try:
+        from ._cuda import SIMULATED, cuda
+
+        if SIMULATED:
+            return True, "found: Numba's CUDA simulator (NUMBA_ENABLE_CUDASIM=1)"
         if not cuda.is_available():
-            return "not found: no usable CUDA driver or device"
-        name = cuda.get_current_device().name
-        return f"found: {name.decode() if isinstance(name, bytes) else name}"
+            return False, f"not found: {_one_line(_driver_error(cuda))}"
+        device = cuda.get_current_device()
+        name = device.name.decode() if isinstance(device.name, bytes) else device.name
+        capability = ".".join(map(str, device.compute_capability))
+        return True, f"found: {name} (compute capability {capability}, {_target(cuda)})"
     except Exception as error:  # probing a broken driver raises errors of many kinds; the reason is the answer
-        return f"not found: {type(error).__name__}: {error}"
+        return False, f"not found: {type(error).__name__}: {_one_line(error)}"
+
+
+def _driver_error(cuda: Any) -> Any:
+    """Why there is no driver, or what else is missing where there is one."""
+    return cuda.cuda_error() or "no usable CUDA driver, device or toolkit (NVVM)"
+
+
+def _target(cuda: Any) -> str:
+    """Which of the packages that can compile for CUDA is in use."""
+    if "numba_cuda" not in (cuda.__file__ or ""):
+        return "Numba's built-in target"
+    from importlib.metadata import version
+
+    return f"numba-cuda {version('numba-cuda')}"
+
+
+def _one_line(error: Any) -> str:
+    """The text of an error without its line breaks, shortened."""
+    text = " ".join(str(error).split()).rstrip(":") or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:297]}..."
 
 
 def show_config() -> dict[str, Any]:

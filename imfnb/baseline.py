@@ -21,7 +21,16 @@ from .options import BOUND_LIMIT, PATCH_SIZES, EncodeOptions
 from .patches import depatchify, grid_shape, patchify
 from .rate import search_levels
 
-__all__ = ["BaselineCoder", "Parameters", "decode_image", "describe", "parse"]
+__all__ = [
+    "BaselineCoder",
+    "Parameters",
+    "decode_factors",
+    "decode_image",
+    "describe",
+    "matrix_shapes",
+    "parse",
+    "plane_shape",
+]
 
 # Planes above this number of pixels are factorized one after the other with all threads on each; smaller ones side
 # by side, since a sweep is then shorter than handing it to a thread.
@@ -64,20 +73,20 @@ def _groups(frame: Frame, color_space: str, patch_size: int | None) -> list[list
     return groups + [[3]] if frame.channels == 4 else groups
 
 
-def _plane_shape(frame: Frame, plane: int, subsample: bool) -> tuple[int, int]:
+def plane_shape(frame: Frame, plane: int, subsample: bool) -> tuple[int, int]:
     """Height and width of a plane."""
     if subsample and frame.channels >= 3 and plane in (1, 2):
         return half(frame.height), half(frame.width)
     return frame.height, frame.width
 
 
-def _matrix_shapes(
+def matrix_shapes(
     frame: Frame, color_space: str, subsample: bool, patch_size: int | None
 ) -> list[tuple[list[int], tuple[int, int]]]:
     """For each matrix its planes and its shape (M, N)."""
     shapes = []
     for group in _groups(frame, color_space, patch_size):
-        shape = _plane_shape(frame, group[0], subsample)
+        shape = plane_shape(frame, group[0], subsample)
         if patch_size is not None:
             rows, columns = grid_shape(shape, patch_size)
             shape = rows * columns, len(group) * patch_size * patch_size
@@ -114,11 +123,16 @@ class BaselineCoder:
         chroma = frame.channels >= 3 and self.color_space == "YCbCr"
         self.subsample = chroma and options.subsampling != "4:4:4"
         self.patch_size = 8 if options.patch_size == "auto" else options.patch_size
-        shapes = _matrix_shapes(frame, self.color_space, self.subsample, self.patch_size)
-        self.groups = [group for group, _ in shapes]
-        self.rows = [shape[0] for _, shape in shapes]
-        self.sizes = [min(shape) for _, shape in shapes]
-        self.matrices = patchify(image, self.color_space, self.subsample, self.patch_size, device)
+        self.bounds = options.bounds or (-16, 15)
+        self.iterations = options.iterations or 10
+        self.shapes = matrix_shapes(frame, self.color_space, self.subsample, self.patch_size)
+        self.groups = [group for group, _ in self.shapes]
+        self.sizes = [min(shape) for _, shape in self.shapes]
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make the patch matrices."""
+        self.matrices = patchify(self.image, self.color_space, self.subsample, self.patch_size, self.device)
 
     @property
     def levels(self) -> int:
@@ -127,31 +141,27 @@ class BaselineCoder:
 
     def encode(self, name: str, value: Any) -> bytes:
         """Encode for a target: quality, rank, bpp, size or psnr."""
-        if name == "quality":
-            return self.encode_quality(value)
-        if name == "rank":
-            return self.encode_rank(value)
+        if name in ("quality", "rank"):
+            return self._encode(self.ranks(name, value))
         return search_levels(self.encode_level, self._decode, self.image, self.levels, name, value)
 
-    def encode_quality(self, quality: float | tuple[float, ...]) -> bytes:
-        """Encode with R = max(1, round(min(M, N) q / 100)) (paper, section 4.1), chroma at q / 2."""
-        if isinstance(quality, tuple):
-            percents = self._per_matrix(quality, "quality")
-        else:
-            percents = [quality * weight for weight in _weights(self.groups, self.frame, self.color_space)]
-        return self._encode([max(1, round(size * q / 100)) for size, q in zip(self.sizes, percents, strict=True)])
+    def ranks(self, name: str, value: Any) -> list[int]:
+        """Ranks of the matrices for a quality or a rank.
 
-    def encode_rank(self, rank: int | tuple[int, ...]) -> bytes:
-        """Encode with the given ranks; one number stands for luma, and half of it for chroma, as in lrf."""
-        if isinstance(rank, tuple):
-            ranks = self._per_matrix(rank, "rank")
+        A quality q gives R = max(1, round(min(M, N) q / 100)) (paper, section 4.1), chroma at q / 2. One rank stands
+        for luma, and half of it for chroma, as in lrf.
+        """
+        if isinstance(value, tuple):
+            values = self._per_matrix(value, name)
         else:
-            ranks = [max(1, int(rank * w)) for w in _weights(self.groups, self.frame, self.color_space)]
-        return self._encode([min(r, size) for r, size in zip(ranks, self.sizes, strict=True)])
+            values = [value * weight for weight in _weights(self.groups, self.frame, self.color_space)]
+        if name == "quality":
+            return [max(1, round(size * q / 100)) for size, q in zip(self.sizes, values, strict=True)]
+        return [min(max(1, int(rank)), size) for rank, size in zip(values, self.sizes, strict=True)]
 
     def encode_level(self, level: int) -> bytes:
         """Encode at a step 1 .. `levels` of the staircase."""
-        return self.encode_quality(100.0 * level / self.levels)
+        return self._encode(self.ranks("quality", 100.0 * level / self.levels))
 
     def _decode(self, data: bytes) -> np.ndarray:
         """The pixels of a file that this coder made."""
@@ -170,20 +180,25 @@ class BaselineCoder:
         return list(values)
 
     def _encode(self, ranks: list[int]) -> bytes:
-        options = self.options
-        bounds = options.bounds or (-16, 15)
-        iterations = options.iterations or 10
+        return self.pack(ranks, self._factors(ranks))
+
+    def _factors(self, ranks: list[int]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """U (M x R) and V (N x R) of every matrix."""
         large = self.image.shape[0] * self.image.shape[1] > _LARGE
 
         def factors(index: int) -> tuple[np.ndarray, np.ndarray]:
             inner = self.threads if large else 1
-            return bcd(self.matrices[index], self.rows[index], ranks[index], bounds, iterations, self.device, inner)
+            blocks, rows = self.matrices[index], self.shapes[index][1][0]
+            return bcd(blocks, rows, ranks[index], self.bounds, self.iterations, self.device, inner)
 
-        pairs = map_threads(factors, range(len(ranks)), 1 if large else self.threads)
+        return map_threads(factors, range(len(ranks)), 1 if large else self.threads)
+
+    def pack(self, ranks: list[int], pairs: list[tuple[np.ndarray, np.ndarray]]) -> bytes:
+        """The file that holds these factors."""
         halves = [factor for pair in pairs for factor in pair]
         coded = map_threads(encode_columns, halves, self.threads)
         segments = [coded[i] + coded[i + 1] for i in range(0, len(coded), 2)]
-        parameters = Parameters(self.color_space, self.subsample, self.patch_size, bounds, tuple(ranks))
+        parameters = Parameters(self.color_space, self.subsample, self.patch_size, self.bounds, tuple(ranks))
         return pack(self.frame, _serialize(parameters), segments)
 
 
@@ -210,7 +225,7 @@ def parse(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
     low, high = reader.signed(), reader.signed()
     if not -BOUND_LIMIT <= low < high <= BOUND_LIMIT:
         raise FormatError(f"damaged file: factor bounds [{low}, {high}]")
-    shapes = _matrix_shapes(frame, color_space, subsample, patch_size)
+    shapes = matrix_shapes(frame, color_space, subsample, patch_size)
     ranks = []
     working = 0
     for _, (rows, columns) in shapes:
@@ -222,6 +237,38 @@ def parse(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
     working += frame.height * frame.width * max(1, frame.channels)
     parameters = Parameters(color_space, subsample, patch_size, (low, high), tuple(ranks))
     return parameters, len(shapes), working
+
+
+def decode_factors(container: Container, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Decode one segment of a file.
+
+    Parameters
+    ----------
+    container : Container
+        The file.
+    index : int
+        Number of the matrix.
+
+    Returns
+    -------
+    u : ndarray of int8 or int16, shape (M, R), Fortran order
+        Left factor.
+    v : ndarray of the same dtype, shape (N, R), Fortran order
+        Right factor.
+
+    Raises
+    ------
+    FormatError
+        If the segment is damaged.
+    """
+    p = container.parameters
+    _, (rows, columns) = matrix_shapes(container.frame, p.color_space, p.subsample, p.patch_size)[index]
+    reader = container.segment(index)
+    dtype = factor_dtype(p.bounds)
+    u = decode_columns(reader, rows, p.ranks[index], *p.bounds, dtype)
+    v = decode_columns(reader, columns, p.ranks[index], *p.bounds, dtype)
+    reader.end()
+    return u, v
 
 
 def decode_image(container: Container, out: np.ndarray, device: str, threads: int, max_rank: int | None = None) -> None:
@@ -246,18 +293,13 @@ def decode_image(container: Container, out: np.ndarray, device: str, threads: in
         If a segment is damaged.
     """
     frame, p = container.frame, container.parameters
-    low, high = p.bounds
-    dtype = factor_dtype(p.bounds)
-    shapes = _matrix_shapes(frame, p.color_space, p.subsample, p.patch_size)
+    shapes = matrix_shapes(frame, p.color_space, p.subsample, p.patch_size)
 
     def matrix(index: int) -> list[np.ndarray]:
-        group, (rows, columns) = shapes[index]
-        reader = container.segment(index)
-        u = decode_columns(reader, rows, p.ranks[index], low, high, dtype)
-        v = decode_columns(reader, columns, p.ranks[index], low, high, dtype)
-        reader.end()
-        shape = _plane_shape(frame, group[0], p.subsample)
-        return depatchify(u[:, :max_rank], v[:, :max_rank], shape, p.patch_size, max(-low, high), device)
+        u, v = decode_factors(container, index)
+        shape = plane_shape(frame, shapes[index][0][0], p.subsample)
+        bound = max(-p.bounds[0], p.bounds[1])
+        return depatchify(u[:, :max_rank], v[:, :max_rank], shape, p.patch_size, bound, device)
 
     planes = [plane for planes in map_threads(matrix, range(len(shapes)), threads) for plane in planes]
     join_planes(planes, p.color_space, out, device)
@@ -266,7 +308,7 @@ def decode_image(container: Container, out: np.ndarray, device: str, threads: in
 def describe(container: Container) -> dict[str, object]:
     """The profile's part of :func:`imfnb.info`."""
     p = container.parameters
-    shapes = _matrix_shapes(container.frame, p.color_space, p.subsample, p.patch_size)
+    shapes = matrix_shapes(container.frame, p.color_space, p.subsample, p.patch_size)
     if container.frame.channels < 3:
         names = ["gray"]
     else:

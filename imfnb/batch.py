@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ._backend import resolve_threads
-from .codec import decode, encode
-from .errors import OptionError
+from . import gpu
+from ._backend import CROSSOVER, is_device_array, resolve_device, resolve_threads, run_on
+from .codec import check_max_rank, decode, encode, open_container
+from .container import MAX_PIXELS, Container, Frame
+from .errors import FormatError, OptionError
 from .files import read_bytes
+from .options import EncodeOptions, check_image
 from .pictures import read_picture
 
 __all__ = ["decode_batch", "encode_batch", "run_batch"]
@@ -23,16 +26,27 @@ Progress = Callable[[int, int], None]
 
 def _encode_item(item: Any, options: dict[str, Any]) -> bytes:
     """Encode an array or the picture behind a path; at module level so that processes can import it."""
-    if isinstance(item, (str, bytes, os.PathLike)) or hasattr(item, "read"):
-        item = read_picture(item)
-    return encode(item, **options)
+    return encode(_load(item), **options)
 
 
 def _decode_item(item: Any, options: dict[str, Any]) -> np.ndarray:
     """Decode bytes or the .imf file behind a path."""
-    if isinstance(item, (str, os.PathLike)) or hasattr(item, "read"):
-        item = read_bytes(item)
-    return decode(item, **options)
+    return decode(_load_file(item), **options)
+
+
+def _check_errors(errors: str) -> None:
+    if errors not in ("raise", "return"):
+        raise OptionError(f"errors is {errors!r}; expected 'raise' or 'return'")
+
+
+def _load(item: Any) -> Any:
+    """An image, read if it is a path or a file object."""
+    return read_picture(item) if isinstance(item, (str, bytes, os.PathLike)) or hasattr(item, "read") else item
+
+
+def _load_file(item: Any) -> Any:
+    """The bytes of a file, read if it is a path or a file object."""
+    return read_bytes(item) if isinstance(item, (str, os.PathLike)) or hasattr(item, "read") else item
 
 
 def run_batch(
@@ -71,8 +85,7 @@ def run_batch(
     OptionError
         If `errors` or `threads` is not as above.
     """
-    if errors not in ("raise", "return"):
-        raise OptionError(f"errors is {errors!r}; expected 'raise' or 'return'")
+    _check_errors(errors)
     work = list(items)
     if executor is None:
         pool = ThreadPoolExecutor(min(resolve_threads(threads), max(1, len(work))))
@@ -107,7 +120,7 @@ def encode_batch(
     errors: str = "raise",
     **options: Any,
 ) -> list[Any]:
-    """Compress many images, one per worker.
+    """Compress many images, one per worker; on the GPU, many at a time.
 
     Parameters
     ----------
@@ -135,7 +148,52 @@ def encode_batch(
         If an image or an option cannot be used.
     """
     work = partial(_encode_item, options={**options, "threads": 1})
-    return run_batch(work, images, executor, threads, progress, errors)
+    if executor is not None:
+        return run_batch(work, images, executor, threads, progress, errors)
+    _check_errors(errors)
+    items, device = list(images), options.get("device", "auto")
+    backend = resolve_device(device, sum(map(_pixels, items)), "batch", resident=any(map(is_device_array, items)))
+    if backend == "cuda" and device == "auto" and options.get("profile", "main") not in gpu.PIPELINES:
+        backend = "cpu"
+
+    def run(chosen: str) -> list[Any]:
+        if chosen != "cuda":
+            return run_batch(work, items, None, threads, progress, errors)
+        from .gpu.batch import encode_items
+
+        named = {key: value for key, value in options.items() if key != "device"}
+        valid = EncodeOptions(**named)
+
+        def open_item(item: Any) -> tuple[Any, Frame]:
+            pixels, channels = check_image(_load(item))
+            return pixels, Frame(valid.profile, pixels.shape[0], pixels.shape[1], channels)
+
+        return encode_items(items, open_item, valid, resolve_threads(threads), progress, errors)
+
+    return run_on(device, backend, run)
+
+
+def _pixels(item: Any) -> int:
+    """Pixels of an array, which are known without opening anything."""
+    shape = getattr(item, "shape", ())
+    return int(shape[0] * shape[1]) if len(shape) > 1 else 0
+
+
+def _coded_pixels(files: list[Any]) -> int:
+    """Pixels of the files that are at hand; 0 where a file is not one for the GPU, or when it is never worth it."""
+    if CROSSOVER["batch"] is None:
+        return 0
+    total = 0
+    for item in files:
+        if isinstance(item, (bytes, bytearray, memoryview)):
+            try:
+                frame = open_container(item).frame
+            except FormatError:  # reported when its turn comes
+                continue
+            if frame.profile not in gpu.PIPELINES:
+                return 0
+            total += frame.height * frame.width
+    return total
 
 
 def decode_batch(
@@ -147,7 +205,7 @@ def decode_batch(
     errors: str = "raise",
     **options: Any,
 ) -> list[Any]:
-    """Decompress many files, one per worker.
+    """Decompress many files, one per worker; on the GPU, many at a time.
 
     Parameters
     ----------
@@ -177,4 +235,23 @@ def decode_batch(
         If an option is out of range.
     """
     work = partial(_decode_item, options={**options, "threads": 1})
-    return run_batch(work, files, executor, threads, progress, errors)
+    if executor is not None:
+        return run_batch(work, files, executor, threads, progress, errors)
+    _check_errors(errors)
+    items, device = list(files), options.get("device", "auto")
+    backend = resolve_device(device, _coded_pixels(items) if device == "auto" else 0, "batch")
+
+    def run(chosen: str) -> list[Any]:
+        if chosen != "cuda":
+            return run_batch(work, items, None, threads, progress, errors)
+        from .gpu.batch import decode_items
+
+        max_rank = check_max_rank(options.get("max_rank"))
+        max_pixels = options.get("max_pixels", MAX_PIXELS)
+
+        def open_item(item: Any) -> Container:
+            return open_container(_load_file(item), max_pixels)
+
+        return decode_items(items, open_item, max_rank, resolve_threads(threads), progress, errors)
+
+    return run_on(device, backend, run)

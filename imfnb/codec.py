@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from . import baseline, main
-from ._backend import resolve_device, resolve_threads
+from . import baseline, gpu, main
+from ._backend import is_device_array, resolve_device, resolve_threads, run_on
 from .container import MAX_PIXELS, Container, Frame, unpack
 from .errors import OptionError
 from .options import EncodeOptions, check_image
 
-__all__ = ["Info", "decode", "encode", "info"]
+__all__ = ["Info", "check_max_rank", "decode", "encode", "info", "open_container"]
 
 _PARSERS: dict[str, Callable] = {"baseline": baseline.parse, "main": main.parse}
 
@@ -43,7 +43,8 @@ def encode(
     Parameters
     ----------
     image : array_like of uint8, shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
-        Gray, RGB or RGBA; alpha is coded as one more plane.
+        Gray, RGB or RGBA; alpha is coded as one more plane. Arrays on the GPU (CuPy, PyTorch, JAX: whatever has
+        ``__cuda_array_interface__``) are encoded there.
     quality : float or tuple of float, optional
         0 to 100. In the main profile it stands for a step of 2**(8 - 0.07 q) gray levels. In the baseline profile it is
         the rank in percent of the largest, R = max(1, round(min(M, N) q / 100)), half of that for chroma; a tuple
@@ -113,14 +114,38 @@ def encode(
         iterations=iterations,
     )
     pixels, channels = check_image(image)
-    backend, workers = resolve_device(device), resolve_threads(threads)
     frame = Frame(options.profile, pixels.shape[0], pixels.shape[1], channels)
-    coder = (main.MainCoder if options.profile == "main" else baseline.BaselineCoder)
-    return coder(pixels, frame, options, backend, workers).encode(*options.target)
+    backend, workers = _choose(device, frame, is_device_array(pixels)), resolve_threads(threads)
+
+    def work(chosen: str) -> bytes:
+        if chosen == "cuda":
+            return gpu.encode(pixels, frame, options, workers)
+        host = pixels.copy_to_host() if is_device_array(pixels) else pixels
+        coder = main.MainCoder if options.profile == "main" else baseline.BaselineCoder
+        return coder(host, frame, options, chosen, workers).encode(*options.target)
+
+    return run_on(device, backend, work)
 
 
-def _open(data: Any, max_pixels: int) -> Container:
-    """`data` taken apart and checked."""
+def _choose(device: str, frame: Frame, resident: bool) -> str:
+    """The backend for one image."""
+    backend = resolve_device(device, frame.height * frame.width, resident=resident)
+    if backend == "cuda" and device == "auto" and frame.profile not in gpu.PIPELINES:
+        return "cpu"
+    if backend == "cuda":
+        gpu.pipeline(frame.profile)
+    return backend
+
+
+def check_max_rank(max_rank: Any) -> int | None:
+    """`max_rank` of :func:`decode`, or an OptionError."""
+    if max_rank is not None and (isinstance(max_rank, bool) or not isinstance(max_rank, int) or max_rank < 1):
+        raise OptionError(f"max_rank is {max_rank!r}; expected a positive integer, or None for all components")
+    return max_rank
+
+
+def open_container(data: Any, max_pixels: int = MAX_PIXELS) -> Container:
+    """A file taken apart and checked, its segments apart; `data` and `max_pixels` as in :func:`decode`."""
     try:
         view = memoryview(data).cast("B")
     except (TypeError, ValueError):
@@ -146,7 +171,7 @@ def decode(
     data : bytes-like
         The contents of an .imf file.
     out : ndarray of uint8, optional
-        Array to decode into, of the image's shape; any memory layout.
+        Array to decode into, of the image's shape; any memory layout. An array on the GPU is decoded into there.
     device : {"auto", "cpu", "cuda", "reference"}, default "auto"
         Which kernels to use; all give the same pixels.
     threads : int, optional
@@ -172,27 +197,52 @@ def decode(
     DeviceError
         If the device cannot be used.
     """
-    backend, workers = resolve_device(device), resolve_threads(threads)
-    if max_rank is not None and (isinstance(max_rank, bool) or not isinstance(max_rank, int) or max_rank < 1):
-        raise OptionError(f"max_rank is {max_rank!r}; expected a positive integer, or None for all components")
-    container = _open(data, max_pixels)
+    resident = is_device_array(out)
+    resolve_device(device, resident=resident)  # a wrong device is reported before wrong data
+    workers = resolve_threads(threads)
+    max_rank = check_max_rank(max_rank)
+    container = open_container(data, max_pixels)
     frame = container.frame
-    if out is None:
-        result = np.empty(frame.shape, np.uint8)
-    elif not isinstance(out, np.ndarray) or out.dtype != np.uint8 or out.shape != frame.shape:
-        found = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-        raise OptionError(f"out is {found}; expected an array of uint8 with shape {frame.shape}")
-    elif not out.flags.writeable:
-        raise OptionError("out is read-only; expected a writeable array")
-    else:
-        result = out if out.flags.c_contiguous else np.empty(frame.shape, np.uint8)
+    backend = _choose(device, frame, resident)
+    target = _check_out(out, frame.shape, resident)
+    direct = target is not None and (resident or target.flags.c_contiguous)
+    result = target if direct else np.empty(frame.shape, np.uint8)
     canvas = result.reshape(frame.height, frame.width, max(1, frame.channels))
-    decoder = main.decode_image if frame.profile == "main" else baseline.decode_image
-    decoder(container, canvas, backend, workers, max_rank)
-    if out is not None and result is not out:
+
+    def work(chosen: str) -> None:
+        if chosen == "cuda":
+            gpu.decode(container, canvas, workers, max_rank)
+            return
+        host = np.empty(canvas.shape, np.uint8) if resident else canvas
+        decoder = main.decode_image if frame.profile == "main" else baseline.decode_image
+        decoder(container, host, chosen, workers, max_rank)
+        if resident:
+            canvas.copy_to_device(host)
+
+    run_on(device, backend, work)
+    if out is None:
+        return result
+    if not direct:
         out[...] = result
-        return out
-    return result
+    return out
+
+
+def _check_out(out: Any, shape: tuple[int, ...], resident: bool) -> Any:
+    """`out` of :func:`decode` as something to write to, None for None; or an OptionError."""
+    if out is None:
+        return None
+    if resident:
+        from .gpu.transfer import as_device
+
+        target = as_device(out)
+    else:
+        target = out if isinstance(out, np.ndarray) else None
+    if target is None or target.dtype != np.uint8 or tuple(target.shape) != shape:
+        found = type(out).__name__ if target is None else f"{target.dtype} {tuple(target.shape)}"
+        raise OptionError(f"out is {found}; expected an array of uint8 with shape {shape}")
+    if not resident and not target.flags.writeable:
+        raise OptionError("out is read-only; expected a writeable array")
+    return target
 
 
 class Info(dict):
@@ -234,7 +284,7 @@ def info(data: Any, *, max_pixels: int = MAX_PIXELS) -> Info:
     FormatError
         If the data are not a valid file.
     """
-    container = _open(data, max_pixels)
+    container = open_container(data, max_pixels)
     frame = container.frame
     pixels = frame.height * frame.width
     details = main.describe(container) if frame.profile == "main" else baseline.describe(container)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DeviceError", "FormatError", "ImfError", "LimitError", "OptionError"]
+__all__ = ["DeviceError", "DeviceWarning", "FormatError", "ImfError", "LimitError", "OptionError"]
 
 
 class ImfError(Exception):
@@ -23,3 +23,7 @@ class LimitError(FormatError):
 
 class DeviceError(ImfError, RuntimeError):
     """A device that was asked for by name and cannot be used."""
+
+
+class DeviceWarning(RuntimeWarning):
+    """The GPU failed under ``device="auto"``, and the CPU does the work from now on, with the same result."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ._backend import is_device_array, resolve_device
 from .errors import OptionError
 
 __all__ = ["BOUND_LIMIT", "PATCH_SIZES", "STEP_RANGE", "EncodeOptions", "check_image"]
@@ -29,12 +30,12 @@ def check_image(image: Any) -> tuple[np.ndarray, int]:
 
     Parameters
     ----------
-    image : array_like of uint8, shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
+    image : array_like or device array of uint8, shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
         Gray, RGB or RGBA.
 
     Returns
     -------
-    image : ndarray of uint8, shape (H, W, C), C-contiguous
+    image : ndarray or device array of uint8, shape (H, W, C), C-contiguous
         The image with a channel axis, copied only if needed.
     channels : {0, 1, 3, 4}
         Length of the given channel axis, 0 if there was none.
@@ -44,8 +45,9 @@ def check_image(image: Any) -> tuple[np.ndarray, int]:
     OptionError
         If dtype or shape are others.
     """
+    resident = is_device_array(image)
     try:
-        array = np.asarray(image)
+        array = _as_device(image) if resident else np.asarray(image)
     except ValueError as error:
         raise OptionError(f"image is not an array: {error}") from None
     if array.dtype != np.uint8:
@@ -60,8 +62,18 @@ def check_image(image: Any) -> tuple[np.ndarray, int]:
     if array.size == 0:
         raise OptionError(f"image has shape {array.shape}; expected at least one pixel")
     channels = 0 if array.ndim == 2 else array.shape[2]
+    if resident:
+        return array.reshape(*array.shape[:2], max(1, channels)), channels
     # Numba compiles another version of a kernel for read-only arrays, which takes seconds: copy those instead.
     return np.require(array.reshape(*array.shape[:2], -1), requirements=["C", "W"]), channels
+
+
+def _as_device(image: Any) -> Any:
+    """An image on the GPU as Numba's device array."""
+    resolve_device("cuda")
+    from .gpu.transfer import as_device
+
+    return as_device(image)
 
 
 def _number(name: str, value: Any, low: float, high: float, expected: str) -> float:

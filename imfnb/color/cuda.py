@@ -27,7 +27,7 @@ from .matrix import (
     Y_R,
 )
 
-__all__ = ["rgb_to_ycbcr", "ycbcr_to_rgb"]
+__all__ = ["put_channel", "rgb_to_ycbcr", "take_channel", "ycbcr_to_rgb"]
 
 _i32 = np.int32
 _YR, _YG, _YB = _i32(Y_R), _i32(Y_G), _i32(Y_B)
@@ -63,6 +63,34 @@ def ycbcr_to_rgb(y: Any, cb: Any, cr: Any, out: Any, stream: Any = 0) -> None:
     images, height, width = y.shape
     grid, block = tiles(width, height, images)
     (_ycbcr_to_rgb_420 if cb.shape != y.shape else _ycbcr_to_rgb_444)[grid, block, stream](y, cb, cr, out)
+
+
+def take_channel(image: Any, channel: int, plane: Any, stream: Any = 0) -> None:
+    """Copy one channel of a batch (B, H, W, C) of uint8 to planes (B, H, W), where NumPy would slice."""
+    grid, block = tiles(plane.shape[2], plane.shape[1], plane.shape[0])
+    _take_channel[grid, block, stream](image, channel, plane)
+
+
+def put_channel(plane: Any, channel: int, out: Any, stream: Any = 0) -> None:
+    """Copy planes (B, H, W) of uint8 to one channel of a batch (B, H, W, C)."""
+    grid, block = tiles(plane.shape[2], plane.shape[1], plane.shape[0])
+    _put_channel[grid, block, stream](plane, channel, out)
+
+
+@kernel("void(uint8[:,:,:,::1], int64, uint8[:,:,::1])")
+def _take_channel(image, channel, plane):
+    j, i = cuda.grid(2)
+    z = cuda.blockIdx.z
+    if i < plane.shape[1] and j < plane.shape[2]:
+        plane[z, i, j] = image[z, i, j, channel]
+
+
+@kernel("void(uint8[:,:,::1], int64, uint8[:,:,:,::1])")
+def _put_channel(plane, channel, out):
+    j, i = cuda.grid(2)
+    z = cuda.blockIdx.z
+    if i < plane.shape[1] and j < plane.shape[2]:
+        out[z, i, j, channel] = plane[z, i, j]
 
 
 @device_function

@@ -16,11 +16,21 @@ from typing import Any
 
 import numpy as np
 
-from .._backend import kernels, map_threads, resolve_device, resolve_threads
+from .._backend import kernels, map_threads, resolve_device, resolve_threads, run_on
 from ..errors import OptionError
 from ..patches import from_blocks, to_blocks
 
-__all__ = ["bcd", "check_bounds", "factor_dtype", "factorize", "init_v"]
+__all__ = [
+    "bcd",
+    "check_bounds",
+    "energy",
+    "exact_in_float32",
+    "factor_dtype",
+    "factorize",
+    "init_v",
+    "limits",
+    "start_v",
+]
 
 # Blocks of patches that one call of the U step handles. Fixed, whatever the number of threads, so that the order of
 # floating-point sums is fixed too when X is not integer.
@@ -101,23 +111,48 @@ def init_v(blocks: np.ndarray, rows: int, rank: int, bounds: tuple[int, int] | N
     ndarray of float64, shape (N, R)
         Integers within the bounds; zero (or the bound nearest to it) in the columns beyond the rank of X.
     """
+    wide = from_blocks(blocks, rows) if blocks.shape[1] > rows else None
+    gram = kernels("factorization", device).gram(blocks if wide is None else to_blocks(wide.T))
+    return start_v(gram, blocks.dtype == np.uint8, rank, bounds, wide)
+
+
+def start_v(
+    gram: np.ndarray, small: bool, rank: int, bounds: tuple[int, int] | None, wide: np.ndarray | None = None
+) -> np.ndarray:
+    """The V of :func:`init_v` from a Gram matrix, which may come from elsewhere.
+
+    Parameters
+    ----------
+    gram : ndarray of float64, shape (N, N) or (M, M)
+        X^T X, or X X^T if that is smaller.
+    small : bool
+        Whether X is of uint8.
+    rank : int
+        Number of columns R.
+    bounds : (int, int) or None
+        Smallest and largest entry.
+    wide : ndarray, shape (M, N), optional
+        X, if M < N.
+
+    Returns
+    -------
+    ndarray of float64, shape (N, R)
+        As :func:`init_v`.
+    """
     from scipy.linalg import eigh
 
-    columns = blocks.shape[1]
-    size = min(rows, columns)
+    size = len(gram)
     count = min(rank, size)
-    v = np.zeros((columns, rank))
-    x = from_blocks(blocks, rows) if columns > rows else None
-    gram = kernels("factorization", device).gram(blocks if x is None else to_blocks(x.T))
-    if blocks.dtype == np.uint8:  # the result is rounded to integers; single precision takes two thirds of the time
+    v = np.zeros((size if wide is None else wide.shape[1], rank))
+    if small:  # the result is rounded to integers; single precision takes two thirds of the time
         gram = gram.astype(np.float32)
     values, vectors = eigh(gram, subset_by_index=[size - count, size - 1], check_finite=False, overwrite_a=True)
     values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
     alive = values > values[0] * 4 * np.finfo(values.dtype).eps
-    if x is not None:  # eigenvectors of X X^T are Us; Vs = X^T Us / S
-        vectors = x.T.astype(np.float64) @ vectors / np.sqrt(np.where(alive, values, 1.0))
+    if wide is not None:  # eigenvectors of X X^T are Us; Vs = X^T Us / S
+        vectors = wide.T.astype(np.float64) @ vectors / np.sqrt(np.where(alive, values, 1.0))
     v[:, :count] = np.where(alive, vectors * values**0.25, 0.0)
-    low, high = _limits(bounds)
+    low, high = limits(bounds)
     side = -1.0 if -low > high else 1.0
     v *= np.where(v.sum(axis=0) * side < 0, -1.0, 1.0)
     largest = np.abs(v).max(axis=0)
@@ -125,7 +160,7 @@ def init_v(blocks: np.ndarray, rows: int, rank: int, bounds: tuple[int, int] | N
     return np.clip(np.rint(v), low, high)
 
 
-def _limits(bounds: tuple[int, int] | None) -> tuple[float, float]:
+def limits(bounds: tuple[int, int] | None) -> tuple[float, float]:
     """The bounds as floats, infinite for None."""
     return (-np.inf, np.inf) if bounds is None else (float(bounds[0]), float(bounds[1]))
 
@@ -169,7 +204,7 @@ def bcd(
         Right factor.
     """
     backend = kernels("factorization", device)
-    low, high = _limits(bounds)
+    low, high = limits(bounds)
     dtype = factor_dtype(bounds)
     u = np.zeros((len(blocks), rank, blocks.shape[2]), dtype)
     v = init_v(blocks, rows, rank, bounds, device)
@@ -177,7 +212,7 @@ def bcd(
     # 2^24, float32 holds them exactly.
     working = np.float32 if _fits_float32(blocks, rank, bounds) else np.float64
     bands = [(first, min(first + BAND, len(blocks))) for first in range(0, len(blocks), BAND)]
-    energy = _energy(blocks) if costs is not None else 0.0
+    squares = energy(blocks) if costs is not None else 0.0
     for _ in range(iterations):
         vt = np.ascontiguousarray(v.T, working)
 
@@ -191,20 +226,25 @@ def bcd(
             utu += other[1]
         backend.update_columns(xtu, utu, v, low, high)
         if costs is not None:
-            costs.append(max(0.0, float(energy - 2.0 * np.sum(xtu * v) + np.sum(utu * (v.T @ v)))))
+            costs.append(max(0.0, float(squares - 2.0 * np.sum(xtu * v) + np.sum(utu * (v.T @ v)))))
     return from_blocks(u, rows), np.asfortranarray(v.astype(dtype))
 
 
 def _fits_float32(blocks: np.ndarray, rank: int, bounds: tuple[int, int] | None) -> bool:
+    """Whether the U step may add in float32."""
+    return blocks.dtype == np.uint8 and exact_in_float32(blocks.shape[1], rank, bounds)
+
+
+def exact_in_float32(columns: int, rank: int, bounds: tuple[int, int] | None) -> bool:
     """Whether every partial sum of the U step on uint8 input, over pixels or over 256 patches, is below 2**24."""
-    if bounds is None or blocks.dtype != np.uint8:
+    if bounds is None:
         return False
     largest = max(-bounds[0], bounds[1])
     over_patches = 256 * largest * max(255, largest)
-    return max(over_patches, blocks.shape[1] * largest * (255 + rank * largest * largest)) < 2**24
+    return max(over_patches, columns * largest * (255 + rank * largest * largest)) < 2**24
 
 
-def _energy(blocks: np.ndarray) -> float:
+def energy(blocks: np.ndarray) -> float:
     """|X|^2 in float64."""
     return float(sum(np.sum(np.square(block, dtype=np.float64)) for block in blocks))
 
@@ -235,7 +275,8 @@ def factorize(
     iterations : int, default 10
         Number of sweeps, at least 1.
     device : {"auto", "cpu", "cuda", "reference"}, default "auto"
-        Which kernels to use.
+        Which kernels to use. For integer X all give the same factors; for other X sums are rounded, in an order that
+        each kernel has fixed for itself.
     threads : int, optional
         Largest number of threads to use; all cores by default.
     return_cost : bool, default False
@@ -274,18 +315,41 @@ def factorize(
         raise OptionError(f"iterations is {iterations!r}; expected a positive integer")
     if bounds is not None:
         bounds = check_bounds(bounds, 2**31 - 1)
-    backend, workers = resolve_device(device), resolve_threads(threads)
+    backend, workers = resolve_device(device, x.size, "batch" if x.ndim > 2 else "image"), resolve_threads(threads)
+    u, v, cost = run_on(
+        device, backend, lambda chosen: _factorize(x, int(rank), bounds, int(iterations), chosen, workers, return_cost)
+    )
+    return (u, v, cost) if return_cost else (u, v)
+
+
+def _factorize(
+    x: np.ndarray,
+    rank: int,
+    bounds: tuple[int, int] | None,
+    iterations: int,
+    device: str,
+    threads: int,
+    with_cost: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """:func:`factorize` with valid arguments on a device that has been chosen."""
     stack = x.shape[:-2]
+    cost = np.empty((*stack, iterations))
+    if device == "cuda":
+        from ..gpu.descent import factorize as on_device
+
+        flat = x.reshape(-1, *x.shape[-2:])
+        history = cost.reshape(-1, iterations) if with_cost else None
+        u, v = on_device(flat, rank, bounds, iterations, threads, history)
+        return u.reshape(*stack, *u.shape[1:]), v.reshape(*stack, *v.shape[1:]), cost
     dtype = factor_dtype(bounds)
     u = np.empty((*stack, x.shape[-2], rank), dtype)
     v = np.empty((*stack, x.shape[-1], rank), dtype)
-    cost = np.empty((*stack, iterations))
     for index in np.ndindex(stack):
-        history: list[float] = []
+        costs: list[float] = []
         blocks = to_blocks(x[index])
-        u[index], v[index] = bcd(blocks, x.shape[-2], int(rank), bounds, int(iterations), backend, workers, history)
-        cost[index] = history
-    return (u, v, cost) if return_cost else (u, v)
+        u[index], v[index] = bcd(blocks, x.shape[-2], rank, bounds, iterations, device, threads, costs)
+        cost[index] = costs
+    return u, v, cost
 
 
 def _check_matrix(X: Any) -> np.ndarray:

@@ -1,16 +1,17 @@
 """Block coordinate descent as CUDA kernels; same names and, for integer X, same bits as `reference`, for batches.
 
-All arrays lie on the device and have a leading axis B of equal-shaped matrices, which are handled in one launch. Rows of
-X^T and U^T have S >= M entries; what those from M on hold has no influence.
+All arrays lie on the device and have a leading axis B of equal-shaped matrices, which are handled in one launch. Rows
+of X^T and U^T have S >= M entries; what those from M on hold has no influence.
 
 Why the bits are the same. CUDA fuses multiplications with additions and offers no switch, so nothing here may depend
 on how an intermediate result is rounded; nothing does, because none is. For integer X every product and every partial
-sum is an integer that its type holds exactly: below 2**24 in float32 (`sweep`, within a tile of patches), below 2**31 in
-int32 (its sums over a block), below 2**53 in float64 (everything else). Fused or not, in whatever order, an exact
-sum is the same sum. The quotients are rounded exactly through their remainder, which is such an integer too.
+sum is an integer that its type holds exactly: below 2**24 in float32 (`sweep` within a tile of patches, `gram` within
+a strip), below 2**31 in int32 (the sums of `sweep` over a block), below 2**53 in float64 (everything else). Fused or
+not, in whatever order, an exact sum is the same sum. Quotients are rounded exactly through their remainder, which is
+such an integer too.
 For X that is not integer the sums of `update_u` and `gram` are rounded. They are then added in one fixed order, that of
-the patches in chunks of :data:`CHUNK`, without atomics: the result is the same in every run and on every device, but may
-differ from the CPU's in the last bits, as the CPU's does from the reference's.
+the patches in chunks of :data:`CHUNK`, without atomics: the result is the same in every run, but may differ from the
+CPU's in the last bits, as the CPU's does from the reference's.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ __all__ = ["CHUNK", "gram", "quads_for", "sweep", "update_column", "update_colum
 #: Patches whose sums are added up by one block of `update_u` and `gram` before they meet those of other blocks.
 CHUNK = 4096
 
-# Threads of a block where a thread has a row, a patch or an entry to itself. The simulator starts one Python thread each.
+# Threads of a block where a thread has a row, a patch or an entry to itself. The simulator starts as many of Python's.
 _THREADS = 8 if SIMULATED else 128
 
 # Tile of `_accumulate`: 64 x 32 sums, 4 x 2 for each thread, from strips of 32 patches in shared memory.
@@ -40,7 +41,7 @@ _SHARED = 48 * 1024
 _f32, _f64, _i32, _i64, _u8, _u32 = np.float32, np.float64, np.int32, np.int64, np.uint8, np.uint32
 
 
-# ------------------------------------------------------------------------------------------------------- device functions
+# ------------------------------------------------------------------------------------------------------ exact rounding
 
 
 @device_function
@@ -294,7 +295,7 @@ def update_u(xt: Any, v: Any, ut: Any, count: int, low: float, high: float, stre
     return _products(xt, ut, count, stream), _products(ut, ut, count, stream)
 
 
-# ------------------------------------------------------------------------------- patches of bytes, factors of small bytes
+# -------------------------------------------------------------------------------- patches of bytes, factors of bytes
 
 
 @device_function
@@ -344,7 +345,7 @@ def _shared_bytes(pixels: int, rank: int, quads: int) -> int:
     (256, 6, 32),
 )
 def _sweep(pixels, rank, quads):
-    """One sweep over the patches of matrices with so many pixels and components, four patches to each of `quads` threads.
+    """One sweep over the patches of matrices with so many pixels and components; each thread has four patches.
 
     A tile of 4 * `quads` patches is in shared memory as words of four bytes: X^T, below it U^T, and a row of ones. Each
     thread updates U of its four patches, so that an entry of V or V^T V read from shared memory serves four times. Then

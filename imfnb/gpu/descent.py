@@ -1,0 +1,167 @@
+"""Block coordinate descent on the device: factors of batches of equal-shaped matrices."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from ..factorization import cuda as kernels
+from ..factorization import energy, exact_in_float32, factor_dtype, init_v, limits, start_v
+from ..patches.cuda import padded
+from . import streams
+from .transfer import Half
+
+__all__ = ["descend", "factorize", "start"]
+
+# Bytes of matrices that `factorize` hands over at a time, to each of two streams.
+_CHUNK_BYTES = 1 << 28
+
+
+def start(
+    xt: Any, count: int, rank: int, bounds: tuple[int, int] | None, half: Half, pool: Executor, name: str = ""
+) -> streams.Task:
+    """The first V of each matrix, as :func:`imfnb.factorization.init_v` finds it.
+
+    The Gram matrices are made on the device. Their eigenvectors come from the same call of LAPACK as on the CPU, which
+    is what makes the start, and so all that follows, the same bits; they are found on the pool's threads.
+
+    Returns
+    -------
+    ndarray of float64, shape (B, N, R)
+        Through the task.
+    """
+    images, pixels = xt.shape[0], xt.shape[1]
+    if pixels <= count:
+        gram = half.download(f"{name}gram", kernels.gram(xt, count, half.stream))
+        yield None
+        small = xt.dtype == np.uint8
+        futures = [pool.submit(start_v, gram[i], small, rank, bounds) for i in range(images)]
+    else:  # few patches: such a matrix is small, and its start needs the matrix itself
+        x = half.download(f"{name}x", xt)
+        yield None
+        futures = [
+            pool.submit(init_v, np.asfortranarray(x[i, :, :count].T), rank, bounds, "cpu") for i in range(images)
+        ]
+    yield futures
+    return np.stack([future.result() for future in futures])
+
+
+def descend(
+    xt: Any,
+    count: int,
+    rank: int,
+    bounds: tuple[int, int] | None,
+    iterations: int,
+    half: Half,
+    pool: Executor,
+    name: str = "",
+    history: list[tuple[np.ndarray, ...]] | None = None,
+) -> streams.Task:
+    """Factorize matrices; twin of :func:`imfnb.factorization.bcd` for a batch.
+
+    Parameters
+    ----------
+    xt : device array of uint8 or float64, shape (B, N, S)
+        X^T.
+    count : int
+        Number of patches M.
+    rank, bounds, iterations
+        As in :func:`imfnb.factorization.bcd`.
+    half : Half
+        Stream and memory.
+    pool : Executor
+        Threads for the start.
+    name : str
+        Prefix of the names of the memory.
+    history : list, optional
+        Receives X^T U, U^T U and the new V after every sweep, each with a leading axis B.
+
+    Returns
+    -------
+    u : ndarray of integer, shape (B, R, M)
+        U^T; overwritten by the half's next task.
+    v : ndarray of integer, shape (B, R, N)
+        V^T.
+    """
+    images, pixels, stride = xt.shape
+    low, high = limits(bounds)
+    dtype = np.dtype(factor_dtype(bounds))
+    stream = half.stream
+    first = yield from start(xt, count, rank, bounds, half, pool, name)
+    v = half.upload(f"{name}v", [first])
+    v = v.reshape(images, pixels, rank)
+    ut = half.zeros(f"{name}u", (images, rank, stride), dtype)
+    small = xt.dtype == np.uint8 and dtype == np.int8 and exact_in_float32(pixels, rank, bounds)
+    if small and history is None and kernels.quads_for(pixels, rank) is not None:
+        sums = half.zeros(f"{name}sums", (images, pixels + rank, rank), np.int64)
+        tickets = half.zeros(f"{name}tickets", (images,), np.int32)
+        words, factors = xt.view(np.uint32), ut.view(np.uint32)
+        for _ in range(iterations):
+            kernels.sweep(words, v, factors, sums, tickets, count, low, high, True, stream)
+    else:
+        for _ in range(iterations):
+            xtu, utu = kernels.update_u(xt, v, ut, count, low, high, stream)
+            kernels.update_columns(xtu, utu, v, low, high, stream)
+            if history is not None:
+                parts = {"xtu": xtu, "utu": utu, "v": v}
+                copies = [half.download(f"{name}{key} out", part) for key, part in parts.items()]
+                yield None
+                history.append(tuple(copy.copy() for copy in copies))
+    u_host, v_host = half.download(f"{name}u out", ut), half.download(f"{name}v out", v)
+    yield None
+    return u_host[:, :, :count], np.ascontiguousarray(v_host.transpose(0, 2, 1)).astype(dtype)
+
+
+def factorize(
+    x: np.ndarray, rank: int, bounds: tuple[int, int] | None, iterations: int, threads: int, cost: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Factorize a stack of matrices; where the memory is full, fewer at a time.
+
+    Parameters
+    ----------
+    x : ndarray of uint8 or float64, shape (B, M, N)
+        The matrices.
+    rank, bounds, iterations
+        As in :func:`imfnb.factorization.bcd`.
+    threads : int
+        Largest number of threads for the starts.
+    cost : ndarray of float64, shape (B, iterations), or None
+        Receives |X - U V^T|^2 after every sweep.
+
+    Returns
+    -------
+    u : ndarray of integer, shape (B, M, R)
+        Left factors.
+    v : ndarray of integer, shape (B, N, R)
+        Right factors.
+
+    Raises
+    ------
+    DeviceError
+        If a single matrix does not fit the memory.
+    """
+    dtype = factor_dtype(bounds)
+    images, rows, columns = x.shape
+    u, v = np.empty((images, rows, rank), dtype), np.empty((images, columns, rank), dtype)
+
+    def task(chunk: Any, half: Half) -> streams.Task:
+        history: list[tuple[np.ndarray, ...]] | None = None if cost is None else []
+        staging = half.pinned("xt", (len(chunk), columns, padded(rows)), x.dtype)
+        for slot, index in zip(staging, chunk, strict=True):
+            slot[:, :rows] = x[index].T
+        xt = half.array("xt", staging.shape, x.dtype)
+        xt.copy_to_device(staging, stream=half.stream)
+        ut, vt = yield from descend(xt, rows, rank, bounds, iterations, half, pool, history=history)
+        for i, index in enumerate(chunk):
+            u[index], v[index] = ut[i].T, vt[i].T
+            for k, (xtu, utu, new) in enumerate(history or ()):
+                model = np.sum(utu[i] * (new[i].T @ new[i]))
+                cost[index, k] = max(0.0, float(energy(x[index]) - 2.0 * np.sum(xtu[i] * new[i]) + model))
+
+    each = max(1, _CHUNK_BYTES // x[0].nbytes)
+    chunks = [range(i, min(i + each, images)) for i in range(0, images, each)]
+    with ThreadPoolExecutor(threads) as pool:
+        streams.run(chunks, task, lambda chunk, result: None)
+    return u, v

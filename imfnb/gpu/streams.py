@@ -1,0 +1,137 @@
+"""Two chunks of work at a time, each on its stream, so that copies, kernels and the entropy coder overlap.
+
+The work on a chunk is a task: a generator that queues kernels and copies on the stream of its half, and yields where it
+has to wait: None for its stream, or a list of futures for work on the CPU. Meanwhile the other task goes on. All
+tasks run in the caller's thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from typing import Any
+
+from .._cuda import is_out_of_memory
+from ..errors import DeviceError
+from .transfer import LOCK, Half, borrowed
+
+__all__ = ["Task", "drive", "memory_errors", "run"]
+
+Task = Generator["list[Future] | None", None, Any]
+
+
+def _await(pending: Sequence[Future] | None, half: Half) -> None:
+    """Wait for what a task has yielded."""
+    if pending is None:
+        half.stream.synchronize()
+    else:
+        wait(pending)
+
+
+def drive(task: Task, half: Half) -> Any:
+    """Run one task alone and return its result."""
+    while True:
+        with LOCK:
+            try:
+                pending = next(task)
+            except StopIteration as end:
+                return end.value
+        _await(pending, half)
+
+
+@contextlib.contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turn a full memory into a DeviceError that says what to do."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DeviceError(
+            f"the GPU's memory is too small even for one image ({error}); use device='cpu', or free some of it"
+        ) from error
+
+
+def run(
+    chunks: Iterable[Sequence[Any]],
+    start: Callable[[Sequence[Any], Half], Task],
+    deliver: Callable[[Sequence[Any], Any], None],
+) -> None:
+    """Run a task for every chunk, two at a time.
+
+    Where the device's memory is full, the chunk is cut in two and both are tried again; a single item waits until it
+    has the memory for itself.
+
+    Parameters
+    ----------
+    chunks : iterable of sequence
+        The work, consumed as it is needed.
+    start : callable
+        From a chunk and a half to a task.
+    deliver : callable
+        Receives each chunk, or part of one, and the result of its task.
+
+    Raises
+    ------
+    DeviceError
+        If a single item does not fit the memory.
+    """
+    source = iter(chunks)
+    retries: deque[Sequence[Any]] = deque()
+    active: deque[tuple[Task, Half, Sequence[Any], Any]] = deque()
+    alone = False
+
+    def following() -> Sequence[Any] | None:
+        return retries.popleft() if retries else next(source, None)
+
+    with borrowed() as first, borrowed() as second:
+        free = [first, second]
+
+        def advance(task: Task, half: Half, chunk: Sequence[Any]) -> None:
+            nonlocal alone
+            try:
+                with LOCK:
+                    pending = next(task)
+            except StopIteration as end:
+                free.append(half)
+                alone = False
+                deliver(chunk, end.value)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                half.clear()
+                free.append(half)
+                if len(chunk) > 1:
+                    middle = len(chunk) // 2
+                    retries.extend((chunk[:middle], chunk[middle:]))
+                elif active:
+                    alone = True
+                    retries.appendleft(chunk)
+                else:
+                    with memory_errors():
+                        raise
+            else:
+                active.append((task, half, chunk, pending))
+
+        try:
+            while True:
+                while free and not (alone and active):
+                    chunk = following()
+                    if chunk is None:
+                        break
+                    half = free.pop()
+                    if alone and free:  # the other half's memory is of no use now
+                        free[0].clear()
+                    advance(start(chunk, half), half, chunk)
+                if not active:
+                    if not retries:
+                        return
+                    continue
+                task, half, chunk, pending = active.popleft()
+                _await(pending, half)
+                advance(task, half, chunk)
+        finally:
+            for task, *_ in active:
+                task.close()
