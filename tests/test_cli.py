@@ -354,7 +354,8 @@ def test_full_disk(tmp_path, capsys, monkeypatch):
         (["--patch-size", "5"], "patch_size is 5"),
     ],
 )
-def test_options_that_the_library_refuses(tmp_path, capsys, arguments, message):
+def test_options_that_the_library_refuses(tmp_path, capsys, arguments, message, monkeypatch):
+    monkeypatch.setattr("imfnb._backend._probe", lambda: (False, "not found"))
     source = save(tmp_path / "a.png")
     assert main([*ENCODE, str(source), *arguments]) == 1
     assert message in one_line(capsys) and os.listdir(tmp_path) == ["a.png"]

@@ -10,7 +10,7 @@ from helpers import encode, picture
 
 import imfnb
 from imfnb import DeviceError, FormatError, ImfError, LimitError, OptionError
-from imfnb._backend import cuda_status, resolve_threads
+from imfnb._backend import resolve_threads
 
 GRAY = picture(9, 7, 0)
 COLOR = picture(9, 7)
@@ -215,42 +215,7 @@ def test_read_only_out(small_file):
         imfnb.decode(small_file, out=out)
 
 
-# ------------------------------------------------------------------------------------------------------------- devices
-
-
-def test_cuda_does_not_fall_back_silently(small_file):
-    """An explicit wish either works or raises an error that says what is missing; never another device."""
-    calls = [
-        lambda: encode(GRAY, rank=1, device="cuda"),
-        lambda: imfnb.decode(small_file, device="cuda"),
-        lambda: imfnb.factorize(GRAY, 1, device="cuda"),
-    ]
-    for call in calls:
-        with pytest.raises(DeviceError, match="device='cuda' cannot be used.*device='cpu'"):
-            call()
-
-
-def test_cuda_status_never_raises(monkeypatch):
-    from numba import cuda
-
-    assert cuda_status().startswith(("found: ", "not found: "))
-
-    def broken():
-        raise OSError("libcuda is torn")
-
-    monkeypatch.setattr(cuda, "is_available", broken)
-    assert cuda_status() == "not found: OSError: libcuda is torn"
-
-
-@pytest.mark.parametrize("name", [b"H200", "H200"])
-def test_cuda_status_names_the_device(monkeypatch, name):
-    from types import SimpleNamespace
-
-    from numba import cuda
-
-    monkeypatch.setattr(cuda, "is_available", lambda: True)
-    monkeypatch.setattr(cuda, "get_current_device", lambda: SimpleNamespace(name=name))
-    assert cuda_status() == "found: H200"
+# ------------------------------------------------------------------------------------------------------- configuration
 
 
 def test_show_config():

@@ -8,6 +8,7 @@ tasks run in the caller's thread.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
@@ -22,6 +23,13 @@ __all__ = ["Task", "drive", "memory_errors", "run"]
 Task = Generator["list[Future] | None", None, Any]
 
 
+def _step(task: Task) -> Any:
+    """Let a task go on to its next wait."""
+    with LOCK, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Grid size .* occupancy")  # small images are normal inputs
+        return next(task)
+
+
 def _await(pending: Sequence[Future] | None, half: Half) -> None:
     """Wait for what a task has yielded."""
     if pending is None:
@@ -33,11 +41,10 @@ def _await(pending: Sequence[Future] | None, half: Half) -> None:
 def drive(task: Task, half: Half) -> Any:
     """Run one task alone and return its result."""
     while True:
-        with LOCK:
-            try:
-                pending = next(task)
-            except StopIteration as end:
-                return end.value
+        try:
+            pending = _step(task)
+        except StopIteration as end:
+            return end.value
         _await(pending, half)
 
 
@@ -92,8 +99,7 @@ def run(
         def advance(task: Task, half: Half, chunk: Sequence[Any]) -> None:
             nonlocal alone
             try:
-                with LOCK:
-                    pending = next(task)
+                pending = _step(task)
             except StopIteration as end:
                 free.append(half)
                 alone = False

@@ -1,0 +1,190 @@
+"""Block coordinate descent on the device against the NumPy reference, bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from strategies import BOUNDS, fill
+
+import imfnb
+from imfnb._cuda import SIMULATED
+from imfnb.factorization import cuda as kernels
+from imfnb.factorization import exact_in_float32, factor_dtype, reference
+from imfnb.patches.cuda import padded
+
+
+def problem(pixels: int, patches: int, rank: int, limits: tuple[int, int], count: int, style: str = "noise"):
+    """X^T, V and U^T of a batch, with garbage where rows are padded, and one dead column where the bounds allow it."""
+    rng = np.random.default_rng(pixels + patches + rank)
+    xt = fill((count, pixels, padded(patches)), style, rank)
+    v = rng.integers(*limits, (count, pixels, rank), endpoint=True).astype(np.float64)
+    if limits[0] <= 0 and rank > 1:
+        v[0, :, rank // 2] = 0
+    ut = rng.integers(*limits, (count, rank, padded(patches)), endpoint=True).astype(factor_dtype(limits))
+    return xt, v, ut
+
+
+def expect(xt, v, ut, patches: int, limits: tuple[int, int]):
+    """The reference's U step and V step of one matrix: U^T, X^T U, U^T U, V."""
+    u, new = ut[:, :patches].copy(), v.copy()
+    xtu, utu = reference.update_u(xt[:, :patches], v.T, u, 0, patches, *map(float, limits))
+    reference.update_columns(xtu, utu, new, *map(float, limits))
+    return u, xtu, utu, new
+
+
+def check_update(pixels: int, patches: int, rank: int, limits: tuple[int, int], put, count: int = 2) -> None:
+    """`update_u`, `update_columns` and `update_column`, any bounds."""
+    xt, v, ut = problem(pixels, patches, rank, limits, count)
+    low, high = map(float, limits)
+    device_u, together, alone = put(ut), put(v), put(v)
+    xtu, utu = kernels.update_u(put(xt), together, device_u, patches, low, high)
+    kernels.update_columns(xtu, utu, together, low, high)
+    for r in range(rank):
+        kernels.update_column(xtu, utu, alone, r, low, high)
+    for i in range(count):
+        u, a, b, new = expect(xt[i], v[i], ut[i], patches, limits)
+        np.testing.assert_array_equal(device_u.copy_to_host()[i, :, :patches], u)
+        np.testing.assert_array_equal(xtu.copy_to_host()[i], a)
+        np.testing.assert_array_equal(utu.copy_to_host()[i], b)
+        np.testing.assert_array_equal(together.copy_to_host()[i], new)
+        np.testing.assert_array_equal(alone.copy_to_host()[i], new)
+
+
+def check_sweep(pixels: int, patches: int, rank: int, limits: tuple[int, int], put, count: int = 2, sweeps: int = 1):
+    """`sweep`, which is all of it in one launch."""
+    assert exact_in_float32(pixels, rank, limits) and kernels.quads_for(pixels, rank) is not None
+    xt, v, ut = problem(pixels, patches, rank, limits, count)
+    words, factors, basis = put(xt.view(np.uint32)), put(ut.view(np.uint32)), put(v)
+    sums, tickets = put(np.zeros((count, pixels + rank, rank), np.int64)), put(np.zeros(count, np.int32))
+    for _ in range(sweeps):
+        kernels.sweep(words, basis, factors, sums, tickets, patches, *limits)
+    assert not sums.copy_to_host().any() and not tickets.copy_to_host().any()
+    halfway = put(v)
+    kernels.sweep(words, halfway, put(ut.view(np.uint32)), sums, tickets, patches, *limits, False)
+    np.testing.assert_array_equal(halfway.copy_to_host(), v)
+    assert not tickets.copy_to_host().any()
+    for i in range(count):
+        u, new = ut[i], v[i]
+        for step in range(sweeps):
+            u, xtu, utu, new = expect(xt[i], new, u, patches, limits)
+            if step == 0:
+                np.testing.assert_array_equal(sums.copy_to_host()[i], np.concatenate((xtu, utu)))
+        np.testing.assert_array_equal(factors.copy_to_host().view(np.int8)[i, :, :patches], u)
+        np.testing.assert_array_equal(basis.copy_to_host()[i], new)
+
+
+@pytest.mark.parametrize("limits", BOUNDS)
+def test_updates(limits, put):
+    check_update(5, 9, 3, limits, put)
+
+
+@pytest.mark.parametrize(("pixels", "patches", "rank"), [(1, 1, 1), (7, 1, 2), (1, 9, 3), (16, 20, 16), (20, 3, 5)])
+def test_updates_of_every_shape(pixels, patches, rank, put):
+    check_update(pixels, patches, rank, (-16, 15), put)
+
+
+@pytest.mark.parametrize("limits", [limits for limits in BOUNDS if factor_dtype(limits) is np.int8])
+def test_sweep(limits, put):
+    check_sweep(2 if limits[0] == -128 else 5, 18, 3, limits, put, sweeps=2)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "patches", "rank"), [(1, 1, 1), (3, 2, 7), (16, 5, 1), (16, 17, 16), (64, 16, 5), (48, 3, 2)]
+)
+def test_sweep_of_every_shape(pixels, patches, rank, put):
+    check_sweep(pixels, patches, rank, (-16, 15), put, 1)
+
+
+@pytest.mark.parametrize("wanted", [1, 3])
+def test_blocks_of_several_tiles(wanted, put, monkeypatch):
+    """Few blocks, each with several tiles; and the sums of the blocks of a matrix meet."""
+    monkeypatch.setattr(kernels, "_WANTED", wanted)
+    check_sweep(4, 70, 2, (-16, 15), put, 2, sweeps=2)
+
+
+@pytest.mark.skipif(not SIMULATED, reason="on a GPU blocks are wide anyway")
+def test_threads_share_the_rows(put, monkeypatch):
+    """More threads than sums to make: subsets of the patches, added up in shared memory."""
+    monkeypatch.setattr(kernels, "_QUADS", (24,))
+    check_sweep(4, 150, 2, (-16, 15), put, 1)
+
+
+def test_largest_rank_of_every_patch_size():
+    """Which shapes the fast kernel takes, and that it never asks for more shared memory than there is."""
+    taken = {pixels: max(r for r in range(0, 70) if r == 0 or kernels.quads_for(pixels, r)) for pixels in (16, 64, 256)}
+    assert taken[16] >= 16 and taken[64] >= 20 and taken[256] >= 5
+    assert kernels.quads_for(1024, 1) is None or SIMULATED
+
+
+@pytest.mark.parametrize(("style", "dtype"), [("noise", np.uint8), ("extremes", np.uint8), ("noise", np.float64)])
+def test_gram(style, dtype, put, monkeypatch):
+    monkeypatch.setattr(kernels, "CHUNK", 16)
+    kernels._accumulate.cache_clear()
+    xt = fill((2, 19, padded(37)), style, 3)
+    found = kernels.gram(put(xt.astype(dtype)), 37).copy_to_host()
+    for mine, x in zip(found, xt, strict=True):
+        np.testing.assert_array_equal(mine, reference.gram(x[:, :37]))
+    kernels._accumulate.cache_clear()
+
+
+def test_quotients_are_rounded_to_even(put):
+    """Ties of every sign: numerators (2 w + 1) h over 2 h."""
+    whole, halves = np.arange(-40, 40), np.array([1, 3, 500])
+    a = (2 * whole + 1)[:, None, None] * halves[None, :, None].astype(np.float64)
+    expected = np.rint((2 * whole + 1) / 2)
+    for j, half in enumerate(halves):
+        factor = put(np.zeros((1, len(whole), 1)))
+        kernels.update_columns(put(a[None, :, j]), put(np.full((1, 1, 1), 2.0 * half)), factor, -np.inf, np.inf)
+        np.testing.assert_array_equal(factor.copy_to_host()[0, :, 0], expected)
+
+
+# ------------------------------------------------------------------------------------------------------- public calls
+
+
+@pytest.mark.parametrize("with_cost", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "dtype", "rank", "limits"),
+    [
+        ((9, 7), np.uint8, 3, (-16, 15)),
+        ((3, 11), np.uint8, 5, (-16, 15)),
+        ((2, 3, 6, 4), np.uint8, 2, (0, 31)),
+        ((8, 5), np.uint8, 2, (-1000, 1000)),
+        ((8, 5), np.int16, 2, None),
+        ((1, 1), np.float32, 1, (-(2**20), 2**20)),
+    ],
+)
+def test_factorize(shape, dtype, rank, limits, with_cost):
+    """Factors and the history of the cost."""
+    x = fill(shape, "noise", rank).astype(dtype)
+    naive = imfnb.factorize(x, rank, limits, 3, device="reference", return_cost=with_cost)
+    for mine, expected in zip(
+        imfnb.factorize(x, rank, limits, 3, device="cuda", return_cost=with_cost), naive, strict=True
+    ):
+        assert mine.dtype == expected.dtype
+        np.testing.assert_array_equal(mine, expected)
+
+
+def test_cost_of_real_numbers_never_rises():
+    x = np.random.default_rng(4).normal(20, 30, (13, 9))
+    u, v, history = imfnb.factorize(x, 3, iterations=4, device="cuda", return_cost=True)
+    assert (np.diff(history) <= 1e-9 * history[0]).all()
+    assert history[-1] == pytest.approx(np.sum((x - u @ v.T) ** 2), rel=1e-9)
+    again = imfnb.factorize(x, 3, iterations=4, device="cuda", return_cost=True)
+    for first, second in zip((u, v, history), again, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("seed", range(12))
+def test_random_problems(seed, put):
+    """Thousands of patches, all patch sizes, ranks up to the largest."""
+    rng = np.random.default_rng(seed)
+    pixels, patches, count = int(rng.choice([16, 64, 192, 256])), int(rng.integers(1, 70000)), int(rng.integers(1, 4))
+    largest = max(r for r in range(1, 65) if kernels.quads_for(pixels, r) and exact_in_float32(pixels, r, (-16, 15)))
+    for rank in {1, largest, int(rng.integers(1, largest + 1))}:
+        check_sweep(pixels, patches, rank, (-16, 15), put, count, sweeps=3)
+    check_update(pixels, patches // 8 + 1, int(rng.integers(1, 40)), BOUNDS[seed % len(BOUNDS)], put, count)
+    xt = fill((count, pixels, padded(patches)), "extremes", seed)
+    found = kernels.gram(put(xt), patches).copy_to_host()
+    for mine, x in zip(found, xt, strict=True):
+        np.testing.assert_array_equal(mine, reference.gram(x[:, :patches]))

@@ -1,0 +1,308 @@
+"""The baseline profile on the device: files and pixels are those of the reference, whatever way they take."""
+
+from __future__ import annotations
+
+import gc
+import io
+
+import numpy as np
+import pytest
+from helpers import encode, picture
+from PIL import Image
+
+import imfnb
+from imfnb import gpu
+from imfnb._cuda import SIMULATED, cuda
+from imfnb.gpu import batch, streams, transfer
+
+#: Small patches and few sweeps: a thread of the simulator takes a microsecond for every addition.
+FAST = {"patch_size": 4, "iterations": 2}
+
+CASES = [
+    ((7, 9), 3, {"rank": 3, **FAST}),
+    ((6, 5), 0, {"rank": 2, **FAST}),
+    ((5, 6), 1, {"quality": 100, **FAST}),
+    ((9, 7), 4, {"rank": (2, 1, 2), **FAST}),
+    ((9, 7), 4, {"rank": 2, "subsampling": "4:4:4", **FAST}),
+    ((8, 5), 3, {"rank": 2, "color_space": "RGB", **FAST}),
+    ((6, 7), 3, {"rank": 2, "color_space": "RGB", "patch_size": None, "iterations": 2}),
+    ((7, 5), 3, {"rank": 2, "patch_size": None, "iterations": 2}),
+    ((9, 6), 3, {"rank": 2, "bounds": (-1000, 1000), **FAST}),
+    ((6, 6), 0, {"rank": 2, "bounds": (0, 31), **FAST}),
+    ((1, 1), 3, {"rank": 1, **FAST}),
+    ((10, 11), 0, {"rank": 2, "iterations": 1}),
+]
+
+
+@pytest.mark.parametrize(("shape", "channels", "options"), CASES)
+def test_one_image(shape, channels, options):
+    image = picture(*shape, channels)
+    data = encode(image, device="reference", **options)
+    assert encode(image, device="cuda", **options) == data
+    expected = imfnb.decode(data, device="reference")
+    np.testing.assert_array_equal(imfnb.decode(data, device="cuda"), expected)
+    preview = imfnb.decode(data, device="cuda", max_rank=1)
+    np.testing.assert_array_equal(preview, imfnb.decode(data, device="reference", max_rank=1))
+
+
+@pytest.mark.parametrize(
+    ("target", "resident"), [({"bpp": 24.0}, False), ({"size": 130}, True), ({"psnr": 24.0}, True)]
+)
+def test_targets(target, resident):
+    image = picture(8, 7, 3)
+    data = encode(image, device="reference", **target, **FAST)
+    assert encode(cuda.to_device(image) if resident else image, device="cuda", **target, **FAST) == data
+
+
+def test_target_that_cannot_be_met():
+    with pytest.raises(imfnb.OptionError, match="cannot be met"):
+        encode(picture(8, 8), size=10, device="cuda", **FAST)
+
+
+# ------------------------------------------------------------------------------------------- arrays that lie on the GPU
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+@pytest.mark.parametrize("channels", [0, 1, 3, 4])
+def test_arrays_on_the_device(channels, device):
+    image = picture(6, 7, channels)
+    data = encode(cuda.to_device(image), rank=2, device=device, **FAST)
+    assert data == encode(image, rank=2, device="reference", **FAST)
+    out = cuda.to_device(np.zeros_like(image))
+    assert imfnb.decode(data, out, device=device) is out
+    np.testing.assert_array_equal(out.copy_to_host(), imfnb.decode(data, device="reference"))
+
+
+def test_batch_of_arrays_on_the_device():
+    images = [picture(6, 5, 3, seed) for seed in range(3)]
+    mixed = [cuda.to_device(images[0]), images[1], cuda.to_device(images[2])]
+    files = [encode(image, rank=1, device="reference", **FAST) for image in images]
+    assert imfnb.encode_batch(mixed, profile="baseline", rank=1, device="cuda", **FAST) == files
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+def test_arrays_on_the_device_are_not_copied_silently(device):
+    array = cuda.to_device(picture(6, 5))
+    data = encode(picture(6, 5), rank=1, **FAST)
+    for call in (lambda: encode(array, rank=1, device=device), lambda: imfnb.decode(data, array, device=device)):
+        with pytest.raises(imfnb.OptionError, match="array on the GPU; copy it to the host"):
+            call()
+
+
+def test_wrong_arrays_on_the_device():
+    data = encode(picture(6, 5), rank=1, **FAST)
+    with pytest.raises(imfnb.OptionError, match=r"uint8 \(5, 6, 3\); expected .* shape \(6, 5, 3\)"):
+        imfnb.decode(data, cuda.to_device(np.zeros((5, 6, 3), np.uint8)))
+    with pytest.raises(imfnb.OptionError, match="dtype float32; expected uint8"):
+        encode(cuda.to_device(np.zeros((5, 6), np.float32)), rank=1)
+    with pytest.raises(imfnb.OptionError, match="not C-contiguous"):
+        encode(cuda.to_device(np.zeros((5, 6), np.uint8, order="F")), rank=1)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("library", ["cupy", "torch"])
+def test_other_libraries(library):
+    """No copy: the arrays of CuPy and PyTorch are read and written where they lie."""
+    module = pytest.importorskip(library)
+    image = picture(200, 300, 3)
+    here = module.asarray(image) if library == "cupy" else module.from_numpy(image).cuda()
+    data = encode(here, rank=5)
+    assert data == encode(image, rank=5, device="cpu")
+    out = module.empty_like(here)
+    imfnb.decode(data, out)
+    pixels = out.get() if library == "cupy" else out.cpu().numpy()
+    np.testing.assert_array_equal(pixels, imfnb.decode(data, device="cpu"))
+
+
+# ------------------------------------------------------------------------------------------------------------- batches
+
+
+def expected_files(images: list[np.ndarray], **options) -> list[bytes]:
+    return [encode(image, device="reference", **options) for image in images]
+
+
+def test_batch_of_several_shapes():
+    """Order, groups of equal shape, progress up to the end."""
+    shapes = [(6, 5, 3), (4, 4, 0), (6, 5, 3), (6, 5, 3), (6, 5, 4), (6, 5, 3), (6, 5, 3)]
+    images = [picture(*shape, seed=i) for i, shape in enumerate(shapes)]
+    files = expected_files(images, rank=2, **FAST)
+    seen: list[tuple[int, int]] = []
+    options = {"profile": "baseline", "rank": 2, "device": "cuda", **FAST}
+    progress = lambda *counts: seen.append(counts)  # noqa: E731
+    assert imfnb.encode_batch(images, progress=progress, **options) == files
+    assert seen[-1] == (7, 7) and [done for done, _ in seen] == sorted({done for done, _ in seen})
+    decoded = imfnb.decode_batch(files, device="cuda", progress=progress)
+    for mine, data in zip(decoded, files, strict=True):
+        np.testing.assert_array_equal(mine, imfnb.decode(data, device="reference"))
+
+
+def test_chunks(monkeypatch):
+    """Many more chunks than streams, results in order."""
+    monkeypatch.setattr(batch, "CHUNK_PIXELS", 40)
+    images = [picture(5, 4, 0, seed) for seed in range(7)]
+    files = expected_files(images, rank=1, **FAST)
+    assert imfnb.encode_batch(iter(images), profile="baseline", rank=1, device="cuda", threads=2, **FAST) == files
+    for mine, data in zip(imfnb.decode_batch(files, device="cuda"), files, strict=True):
+        np.testing.assert_array_equal(mine, imfnb.decode(data, device="reference"))
+
+
+def test_batch_with_a_search():
+    images = [picture(8, 9, 0, seed) for seed in range(2)]
+    files = expected_files(images, bpp=9.0, **FAST)
+    assert imfnb.encode_batch(images, profile="baseline", bpp=9.0, device="cuda", **FAST) == files
+
+
+def test_batch_of_nothing():
+    assert imfnb.encode_batch([], profile="baseline", device="cuda") == []
+    assert imfnb.decode_batch([], device="cuda") == []
+
+
+def test_batch_of_files(tmp_path):
+    image = picture(6, 5)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    data = encode(image, rank=1, device="reference", **FAST)
+    options = {"profile": "baseline", "rank": 1, "device": "cuda", **FAST}
+    assert imfnb.encode_batch([tmp_path / "a.png"], **options) == [data]
+    (tmp_path / "a.imf").write_bytes(data)
+    for mine in imfnb.decode_batch([tmp_path / "a.imf", io.BytesIO(data)], device="cuda"):
+        np.testing.assert_array_equal(mine, imfnb.decode(data, device="reference"))
+
+
+def test_failures_stay_with_their_images():
+    good = picture(6, 5)
+    options = {"profile": "baseline", "rank": (1, 1, 1), "device": "cuda", **FAST}
+    items = [good, good.astype(float), picture(6, 5, 0), good]
+    files = imfnb.encode_batch(items, errors="return", **options)
+    assert files[0] == files[3] == encode(good, rank=(1, 1, 1), device="reference", **FAST)
+    assert "dtype float64" in str(files[1]) and "rank has 3 entries" in str(files[2])
+    for bad in items[1:3]:
+        with pytest.raises(imfnb.OptionError):
+            imfnb.encode_batch([good, bad], **options)
+    damaged = files[0][:-1] + bytes([files[0][-1] ^ 1])
+    images = imfnb.decode_batch([files[0], damaged, files[3], b"no"], device="cuda", errors="return")
+    np.testing.assert_array_equal(images[0], images[2])
+    assert isinstance(images[1], imfnb.FormatError) and isinstance(images[3], imfnb.FormatError)
+    with pytest.raises(imfnb.FormatError):
+        imfnb.decode_batch([files[0], damaged], device="cuda")
+
+
+# ----------------------------------------------------------------------------------------- memory that does not suffice
+
+
+class OutOfMemoryError(Exception):
+    """What CUDA says: error 2."""
+
+    code = 2
+
+
+@pytest.fixture
+def small_memory(monkeypatch):
+    """Devices with room for batches of at most so many images."""
+
+    def limit(images: int) -> list[int]:
+        asked: list[int] = []
+        original = transfer.Half.array
+
+        def array(self, name, shape, dtype):
+            asked.append(shape[0])
+            if shape[0] > images:
+                raise OutOfMemoryError("CUDA_ERROR_OUT_OF_MEMORY")
+            return original(self, name, shape, dtype)
+
+        monkeypatch.setattr(transfer.Half, "array", array)
+        return asked
+
+    return limit
+
+
+def test_a_full_memory_splits_the_batch(small_memory):
+    images = [picture(4, 4, 0, seed) for seed in range(10)]
+    files = expected_files(images, rank=1, **FAST)
+    asked = small_memory(2)
+    assert imfnb.encode_batch(images, profile="baseline", rank=1, device="cuda", **FAST) == files
+    assert max(asked) == 5 and 2 in asked
+    for mine, data in zip(imfnb.decode_batch(files, device="cuda"), files, strict=True):
+        np.testing.assert_array_equal(mine, imfnb.decode(data, device="reference"))
+
+
+def test_a_full_memory_splits_a_stack(small_memory):
+    x = np.random.default_rng(0).integers(0, 256, (5, 6, 4), np.uint8)
+    expected = imfnb.factorize(x, 2, iterations=2, device="reference")
+    small_memory(2)
+    for mine, naive in zip(imfnb.factorize(x, 2, iterations=2, device="cuda"), expected, strict=True):
+        np.testing.assert_array_equal(mine, naive)
+
+
+def test_a_memory_too_small_for_one_image(small_memory):
+    image = picture(5, 4)
+    data = encode(image, rank=1, device="reference", **FAST)
+    small_memory(0)
+    for call in (
+        lambda: encode(image, rank=1, device="cuda", **FAST),
+        lambda: imfnb.decode(data, device="cuda"),
+        lambda: imfnb.encode_batch([image] * 3, profile="baseline", rank=1, device="cuda", **FAST),
+        lambda: imfnb.factorize(image[:, :, 0], 1, device="cuda"),
+    ):
+        with pytest.raises(imfnb.DeviceError, match="memory is too small even for one image.*device='cpu'"):
+            call()
+
+
+def test_single_items_wait_for_the_memory(monkeypatch):
+    """Two items that fit the memory one at a time only."""
+    running: list[object] = []
+
+    def task(chunk, half):
+        running.append(chunk)
+        if len(running) > 1:
+            running.remove(chunk)
+            raise OutOfMemoryError
+        yield None
+        running.remove(chunk)
+        return [10 * item for item in chunk]
+
+    results: dict[int, int] = {}
+    streams.run([[1], [2], [3, 4]], task, lambda chunk, found: results.update(zip(chunk, found, strict=True)))
+    assert results == {1: 10, 2: 20, 3: 30, 4: 40}
+
+
+# ------------------------------------------------------------------------------------------------------ the rest of it
+
+
+def test_auto_takes_the_device_above_the_crossover(monkeypatch):
+    """With a crossover, the same call takes the one or the other; both give the same bytes."""
+    from imfnb import _backend
+
+    image = picture(6, 5)
+    data = encode(image, rank=1, device="reference", **FAST)
+    used: list[str] = []
+    original = gpu.encode
+    monkeypatch.setattr(gpu, "encode", lambda *arguments: used.append("cuda") or original(*arguments))
+    for pixels, expected in ((31, []), (30, ["cuda"])):
+        monkeypatch.setitem(_backend.CROSSOVER, "image", pixels)
+        assert encode(image, rank=1, **FAST) == data
+        assert used == expected
+    monkeypatch.setitem(_backend.CROSSOVER, "batch", 60)
+    assert imfnb.encode_batch([image, image], profile="baseline", rank=1, **FAST) == [data, data]
+    np.testing.assert_array_equal(imfnb.decode_batch([data, data])[1], imfnb.decode(data, device="cpu"))
+
+
+def test_memory_is_kept_for_the_next_call_and_released():
+    encode(picture(6, 5), rank=1, device="cuda", **FAST)
+    assert transfer._idle and transfer._idle[0]._device
+    transfer.release()
+    gc.collect()
+    assert not transfer._idle
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("seed", range(6))
+def test_random_pictures(seed):
+    rng = np.random.default_rng(seed)
+    shape = int(rng.integers(1, 1500)), int(rng.integers(1, 1500))
+    images = [picture(*shape, (0, 1, 3, 4)[seed % 4], i) for i in range(5)]
+    options = {"rank": int(rng.integers(1, 25)), "patch_size": (4, 8, 16, 32, None, 8)[seed]}
+    files = [encode(image, device="cpu", **options) for image in images]
+    assert imfnb.encode_batch(images, profile="baseline", device="cuda", **options) == files
+    for mine, data in zip(imfnb.decode_batch(files, device="cuda"), files, strict=True):
+        np.testing.assert_array_equal(mine, imfnb.decode(data, device="cpu"))
+    assert not SIMULATED

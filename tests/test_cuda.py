@@ -1,0 +1,91 @@
+"""The CUDA path without a GPU: ``tests/cuda`` in Numba's simulator, and every kernel compiled to PTX."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pathlib
+import re
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+import imfnb
+from imfnb import _cuda
+
+PACKAGE = pathlib.Path(imfnb.__file__).parent
+FOLDER = pathlib.Path(__file__).parent
+
+#: Every module with kernels.
+MODULES = sorted([*PACKAGE.rglob("cuda.py"), *(PACKAGE / "gpu").glob("*.py")])
+for path in MODULES:
+    importlib.import_module(".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"))
+
+
+@pytest.mark.skipif(_cuda.SIMULATED, reason="tests/cuda is part of this run")
+def test_kernels_and_pipelines_in_the_simulator():
+    """A process of its own, since Numba reads the variable when it is imported."""
+    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
+    environment.pop("NUMBA_DISABLE_JIT", None)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(FOLDER / "cuda")]
+    result = subprocess.run(command, env=environment, cwd=FOLDER.parent, capture_output=True, text=True, timeout=1800)
+    assert result.returncode == 0, result.stdout[-20000:] + result.stderr[-5000:]
+    assert int(re.search(r"(\d+) passed", result.stdout)[1]) >= 100
+
+
+def test_every_kernel_is_registered():
+    """Each function made a kernel or a template is in the table, under its own name."""
+    for path in MODULES:
+        source = path.read_text(encoding="utf-8")
+        module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        count = len(re.findall(r"^@(?:kernel|template)\(", source, flags=re.MULTILINE))
+        names = {re.split(r"[/(]", name)[0] for name in _cuda.KERNELS if name.startswith(f"{module}.")}
+        assert len(names) == count, module
+        assert "import cuda" not in source.replace("from .._cuda import", "").replace("from ..._cuda import", "")
+
+
+@pytest.fixture
+def compiler(monkeypatch):
+    """Numba's CUDA compiler for a compute capability, without a device."""
+    if _cuda.SIMULATED:
+        pytest.skip("the simulator has no compiler")
+    from numba.core import sigutils
+
+    # Functions that kernels call are compiled for the current device, and there is none.
+    capability = SimpleNamespace(compute_capability=None)
+    dispatcher = importlib.import_module("numba.cuda.dispatcher")
+    monkeypatch.setattr(dispatcher, "get_current_device", lambda: capability)
+
+    def compile_to_ptx(function, signature: str, cc: tuple[int, int]) -> str:
+        capability.compute_capability = cc
+        return _cuda.cuda.compile_ptx(function, sigutils.normalize_signature(signature)[0], cc=cc)[0]
+
+    def nothing():
+        pass
+
+    try:
+        compile_to_ptx(nothing, "void()", (8, 0))
+    except Exception as error:
+        if type(error).__name__ not in ("NvvmSupportError", "CudaSupportError", "FileNotFoundError"):
+            raise
+        pytest.skip(f"no NVVM: {error}")
+    return compile_to_ptx
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("cc", [(8, 0), (9, 0)], ids=["sm_80", "sm_90"])
+def test_kernels_compile_to_ptx(compiler, cc):
+    for name, (function, signature) in _cuda.KERNELS.items():
+        ptx = compiler(function, signature, cc)
+        assert f".target sm_{cc[0]}{cc[1]}" in ptx and ".entry" in ptx, name
+
+
+@pytest.mark.jit
+def test_sweeps_keep_their_sums_in_registers(compiler):
+    """A local array that the compiler cannot take apart would be memory, and ten times slower."""
+    sweeps = [entry for name, entry in _cuda.KERNELS.items() if "._sweep(" in name]
+    assert sweeps
+    for function, signature in sweeps:
+        assert ".local" not in compiler(function, signature, (9, 0))

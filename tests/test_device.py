@@ -1,0 +1,198 @@
+"""Choice of the device: what is found, what is said where nothing is, and what happens when a GPU fails midway."""
+
+from __future__ import annotations
+
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from helpers import encode, picture
+
+import imfnb
+from imfnb import _backend, _cuda, gpu
+from imfnb._backend import cuda_status, resolve_device, run_on
+
+IMAGE = picture(9, 8)
+
+
+class CudaAPIError(Exception):
+    """Stands for the class of this name in Numba."""
+
+
+@pytest.fixture
+def usable(monkeypatch):
+    """A machine on which a GPU is found and on which it pays from one pixel on."""
+    monkeypatch.setattr(_backend, "_probe", lambda: (True, "found: a fake"))
+    monkeypatch.setattr(_backend, "_failure", None)
+    monkeypatch.setattr(_backend, "CROSSOVER", {"image": 1, "batch": 1})
+    return monkeypatch
+
+
+@pytest.fixture
+def absent(monkeypatch):
+    """A machine without a GPU."""
+    monkeypatch.setattr(_backend, "_probe", lambda: (False, "not found: no driver"))
+
+
+def explode(*_, **__):
+    raise CudaAPIError("[700] CUDA_ERROR_ILLEGAL_ADDRESS")
+
+
+# -------------------------------------------------------------------------------------------------------- what there is
+
+
+@pytest.mark.skipif(_cuda.SIMULATED, reason="the simulator is always there")
+def test_probing_never_raises(monkeypatch):
+    assert cuda_status().startswith(("found: ", "not found: "))
+
+    def broken():
+        raise OSError("libcuda is\n torn")
+
+    monkeypatch.setattr(_cuda.cuda, "is_available", broken)
+    assert cuda_status() == "not found: OSError: libcuda is torn"
+    assert imfnb.show_config()["cuda"] == cuda_status()
+    assert resolve_device("auto", 10**9) == "cpu"
+
+
+@pytest.mark.skipif(_cuda.SIMULATED, reason="the simulator is always there")
+def test_probing_says_why_not(monkeypatch):
+    monkeypatch.setattr(_cuda.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(_cuda.cuda, "cuda_error", lambda: "Driver too old.\n" * 40)
+    assert cuda_status().startswith("not found: Driver too old. Driver") and len(cuda_status()) < 330
+    monkeypatch.setattr(_cuda.cuda, "cuda_error", lambda: None)
+    assert cuda_status() == "not found: no usable CUDA driver, device or toolkit (NVVM)"
+
+
+@pytest.mark.skipif(_cuda.SIMULATED, reason="the simulator is always there")
+@pytest.mark.parametrize("name", [b"H200", "H200"])
+@pytest.mark.parametrize(
+    ("file", "target"), [("numba_cuda/numba/cuda/__init__.py", "numba-cuda 1.2"), (None, "Numba's built-in target")]
+)
+def test_probing_names_the_device(monkeypatch, name, file, target):
+    device = SimpleNamespace(name=name, compute_capability=(9, 0))
+    monkeypatch.setattr(_cuda.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(_cuda.cuda, "get_current_device", lambda: device)
+    monkeypatch.setattr(_cuda.cuda, "__file__", file)
+    monkeypatch.setattr("importlib.metadata.version", lambda package: "1.2")
+    assert cuda_status() == f"found: H200 (compute capability 9.0, {target})"
+
+
+@pytest.mark.usefixtures("absent")
+def test_cuda_does_not_fall_back_silently():
+    data = encode(IMAGE, rank=1, patch_size=4)
+    calls = [
+        lambda: encode(IMAGE, rank=1, device="cuda"),
+        lambda: imfnb.encode(IMAGE, device="cuda"),
+        lambda: imfnb.decode(data, device="cuda"),
+        lambda: imfnb.factorize(IMAGE[:, :, 0], 1, device="cuda"),
+        lambda: imfnb.encode_batch([IMAGE], profile="baseline", device="cuda"),
+        lambda: imfnb.decode_batch([data], device="cuda"),
+    ]
+    for call in calls:
+        with pytest.raises(imfnb.DeviceError, match="'cuda' cannot be used: CUDA not found: no driver.*device='cpu'"):
+            call()
+
+
+@pytest.mark.usefixtures("absent")
+def test_auto_needs_no_gpu(monkeypatch):
+    monkeypatch.setattr(_backend, "CROSSOVER", {"image": 1, "batch": 1})
+    assert imfnb.encode_batch([IMAGE], profile="baseline", rank=1) == [encode(IMAGE, rank=1, device="cpu")]
+
+
+def test_auto_stays_on_the_cpu_until_a_crossover_is_measured():
+    for work, threshold in _backend.CROSSOVER.items():
+        assert resolve_device("auto", 10**15, work) == "cpu" or threshold is not None
+
+
+@pytest.mark.usefixtures("usable")
+def test_auto_compares_with_the_crossover(monkeypatch):
+    monkeypatch.setattr(_backend, "CROSSOVER", {"image": 100, "batch": 200})
+    assert [resolve_device("auto", pixels) for pixels in (99, 100)] == ["cpu", "cuda"]
+    assert [resolve_device("auto", pixels, "batch") for pixels in (199, 200)] == ["cpu", "cuda"]
+    assert resolve_device("cuda", 1) == "cuda" and resolve_device("cpu", 1000) == "cpu"
+    assert resolve_device("auto", 1, resident=True) == "cuda"
+
+
+@pytest.mark.usefixtures("usable")
+def test_profiles_without_a_pipeline(monkeypatch):
+    """An explicit wish is an error that says so; "auto" uses the CPU, without a warning."""
+    monkeypatch.setattr(gpu, "PIPELINES", {})
+    data = imfnb.encode(IMAGE, step=100)
+    for call in (
+        lambda: imfnb.encode(IMAGE, step=100, device="cuda"),
+        lambda: imfnb.decode(data, device="cuda"),
+        lambda: imfnb.encode_batch([IMAGE], step=100, device="cuda"),
+        lambda: imfnb.decode_batch([data], device="cuda"),
+    ):
+        with pytest.raises(imfnb.DeviceError, match="no CUDA pipeline for profile='main'"):
+            call()
+    np.testing.assert_array_equal(imfnb.decode_batch([data])[0], imfnb.decode(data))
+    assert imfnb.encode_batch([IMAGE], step=100) == [data]
+
+
+# ---------------------------------------------------------------------------------------------------- failures midway
+
+
+@pytest.mark.parametrize("call", ["encode", "decode", "factorize", "encode_batch", "decode_batch"])
+def test_auto_falls_back_with_one_warning(usable, call):
+    """The same bytes, the same pixels, the same factors; a second call warns no more."""
+    data = encode(IMAGE, rank=1, patch_size=4, device="cpu")
+    pixels = imfnb.decode(data, device="cpu")
+    matrix = IMAGE[:, :, 0]
+    calls = {
+        "encode": (lambda: encode(IMAGE, rank=1, patch_size=4), data),
+        "decode": (lambda: imfnb.decode(data), pixels),
+        "factorize": (lambda: imfnb.factorize(matrix, 1)[0], imfnb.factorize(matrix, 1, device="cpu")[0]),
+        "encode_batch": (lambda: imfnb.encode_batch([IMAGE], profile="baseline", rank=1, patch_size=4)[0], data),
+        "decode_batch": (lambda: imfnb.decode_batch([data])[0], pixels),
+    }
+    usable.setattr(gpu, "encode", explode)
+    usable.setattr(gpu, "decode", explode)
+    usable.setattr("imfnb.gpu.descent.factorize", explode)
+    usable.setattr("imfnb.gpu.batch.encode_items", explode)
+    usable.setattr("imfnb.gpu.batch.decode_items", explode)
+    work, expected = calls[call]
+    with pytest.warns(imfnb.DeviceWarning, match="ILLEGAL_ADDRESS.*going on with the CPU"):
+        found = work()
+    np.testing.assert_array_equal(found, expected)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(work(), expected)
+
+
+def test_an_explicit_device_does_not_fall_back(usable):
+    usable.setattr(gpu, "encode", explode)
+    with pytest.raises(imfnb.DeviceError, match="the GPU failed: .*ILLEGAL_ADDRESS.*device='cpu'") as caught:
+        encode(IMAGE, rank=1, device="cuda")
+    assert isinstance(caught.value.__cause__, CudaAPIError)
+
+
+def test_a_memory_that_is_too_small_is_a_failure_too(usable):
+    def full(*_):
+        raise imfnb.DeviceError("too small")
+
+    usable.setattr(gpu, "encode", full)
+    with pytest.raises(imfnb.DeviceError, match="^too small$"):
+        encode(IMAGE, rank=1, device="cuda")
+    with pytest.warns(imfnb.DeviceWarning, match="too small"):
+        assert encode(IMAGE, rank=1) == encode(IMAGE, rank=1, device="cpu")
+
+
+@pytest.mark.parametrize("error", [imfnb.OptionError("bad"), ValueError("a bug"), KeyboardInterrupt()])
+def test_other_errors_are_not_hidden(usable, error):
+    def fail(_):
+        raise error
+
+    for device in ("auto", "cuda"):
+        with pytest.raises(type(error)):
+            run_on(device, "cuda", fail)
+    assert run_on("auto", "cpu", lambda backend: backend) == "cpu"
+
+
+def test_errors_of_cuda_are_known_by_name():
+    full = type("CudaAPIError", (Exception,), {"code": 2})("")
+    assert _cuda.is_cuda_error(CudaAPIError()) and not _cuda.is_out_of_memory(CudaAPIError())
+    assert _cuda.is_cuda_error(full) and _cuda.is_out_of_memory(full)
+    assert _cuda.is_out_of_memory(MemoryError()) and _cuda.is_out_of_memory(RuntimeError("CUDA_ERROR_OUT_OF_MEMORY"))
+    assert not _cuda.is_cuda_error(type("Odd", (Exception,), {"code": "x"})("text"))
