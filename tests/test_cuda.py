@@ -35,6 +35,12 @@ def test_kernels_and_pipelines_in_the_simulator():
     assert int(re.search(r"(\d+) passed", result.stdout)[1]) >= 100
 
 
+def test_cuda_is_imported_in_one_place():
+    for path in PACKAGE.rglob("*.py"):
+        if path.name != "_cuda.py":
+            assert not re.search(r"from numba(\.\w+)* import .*cuda|import numba\.cuda", path.read_text(encoding="utf-8"))
+
+
 def test_every_kernel_is_registered():
     """Each function made a kernel or a template is in the table, under its own name."""
     for path in MODULES:
@@ -43,7 +49,6 @@ def test_every_kernel_is_registered():
         count = len(re.findall(r"^@(?:kernel|template)\(", source, flags=re.MULTILINE))
         names = {re.split(r"[/(]", name)[0] for name in _cuda.KERNELS if name.startswith(f"{module}.")}
         assert len(names) == count, module
-        assert "import cuda" not in source.replace("from .._cuda import", "").replace("from ..._cuda import", "")
 
 
 @pytest.fixture
@@ -77,15 +82,9 @@ def compiler(monkeypatch):
 @pytest.mark.jit
 @pytest.mark.parametrize("cc", [(8, 0), (9, 0)], ids=["sm_80", "sm_90"])
 def test_kernels_compile_to_ptx(compiler, cc):
+    assert any("._sweep(" in name for name in _cuda.KERNELS)
     for name, (function, signature) in _cuda.KERNELS.items():
         ptx = compiler(function, signature, cc)
         assert f".target sm_{cc[0]}{cc[1]}" in ptx and ".entry" in ptx, name
-
-
-@pytest.mark.jit
-def test_sweeps_keep_their_sums_in_registers(compiler):
-    """A local array that the compiler cannot take apart would be memory, and ten times slower."""
-    sweeps = [entry for name, entry in _cuda.KERNELS.items() if "._sweep(" in name]
-    assert sweeps
-    for function, signature in sweeps:
-        assert ".local" not in compiler(function, signature, (9, 0))
+        if "._sweep(" in name:  # a local array that the compiler could not take apart would be memory, and slow
+            assert ".local" not in ptx, name

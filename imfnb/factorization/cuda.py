@@ -337,12 +337,9 @@ def _shared_bytes(pixels: int, rank: int, quads: int) -> int:
     "void(uint32[:,:,::1], float64[:,:,::1], uint32[:,:,::1], int64[:,:,::1], int32[::1], int64, int64, float32, "
     "float32, boolean)",
     (16, 1, 64),
-    (64, 2, 64),
     (64, 5, 64),
-    (64, 8, 64),
     (64, 20, 64),
-    (192, 3, 32),
-    (256, 6, 32),
+    (192, 12, 32),
 )
 def _sweep(pixels, rank, quads):
     """One sweep over the patches of matrices with so many pixels and components; each thread has four patches.

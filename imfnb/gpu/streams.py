@@ -8,6 +8,7 @@ tasks run in the caller's thread.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -86,6 +87,10 @@ def run(
         If a single item does not fit the memory.
     """
     source = iter(chunks)
+    beginning = next(source, None)  # before the device is touched: there may be no work, or an error
+    if beginning is None:
+        return
+    source = itertools.chain([beginning], source)
     retries: deque[Sequence[Any]] = deque()
     active: deque[tuple[Task, Half, Sequence[Any], Any]] = deque()
     alone = False

@@ -7,6 +7,7 @@ named "cuda" here would hide the one that numba-cuda needs.
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -15,18 +16,28 @@ from imfnb._backend import cuda_status
 from imfnb._cuda import SIMULATED, cuda
 
 FOLDER = pathlib.Path(__file__).parent
+STATUS = cuda_status()
+
+
+class SkippedModule(pytest.Module):
+    """A module of tests that have nothing to run on."""
+
+    def collect(self) -> Iterable[pytest.Item]:
+        pytest.skip(f"no GPU, and no simulator (NUMBA_ENABLE_CUDASIM=1): {STATUS}", allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path: pathlib.Path, parent: pytest.Collector) -> pytest.Module | None:
+    if FOLDER in module_path.parents and STATUS.startswith("not found"):
+        return SkippedModule.from_parent(parent, path=module_path)
+    return None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    status = cuda_status()
     for item in items:
-        if FOLDER not in item.path.parents:
-            continue
-        item.add_marker(pytest.mark.filterwarnings("ignore:Grid size"))
-        if status.startswith("not found"):
-            item.add_marker(pytest.mark.skip(reason=f"no GPU and no simulator (NUMBA_ENABLE_CUDASIM=1): {status}"))
-        elif SIMULATED and item.get_closest_marker("gpu"):
-            item.add_marker(pytest.mark.skip(reason="takes a real GPU"))
+        if FOLDER in item.path.parents:
+            item.add_marker(pytest.mark.filterwarnings("ignore:Grid size"))
+            if SIMULATED and item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="takes a real GPU"))
 
 
 @pytest.fixture(scope="session")
