@@ -14,6 +14,7 @@ import pytest
 
 import imfnb
 from imfnb import _cuda
+from imfnb._backend import cuda_status
 
 PACKAGE = pathlib.Path(imfnb.__file__).parent
 FOLDER = pathlib.Path(__file__).parent
@@ -35,10 +36,28 @@ def test_kernels_and_pipelines_in_the_simulator():
     assert int(re.search(r"(\d+) passed", result.stdout)[1]) >= 100
 
 
+def run_report(**environment: str) -> str:
+    command = [sys.executable, str(FOLDER.parent / "benchmarks" / "cuda_report.py")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sys.path)), **environment}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=1800).stdout
+
+
+@pytest.mark.skipif(cuda_status().startswith("found"), reason="there is a device")
+def test_report_without_a_device():
+    assert run_report().startswith("no CUDA device: nothing measured (not found: ")
+
+
+@pytest.mark.slow
+def test_report_in_the_simulator():
+    out = run_report(NUMBA_ENABLE_CUDASIM="1")
+    assert "simulated: no times" in out and "factorization.sweep R=5" in out and out.count("ran, wanted") == 3
+    assert not re.search(r"\d (us|ms|GB/s)", out)
+
+
 def test_cuda_is_imported_in_one_place():
     for path in PACKAGE.rglob("*.py"):
-        if path.name != "_cuda.py":
-            assert not re.search(r"from numba(\.\w+)* import .*cuda|import numba\.cuda", path.read_text(encoding="utf-8"))
+        imports = re.findall(r"from numba(?:\.\w+)* import .*cuda|import numba\.cuda", path.read_text(encoding="utf-8"))
+        assert not imports or path.name == "_cuda.py", path
 
 
 def test_every_kernel_is_registered():

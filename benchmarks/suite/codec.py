@@ -42,7 +42,7 @@ class Main:
     def setup(self, backend: str, size: str, quality: int, threads: int) -> None:
         if backend == "reference":
             raise NotImplementedError("the reference's entropy coder takes 20 us a bin: seconds for a small photograph")
-        require(backend, size)
+        require(backend, size, profile="main")
         self.options = {"device": backend, "threads": threads}
         self.image = photograph(size)
         self.encoding = {"quality": quality, **self.options}

@@ -38,11 +38,11 @@ def photograph(size: str) -> np.ndarray:
     return np.ascontiguousarray(np.concatenate(rows)[:height])
 
 
-def require(backend: str, size: str = "0.4 MP", limit: str = "2 MP") -> None:
+def require(backend: str, size: str = "0.4 MP", limit: str = "2 MP", profile: str = "baseline") -> None:
     """Skip (NotImplementedError is asv's way) where a backend is missing or plain NumPy would take too long."""
     if backend == "cuda":
         try:
-            imfnb.encode(np.zeros((8, 8), np.uint8), device="cuda")
+            imfnb.encode(np.zeros((8, 8), np.uint8), profile=profile, device="cuda")
         except imfnb.DeviceError as error:
             raise NotImplementedError(str(error)) from None
     names = list(SIZES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -67,16 +68,22 @@ class Coder(BaselineCoder):
         return super().encode(name, value)
 
     def _prepare(self) -> None:
-        """Queue the making of the patch matrices: X^T of all images for each group of planes."""
-        images, stream = self.half.upload("image", self.images), self.half.stream
-        planes = self._planes(images)
+        """Queue the making of the patch matrices: X^T of all images for each group of planes.
+
+        Neighbouring groups of equal shape share an array, so that one launch can handle both.
+        """
+        images = self.half.upload("image", self.images)
+        planes, count = self._planes(images), images.shape[0]
+        self.runs = [list(run) for _, run in groupby(range(len(self.shapes)), key=lambda i: self.shapes[i][1])]
         self.matrices = []
-        for index, (group, (rows, columns)) in enumerate(self.shapes):
-            xt = self.half.array(f"xt{index}", (images.shape[0], columns, patches.padded(rows)), np.uint8)
-            for position, i in enumerate(group):
-                sides = _sides((planes[i].shape[1], planes[i].shape[2]), self.patch_size)
-                first = position * sides[0] * sides[1]
-                patches.patchify(planes[i], *sides, xt, first, stream)
+        for run in self.runs:
+            rows, columns = self.shapes[run[0]][1]
+            xt = self.half.array(f"xt{run[0]}", (len(run) * count, columns, patches.padded(rows)), np.uint8)
+            for place, index in enumerate(run):
+                for position, i in enumerate(self.groups[index]):
+                    sides = _sides((planes[i].shape[1], planes[i].shape[2]), self.patch_size)
+                    part = xt[place * count : (place + 1) * count]
+                    patches.patchify(planes[i], *sides, part, position * sides[0] * sides[1], self.half.stream)
             self.matrices.append(xt)
 
     def _planes(self, images: Any) -> list[Any]:
@@ -102,19 +109,19 @@ class Coder(BaselineCoder):
 
     def factors(self, ranks: list[int]) -> streams.Task:
         """U^T (B, R, M) and V^T (B, R, N) of every matrix; overwritten by the half's next task."""
-        pairs = []
-        for index, ((_, (rows, _)), rank) in enumerate(zip(self.shapes, ranks, strict=True)):
-            pair = yield from descend(
-                self.matrices[index],
-                rows,
-                rank,
-                self.bounds,
-                self.iterations,
-                self.half,
-                self.pool,
-                f"{index} ",
-            )
-            pairs.append(pair)
+        pairs, count = [], len(self.images)
+        for xt, run in zip(self.matrices, self.runs, strict=True):
+            rows = self.shapes[run[0]][1][0]
+            for rank, same in groupby(run, key=lambda i: ranks[i]):
+                indices = list(same)
+                first = (indices[0] - run[0]) * count
+                part = xt[first : first + len(indices) * count]
+                u, v = yield from descend(
+                    part, rows, rank, self.bounds, self.iterations, self.half, self.pool, f"{indices[0]} "
+                )
+                for place in range(len(indices)):
+                    images = slice(place * count, (place + 1) * count)
+                    pairs.append((u[images], v[images]))
         return pairs
 
     def _decode(self, data: bytes) -> np.ndarray:

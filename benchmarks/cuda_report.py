@@ -1,0 +1,459 @@
+"""What the CUDA path does on the device that is found: every kernel against its floor, transfers, the targets.
+
+    python benchmarks/cuda_report.py [--lrf FOLDER_OF_LRF] [--quick]
+
+A kernel's floor is the longer of its bytes at the copy bandwidth and its operations at the rate of fused
+multiply-adds, both measured in the same run. Times are CUDA events' around many launches in a row, the median of
+several such rounds; inputs are rotated through more memory than the L2 cache holds. Transfers are counted separately.
+With the folder of a clone of pashtari/lrf, and PyTorch, its factorization is timed on the same device.
+Without a device nothing is measured. In the simulator (NUMBA_ENABLE_CUDASIM=1) everything runs on tiny inputs, to see
+that it does, and prints no times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import imfnb
+from imfnb._backend import cuda_status, resolve_threads
+from imfnb._cuda import SIMULATED, cuda
+
+#: Launches of one round, and rounds of which the median counts.
+LAUNCHES, ROUNDS = 20, 7
+
+#: Bytes that inputs are rotated through: several times the largest L2 cache there is (50 MB on an H200).
+ROTATION = 1 << 28
+
+RANKS = (5, 2, 2)
+BOUNDS = (-16, 15)
+SWEEPS = 10
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Heights and widths of what is measured, and how many images the batch has."""
+
+    large: tuple[int, int] = (2832, 4240)
+    kodak: tuple[int, int] = (512, 768)
+    batch: int = 256
+    words: int = 1 << 26
+    steps: int = 1 << 14
+
+
+@cuda.jit
+def copy(source, target):
+    start, step = cuda.grid(1), cuda.gridsize(1)
+    for i in range(start, source.shape[0], step):
+        target[i] = source[i]
+
+
+@cuda.jit
+def chains(values, steps):
+    """Eight independent chains of multiply-adds, so that latency does not count, in the type of `values`."""
+    a = b = c = d = e = f = g = h = values[0]
+    x, y = values[1], values[2]
+    for _ in range(steps):
+        a, b, c, d = a * x + y, b * x + y, c * x + y, d * x + y
+        e, f, g, h = e * x + y, f * x + y, g * x + y, h * x + y
+    total = a + b + c + d + e + f + g + h
+    if total == values[3]:  # never, but the compiler cannot know
+        values[4] = total
+
+
+@cuda.jit
+def empty(xt, v, ut, sums, tickets, count, tiles, low, high, finish):
+    """The arguments of a sweep, and no work."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--lrf", help="folder of a clone of pashtari/lrf, to be timed on the same device")
+    parser.add_argument("--quick", action="store_true", help="a smaller batch and fewer rounds")
+    arguments = parser.parse_args()
+    status = cuda_status()
+    if status.startswith("not found"):
+        print(f"no CUDA device: nothing measured ({status})")
+        return
+    global LAUNCHES, ROUNDS, SWEEPS
+    sizes = Sizes()
+    if SIMULATED:
+        sizes, LAUNCHES, ROUNDS, SWEEPS = Sizes((8, 9), (8, 8), 2, 64, 4), 1, 1, 1
+    elif arguments.quick:
+        sizes, ROUNDS = Sizes(batch=64), 3
+    print(f"CUDA {status}; imfnb {imfnb.__version__}; {resolve_threads(None)} CPU threads")
+    if SIMULATED:
+        print("simulated: no times, only that everything runs")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Grid size .* occupancy")
+        Report(sizes).run(arguments.lrf)
+
+
+class Report:
+    """One run; the peaks of the device are measured first."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        self.sizes = sizes
+        self.rng = np.random.default_rng(0)
+        self.bandwidth = self.multiplies = self.integers = self.launch = float("nan")
+
+    # -------------------------------------------------------------------------------------------------------- timing
+
+    def seconds(self, launch: Callable[[int], None], copies: int = 1) -> float:
+        """Seconds of one launch; `launch` takes the number of the inputs to use."""
+        start, stop = cuda.event(), cuda.event()
+        launch(0)
+        rounds = []
+        for _ in range(ROUNDS):
+            start.record()
+            for i in range(LAUNCHES):
+                launch(i % copies)
+            stop.record()
+            stop.synchronize()
+            rounds.append(cuda.event_elapsed_time(start, stop) / 1e3 / LAUNCHES if not SIMULATED else 1.0)
+        return statistics.median(rounds)
+
+    def wall(self, work: Callable[[], Any]) -> float:
+        """Seconds on the clock, devices included, after a first call that does not count."""
+        work()
+        rounds = []
+        for _ in range(max(1, min(3, ROUNDS))):
+            start = time.perf_counter()
+            work()
+            cuda.synchronize()
+            rounds.append(time.perf_counter() - start)
+        return min(rounds) if not SIMULATED else 1.0
+
+    def copies(self, nbytes: int) -> int:
+        """How many inputs of so many bytes are rotated."""
+        return 2 if SIMULATED else max(2, min(64, -(-ROTATION // nbytes)))
+
+    def floor(self, nbytes: float, operations: float) -> tuple[float, str]:
+        """Seconds that bytes or multiply-adds take at least, and which of the two binds."""
+        return max((nbytes / self.bandwidth, "copy"), (operations / self.multiplies, "fma"))
+
+    def row(self, name: str, seconds: float, nbytes: float, operations: float) -> None:
+        """Print a kernel's figures."""
+        floor, bound = self.floor(nbytes, operations)
+        if SIMULATED:
+            print(f"  {name:46s} ran")
+            return
+        rates = f"{nbytes / seconds / 1e9:8.0f} GB/s {operations / seconds / 1e12:7.2f} Top/s"
+        print(
+            f"  {name:46s} {nbytes / 1e6:10.2f} MB {operations / 1e9:9.3f} Gop {seconds * 1e6:10.1f} us {rates}"
+            f"  {seconds / floor:6.2f}x {bound}"
+        )
+
+    # --------------------------------------------------------------------------------------------------------- report
+
+    def run(self, lrf: str | None) -> None:
+        self.peaks()
+        self.transfers()
+        large, kodak = self.sizes.large, self.sizes.kodak
+        for title, count, shape in (("one image", 1, large), ("a batch", self.sizes.batch, kodak)):
+            print(f"\nkernels, {title}: {count} x {shape[0]} x {shape[1]}")
+            self.stages(count, shape)
+        self.targets()
+        self.crossover()
+        self.rival(lrf)
+
+    def peaks(self) -> None:
+        """Copy bandwidth, rates of multiply-adds, and what a launch costs."""
+        words, steps = self.sizes.words, self.sizes.steps
+        source, target = cuda.device_array(words, np.uint32), cuda.device_array(words, np.uint32)
+        threads = 8 if SIMULATED else 256
+        blocks = 2 if SIMULATED else 132 * 16
+        seconds = self.seconds(lambda _: copy[blocks, threads](source, target))
+        self.bandwidth = 8 * words / seconds
+        work = blocks * threads * steps * 8
+        rates = []
+        for dtype in (np.float32, np.int32):
+            values = cuda.to_device(np.array([1, 1, 0, -1, 0], dtype))
+            rates.append(work / self.seconds(lambda _, values=values: chains[blocks, threads](values, steps)))
+        self.multiplies, self.integers = rates
+        v, ut, sums, tickets = self.start(1, 64, 4, 1)
+        low, high = map(np.float32, BOUNDS)
+        self.launch = self.seconds(lambda _: empty[1, 1](ut, v, ut, sums, tickets, 4, 1, low, high, True))
+        print("\npeaks, measured here (a multiply-add is one operation)")
+        if SIMULATED:
+            print("  ran")
+            return
+        print(f"  copy, read and write          {self.bandwidth / 1e9:10.0f} GB/s")
+        print(f"  float32 multiply-adds         {self.multiplies / 1e12:10.2f} Top/s")
+        print(f"  64-bit integer multiply-adds  {self.integers / 1e12:10.2f} Top/s")
+        print(f"  a launch after the other      {self.launch * 1e6:10.1f} us")
+
+    def transfers(self) -> None:
+        """The way there and back, pinned and not; in no other figure unless it says so."""
+        height, width = self.sizes.large
+        shape = (height, width, 3)
+        plain = self.rng.integers(0, 256, shape, np.uint8)
+        pinned = cuda.pinned_array(shape, np.uint8)
+        pinned[...] = plain
+        device, stream = cuda.device_array(shape, np.uint8), cuda.stream()
+        print(f"\ntransfers, {plain.nbytes / 1e6:.1f} MB")
+        for name, host in (("pinned", pinned), ("pageable", plain)):
+            for direction, move in (("to", device.copy_to_device), ("from", device.copy_to_host)):
+
+                def work(move: Callable = move, host: np.ndarray = host) -> None:
+                    move(host, stream=stream)
+                    stream.synchronize()
+
+                seconds = self.wall(work)
+                rate = "ran" if SIMULATED else f"{seconds * 1e3:8.2f} ms {plain.nbytes / seconds / 1e9:7.1f} GB/s"
+                print(f"  {name:9s} {direction:5s} the device {rate}")
+
+    def device_images(self, count: int, shape: tuple[int, int]) -> list[Any]:
+        """Random images on the device, several to rotate through: nothing here depends on what they show."""
+        nbytes = count * shape[0] * shape[1] * 3
+        image = self.rng.integers(0, 256, (count, *shape, 3), np.uint8)
+        return [cuda.to_device(np.roll(image, i, axis=2)) for i in range(self.copies(nbytes))]
+
+    def stages(self, count: int, shape: tuple[int, int]) -> None:
+        """Every kernel of the baseline profile on luma, colour on everything."""
+        from imfnb.color import cuda as color
+        from imfnb.factorization import cuda as kernels
+        from imfnb.patches import cuda as patches
+
+        height, width = shape
+        pixels = count * height * width
+        half = (height + 1) // 2, (width + 1) // 2
+        images = self.device_images(count, shape)
+        n = len(images)
+
+        def empty(*sides: int, dtype: Any = np.uint8) -> list[Any]:
+            return [cuda.device_array(sides, dtype) for _ in range(n)]
+
+        y, cb, cr = empty(count, *shape), empty(count, *half), empty(count, *half)
+        to_planes = self.seconds(lambda i: color.rgb_to_ycbcr(images[i], True, y[i], cb[i], cr[i]), n)
+        self.row("color.rgb_to_ycbcr 4:2:0", to_planes, 4.5 * pixels, 7.5 * pixels)
+        to_image = self.seconds(lambda i: color.ycbcr_to_rgb(y[i], cb[i], cr[i], images[i]), n)
+        self.row("color.ycbcr_to_rgb 4:2:0", to_image, 4.5 * pixels, 4 * pixels)
+        m = -(-height // 8) * -(-width // 8)
+        stride = patches.padded(m)
+        xt = empty(count, 64, stride)
+        cut = self.seconds(lambda i: patches.patchify(y[i], 8, 8, xt[i]), n)
+        self.row("patches.patchify", cut, 2 * pixels, 0)
+        gram = self.seconds(lambda i: kernels.gram(xt[i], m), n)
+        self.row("factorization.gram", gram, count * 64 * m, count * 64 * 64 * m / 2)
+        for rank in RANKS[:1] if SIMULATED else (RANKS[0], 20):
+            state = [self.start(count, 64, stride, rank) for _ in range(n)]
+            words = [(x.view(np.uint32), ut.view(np.uint32)) for x, (_, ut, _, _) in zip(xt, state, strict=True)]
+
+            def sweep(i: int, state: list[Any] = state, words: list[Any] = words) -> None:
+                v, _, sums, tickets = state[i]
+                kernels.sweep(words[i][0], v, words[i][1], sums, tickets, m, *BOUNDS)
+
+            self.row(f"factorization.sweep R={rank}", self.seconds(sweep, n), *sweep_work(count, m, 64, rank))
+
+            def general(i: int, state: list[Any] = state) -> None:
+                v, ut, _, _ = state[i]
+                kernels.update_u(xt[i], v, ut, m, -16.0, 15.0)
+
+            if count == 1:
+                nbytes, operations = sweep_work(count, m, 64, rank)
+                seconds = self.seconds(general, n)
+                self.row(f"factorization.update_u R={rank} (any bounds)", seconds, nbytes, operations)
+            ut8 = [ut for _, ut, _, _ in state]
+            vt8 = cuda.to_device(self.rng.integers(*BOUNDS, (count, rank, 64)).astype(np.int8))
+            joined = self.seconds(
+                lambda i, ut8=ut8, vt8=vt8, rank=rank: patches.depatchify(ut8[i], vt8, rank, 8, 8, y[i]), n
+            )
+            self.row(f"patches.depatchify R={rank}", joined, pixels * (1 + rank / 64), pixels * rank)
+
+    def start(self, count: int, pixels: int, stride: int, rank: int) -> tuple[Any, Any, Any, Any]:
+        """V, U^T and zeros to start a descent from."""
+        v = self.rng.integers(*BOUNDS, (count, pixels, rank)).astype(np.float64)
+        ut = cuda.to_device(np.zeros((count, rank, stride), np.int8))
+        sums = cuda.to_device(np.zeros((count, pixels + rank, rank), np.int64))
+        return cuda.to_device(v), ut, sums, cuda.to_device(np.zeros(count, np.int32))
+
+    # -------------------------------------------------------------------------------------------------------- targets
+
+    def descent(self, count: int, shape: tuple[int, int]) -> tuple[float, float, str]:
+        """Seconds of ten sweeps over all three planes, data resident; the floor, and what binds it."""
+        from imfnb.factorization import cuda as kernels
+        from imfnb.patches.cuda import padded
+
+        planes = []
+        half = (shape[0] + 1) // 2, (shape[1] + 1) // 2
+        nbytes = operations = 0.0
+        for rank, (height, width), matrices in ((RANKS[0], shape, count), (RANKS[1], half, 2 * count)):
+            m = -(-height // 8) * -(-width // 8)
+            xt = self.rng.integers(0, 256, (matrices, 64, padded(m)), np.uint8)
+            copies = [cuda.to_device(np.roll(xt, i)).view(np.uint32) for i in range(self.copies(xt.nbytes))]
+            v, ut, sums, tickets = self.start(matrices, 64, padded(m), rank)
+            planes.append((m, copies, v, ut.view(np.uint32), sums, tickets))
+            work = sweep_work(matrices, m, 64, rank)
+            nbytes, operations = nbytes + SWEEPS * work[0], operations + SWEEPS * work[1]
+
+        def ten_sweeps(i: int) -> None:
+            for m, copies, v, words, sums, tickets in planes:
+                for _ in range(SWEEPS):
+                    kernels.sweep(copies[i % len(copies)], v, words, sums, tickets, m, *BOUNDS)
+
+        seconds = self.seconds(ten_sweeps, max(len(copies) for _, copies, *_ in planes))
+        return seconds, *self.floor(nbytes, operations)
+
+    def targets(self) -> None:
+        """The rows that the project has promised to reach on an H200."""
+        print(f"\ntargets (baseline, R = {RANKS}, {SWEEPS} sweeps)")
+        large, kodak, count = self.sizes.large, self.sizes.kodak, self.sizes.batch
+        seconds, floor, bound = self.descent(1, large)
+        launches = 2 * SWEEPS * self.launch  # Cb and Cr go together
+        self.target(
+            f"12 MP resident: {seconds * 1e6:.0f} us, floor {floor * 1e6:.0f} us ({bound}), "
+            f"launches {launches * 1e6:.0f} us",
+            f"{(seconds - launches) / floor:.2f}x the floor plus launches",
+            (seconds - launches) / floor <= 4,
+            "at most 4x",
+        )
+        seconds, floor, bound = self.descent(count, kodak)
+        self.target(
+            f"{count} Kodak-size images resident: {seconds * 1e3:.2f} ms, floor {floor * 1e3:.2f} ms ({bound})",
+            f"{100 * floor / seconds:.0f}% of what binds",
+            floor / seconds >= 0.6,
+            "at least 60%",
+        )
+        x = self.luma(count, kodak)
+        here = self.wall(lambda: imfnb.factorize(x, RANKS[0], BOUNDS, SWEEPS, device="cuda"))
+        few = x[: max(1, count // 8)]
+        cpu = self.wall(lambda: self.on_two_cores(few)) * len(x) / len(few)
+        self.target(
+            f"{count} factorizations of luma, start and transfers included: {here * 1e3:.1f} ms; "
+            f"two cores {cpu * 1e3:.0f} ms",
+            f"{cpu / here:.1f}x the two-core CPU path",
+            cpu / here >= 50,
+            "at least 50x",
+        )
+
+    def target(self, what: str, found: str, reached: bool, wanted: str) -> None:
+        """Print a row of the table of targets."""
+        if SIMULATED:
+            print(f"  ran, wanted: {wanted}")
+        else:
+            print(f"  {what}: {found}; wanted {wanted}: {'reached' if reached else 'MISSED'}")
+
+    def luma(self, count: int, shape: tuple[int, int]) -> np.ndarray:
+        """Patch matrices (B, M, 64) of smooth pictures with some noise."""
+        from imfnb.patches import patchify
+
+        grid = np.add.outer(np.arange(shape[0]) / 19, np.arange(shape[1]) / 31)
+        matrices = []
+        for i in range(count):
+            plane = 128 + 80 * np.sin(grid + i) + self.rng.normal(0, 8, shape)
+            matrices.append(patchify([np.clip(plane, 0, 255).astype(np.uint8)], 8, "cpu"))
+        return np.stack(matrices)
+
+    def on_two_cores(self, x: np.ndarray) -> None:
+        """The CPU path at its best: a matrix to each thread."""
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda one: imfnb.factorize(one, RANKS[0], BOUNDS, SWEEPS, device="cpu", threads=1), x))
+
+    # ------------------------------------------------------------------------------------------------------ crossover
+
+    def crossover(self) -> None:
+        """From how many pixels on device="auto" should take the GPU: the numbers for imfnb._backend.CROSSOVER."""
+        print("\nwhole codec, baseline R = 5, host to host: CPU on all threads against CUDA, ms encode / decode")
+        height, width = self.sizes.kodak
+        scales = (1,) if SIMULATED else (0.25, 0.5, 1, 2, 4, 5.5)
+        one = []
+        for scale in scales:
+            image = self.picture(round(height * scale), round(width * scale))
+            one.append((image.size // 3, *self.codec([image])))
+        counts = (1, 2) if SIMULATED else (1, 4, 16, 64, self.sizes.batch)
+        many = []
+        for count in counts:
+            many.append((count * height * width, *self.codec([self.picture(height, width, i) for i in range(count)])))
+        for name, rows in (("image", one), ("batch", many)):
+            for pixels, cpu, gpu in rows:
+                if not SIMULATED:
+                    times = " ".join(f"{1e3 * c:9.2f} {1e3 * g:9.2f}" for c, g in zip(cpu, gpu, strict=True))
+                    print(f"  {name} {pixels / 1e6:8.2f} MP  {times}")
+            above = None
+            for pixels, cpu, gpu in reversed(rows):
+                if sum(gpu) >= sum(cpu):
+                    break
+                above = pixels
+            print(f"  CROSSOVER[{name!r}] = {'not measured in the simulator' if SIMULATED else above}")
+
+    def picture(self, height: int, width: int, seed: int = 0) -> np.ndarray:
+        """A colour picture: smooth shading with some noise."""
+        y, x = np.mgrid[:height, :width]
+        layers = [128 + 80 * np.sin(x / (19 + c) + seed) * np.cos(y / (23 + c)) for c in range(3)]
+        noise = np.random.default_rng(seed).normal(0, 6, (height, width, 3))
+        return np.clip(np.stack(layers, axis=-1) + noise, 0, 255).astype(np.uint8)
+
+    def codec(self, images: Sequence[np.ndarray]) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Seconds of encoding and decoding on the CPU and on the GPU."""
+        options = {"profile": "baseline", "rank": RANKS, "iterations": SWEEPS}
+        times = []
+        for device in ("cpu", "cuda"):
+            files: list[bytes] = []
+
+            def encode(device: str = device, files: list[bytes] = files) -> None:
+                files[:] = imfnb.encode_batch(images, device=device, **options)
+
+            encoding = self.wall(encode)
+            decoding = self.wall(lambda device=device, files=files: imfnb.decode_batch(files, device=device))
+            times.append((encoding, decoding))
+        return times[0], times[1]
+
+    # ---------------------------------------------------------------------------------------------------------- rival
+
+    def rival(self, folder: str | None) -> None:
+        """The paper's own code on the same device: data resident, TF32 and its `w` step off, as its codec runs it."""
+        print("\npashtari/lrf on the same device")
+        if folder is None:
+            print("  not compared: give --lrf FOLDER")
+            return
+        sys.path.insert(0, folder)
+        try:
+            import torch
+            from lrf.factorization import QMF
+        except ImportError as error:
+            print(f"  not compared: {error}")
+            return
+        if not torch.cuda.is_available():
+            print("  not compared: PyTorch finds no CUDA device")
+            return
+        for name, count, shape, wanted in (
+            ("one image", 1, self.sizes.kodak, 10),
+            ("a batch", self.sizes.batch, self.sizes.kodak, 30),
+        ):
+            x = self.luma(count, shape)
+            theirs_x = torch.from_numpy(np.ascontiguousarray(x)).cuda()
+            model = QMF(RANKS[0], num_iters=SWEEPS, bounds=BOUNDS, factor=(0, 1))
+
+            def decompose(model: Any = model, theirs_x: Any = theirs_x) -> None:
+                with torch.inference_mode():
+                    model.decompose(theirs_x)
+                torch.cuda.synchronize()
+
+            theirs = self.wall(decompose)
+            ours = self.wall(lambda x=x: imfnb.factorize(x, RANKS[0], BOUNDS, SWEEPS, device="cuda"))
+            self.target(
+                f"{name}: lrf, resident {theirs * 1e3:.2f} ms; imfnb, transfers included {ours * 1e3:.2f} ms",
+                f"{theirs / ours:.1f}x faster",
+                theirs / ours >= wanted,
+                f"at least {wanted}x",
+            )
+
+
+def sweep_work(count: int, patches: int, pixels: int, rank: int) -> tuple[float, float]:
+    """Bytes and multiply-adds of a sweep: X once, U in and out; X V, the update, X^T U and the upper U^T U."""
+    nbytes = count * patches * (pixels + 2 * rank)
+    return nbytes, count * patches * (2 * pixels * rank + rank * (rank - 1) + rank * (rank + 1) / 2)
+
+
+if __name__ == "__main__":
+    main()
