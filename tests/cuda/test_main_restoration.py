@@ -1,0 +1,85 @@
+"""Restoration filter on the device against the reference: shapes, steps, extremes, in place, chosen planes, errors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stacks import empty, same, up
+from strategies import seeds
+
+from imfnb import restoration
+from imfnb.restoration import cuda, reference
+
+STEPS = (1, 64, 200, 1000, 3000, 8000, 2**15, 2**20)
+
+
+def slope(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Noise over a slope and an edge, so that all classes occur."""
+    y, x = np.mgrid[: shape[1], : shape[2]]
+    plane = 8 * x - 5 * y + 600 * (x + 2 * y > shape[2]) + rng.normal(0.0, 1.0 + x, shape)
+    return np.rint(plane).astype(np.int32)
+
+
+def check(planes: np.ndarray, step: int, filters: np.ndarray, limits: np.ndarray, which: list[int], inplace: bool):
+    expected = planes.copy() if inplace else np.full(planes.shape, 5, np.int32)
+    source = up(planes)
+    out = source if inplace else up(expected)
+    scratch = empty((len(which), *planes.shape[1:]))
+    chosen = up(np.array(which, np.int32))
+    cuda.restore(source, step, up(filters), up(limits), out, chosen, scratch)
+    for n in which:
+        reference.restore(planes[n], step, filters, limits, expected[n])
+    same(out, expected)
+
+
+@given(
+    st.integers(1, 20),
+    st.integers(1, 36),
+    st.sampled_from(STEPS),
+    st.booleans(),
+    st.sampled_from([[0], [2, 0]]),
+    st.booleans(),
+    seeds,
+)
+@settings(max_examples=8)
+def test_restore(height, width, step, chroma, which, inplace, seed):
+    planes = slope(np.random.default_rng(seed), (3, height, width))
+    check(planes, step, *restoration.filter_set(step, chroma), which, inplace)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_extremes_stay_exact(sign):
+    """Largest samples, coefficients, limits and step."""
+    rng = np.random.default_rng(0)
+    limit = reference.SAMPLE_LIMIT
+    planes = rng.choice(np.array([-(2**31), -limit, limit, 2**31 - 1], np.int32), (1, 13, 17))
+    shape = (reference.PASSES, reference.CLASSES, reference.LIMITS, len(reference.TAPS))
+    each = reference.COEFFICIENT_SUM_LIMIT // (reference.LIMITS * len(reference.TAPS))
+    limits = np.full((reference.PASSES, reference.LIMITS), 4096, np.int32)
+    check(planes, 2**15, np.full(shape, sign * each, np.int16), limits, [0], False)
+
+
+def check_errors(a: np.ndarray, b: np.ndarray) -> None:
+    found = up(np.zeros(len(a), np.int64))
+    cuda.squared_error(*up(a, b), found)
+    same(found, np.array([reference.squared_error(x, y) for x, y in zip(a, b, strict=True)]))
+
+
+@given(st.integers(1, 3), st.integers(1, 90), st.integers(1, 60), st.sampled_from([100, 2**14]), seeds)
+@settings(max_examples=8)
+def test_squared_error(count, height, width, limit, seed):
+    rng = np.random.default_rng(seed)
+    check_errors(*(rng.choice(np.array([-limit, 3, limit], np.int32), (count, height, width)) for _ in range(2)))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("shape", [(5, 512, 768), (3, 1021, 333), (3, 1, 4001), (3, 5000, 2)])
+@pytest.mark.parametrize("step", [64, 1000, 8000])
+def test_large(shape, step):
+    rng = np.random.default_rng(step)
+    planes = slope(rng, shape)
+    for inplace in (False, True):
+        check(planes, step, *restoration.filter_set(step, False), [2, 1], inplace)
+    check_errors(planes, planes + rng.integers(-2000, 2000, shape, dtype=np.int32))
