@@ -25,7 +25,7 @@ from ..options import EncodeOptions
 __all__ = ["PIPELINES", "decode", "encode", "pipeline"]
 
 #: Module of this package for each profile that runs on the GPU.
-PIPELINES = {"baseline": "baseline"}
+PIPELINES = {"baseline": "baseline", "main": "main"}
 
 
 def pipeline(profile: str) -> ModuleType:

@@ -207,7 +207,7 @@ def restore(
     """
     count, height, width = scratch.shape
     blocks = count * -(-height // _DOWN) * -(-width // _ACROSS)
-    step = min(int(step), STEP_LIMIT)
+    step = np.int32(min(int(step), STEP_LIMIT))
     _PASSES[0][blocks, (_ACROSS, _ROWS), stream](planes, step, filters, limits, scratch, which)
     _PASSES[1][blocks, (_ACROSS, _ROWS), stream](scratch, step, filters, limits, out, which)
 

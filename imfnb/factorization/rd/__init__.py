@@ -44,9 +44,13 @@ from .costs import (
 __all__ = [
     "LAMBDA",
     "SPECTRUM_PATCH",
+    "SWEEPS",
+    "TRAIL",
     "Factors",
     "estimate_cost",
     "factorize",
+    "magnitude_limit",
+    "multipliers",
     "reconstruct",
     "refine",
     "spectrum",
@@ -64,16 +68,17 @@ _LAMBDA_FIRST = round(0.12 * 65536)
 _LAMBDA = round(0.117 * 65536)
 _LAMBDA_STATIC = round(0.091 * 65536)
 
-# Before the first sweep a patch's rank ends at its last coefficient of at least this many 1/256 steps.
-_TRAIL = 190
+#: Before the first sweep a patch's rank ends at its last coefficient of at least this many 1/256 steps.
+TRAIL = 190
 
-# The first sweep takes its costs from frequencies counted over the plane, the second from the entropy coder's
-# adaptive model. In BD-rate on a third of bsd34 against the adaptive model in both sweeps, with steps of 14 to 34 / 22
+#: Sweeps over U.
+# The first one takes its costs from frequencies counted over the plane, the second from the entropy coder's adaptive
+# model. In BD-rate on a third of bsd34 against the adaptive model in both sweeps, with steps of 14 to 34 / 22
 # to 54 / 34 to 85 / 54 to 130 gray levels: this +0.08 / +0.06 / +0.05 / +0.02%, frequencies in both +0.06 / +0.22 /
 # +0.46 / +0.78%. At 0.5 bits per pixel an adaptive sweep takes 8 ms for 768x512, frequencies take 2. Changing between
 # the two at some step makes the bytes jump by 3% there, which no search for a rate can bridge. A third sweep gains
 # another 0.2%.
-_SWEEPS = 2
+SWEEPS = 2
 
 # Rounds of V step and U step. BD-rate after 1, 2 and 3 rounds, with costs of the entropy coder's model in every sweep:
 # -0.50, -0.63, -0.70% on a photograph of 3.4 megapixels, -0.20, -0.25, -0.30% on a mosaic of bsd34 of 4.6.
@@ -121,6 +126,31 @@ def _numerators(plane: np.ndarray, step: int, patch_size: int, device: str) -> t
     products = np.zeros((patch_size * patch_size, size), np.int32)
     kernels("factorization.rd", device).numerators(plane, patch_size, basis, products)
     return products, (basis.astype(np.int64) ** 2).sum(axis=0)
+
+
+def multipliers(step: int) -> tuple[int, int, int]:
+    """Lambda of the first component, of the others in the first sweep and in the second.
+
+    Parameters
+    ----------
+    step : int
+        Step in 1/64 gray level.
+
+    Returns
+    -------
+    (int, int, int)
+        In units of the kernels: distortion for 2**16 times 1/256 bit.
+    """
+    square = (step << (scale_bits(step) - SCALE_BITS)) ** 2
+    return tuple(share * square >> 8 for share in (_LAMBDA_FIRST, _LAMBDA_STATIC, _LAMBDA))
+
+
+def magnitude_limit(step: int, patch_size: int) -> int:
+    """Largest magnitude of U that `reconstruct` takes, larger ones are clamped to it.
+
+    It is no more than three times what an 8-bit picture needs, which keeps the sums of hostile files inside int32.
+    """
+    return min(8191, 3 * 128 * 64 * patch_size // step + 1)
 
 
 def estimate_cost(plane: np.ndarray, step: int, patch_size: int, device: str) -> int:
@@ -186,7 +216,7 @@ def factorize(plane: np.ndarray, step: int, patch_size: int, device: str) -> Fac
     """
     grid = plane.shape[0] // patch_size, plane.shape[1] // patch_size
     products, lengths = _numerators(plane, step, patch_size, device)
-    padded, ranks = _find_u(products, lengths, step, patch_size, grid, _SWEEPS, device)
+    padded, ranks = _find_u(products, lengths, step, patch_size, grid, SWEEPS, device)
     return Factors(padded, ranks, grid)
 
 
@@ -204,28 +234,28 @@ def _find_u(
     size = products.shape[1]
     scale = scale_bits(step)
     padded, ranks = np.zeros(products.shape, np.int16), np.zeros(size, np.int32)
-    backend.quantize(products, lengths, scale, _TRAIL, padded, ranks)
-    square = (step << (scale - SCALE_BITS)) ** 2
+    backend.quantize(products, lengths, scale, TRAIL, padded, ranks)
+    first, static, adaptive = multipliers(step)
     classes = np.zeros(size, np.int32)
     for sweep in range(sweeps):
         counts = np.zeros((FIRST_CONTEXTS, FIRST_CLASSES), np.int64)
         backend.first_counts(padded[0], *grid, counts)
         table = cost_table(counts)
         table[:, 1:] += 256  # the sign
-        backend.choose_first(products[0], lengths[0], scale, _LAMBDA_FIRST * square >> 8, table, *grid, padded[0])
+        backend.choose_first(products[0], lengths[0], scale, first, table, *grid, padded[0])
         rank_max = int(ranks.max()) + 1
         if sweep == 0:
             costs, contexts = np.zeros((3, 0, size), np.uint16), np.zeros((rank_max, size), np.uint16)
             counts = np.zeros((2 * GROUPS * 16, MAGNITUDE_CLASSES), np.int64)
             backend.count_magnitudes(padded, ranks, component_table(patch_size), grid[1] + 4, contexts, counts)
-            prices, share = magnitude_prices(counts), _LAMBDA_STATIC
+            prices, lam = magnitude_prices(counts), static
         else:
-            costs, share = entropy.estimate_costs(padded, ranks, *grid, patch_size, device), _LAMBDA
+            costs, lam = entropy.estimate_costs(padded, ranks, *grid, patch_size, device), adaptive
             contexts, prices = np.zeros((0, size), np.uint16), np.zeros((0, MAGNITUDE_CLASSES), np.int32)
         backend.rank_classes(ranks, *grid, classes)
         rank_table = rank_costs(ranks, classes, *grid, rank_max)
         backend.choose(
-            products, lengths, scale, share * square >> 8, costs, contexts, prices, classes, rank_table, padded, ranks
+            products, lengths, scale, lam, costs, contexts, prices, classes, rank_table, padded, ranks
         )
     return padded[: int(ranks.max()) + 1].copy(), ranks
 
@@ -266,7 +296,7 @@ def refine(plane: np.ndarray, factors: Factors, step: int, patch_size: int, devi
         gram = (right.T @ right * square) >> (2 * MIXING_BITS)
         backend.mix(products, padded, right[:, :COLUMNS], gram, MIXING_BITS, scale, mixed)
         lengths[:ROWS] = np.diagonal(gram)
-        sweeps = _SWEEPS if number == _ROUNDS - 1 else 1
+        sweeps = SWEEPS if number == _ROUNDS - 1 else 1
         padded, ranks = _find_u(mixed, lengths, step, patch_size, factors.grid, sweeps, device)
         factors = Factors(padded, ranks, factors.grid, mixing)
     return factors
@@ -326,7 +356,6 @@ def reconstruct(
         Which kernels to use; both give the same samples.
     """
     columns = np.ascontiguousarray(mixed_basis(patch_size, step, factors.mixing).T)
-    # No more than three times what an 8-bit picture needs, which keeps the sums of hostile files inside int32.
-    limit = min(8191, 3 * 128 * 64 * patch_size // step + 1)
+    limit = magnitude_limit(step, patch_size)
     backend = kernels("factorization.rd", device)
     backend.reconstruct(factors.padded, factors.ranks, columns, limit, scale_bits(step), patch_size, out)

@@ -76,6 +76,11 @@ def _blocks(items: int, threads: int = _THREADS) -> int:
     return -(-items // threads)
 
 
+def _sides(grid: tuple[int, int]) -> tuple[np.int32, np.int32]:
+    """Scalars of a launch have the width of their type: a Python integer would make 64-bit kernels."""
+    return np.int32(grid[0]), np.int32(grid[1])
+
+
 @device_function
 def _item(items):
     """(plane, number) of a thread where every plane has `items`; the number may lie beyond."""
@@ -109,6 +114,19 @@ def _multiply(rows, columns, depth, part, lane, sums):
             weight = rows[k, part * _MICRO + a]
             for e in range(_MICRO):
                 sums[a, e] = np.int32(sums[a, e] + weight * columns[k, lane * _MICRO + e])
+
+
+@kernel("void(int32[:,:,::1])")
+def _clear(counts):
+    entries = counts.shape[1] * counts.shape[2]
+    n, index = _item(entries)
+    if index < entries:
+        row = _row_of(index, counts.shape[2])
+        counts[n, row, index - row * counts.shape[2]] = 0
+
+
+def _reset(counts: Any, stream: Any) -> None:
+    _clear[len(counts) * _blocks(counts.shape[1] * counts.shape[2]), _THREADS, stream](counts)
 
 
 def _make_numerators(p: int) -> Callable[..., None]:
@@ -235,7 +253,9 @@ def quantize(
         Where to run.
     """
     blocks = len(factors) * _blocks(factors.shape[2])
-    _quantize[blocks, _THREADS, stream](num, lengths, scale, trail, *grid, factors, ranks)
+    _quantize[blocks, _THREADS, stream](
+        num, lengths, np.int32(scale), np.int32(trail), *_sides(grid), factors, ranks
+    )
 
 
 @device_function
@@ -289,11 +309,12 @@ def first_counts(factors: Any, grid: tuple[int, int], counts: Any, stream: Any =
     grid : (int, int)
         Patches down and across.
     counts : device array of int32, shape (B, FIRST_CONTEXTS, FIRST_CLASSES)
-        The counts are added to it.
+        Receives the counts.
     stream : stream, optional
         Where to run.
     """
-    _first_counts[len(factors) * _blocks(grid[0] * grid[1]), _THREADS, stream](factors, *grid, counts)
+    _reset(counts, stream)
+    _first_counts[len(factors) * _blocks(grid[0] * grid[1]), _THREADS, stream](factors, *_sides(grid), counts)
 
 
 @device_function
@@ -345,7 +366,9 @@ def cost_table(counts: Any, sign: int, free: int, out: Any, stream: Any = 0) -> 
         Where to run.
     """
     entries = counts.shape[1] * counts.shape[2]
-    _cost_table[len(counts) * _blocks(entries), _THREADS, stream](counts, sign, free, out)
+    _cost_table[len(counts) * _blocks(entries), _THREADS, stream](
+        counts, np.int32(sign), np.int32(free), out
+    )
 
 
 @device_function
@@ -430,7 +453,9 @@ def choose_first(
     """
     widest = min(grid[0], (grid[1] + 2) // 3)  # patches of the largest wave
     threads = min(256, 32 * -(-widest // 32))
-    _choose_first[len(factors), threads, stream](num, int(den), scale, lam, table, *grid, factors)
+    _choose_first[len(factors), threads, stream](
+        num, np.int64(den), np.int32(scale), np.int64(lam), table, *_sides(grid), factors
+    )
 
 
 @kernel("void(int16[:,:,::1], int32[:,::1], int32[:,::1], int32, int32, uint16[:,:,::1], int32[:,:,::1])")
@@ -477,12 +502,13 @@ def count_magnitudes(
     contexts : device array of uint16, shape (B, N, size)
         Receives the contexts of the components from 1 to the active rank.
     counts : device array of int32, shape (B, 2 * GROUPS * 16, MAGNITUDE_CLASSES)
-        The counts are added to it.
+        Receives the counts.
     stream : stream, optional
         Where to run.
     """
+    _reset(counts, stream)
     blocks = len(factors) * _blocks(grid[0] * grid[1])
-    _count_magnitudes[blocks, _THREADS, stream](factors, ranks, table, *grid, contexts, counts)
+    _count_magnitudes[blocks, _THREADS, stream](factors, ranks, table, *_sides(grid), contexts, counts)
 
 
 @kernel("void(int32[:,::1], int32, int32, int32[:,::1], int32[:,:,::1])")
@@ -508,11 +534,12 @@ def rank_classes(ranks: Any, grid: tuple[int, int], out: Any, counts: Any, strea
     out : device array of int32, shape (B, size)
         Receives the classes; the guards are left alone.
     counts : device array of int32, shape (B, RANK_CLASSES, RANK_CLASSES)
-        Adds up the patches of each class and bit length of the rank.
+        Receives the number of patches of each class and bit length of the rank.
     stream : stream, optional
         Where to run.
     """
-    _rank_classes[len(ranks) * _blocks(grid[0] * grid[1]), _THREADS, stream](ranks, *grid, out, counts)
+    _reset(counts, stream)
+    _rank_classes[len(ranks) * _blocks(grid[0] * grid[1]), _THREADS, stream](ranks, *_sides(grid), out, counts)
 
 
 @device_function
@@ -616,7 +643,19 @@ def choose(
         Where to run.
     """
     _choose[len(factors) * _blocks(grid[0] * grid[1]), _THREADS, stream](
-        num, lengths, scale, lam, costs, starts, contexts, prices, classes, rank_table, *grid, factors, ranks
+        num,
+        lengths,
+        np.int32(scale),
+        np.int64(lam),
+        costs,
+        starts,
+        contexts,
+        prices,
+        classes,
+        rank_table,
+        *_sides(grid),
+        factors,
+        ranks,
     )
 
 
@@ -711,7 +750,9 @@ def reconstruct(
     """
     patches = (planes.shape[1] // patch_size) * (planes.shape[2] // patch_size)
     blocks = len(planes) * (patch_size * patch_size // _TILE) * _blocks(patches, _TILE)
-    _RECONSTRUCT[patch_size][blocks, _SIDE * _SIDE, stream](factors, ranks, columns, limit, scale, planes)
+    _RECONSTRUCT[patch_size][blocks, _SIDE * _SIDE, stream](
+        factors, ranks, columns, np.int32(limit), np.int32(scale), planes
+    )
 
 
 def _make_proxy(p: int) -> Callable[..., None]:
@@ -795,4 +836,4 @@ def proxy(planes: Any, patch_size: int, step: int, out: Any, stream: Any = 0) ->
         Where to run.
     """
     blocks = len(planes) * (planes.shape[1] // patch_size) * _blocks(planes.shape[2])
-    _PROXY[patch_size][blocks, _THREADS, stream](planes, step, out)
+    _PROXY[patch_size][blocks, _THREADS, stream](planes, np.int32(step), out)
