@@ -59,6 +59,9 @@ RANK_CLASSES = 9
 # Threads of a block where a thread is a patch.
 _THREADS = 64
 
+# Entries of a table that a thread makes.
+_CLASSES = 16
+
 # The products: a block of _SIDE x _SIDE threads makes _TILE x _TILE sums, _MICRO x _MICRO in the registers of each.
 _TILE, _SIDE, _MICRO = 32, 8, 4
 
@@ -118,15 +121,11 @@ def _multiply(rows, columns, depth, part, lane, sums):
 
 @kernel("void(int32[:,:,::1])")
 def _clear(counts):
-    entries = counts.shape[1] * counts.shape[2]
-    n, index = _item(entries)
-    if index < entries:
-        row = _row_of(index, counts.shape[2])
-        counts[n, row, index - row * counts.shape[2]] = 0
-
-
-def _reset(counts: Any, stream: Any) -> None:
-    _clear[len(counts) * _blocks(counts.shape[1] * counts.shape[2]), _THREADS, stream](counts)
+    """A block per plane."""
+    columns = counts.shape[2]
+    for index in range(_cuda.threadIdx.x, counts.shape[1] * columns, _THREADS):
+        row = _row_of(index, columns)
+        counts[_cuda.blockIdx.x, row, index - row * columns] = 0
 
 
 def _make_numerators(p: int) -> Callable[..., None]:
@@ -313,7 +312,7 @@ def first_counts(factors: Any, grid: tuple[int, int], counts: Any, stream: Any =
     stream : stream, optional
         Where to run.
     """
-    _reset(counts, stream)
+    _clear[len(counts), _THREADS, stream](counts)
     _first_counts[len(factors) * _blocks(grid[0] * grid[1]), _THREADS, stream](factors, *_sides(grid), counts)
 
 
@@ -333,20 +332,26 @@ def _log2(value):
 
 @kernel("void(int32[:,:,::1], int32, int32, int32[:,:,::1])")
 def _cost_table(counts, sign, free, out):
+    """A thread makes up to _CLASSES entries of a row; most are those of no count, whose logarithm is zero."""
     rows, columns = counts.shape[1], counts.shape[2]
-    n, index = _item(rows * columns)
-    if index < rows * columns:
-        row = _row_of(index, columns)
-        column = index - row * columns
+    parts = (columns + _CLASSES - 1) // _CLASSES
+    n, index = _item(rows * parts)
+    if index < rows * parts:
+        row = _row_of(index, parts)
+        start = (index - row * parts) * _CLASSES
         total = np.int32(0)
         for k in range(columns):
             total += np.int32(16 * counts[n, row, k] + 1)
-        cost = _log2(total) - _log2(np.int32(16 * counts[n, row, column] + 1))
-        if column:
-            cost += sign
-        elif row >= free:
-            cost = np.int32(0)
-        out[n, row, column] = cost
+        whole = _log2(total)
+        for k in range(start, min(start + _CLASSES, columns)):
+            cost = whole
+            if counts[n, row, k]:
+                cost -= _log2(np.int32(16 * counts[n, row, k] + 1))
+            if k:
+                cost += sign
+            elif row >= free:
+                cost = np.int32(0)
+            out[n, row, k] = cost
 
 
 def cost_table(counts: Any, sign: int, free: int, out: Any, stream: Any = 0) -> None:
@@ -365,8 +370,8 @@ def cost_table(counts: Any, sign: int, free: int, out: Any, stream: Any = 0) -> 
     stream : stream, optional
         Where to run.
     """
-    entries = counts.shape[1] * counts.shape[2]
-    _cost_table[len(counts) * _blocks(entries), _THREADS, stream](
+    items = counts.shape[1] * -(-counts.shape[2] // _CLASSES)
+    _cost_table[len(counts) * _blocks(items), _THREADS, stream](
         counts, np.int32(sign), np.int32(free), out
     )
 
@@ -506,7 +511,7 @@ def count_magnitudes(
     stream : stream, optional
         Where to run.
     """
-    _reset(counts, stream)
+    _clear[len(counts), _THREADS, stream](counts)
     blocks = len(factors) * _blocks(grid[0] * grid[1])
     _count_magnitudes[blocks, _THREADS, stream](factors, ranks, table, *_sides(grid), contexts, counts)
 
@@ -538,7 +543,7 @@ def rank_classes(ranks: Any, grid: tuple[int, int], out: Any, counts: Any, strea
     stream : stream, optional
         Where to run.
     """
-    _reset(counts, stream)
+    _clear[len(counts), _THREADS, stream](counts)
     _rank_classes[len(ranks) * _blocks(grid[0] * grid[1]), _THREADS, stream](ranks, *_sides(grid), out, counts)
 
 
