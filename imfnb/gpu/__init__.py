@@ -6,7 +6,8 @@ Each profile has a module here, named in :data:`PIPELINES`, that offers
   ``encode(name, value)`` for a single image and any target;
 - ``encode_chunk(images, frame, options, half, pool)``: a task (see `streams`) that returns a future of bytes for each
   image, for the targets in ``CHUNK_TARGETS``;
-- ``decode_chunk(containers, outs, max_rank, half, pool)``: a task that fills ``outs`` with the images of equal headers.
+- ``decode_chunk(containers, outs, max_rank, half, pool)``: a task that fills ``outs`` with the images of files that
+  have the same ``batch_key(container)``.
 
 The entropy coder runs on the CPU, on a pool of threads, while the GPU has the next images.
 """

@@ -19,7 +19,7 @@ from . import streams
 from .descent import descend
 from .transfer import Half
 
-__all__ = ["CHUNK_TARGETS", "Coder", "decode_chunk", "encode_chunk"]
+__all__ = ["CHUNK_TARGETS", "Coder", "batch_key", "decode_chunk", "encode_chunk"]
 
 #: Targets that a whole chunk of images can be encoded for; the others need a search for each image.
 CHUNK_TARGETS = ("quality", "rank")
@@ -163,6 +163,11 @@ def encode_chunk(
         mine = [(u[i].T.copy(order="F"), v[i].T) for u, v in pairs]  # the half's memory is about to be used again
         files.append(pool.submit(coder.pack, ranks, mine))
     return files
+
+
+def batch_key(container: Container) -> tuple[Any, ...]:
+    """What files must have in common to be decoded together: everything in the header."""
+    return container.frame, container.parameters
 
 
 def decode_chunk(

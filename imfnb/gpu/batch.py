@@ -194,12 +194,12 @@ def decode_items(
         for index, item in enumerate(items):
             try:
                 container = open_item(item)
-                pipeline(container.frame.profile)
+                key = pipeline(container.frame.profile).batch_key(container)
             except ImfError as error:
                 results.fail(index, error)
                 continue
             frame = container.frame
-            full = groups.add((frame, container.parameters), (index, container), frame.height * frame.width)
+            full = groups.add(key, (index, container), frame.height * frame.width)
             if full:
                 yield full
         yield from groups.rest()

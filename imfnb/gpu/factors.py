@@ -12,40 +12,33 @@ V leaves its prior in bands of a megapixel and more only; that is rare enough fo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 
 from .. import entropy
-from .._backend import kernels, map_threads
-from .._cuda import cuda
 from ..entropy.layout import GROUPS, component_table, padded_size
 from ..factorization import rd
+from ..factorization.rd import cuda as kernels
 from ..factorization.rd.basis import dct_basis, mixed_basis, scale_bits
 from ..factorization.rd.costs import FIRST_CLASSES, FIRST_CONTEXTS, MAGNITUDE_CLASSES
+from . import streams
+from .transfer import Half
 
-__all__ = ["download", "factorize", "reconstruct", "upload"]
+__all__ = ["constant", "factorize", "multiply", "reconstruct"]
 
 # Cost of a sign in 1/256 bit.
 _SIGN = 256
 
 
-def upload(array: np.ndarray, stream: Any) -> Any:
-    """A copy on the device."""
-    return cuda.to_device(np.ascontiguousarray(array), stream=stream)
+def constant(half: Half, name: str, array: np.ndarray) -> Any:
+    """An array on the device, in memory of this name."""
+    return half.upload(name, [array]).reshape(array.shape)
 
 
-def download(array: Any, stream: Any) -> np.ndarray:
-    """A copy on the host, complete on return."""
-    host = array.copy_to_host(stream=stream)
-    if stream:
-        stream.synchronize()
-    return host
-
-
-def factorize(
-    planes: Any, step: int, patch_size: int, threads: int, stream: Any = 0
-) -> tuple[Any, Any, list[rd.Factors]]:
+def factorize(planes: Any, step: int, patch_size: int, half: Half, pool: Executor, name: str) -> streams.Task:
     """Find U for a stack of planes, with V at the prior; the integers of :func:`rd.factorize`.
 
     Parameters
@@ -56,65 +49,65 @@ def factorize(
         Step in 1/64 gray level.
     patch_size : {8, 16}
         Side of a patch.
-    threads : int
-        Largest number of threads for the coder's costs.
-    stream : stream, optional
-        Where to run.
+    half : Half
+        Stream and memory.
+    pool : Executor
+        Threads for the coder's costs.
+    name : str
+        Prefix of the names of the memory.
 
     Returns
     -------
     padded : device array of int16, shape (B, N, size)
-        U.
+        Through the task: U.
     ranks : device array of int32, shape (B, size)
         Active ranks.
     factors : list of Factors
         The same on the host, as the entropy coder wants them.
     """
-    backend = kernels("factorization.rd", "cuda")
+    stream = half.stream
     count, components = len(planes), patch_size * patch_size
     grid = planes.shape[1] // patch_size, planes.shape[2] // patch_size
     size, _ = padded_size(*grid)
     scale = scale_bits(step)
     first, static, adaptive = rd.multipliers(step)
 
-    def array(*shape: int, dtype: Any = np.int32) -> Any:
-        return cuda.device_array((count, *shape), dtype, stream=stream)
+    def array(key: str, *shape: int, dtype: Any = np.int32) -> Any:
+        return half.array(name + key, (count, *shape), dtype)
 
-    basis = dct_basis(patch_size, step)
-    squares = (basis.astype(np.int64) ** 2).sum(axis=0)
-    lengths, table = upload(squares, stream), upload(component_table(patch_size), stream)
-    products, padded, ranks = array(components, size), array(components, size, dtype=np.int16), array(size)
-    contexts, classes = array(components, size, dtype=np.uint16), array(size)
-    first_counts, first_table = (array(FIRST_CONTEXTS, FIRST_CLASSES) for _ in range(2))
-    counts, prices = (array(2 * GROUPS * 16, MAGNITUDE_CLASSES) for _ in range(2))
-    rank_counts, rank_table = (array(backend.RANK_CLASSES, backend.RANK_CLASSES) for _ in range(2))
+    v = dct_basis(patch_size, step)
+    squares = (v.astype(np.int64) ** 2).sum(axis=0)
+    basis, lengths = constant(half, name + "basis", v), constant(half, name + "lengths", squares)
+    table = constant(half, name + "table", component_table(patch_size))
+    products, ranks = array("products", components, size), array("ranks", size)
+    padded, contexts = (array(key, components, size, dtype=np.int16) for key in ("padded", "contexts"))
+    contexts, classes = contexts.view(np.uint16), array("classes", size)
+    first_counts, first_table = (array(f"first {i}", FIRST_CONTEXTS, FIRST_CLASSES) for i in range(2))
+    counts, prices = (array(f"prices {i}", 2 * GROUPS * 16, MAGNITUDE_CLASSES) for i in range(2))
+    rank_counts, rank_table = (array(f"ranks {i}", kernels.RANK_CLASSES, kernels.RANK_CLASSES) for i in range(2))
+    costs = half.array(name + "costs", (3 * padded.size,), np.uint16)
+    starts = half.zeros(name + "no starts", (count + 1,), np.int64)
 
-    backend.numerators(planes, patch_size, upload(basis, stream), products, stream)
-    backend.quantize(products, lengths, scale, rd.TRAIL, grid, padded, ranks, stream)
+    kernels.numerators(planes, patch_size, basis, products, stream)
+    kernels.quantize(products, lengths, scale, rd.TRAIL, grid, padded, ranks, stream)
     for sweep in range(rd.SWEEPS):
-        backend.first_counts(padded, grid, first_counts, stream)
-        backend.cost_table(first_counts, _SIGN, FIRST_CONTEXTS, first_table, stream)
-        backend.choose_first(products, squares[0], scale, first, first_table, grid, padded, stream)
+        kernels.first_counts(padded, grid, first_counts, stream)
+        kernels.cost_table(first_counts, _SIGN, FIRST_CONTEXTS, first_table, stream)
+        kernels.choose_first(products, squares[0], scale, first, first_table, grid, padded, stream)
         if sweep == 0:
-            backend.count_magnitudes(padded, ranks, table, grid, contexts, counts, stream)
-            backend.cost_table(counts, _SIGN, GROUPS * 16, prices, stream)  # a last component is not zero
-            bits = [np.empty(0, np.uint16)] * count
+            kernels.count_magnitudes(padded, ranks, table, grid, contexts, counts, stream)
+            kernels.cost_table(counts, _SIGN, GROUPS * 16, prices, stream)  # the last component is never zero
         else:
-            bits = map_threads(
-                lambda f: entropy.estimate_costs(f.padded, f.ranks, *grid, patch_size, "cpu").ravel(),
-                _on_host(padded, ranks, grid, stream),
-                threads,
-            )
-        starts = np.cumsum([0, *map(len, bits)], dtype=np.int64)
-        backend.rank_classes(ranks, grid, classes, rank_counts, stream)
-        backend.cost_table(rank_counts, 0, backend.RANK_CLASSES, rank_table, stream)
-        backend.choose(
+            starts = yield from _coder_costs(padded, ranks, grid, patch_size, costs, half, pool, name)
+        kernels.rank_classes(ranks, grid, classes, rank_counts, stream)
+        kernels.cost_table(rank_counts, 0, kernels.RANK_CLASSES, rank_table, stream)
+        kernels.choose(
             products,
             lengths,
             scale,
             adaptive if sweep else static,
-            upload(np.concatenate(bits), stream),
-            upload(starts, stream),
+            costs,
+            starts,
             contexts,
             prices,
             classes,
@@ -124,18 +117,50 @@ def factorize(
             ranks,
             stream,
         )
-    return padded, ranks, _on_host(padded, ranks, grid, stream)
+    images, ends = half.download(name + "padded", padded), half.download(name + "ranks", ranks)
+    yield None
+    factors = [  # copies: the half's memory is about to be used again
+        rd.Factors(image[: int(end.max()) + 1].copy(), end.copy(), grid)
+        for image, end in zip(images, ends, strict=True)
+    ]
+    return padded, ranks, factors
 
 
-def _on_host(padded: Any, ranks: Any, grid: tuple[int, int], stream: Any) -> list[rd.Factors]:
-    """Factors of every plane, up to its largest active rank."""
-    ends = download(ranks, stream)
-    images = download(padded, stream)
-    return [rd.Factors(image[: int(end.max()) + 1], end, grid) for image, end in zip(images, ends, strict=True)]
+def _coder_costs(
+    padded: Any,
+    ranks: Any,
+    grid: tuple[int, int],
+    patch_size: int,
+    costs: Any,
+    half: Half,
+    pool: Executor,
+    name: str,
+) -> streams.Task:
+    """Fill `costs` with those of the entropy coder's model, one plane after the other; where each begins and ends."""
+    images, ends = half.download(name + "padded", padded), half.download(name + "ranks", ranks)
+    yield None
+    futures = [
+        pool.submit(entropy.estimate_costs, image, end, *grid, patch_size, "cpu")
+        for image, end in zip(images, ends, strict=True)
+    ]
+    yield futures
+    parts = [future.result() for future in futures]
+    starts = np.cumsum([0, *(part.size for part in parts)], dtype=np.int64)
+    staging = half.pinned(name + "costs", costs.shape, np.uint16)[: starts[-1]]
+    np.concatenate([part.ravel() for part in parts], out=staging)
+    costs[: int(starts[-1])].copy_to_device(staging, stream=half.stream)
+    return constant(half, name + "starts", starts)
 
 
 def reconstruct(
-    padded: Any, ranks: Any, mixing: np.ndarray | None, step: int, patch_size: int, out: Any, stream: Any = 0
+    padded: Any,
+    ranks: Any,
+    mixing: np.ndarray | None,
+    step: int,
+    patch_size: int,
+    out: Any,
+    half: Half,
+    name: str,
 ) -> None:
     """Multiply factors on the device: the integers of :func:`rd.reconstruct`.
 
@@ -151,9 +176,39 @@ def reconstruct(
         Side of a patch.
     out : device array of int32, shape (B, H, W)
         Receives the planes.
-    stream : stream, optional
-        Where to run.
+    half : Half
+        Stream and memory.
+    name : str
+        Prefix of the names of the memory.
     """
-    columns = upload(mixed_basis(patch_size, step, mixing).T, stream)
+    columns = constant(half, name + "columns", np.ascontiguousarray(mixed_basis(patch_size, step, mixing).T))
     limit, scale = rd.magnitude_limit(step, patch_size), scale_bits(step)
-    kernels("factorization.rd", "cuda").reconstruct(padded, ranks, columns, limit, scale, patch_size, out, stream)
+    kernels.reconstruct(padded, ranks, columns, limit, scale, patch_size, out, half.stream)
+
+
+def multiply(
+    factors: Sequence[rd.Factors], step: int, patch_size: int, out: Any, half: Half, name: str
+) -> None:
+    """Multiply factors from the host; where V has left its prior there is only one plane.
+
+    Parameters
+    ----------
+    factors : sequence of Factors
+        U of each plane, as the entropy decoder gives it.
+    step, patch_size, out, half, name
+        As in :func:`reconstruct`.
+    """
+    count, size = len(factors), factors[0].padded.shape[1]
+    deepest = max(len(f.padded) for f in factors)
+    # Memory for all components, so that the next chunk finds it whatever its ranks.
+    whole = half.pinned(name + "u", (count * patch_size * patch_size * size,), np.int16)
+    target = half.array(name + "u", whole.shape, np.int16)
+    used = count * deepest * size
+    staging = whole[:used].reshape(count, deepest, size)
+    for slot, f in zip(staging, factors, strict=True):
+        slot[: len(f.padded)] = f.padded
+    target[:used].copy_to_device(whole[:used], stream=half.stream)
+    # A preview has fewer components than the ranks say; what follows them in the memory is not its own.
+    ranks = half.upload(name + "ends", [np.minimum(f.ranks, len(f.padded) - 1) for f in factors])
+    padded = target[:used].reshape(count, deepest, size)
+    reconstruct(padded, ranks, factors[0].mixing, step, patch_size, out, half, name)

@@ -563,7 +563,7 @@ def _choose(num, lengths, scale, lam, costs, starts, contexts, prices, classes, 
     if patch >= gh * gw:
         return
     m, size = np.int64(_at(patch, gw)), np.int64(factors.shape[2])
-    adaptive = costs.size > 0
+    adaptive = starts[starts.size - 1] > 0
     base, third = np.int64(0), np.int64(0)
     if adaptive:
         base, third = starts[n] + m, (starts[n + 1] - starts[n]) // 3
@@ -629,9 +629,9 @@ def choose(
     scale, lam : int
         As on the CPU.
     costs : device array of uint16, 1-D
-        `entropy.estimate_costs` of one plane after the other, each flattened; empty for costs from `prices`.
+        `entropy.estimate_costs` of one plane after the other, each flattened.
     starts : device array of int64, shape (B + 1,)
-        Where in `costs` each plane begins and the last one ends.
+        Where in `costs` each plane begins and the last one ends; zeros for costs from `prices`.
     contexts : device array of uint16, shape (B, N, size)
         Contexts by `count_magnitudes`.
     prices : device array of int32, shape (B, 2 * GROUPS * 16, MAGNITUDE_CLASSES)
