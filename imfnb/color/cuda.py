@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from .._cuda import cuda, device_function, kernel, tile_of_block, tiles
+from .._cuda import TILE, cuda, device_function, kernel, tile_of_block, tiles
 from .matrix import (
     B_CB,
     BITS,
@@ -183,8 +183,8 @@ def _ycbcr_to_rgb_420(y, cb, cr, out):
         _write_pixel(_i32(y[z, i, j]), cb[z, i // 2, j // 2], cr[z, i // 2, j // 2], out[z, i, j])
 
 
-# Threads of a block across and down: a warp covers 32 neighbours of one row.
-_ACROSS, _DOWN = 32, 4
+# Threads of a block across and down.
+_ACROSS, _DOWN = TILE
 
 
 def _blocks(count: int, height: int, width: int) -> int:

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from numba import int32
 
+from .._cuda import SIMULATED, device_function, kernel, tile_of_block
 from .._cuda import cuda as _cuda
-from .._cuda import device_function, kernel, tile_of_block
 from .tables import INPUT_LIMIT, ROTATION_BITS, rotation
 
 __all__ = ["forward", "inverse"]
 
-# Columns of a strip, and threads of a block.
-_WIDTH = 64
+# Columns of a strip, and threads of a block; the simulator starts a Python thread for each.
+_WIDTH = 16 if SIMULATED else 64
 # Rows of the exchange begin in different banks: with one more sample the 32 threads of a warp never share one.
 _PITCH = _WIDTH + 1
 

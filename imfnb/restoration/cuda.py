@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numba import int32, int64
 
+from .._cuda import SIMULATED, device_function, kernel, tile_of_block
 from .._cuda import cuda as _cuda
-from .._cuda import device_function, kernel, tile_of_block
 from .reference import (
     ACTIVITY_THRESHOLDS,
     CLASSES,
@@ -38,8 +38,9 @@ _THRESHOLDS = np.array(ACTIVITY_THRESHOLDS, np.int32)
 _BOUNDS = len(ACTIVITY_THRESHOLDS)
 _LOW, _HIGH = np.int32(-SAMPLE_LIMIT), np.int32(SAMPLE_LIMIT)
 
-# Samples of a tile across and down, and rows of threads: a warp is one row of the tile.
-_ACROSS, _DOWN, _ROWS = 32, 16, 4
+# Samples of a tile across and down, and rows of threads: a warp is one row of the tile. The simulator starts a Python
+# thread for each.
+_ACROSS, _DOWN, _ROWS = (16, 8, 1) if SIMULATED else (32, 16, 4)
 _WINDOW = 5
 # Tile with the reach of the filter; second differences around it; their sums over rows of the window.
 _LINES, _PITCH = _DOWN + 2 * RADIUS, _ACROSS + 2 * RADIUS
@@ -49,7 +50,7 @@ _SUMS = (4, _DOWN + _WINDOW - 1, _ACROSS)
 _THREADS = _ACROSS * _ROWS
 
 # Threads of a block and samples of a thread in `squared_error`.
-_ERROR_THREADS, _ERROR_SAMPLES = 128, 32
+_ERROR_THREADS, _ERROR_SAMPLES = (4, 128) if SIMULATED else (128, 32)
 
 
 @device_function

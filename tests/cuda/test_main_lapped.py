@@ -45,13 +45,13 @@ styles = st.sampled_from(["noise", "extremes"])
 
 
 @given(patch_sizes, st.integers(1, 35), st.integers(1, 70), st.sampled_from([[0], [2, 0]]), styles, seeds)
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_forward(p, height, width, which, style, seed):
     check_forward(samples((3, height, width), 2048, style, seed), p, which)
 
 
 @given(patch_sizes, st.integers(1, 35), st.integers(1, 70), st.sampled_from([[0], [2, 0]]), styles, seeds)
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_inverse(p, height, width, which, style, seed):
     limit = tables.INPUT_LIMIT if seed % 2 else 2**31 - 1  # beyond the limit samples are clamped
     planes = samples((len(which), whole(height, p), whole(width, p)), limit, style, seed)

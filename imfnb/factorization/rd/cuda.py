@@ -32,8 +32,8 @@ from typing import Any
 import numpy as np
 from numba import int32, int64
 
+from ..._cuda import SIMULATED, device_function, kernel, tile_of_block
 from ..._cuda import cuda as _cuda
-from ..._cuda import device_function, kernel, tile_of_block
 from ...entropy.layout import GROUPS, LEVEL, MAGNITUDE_LIMIT
 from ...entropy.tables import COST_BITS
 from .basis import proxy_cosines
@@ -56,8 +56,8 @@ __all__ = [
 #: Classes of neighbours and bit lengths of a rank below 256.
 RANK_CLASSES = 9
 
-# Threads of a block where a thread is a patch.
-_THREADS = 64
+# Threads of a block where a thread is a patch; the simulator starts a Python thread for each.
+_THREADS = 16 if SIMULATED else 64
 
 # Entries of a table that a thread makes.
 _CLASSES = 16
@@ -764,7 +764,7 @@ def _make_proxy(p: int) -> Callable[..., None]:
     pitch, matrix = _THREADS + 1, proxy_cosines(p)
 
     def proxy(planes, step, out):
-        """A block takes 64 columns of one row of patches; a thread transforms a column, then a row of a patch."""
+        """A block takes _THREADS columns of one row of patches; a thread transforms a column, then a row of a patch."""
         cosines = _cuda.const.array_like(matrix)
         costs = _cuda.const.array_like(_PROXY_COSTS)
         first_costs = _cuda.const.array_like(_PROXY_FIRST)

@@ -1,0 +1,104 @@
+"""The main profile on the device as a whole: the bytes and pixels of the CPU, alone and in batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers import picture
+from main_helpers import encode
+from stacks import cuda
+
+import imfnb
+from imfnb import FormatError, main
+
+pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+
+
+def check(images: list[np.ndarray], **options) -> list[bytes]:
+    """Encode and decode on both devices; the files must be the same, and so the pixels."""
+    expected = [encode(image, device="cpu", threads=1, **options) for image in images]
+    if len(images) == 1:
+        assert encode(images[0], device="cuda", threads=2, **options) == expected[0]
+        pixels = [imfnb.decode(expected[0], device="cuda", threads=2)]
+    else:
+        assert imfnb.encode_batch(images, device="cuda", threads=2, profile="main", **options) == expected
+        pixels = imfnb.decode_batch(expected, device="cuda", threads=2)
+    for found, data in zip(pixels, expected, strict=True):
+        np.testing.assert_array_equal(found, imfnb.decode(data, device="cpu"))
+    return expected
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (9, 18, 1)])
+def test_gray(shape):
+    image = picture(*shape[:2], 1)
+    check([image.reshape(shape)], quality=60)
+
+
+def test_batch_with_different_choices():
+    """One launch per patch size: images that prefer 8 and 16, with and without restoration; half-size chroma."""
+    flat = np.full((11, 18, 3), 90, np.uint8)
+    files = check([picture(11, 18, 3), flat], step=60)
+    choices = [imfnb.info(data)["patch_sizes"] + imfnb.info(data)["restoration"] for data in files]
+    assert choices[0] != choices[1]
+
+
+def test_alpha_of_both_kinds_and_full_chroma():
+    images = [picture(5, 6, 4, seed) for seed in range(2)]
+    images[1][:, :, 3] = 255 * (images[1][:, :, 3] > 99)
+    files = check(images, step=4)
+    assert ["alpha" in imfnb.info(data)["segments"] for data in files] == [True, True]
+    assert [len(imfnb.info(data)["steps"]) for data in files] == [4, 3]
+
+
+def test_search():
+    """Several trials on the same planes, with the choices of the first."""
+    (data,) = check([picture(7, 6, 0)], psnr=30)
+    assert imfnb.metrics.psnr(picture(7, 6, 0), imfnb.decode(data)) >= 30
+
+
+def test_bands_with_a_v_of_their_own(monkeypatch):
+    """Small limits stand for a large picture: two bands, stripes for the choice of the patch size, a V per band."""
+    monkeypatch.setattr(main, "_BAND_SAMPLES", 500)
+    monkeypatch.setattr(main, "_MIXED_SAMPLES", 350)
+    monkeypatch.setattr(main, "_STRIPE", 8)
+    monkeypatch.setattr(main, "_MIXING_GAIN", 1.5)
+    (data,) = check([picture(37, 16, 0)], step=20)
+    assert imfnb.info(data)["free_v"][0] > 0
+
+
+def test_preview_and_damage():
+    data = encode(picture(9, 8, 1), step=5, device="cpu")
+    preview = imfnb.decode(data, device="cuda", max_rank=2)
+    np.testing.assert_array_equal(preview, imfnb.decode(data, device="cpu", max_rank=2))
+    with pytest.raises(FormatError):
+        imfnb.decode(data[:-1] + bytes([data[-1] ^ 1]), device="cuda")
+
+
+def test_arrays_on_the_device():
+    image = picture(6, 9, 0)
+    data = encode(image, step=9, device="cpu")
+    assert encode(cuda.to_device(image), step=9) == data
+    out = cuda.to_device(np.zeros_like(image))
+    imfnb.decode(data, out)
+    np.testing.assert_array_equal(out.copy_to_host(), imfnb.decode(data, device="cpu"))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("step", [1, 5, 20, 60, 256])
+@pytest.mark.parametrize("shape", [(333, 211), (512, 768)])
+@pytest.mark.parametrize("channels", [0, 3, 4])
+def test_large(channels, shape, step):
+    images = [picture(*shape, channels, seed) for seed in range(5)]
+    check(images, step=step)
+    check(images[:1], step=step)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("target", [{"bpp": 0.5}, {"size": 20000}, {"psnr": 33}])
+def test_large_search(target):
+    check([picture(300, 400, 3)], **target)
+
+
+@pytest.mark.gpu
+def test_megapixels_with_bands_and_a_v_of_their_own():
+    check([picture(2300, 2100, 3)], step=12)

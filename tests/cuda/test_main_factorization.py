@@ -1,0 +1,281 @@
+"""Kernels of the rate-distortion factorization on the device against the reference, on stacks of planes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from main_helpers import STEPS, inside, make_factors, patch_sizes, steps
+from stacks import empty, same, up
+from strategies import seeds
+
+from imfnb import entropy
+from imfnb.entropy import layout
+from imfnb.factorization import rd
+from imfnb.factorization.rd import basis, costs, cuda, reference
+
+# Sums of the reference and of the simulator wrap on the way where the exact total fits.
+pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+
+LIMIT = 2**14 - 1  # the largest magnitude behind the lapped filter
+
+
+def filtered(grid: tuple[int, int], p: int, style: str, seed: int) -> np.ndarray:
+    """A plane as the factorization gets it, from flat to the largest samples."""
+    rng = np.random.default_rng(seed)
+    shape = grid[0] * p, grid[1] * p
+    if style == "extremes":
+        return rng.choice(np.array([-2048, 2032], np.int32), shape)
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    plane = 900 * np.sin(x / 7 + seed % 5) + 700 * np.cos(y / 9) + rng.normal(0, 60, shape)
+    return np.rint(plane if style == "smooth" else np.full(shape, plane[0, 0])).astype(np.int32)
+
+
+@st.composite
+def problems(draw: st.DrawFn, count: int = 2, rows: int = 3, columns: int = 4):
+    """(planes, grid, step, patch size) over the whole range of steps."""
+    p = draw(patch_sizes)
+    grid = draw(st.integers(1, rows)), draw(st.integers(1, columns if p == 8 else 2))
+    styles = st.sampled_from(["smooth", "extremes", "constant"])
+    planes = [filtered(grid, p, draw(styles), draw(seeds)) for _ in range(draw(st.integers(1, count)))]
+    return np.stack(planes), grid, draw(steps), p
+
+
+def numerators(planes: np.ndarray, grid: tuple[int, int], step: int, p: int) -> tuple[np.ndarray, np.ndarray]:
+    """X V of every plane and the squared lengths of V's columns."""
+    pairs = [rd._numerators(plane, step, p, "reference") for plane in planes]
+    return np.stack([products for products, _ in pairs]), pairs[0][1]
+
+
+def rounded(problem) -> tuple[np.ndarray, ...]:
+    """Numerators, squared lengths, U and ranks after plain rounding."""
+    planes, grid, step, p = problem
+    products, lengths = numerators(*problem)
+    padded, ranks = np.zeros(products.shape, np.int16), np.zeros((len(planes), products.shape[2]), np.int32)
+    for n in range(len(planes)):
+        reference.quantize(products[n], lengths, basis.scale_bits(step), rd.TRAIL, padded[n], ranks[n])
+    return products, lengths, padded, ranks
+
+
+def patches(image: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Padded images with zeros in the guards, which kernels leave alone."""
+    out = np.zeros_like(image)
+    inside(out, grid)[...] = inside(image, grid)
+    return out
+
+
+def tables(counts: np.ndarray, first: bool) -> np.ndarray:
+    out = np.stack([costs.cost_table(c) if first else costs.magnitude_prices(c) for c in counts])
+    if first:
+        out[:, :, 1:] += 256
+    return out
+
+
+def check_numerators(planes: np.ndarray, grid: tuple[int, int], step: int, p: int) -> None:
+    expected, _ = numerators(planes, grid, step, p)
+    found = up(np.zeros(expected.shape, np.int32))
+    cuda.numerators(up(planes), p, up(basis.dct_basis(p, step)), found)
+    same(found, expected)
+
+
+def check_quantize(problem) -> None:
+    _, grid, step, _ = problem
+    products, lengths, padded, ranks = rounded(problem)
+    products[:, :, 0] = 12345  # a guard, which is not read
+    found, ends = empty(padded.shape, np.int16), empty(ranks.shape)
+    cuda.quantize(*up(products, lengths), basis.scale_bits(step), rd.TRAIL, grid, found, ends)
+    same(found, padded)
+    same(ends, ranks)
+
+
+def check_first(problem, weight: int) -> None:
+    """Counts, their table, and the choices of the first component."""
+    planes, grid, step, _ = problem
+    products, lengths, padded, _ = rounded(problem)
+    counts = np.zeros((len(planes), costs.FIRST_CONTEXTS, costs.FIRST_CLASSES), np.int64)
+    for image, target in zip(padded, counts, strict=True):
+        reference.first_counts(image[0], *grid, target)
+    found, table, factors = empty(counts.shape), empty(counts.shape), up(padded)
+    cuda.first_counts(factors, grid, found)
+    same(found, counts)
+    cuda.cost_table(found, 256, costs.FIRST_CONTEXTS, table)
+    expected = tables(counts, True)
+    same(table, expected)
+    scale = basis.scale_bits(step)
+    lam = weight * (step << (scale - basis.SCALE_BITS)) ** 2 >> 8
+    cuda.choose_first(up(products), lengths[0], scale, lam, table, grid, factors)
+    for n, image in enumerate(padded):
+        reference.choose_first(products[n, 0], int(lengths[0]), scale, lam, expected[n], *grid, image[0])
+    same(factors, padded)
+
+
+def check_choose(problem, weight: int, adaptive: bool) -> None:
+    """Contexts, counts and prices or the coder's costs, classes and costs of ranks, and the choices."""
+    planes, grid, step, p = problem
+    products, lengths, padded, ranks = rounded(problem)
+    count, components, size = padded.shape
+    factors, ends, table = up(padded), up(ranks), layout.component_table(p)
+    contexts = np.zeros(padded.shape, np.uint16)
+    counts = np.zeros((count, 2 * layout.GROUPS * 16, costs.MAGNITUDE_CLASSES), np.int64)
+    for n in range(count):
+        upto = contexts[n, : int(ranks[n].max()) + 1]
+        reference.count_magnitudes(padded[n], ranks[n], table, grid[1] + 4, upto, counts[n])
+    found, found_counts, prices = up(np.zeros_like(contexts)), empty(counts.shape), empty(counts.shape)
+    cuda.count_magnitudes(factors, ends, up(table), grid, found, found_counts)
+    same(found, contexts)
+    same(found_counts, counts)
+    cuda.cost_table(found_counts, 256, layout.GROUPS * 16, prices)
+    expected_prices = tables(counts, False)
+    same(prices, expected_prices)
+
+    classes = np.zeros(ranks.shape, np.int32)
+    for n in range(count):
+        reference.rank_classes(ranks[n], *grid, classes[n])
+    sides = count, cuda.RANK_CLASSES, cuda.RANK_CLASSES
+    found_classes, rank_counts, rank_table = up(np.zeros_like(classes)), empty(sides), empty(sides)
+    cuda.rank_classes(ends, grid, found_classes, rank_counts)
+    same(found_classes, classes)
+    cuda.cost_table(rank_counts, 0, cuda.RANK_CLASSES, rank_table)
+
+    scale = basis.scale_bits(step)
+    lam = weight * (step << (scale - basis.SCALE_BITS)) ** 2 >> 8
+    bits = [np.zeros((3, 0, size), np.uint16)] * count
+    if adaptive:
+        bits = [entropy.estimate_costs(padded[n].copy(), ranks[n], *grid, p, "cpu") for n in range(count)]
+    starts = np.cumsum([0, *(b.size for b in bits)], dtype=np.int64)
+    flat = np.concatenate([*(b.ravel() for b in bits), np.zeros(1, np.uint16)])
+    numbers = *up(products, lengths), scale, lam, *up(flat, starts)
+    cuda.choose(*numbers, found, prices, found_classes, rank_table, grid, factors, ends)
+    for n in range(count):
+        rank_max = int(ranks[n].max()) + 1
+        expected = costs.rank_costs(ranks[n], classes[n], *grid, rank_max)
+        chosen = contexts[n, :rank_max], expected_prices[n], classes[n], expected, padded[n], ranks[n]
+        reference.choose(products[n], lengths, scale, lam, bits[n], *chosen)
+    same(factors, padded)
+    same(ends, patches(ranks, grid))
+
+
+def check_reconstruct(grid: tuple[int, int], p: int, step: int, rank: int, largest: int, count: int, seed: int) -> None:
+    pairs = [make_factors(grid, rank, 0.5, largest, largest, seed + n) for n in range(count)]
+    padded, ranks = np.stack([u for u, _ in pairs]), np.stack([k for _, k in pairs])
+    padded[-1, 1:, :] *= np.int16(rank % 2)  # a plane of rank 0 beside others
+    columns = np.ascontiguousarray(basis.dct_basis(p, step).T)
+    limit, scale = rd.magnitude_limit(step, p), basis.scale_bits(step)
+    expected = np.empty((count, grid[0] * p, grid[1] * p), np.int32)
+    for n in range(count):
+        reference.reconstruct(padded[n], ranks[n], columns, limit, scale, p, expected[n])
+    found = empty(expected.shape)
+    cuda.reconstruct(*up(padded, ranks, columns), limit, scale, p, found)
+    same(found, expected)
+
+
+def check_proxy(planes: np.ndarray, step: int, p: int) -> None:
+    found = up(np.zeros(len(planes), np.int64))
+    cuda.proxy(up(planes), p, step, found)
+    same(found, np.array([reference.proxy(plane, basis.proxy_cosines(p), step) for plane in planes]))
+
+
+@given(problems())
+@settings(max_examples=5)
+def test_numerators(problem):
+    check_numerators(*problem)
+
+
+@pytest.mark.parametrize("p", [8, 16])
+def test_numerators_of_the_largest_samples(p):
+    """Samples with the signs of a column of V: partial sums may wrap, the totals do not."""
+    v = basis.dct_basis(p, basis.STEP_LIMIT)
+    planes = np.where(v[:, [0, p + 1]].T < 0, -LIMIT, LIMIT).astype(np.int32).reshape(2, p, p)
+    check_numerators(planes, (1, 1), basis.STEP_LIMIT, p)
+
+
+@given(problems())
+@settings(max_examples=8)
+def test_quantize(problem):
+    check_quantize(problem)
+
+
+def test_quantize_keeps_to_the_limit():
+    """A coefficient beyond what the coder can express is clamped, in every component."""
+    products = np.zeros((1, 2, 24), np.int32)
+    inside(products, (1, 2))[0, :, 0] = [[2**30, -(2**30)], [-(2**30), 2**30]]
+    found, ends = empty(products.shape, np.int16), empty((1, 24))
+    cuda.quantize(up(products), up(np.array([1 << 22, 1 << 22], np.int64)), 7, rd.TRAIL, (1, 2), found, ends)
+    same(found, np.clip(products, -4095, 4095))
+    assert inside(ends.copy_to_host(), (1, 2)).tolist() == [[[1, 1]]]
+
+
+@given(problems(rows=6, columns=7), st.sampled_from([0, 7864, 65536]))
+@settings(max_examples=8)
+def test_first_component(problem, weight):
+    check_first(problem, weight)
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (1, 9), (9, 1), (2, 2), (5, 4), (7, 11)])
+def test_the_wavefront_sees_the_values_of_the_raster_order(grid):
+    """Noise whose choices depend on each other, whatever the shape of the grid."""
+    rng = np.random.default_rng(grid[0])
+    size, _ = layout.padded_size(*grid)
+    den, scale = 1 << 22, 2
+    exact = np.zeros((2, 1, size))
+    inside(exact, grid)[...] = rng.normal(0, 3, (2, 1, *grid)).cumsum(axis=-1)
+    products = np.rint(exact * den / 4).astype(np.int32)
+    padded = np.rint(exact).astype(np.int16)
+    table = rng.integers(0, 3000, (2, costs.FIRST_CONTEXTS, costs.FIRST_CLASSES), dtype=np.int32)
+    lam = round(0.12 * 65536) * den >> 8
+    factors = up(padded)
+    cuda.choose_first(up(products), den, scale, lam, up(table), grid, factors)
+    before = padded.copy()
+    for n in range(2):
+        reference.choose_first(products[n, 0], den, scale, lam, table[n], *grid, padded[n, 0])
+    same(factors, padded)
+    assert (before != padded).any() or grid == (1, 1)
+
+
+@given(problems(), st.sampled_from([0, 7668, 65536]), st.booleans())
+@settings(max_examples=8)
+def test_choose(problem, weight, adaptive):
+    check_choose(problem, weight, adaptive)
+
+
+@pytest.mark.parametrize("p", [8, 16])
+@pytest.mark.parametrize("full", [False, True])
+def test_reconstruct(p, full):
+    """Rank 1 and the largest one; magnitudes beyond the limit; every scale of V; more than one tile of patches."""
+    for step in (64, 1023, 16384) if p == 8 else (300,):
+        grid = (1, 1) if full else (3, 12) if p == 8 else (1, 2)
+        check_reconstruct(grid, p, step, p * p if full else 1, layout.MAGNITUDE_LIMIT // (1 if full else 2), 2, step)
+
+
+@given(problems())
+@settings(max_examples=6)
+def test_proxy(problem):
+    planes, _, step, p = problem
+    check_proxy(planes, step, p)
+
+
+@pytest.mark.parametrize("p", [8, 16])
+def test_proxy_of_the_worst_picture(p):
+    """Filtered samples at the largest magnitude with the signs of a basis vector, and their change of sign below."""
+    cosines = basis.proxy_cosines(p)
+    signs = [np.where(np.outer(cosines[i], cosines[j]) < 0, -1, 1) for i, j in ((0, 0), (p - 1, 1))]
+    planes = np.stack([np.vstack([s, -s]) * LIMIT for s in signs]).astype(np.int32)
+    check_proxy(planes, 64, p)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("p", [8, 16])
+@pytest.mark.parametrize("step", STEPS[::3])
+def test_large(step, p):
+    for grid in ((48, 64), (1, 300), (257, 3)):
+        styles = ("smooth", "extremes", "constant")
+        problem = np.stack([filtered(grid, p, style, step) for style in styles]), grid, step, p
+        check_numerators(*problem)
+        check_quantize(problem)
+        check_first(problem, 7864)
+        for adaptive in (False, True):
+            check_choose(problem, 7668, adaptive)
+        check_proxy(problem[0], step, p)
+        for rank in (1, 17, p * p):
+            check_reconstruct(grid, p, step, rank, layout.MAGNITUDE_LIMIT // 2, 3, rank)
