@@ -164,14 +164,18 @@ class Coder(host.MainCoder):
 
     def _psnr(self, coded: list[host.CodedPlane]) -> float:
         """PSNR of the image that the decoder will make."""
-        out = self.half.array("trial", self._device.shape, np.uint8)
-        _join(self._trial, out, self.half.stream)
-        pixels = self.half.download("trial", out)[0]
-        self.half.stream.synchronize()
-        image = self._pixels()[0]
+        image, pixels = self._pixels()[0], streams.drive(self._download(), self.half)
         if self._alphas[0] is not None:
             pixels[:, :, 3] = image[:, :, 3]
         return psnr(image, pixels)
+
+    def _download(self) -> streams.Task:
+        """The image that the decoder will make, but for a lossless alpha."""
+        out = self.half.array("trial", self._device.shape, np.uint8)
+        _join(self._trial, out, self.half.stream)
+        pixels = self.half.download("trial", out)
+        yield None
+        return pixels[0]
 
     def _pixels(self) -> list[np.ndarray]:
         """The images on the host."""

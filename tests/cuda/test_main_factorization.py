@@ -177,7 +177,7 @@ def check_proxy(planes: np.ndarray, step: int, p: int) -> None:
 
 
 @given(problems())
-@settings(max_examples=5)
+@settings(max_examples=3)
 def test_numerators(problem):
     check_numerators(*problem)
 
@@ -186,7 +186,7 @@ def test_numerators(problem):
 def test_numerators_of_the_largest_samples(p):
     """Samples with the signs of a column of V: partial sums may wrap, the totals do not."""
     v = basis.dct_basis(p, basis.STEP_LIMIT)
-    planes = np.where(v[:, [0, p + 1]].T < 0, -LIMIT, LIMIT).astype(np.int32).reshape(2, p, p)
+    planes = np.where(v[:, p + 1] < 0, -LIMIT, LIMIT).astype(np.int32).reshape(1, p, p)
     check_numerators(planes, (1, 1), basis.STEP_LIMIT, p)
 
 
