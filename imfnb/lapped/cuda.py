@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numba import int32
 
-from .._cuda import SIMULATED, device_function, kernel, tile_of_block
+from .._cuda import SIMULATED, device_function, template, tile_of_block
 from .._cuda import cuda as _cuda
 from .tables import INPUT_LIMIT, ROTATION_BITS, rotation
 
@@ -31,7 +31,8 @@ _ROUNDING = np.int32(1 << ROTATION_BITS)
 _LOW, _HIGH = np.int32(-INPUT_LIMIT), np.int32(INPUT_LIMIT)
 
 
-def _make(p: int, inverted: bool) -> Callable[..., None]:
+@template("void(int32[:,:,::1], int32[:,:,::1], int32[::1])", (8, False), (8, True), (16, False), (16, True))
+def _filter(p: int, inverted: bool) -> Callable[..., None]:
     """The kernel of one patch size and direction: loops of known length and constant weights stay in registers."""
     half = p // 2
     matrix = np.ascontiguousarray(rotation(p).T) if inverted else rotation(p)
@@ -96,12 +97,7 @@ def _make(p: int, inverted: bool) -> Callable[..., None]:
                 if 0 <= top + i < target.shape[1]:
                     target[goal, top + i, x] = strip[i, t]
 
-    filter_strip.__qualname__ = f"{'inverse' if inverted else 'forward'}_{p}"
-    return kernel("void(int32[:,:,::1], int32[:,:,::1], int32[::1])")(filter_strip)
-
-
-_FORWARD = {p: _make(p, False) for p in (8, 16)}
-_INVERSE = {p: _make(p, True) for p in (8, 16)}
+    return filter_strip
 
 
 def _blocks(count: int, shape: tuple[int, ...], p: int) -> int:
@@ -125,7 +121,7 @@ def forward(planes: Any, patch_size: int, out: Any, which: Any, stream: Any = 0)
     stream : stream, optional
         Where to run.
     """
-    _FORWARD[patch_size][_blocks(len(which), out.shape, patch_size), _WIDTH, stream](planes, out, which)
+    _filter(patch_size, False)[_blocks(len(which), out.shape, patch_size), _WIDTH, stream](planes, out, which)
 
 
 def inverse(planes: Any, patch_size: int, out: Any, which: Any, stream: Any = 0) -> None:
@@ -144,4 +140,4 @@ def inverse(planes: Any, patch_size: int, out: Any, which: Any, stream: Any = 0)
     stream : stream, optional
         Where to run.
     """
-    _INVERSE[patch_size][_blocks(len(which), planes.shape, patch_size), _WIDTH, stream](planes, out, which)
+    _filter(patch_size, True)[_blocks(len(which), planes.shape, patch_size), _WIDTH, stream](planes, out, which)

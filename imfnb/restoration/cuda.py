@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numba import int32, int64
 
-from .._cuda import SIMULATED, device_function, kernel, tile_of_block
+from .._cuda import SIMULATED, device_function, kernel, template, tile_of_block
 from .._cuda import cuda as _cuda
 from .reference import (
     ACTIVITY_THRESHOLDS,
@@ -24,6 +24,7 @@ from .reference import (
     COEFFICIENT_BITS,
     DIRECTIONS,
     LIMIT_SHIFT,
+    PASSES,
     RADIUS,
     SAMPLE_LIMIT,
     STEP_LIMIT,
@@ -77,8 +78,13 @@ def _classify(h, v, f, r, bounds):
     return np.int32(DIRECTIONS * activity + direction)
 
 
-def _make(taps: int, number: int) -> Callable[..., None]:
+@template(
+    "void(int32[:,:,::1], int32, int16[:,:,:,::1], int32[:,::1], int32[:,:,::1], int32[::1])",
+    *((number,) for number in range(PASSES)),
+)
+def _restore(number: int) -> Callable[..., None]:
     """The kernel of one pass, with its taps built in: from the chosen planes to scratch in their order, and back."""
+    taps = TAPS_PER_PASS[number]
     first, count = number == 0, taps * CLASSES
     offsets = np.array([row * _PITCH + column for row, column in TAPS[:taps]], np.int32)
 
@@ -150,12 +156,7 @@ def _make(taps: int, number: int) -> Callable[..., None]:
                 value = np.int32(centre + (total >> COEFFICIENT_BITS))
                 out[goal, top + y, left + lane] = min(max(value, _LOW), _HIGH)
 
-    run_pass.__qualname__ = f"restore_{number}"
-    signature = "void(int32[:,:,::1], int32, int16[:,:,:,::1], int32[:,::1], int32[:,:,::1], int32[::1])"
-    return kernel(signature)(run_pass)
-
-
-_PASSES = tuple(_make(taps, number) for number, taps in enumerate(TAPS_PER_PASS))
+    return run_pass
 
 
 @kernel("void(int32[:,:,::1], int32[:,:,::1], int64[::1])")
@@ -209,8 +210,8 @@ def restore(
     count, height, width = scratch.shape
     blocks = count * -(-height // _DOWN) * -(-width // _ACROSS)
     step = np.int32(min(int(step), STEP_LIMIT))
-    _PASSES[0][blocks, (_ACROSS, _ROWS), stream](planes, step, filters, limits, scratch, which)
-    _PASSES[1][blocks, (_ACROSS, _ROWS), stream](scratch, step, filters, limits, out, which)
+    _restore(0)[blocks, (_ACROSS, _ROWS), stream](planes, step, filters, limits, scratch, which)
+    _restore(1)[blocks, (_ACROSS, _ROWS), stream](scratch, step, filters, limits, out, which)
 
 
 def squared_error(a: Any, b: Any, out: Any, stream: Any = 0) -> None:

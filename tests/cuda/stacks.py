@@ -5,12 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 
 from imfnb._cuda import cuda
-
-if not cuda.is_available():
-    pytest.skip("no CUDA device; set NUMBA_ENABLE_CUDASIM=1 to simulate one", allow_module_level=True)
 
 
 def up(*arrays: np.ndarray) -> Any:

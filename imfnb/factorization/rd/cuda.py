@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from numba import int32, int64
 
-from ..._cuda import SIMULATED, device_function, kernel, tile_of_block
+from ..._cuda import SIMULATED, device_function, kernel, template, tile_of_block
 from ..._cuda import cuda as _cuda
 from ...entropy.layout import GROUPS, LEVEL, MAGNITUDE_LIMIT
 from ...entropy.tables import COST_BITS
@@ -128,7 +128,8 @@ def _clear(counts):
         counts[_cuda.blockIdx.x, row, index - row * columns] = 0
 
 
-def _make_numerators(p: int) -> Callable[..., None]:
+@template("void(int32[:,:,::1], int32[:,::1], int32[:,:,::1])", (8,), (16,))
+def _numerators(p: int) -> Callable[..., None]:
     # Threads beside each other load samples of one patch row: this pitch puts them into different banks.
     pitch, loads, patches_per_step = _TILE + 32 // p, _TILE * p // (_SIDE * _SIDE), _SIDE * _SIDE // p
 
@@ -172,11 +173,7 @@ def _make_numerators(p: int) -> Callable[..., None]:
                 for a in range(_MICRO):
                     out[n, first_component + part * _MICRO + a, m] = sums[a, e]
 
-    numerators.__qualname__ = f"numerators_{p}"
-    return kernel("void(int32[:,:,::1], int32[:,::1], int32[:,:,::1])")(numerators)
-
-
-_NUMERATORS = {p: _make_numerators(p) for p in (8, 16)}
+    return numerators
 
 
 def numerators(planes: Any, patch_size: int, basis: Any, out: Any, stream: Any = 0) -> None:
@@ -197,7 +194,7 @@ def numerators(planes: Any, patch_size: int, basis: Any, out: Any, stream: Any =
     """
     patches = (planes.shape[1] // patch_size) * (planes.shape[2] // patch_size)
     blocks = len(planes) * (patch_size * patch_size // _TILE) * _blocks(patches, _TILE)
-    _NUMERATORS[patch_size][blocks, _SIDE * _SIDE, stream](planes, basis, out)
+    _numerators(patch_size)[blocks, _SIDE * _SIDE, stream](planes, basis, out)
 
 
 @kernel("void(int32[:,:,::1], int64[::1], int32, int32, int32, int32, int16[:,:,::1], int32[:,::1])")
@@ -664,7 +661,8 @@ def choose(
     )
 
 
-def _make_reconstruct(p: int) -> Callable[..., None]:
+@template("void(int16[:,:,::1], int32[:,::1], int32[:,::1], int32, int32, int32[:,:,::1])", (8,), (16,))
+def _reconstruct(p: int) -> Callable[..., None]:
     pitch, lines = _TILE + 32 // p, _TILE // p
 
     def reconstruct(factors, ranks, columns, limit, scale, planes):
@@ -723,12 +721,7 @@ def _make_reconstruct(p: int) -> Callable[..., None]:
                 for i in range(lines):
                     planes[n, top + i, x] = samples[i * p + j, s]
 
-    reconstruct.__qualname__ = f"reconstruct_{p}"
-    signature = "void(int16[:,:,::1], int32[:,::1], int32[:,::1], int32, int32, int32[:,:,::1])"
-    return kernel(signature)(reconstruct)
-
-
-_RECONSTRUCT = {p: _make_reconstruct(p) for p in (8, 16)}
+    return reconstruct
 
 
 def reconstruct(
@@ -755,12 +748,13 @@ def reconstruct(
     """
     patches = (planes.shape[1] // patch_size) * (planes.shape[2] // patch_size)
     blocks = len(planes) * (patch_size * patch_size // _TILE) * _blocks(patches, _TILE)
-    _RECONSTRUCT[patch_size][blocks, _SIDE * _SIDE, stream](
+    _reconstruct(patch_size)[blocks, _SIDE * _SIDE, stream](
         factors, ranks, columns, np.int32(limit), np.int32(scale), planes
     )
 
 
-def _make_proxy(p: int) -> Callable[..., None]:
+@template("void(int32[:,:,::1], int32, int64[::1])", (8,), (16,))
+def _proxy(p: int) -> Callable[..., None]:
     pitch, matrix = _THREADS + 1, proxy_cosines(p)
 
     def proxy(planes, step, out):
@@ -817,11 +811,7 @@ def _make_proxy(p: int) -> Callable[..., None]:
         if t == 0:
             _cuda.atomic.add(out, n, total[0])
 
-    proxy.__qualname__ = f"proxy_{p}"
-    return kernel("void(int32[:,:,::1], int32, int64[::1])")(proxy)
-
-
-_PROXY = {p: _make_proxy(p) for p in (8, 16)}
+    return proxy
 
 
 def proxy(planes: Any, patch_size: int, step: int, out: Any, stream: Any = 0) -> None:
@@ -841,4 +831,4 @@ def proxy(planes: Any, patch_size: int, step: int, out: Any, stream: Any = 0) ->
         Where to run.
     """
     blocks = len(planes) * (planes.shape[1] // patch_size) * _blocks(planes.shape[2])
-    _PROXY[patch_size][blocks, _THREADS, stream](planes, np.int32(step), out)
+    _proxy(patch_size)[blocks, _THREADS, stream](planes, np.int32(step), out)
