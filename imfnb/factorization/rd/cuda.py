@@ -3,7 +3,7 @@
 Every patch is independent but for the first component (see `choose_first`), so a thread is a patch; the two products
 with V are tiled multiplications of matrices. Planes of one shape go through one launch.
 
-Per sample, with R the active rank of a patch and N = p * p samples:
+Per sample, with R the active rank of a patch and N = p * p samples (operations counted by hand, about):
 
 ================  =====================  ============================================
 kernel            bytes                  integer operations
