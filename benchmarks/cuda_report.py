@@ -345,13 +345,14 @@ class Report:
 
     def luma(self, count: int, shape: tuple[int, int]) -> np.ndarray:
         """Patch matrices (B, M, 64) of smooth pictures with some noise."""
-        from imfnb.patches import patchify
+        from imfnb.patches import from_blocks, patchify
 
         grid = np.add.outer(np.arange(shape[0]) / 19, np.arange(shape[1]) / 31)
         matrices = []
         for i in range(count):
             plane = 128 + 80 * np.sin(grid + i) + self.rng.normal(0, 8, shape)
-            matrices.append(patchify([np.clip(plane, 0, 255).astype(np.uint8)], 8, "cpu"))
+            (blocks,) = patchify(np.clip(plane, 0, 255).astype(np.uint8)[:, :, None], "YCbCr", True, 8, "cpu")
+            matrices.append(from_blocks(blocks, -(-shape[0] // 8) * -(-shape[1] // 8)))
         return np.stack(matrices)
 
     def on_two_cores(self, x: np.ndarray) -> None:

@@ -254,10 +254,7 @@ class MainCoder:
         fixed = _fixed_step(name, value)
         if fixed is not None:
             return self._encode_step(fixed)[0]
-        choice: _Choice | None = None
-        if name == "psnr" and self._subsampling_limits(value):
-            choice = False, (self._patch_size,) * 4
-            self._planes.clear()
+        choice = self._first_choice(name, value)
 
         def trial(step: int) -> tuple[bytes, float]:
             nonlocal choice
@@ -276,13 +273,16 @@ class MainCoder:
         pixels = self.frame.height * self.frame.width
         return search_step(trial, predict, STEP_MIN, STEP_MAX, pixels, name, value)
 
-    def _subsampling_limits(self, psnr_target: float) -> bool:
-        """Whether chroma of half the size, even uncoded, comes too close to a PSNR target to be of use."""
-        if self.frame.channels < 3 or self.options.subsampling is not None:
-            return False
+    def _first_choice(self, name: str, value: float) -> _Choice | None:
+        """4:4:4 for a PSNR to which chroma of half the size, even uncoded, comes too close; else None."""
+        if name != "psnr" or self.frame.channels < 3 or self.options.subsampling is not None:
+            return None
         out = np.empty_like(self.image)
         join_fine(self._split(True)[:3], out, self.device)
-        return psnr(self.image[:, :, :3], out[:, :, :3]) < psnr_target + _SUBSAMPLING_MARGIN
+        if psnr(self.image[:, :, :3], out[:, :, :3]) >= value + _SUBSAMPLING_MARGIN:
+            return None
+        self._planes.clear()
+        return False, (self._patch_size,) * 4
 
     def _predict(self, subsample: bool, luma: int, name: str) -> float:
         """What a search for `name` would measure at a step of luma, estimated from the spectra of the planes."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..factorization import cuda as kernels
 from ..factorization import energy, exact_in_float32, factor_dtype, init_v, limits, start_v
+from ..patches import to_blocks
 from ..patches.cuda import padded
 from . import streams
 from .transfer import Half
@@ -42,7 +43,7 @@ def start(
         x = half.download(f"{name}x", xt)
         yield None
         futures = [
-            pool.submit(init_v, np.asfortranarray(x[i, :, :count].T), rank, bounds, "cpu") for i in range(images)
+            pool.submit(init_v, to_blocks(x[i, :, :count].T), count, rank, bounds, "cpu") for i in range(images)
         ]
     yield futures
     return np.stack([future.result() for future in futures])
@@ -158,7 +159,7 @@ def factorize(
             u[index], v[index] = ut[i].T, vt[i].T
             for k, (xtu, utu, new) in enumerate(history or ()):
                 model = np.sum(utu[i] * (new[i].T @ new[i]))
-                cost[index, k] = max(0.0, float(energy(x[index]) - 2.0 * np.sum(xtu[i] * new[i]) + model))
+                cost[index, k] = max(0.0, float(energy(to_blocks(x[index])) - 2.0 * np.sum(xtu[i] * new[i]) + model))
 
     each = max(1, _CHUNK_BYTES // x[0].nbytes)
     chunks = [range(i, min(i + each, images)) for i in range(0, images, each)]

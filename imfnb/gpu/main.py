@@ -154,6 +154,7 @@ class Coder(host.MainCoder):
         self._device: Any = None
         self._split_stacks: dict[bool, list[_Stack]] = {}
         self._trial: list[_Stack] = []
+        self._host: host.MainCoder | None = None
 
     def _encode_step(self, luma: int, choice: host._Choice | None = None) -> tuple[bytes, list[host.CodedPlane]]:
         """As that of `MainCoder`, for the first image; what it decodes to stays on the device."""
@@ -161,6 +162,18 @@ class Coder(host.MainCoder):
         task = self.encode_step(luma, choice, keep)
         (future,), (parameters,), self._trial = streams.drive(task, self.half)
         return future.result(), [host.CodedPlane(plane, None) for plane in parameters.planes]
+
+    def _on_host(self) -> host.MainCoder:
+        """What looks at the first image before a search, on the CPU: a small part of the work."""
+        if self._host is None:
+            self._host = host.MainCoder(self._pixels()[0], self.frame, self.options, "cpu", 1)
+        return self._host
+
+    def _first_choice(self, name: str, value: float) -> host._Choice | None:
+        return self._on_host()._first_choice(name, value)
+
+    def _predict(self, subsample: bool, luma: int, name: str) -> float:
+        return self._on_host()._predict(subsample, luma, name)
 
     def _psnr(self, coded: list[host.CodedPlane]) -> float:
         """PSNR of the image that the decoder will make."""
@@ -202,7 +215,7 @@ class Coder(host.MainCoder):
         segments: dict[_Owner, list[Future]] = {}
         for stack in self._split(subsample):
             step = chroma if stack.chroma else luma
-            if choice is None:
+            if choice is None or None in choice[1]:
                 sizes = yield from self._patch_sizes(stack, step)
             else:
                 sizes = [choice[1][index] for _, index in stack.owners]

@@ -9,6 +9,7 @@ from strategies import STYLES, fill
 from imfnb.color import cuda as color
 from imfnb.color import reference as color_reference
 from imfnb.patches import cuda as patches
+from imfnb.patches import from_blocks, patchify
 from imfnb.patches import reference as patches_reference
 
 SHAPES = [(1, 1), (1, 5), (4, 1), (5, 7), (8, 6), (9, 13)]
@@ -67,9 +68,8 @@ def check_patches(shape: tuple[int, int], p: int, put, count: int = 2) -> None:
     found = out.copy_to_host()
     assert not found[:, : p * p].any()
     for plane, mine in zip(batch, found, strict=True):
-        expected = np.empty((p * p, rows * columns), np.uint8)
-        patches_reference.patchify(plane, p, expected)
-        np.testing.assert_array_equal(mine[p * p :, : rows * columns], expected)
+        (expected,) = patchify(plane[:, :, None], "YCbCr", True, p, "reference")
+        np.testing.assert_array_equal(mine[p * p :, : rows * columns].T, from_blocks(expected, rows * columns))
 
 
 @pytest.mark.parametrize("p", [4, 8])

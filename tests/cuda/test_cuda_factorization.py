@@ -10,6 +10,7 @@ import imfnb
 from imfnb._cuda import SIMULATED
 from imfnb.factorization import cuda as kernels
 from imfnb.factorization import exact_in_float32, factor_dtype, reference
+from imfnb.patches import from_blocks, to_blocks
 from imfnb.patches.cuda import padded
 
 
@@ -26,10 +27,10 @@ def problem(pixels: int, patches: int, rank: int, limits: tuple[int, int], count
 
 def expect(xt, v, ut, patches: int, limits: tuple[int, int]):
     """The reference's U step and V step of one matrix: U^T, X^T U, U^T U, V."""
-    u, new = ut[:, :patches].copy(), v.copy()
-    xtu, utu = reference.update_u(xt[:, :patches], v.T, u, 0, patches, *map(float, limits))
+    blocks, u, new = to_blocks(xt[:, :patches].T), to_blocks(ut[:, :patches].T), v.copy()
+    xtu, utu = reference.update_u(blocks, patches, v.T, u, 0, len(blocks), *map(float, limits))
     reference.update_columns(xtu, utu, new, *map(float, limits))
-    return u, xtu, utu, new
+    return from_blocks(u, patches).T, xtu, utu, new
 
 
 def check_update(pixels: int, patches: int, rank: int, limits: tuple[int, int], put, count: int = 2) -> None:
@@ -123,7 +124,7 @@ def test_gram(style, dtype, put, monkeypatch):
     xt = fill((2, 19, padded(37)), style, 3)
     found = kernels.gram(put(xt.astype(dtype)), 37).copy_to_host()
     for mine, x in zip(found, xt, strict=True):
-        np.testing.assert_array_equal(mine, reference.gram(x[:, :37]))
+        np.testing.assert_array_equal(mine, reference.gram(to_blocks(x[:, :37].T)))
     kernels._accumulate.cache_clear()
 
 
@@ -187,4 +188,4 @@ def test_random_problems(seed, put):
     xt = fill((count, pixels, padded(patches)), "extremes", seed)
     found = kernels.gram(put(xt), patches).copy_to_host()
     for mine, x in zip(found, xt, strict=True):
-        np.testing.assert_array_equal(mine, reference.gram(x[:, :patches]))
+        np.testing.assert_array_equal(mine, reference.gram(to_blocks(x[:, :patches].T)))
