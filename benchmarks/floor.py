@@ -3,8 +3,8 @@
     python benchmarks/floor.py [--repeat 9]
 
 Peaks are measured in the same run, on one core: multiply-adds of float32 in registers and of int32 in the first-level
-cache, and the bandwidth of a copy as large as what the kernel reads and writes. A floor is the larger of operations over
-peak and bytes over bandwidth; what a kernel needs besides (conversions, rounding, eigenvectors) is not in it.
+cache, and the bandwidth of a copy as large as what the kernel reads and writes. A floor is the larger of operations
+over peak and bytes over bandwidth; what a kernel needs besides (conversions, rounding, eigenvectors) is not in it.
 """
 
 from __future__ import annotations
