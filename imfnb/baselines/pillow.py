@@ -111,8 +111,10 @@ def _by_quality(
         if file_format == "JPEG" and pixels.ndim == 3 and pixels.shape[2] == 4:
             raise OptionError(f"the codec {name!r} has no alpha; expected a gray or RGB image: drop the fourth channel")
         quality = round(_check_level(level, *limits))
-        gray = {"subsampling": "4:0:0"} if file_format == "AVIF" and pixels.ndim == 2 else {}
-        data = min((_save(pixels, file_format, quality=quality, **{**variant, **gray}) for variant in variants), key=len)
+        extra: dict = {"quality": quality}
+        if file_format == "AVIF" and pixels.ndim == 2:
+            extra["subsampling"] = "4:0:0"
+        data = min((_save(pixels, file_format, **{**variant, **extra}) for variant in variants), key=len)
         return data + _GRAY if file_format == "WEBP" and pixels.ndim == 2 else data
 
     return Codec(name, text, levels, encode, lambda data: _load(data, file_format), limits, integer=True)
