@@ -30,6 +30,7 @@ __all__ = [
     "matrix_shapes",
     "parse",
     "plane_shape",
+    "serialize",
 ]
 
 # Planes above this number of pixels are factorized one after the other with all threads on each; smaller ones side
@@ -199,10 +200,10 @@ class BaselineCoder:
         coded = map_threads(encode_columns, halves, self.threads)
         segments = [coded[i] + coded[i + 1] for i in range(0, len(coded), 2)]
         parameters = Parameters(self.color_space, self.subsample, self.patch_size, self.bounds, tuple(ranks))
-        return pack(self.frame, _serialize(parameters), segments)
+        return pack(self.frame, serialize(parameters), segments)
 
 
-def _serialize(parameters: Parameters) -> bytes:
+def serialize(parameters: Parameters) -> bytes:
     """The profile's header fields as bytes."""
     out = bytearray([COLOR_SPACES.index(parameters.color_space) | parameters.subsample << 1])
     put_varint(out, parameters.patch_size or 0)

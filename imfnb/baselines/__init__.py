@@ -29,6 +29,10 @@ __all__ = ["Codec", "codec", "encode_at", "names"]
 _HOMES = {
     "imf": ("imf", "main"),
     "imf-baseline": ("imf", "baseline"),
+    "svd": ("svd", "svd"),
+    "svd-lloyd": ("svd", "svd_lloyd"),
+    "svd-main": ("svd", "svd_main"),
+    "svd-lloyd-main": ("svd", "svd_lloyd_main"),
     "jpeg": ("pillow", "jpeg"),
     "jpeg-default": ("pillow", "jpeg_default"),
     "jpeg2000": ("pillow", "jpeg2000"),

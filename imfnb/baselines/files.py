@@ -1,0 +1,170 @@
+"""The files of the low-rank rivals: from an image to its matrices, one kind of file for all methods, and back.
+
+A file is one byte that names the method and then a container with the header of the baseline profile, so the matrices,
+the checks and the overhead are the same as there. What a segment holds is the method's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import baseline
+from .._backend import resolve_device
+from ..bytestream import Reader
+from ..color import join_planes
+from ..container import MAX_PIXELS, Container, Frame, pack, unpack
+from ..errors import FormatError, OptionError
+from ..options import EncodeOptions, check_image
+from ..patches import grid_shape
+
+__all__ = ["INDEX_BOUNDS", "Block", "check_settings", "join", "pack_file", "quality_ranks", "split", "unpack_file"]
+
+# Methods by the first byte of their files; that of .imf files is 0x89.
+_METHODS = ("svd", "svd-lloyd", "svd-main", "svd-lloyd-main", "imf-baseline-main", "hosvd", "tt")
+
+#: Smallest and largest quantizer index.
+INDEX_BOUNDS = (-128, 127)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Geometry of one matrix.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Rows M and columns N.
+    grid : (int, int)
+        Patches down and across, M in all: the rows of U seen as an image.
+    patch : (int, int, int)
+        Planes, rows and columns of a patch, N in all: the rows of V seen as an image.
+    rank : int
+        Number of columns of U and V.
+    """
+
+    shape: tuple[int, int]
+    grid: tuple[int, int]
+    patch: tuple[int, int, int]
+    rank: int
+
+    @property
+    def grids(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Shapes of a column of U and of V as images."""
+        planes, height, width = self.patch
+        return self.grid, (planes * height, width)
+
+
+def _blocks(frame: Frame, p: baseline.Parameters) -> list[Block]:
+    blocks = []
+    shapes = baseline.matrix_shapes(frame, p.color_space, p.subsample, p.patch_size)
+    for (group, shape), rank in zip(shapes, p.ranks, strict=True):
+        if p.patch_size is None:
+            grid, patch = (shape[0], 1), (1, 1, shape[1])
+        else:
+            grid = grid_shape(baseline.plane_shape(frame, group[0], p.subsample), p.patch_size)
+            patch = len(group), p.patch_size, p.patch_size
+        blocks.append(Block(shape, grid, patch, rank))
+    return blocks
+
+
+def check_settings(**settings: object) -> EncodeOptions:
+    """Options of the matrices (color_space, subsampling, patch_size), checked as those of the baseline profile."""
+    return EncodeOptions(profile="baseline", **settings)
+
+
+def split(image: np.ndarray, options: EncodeOptions) -> baseline.BaselineCoder:
+    """Make the matrices of an image: attribute `matrices` of the result, uint8 of shape (M, N) each."""
+    pixels, channels = check_image(image)
+    frame = Frame("baseline", pixels.shape[0], pixels.shape[1], channels)
+    return baseline.BaselineCoder(pixels, frame, options, resolve_device("auto"), 1)
+
+
+def quality_ranks(coder: baseline.BaselineCoder, level: float) -> list[int]:
+    """Rank of each matrix at a quality in percent, as in the baseline profile: that of chroma is half as high."""
+    if not 0.0 <= level <= 100.0:
+        raise OptionError(f"level is {level!r}; expected a quality from 0 to 100 percent")
+    return coder.quality_ranks(float(level))
+
+
+def pack_file(
+    method: str,
+    coder: baseline.BaselineCoder,
+    ranks: list[int],
+    encode: Callable[[np.ndarray, Block], bytes],
+    bounds: tuple[int, int] = INDEX_BOUNDS,
+) -> bytes:
+    """Encode the matrices of an image.
+
+    Parameters
+    ----------
+    method : str
+        Name of the codec.
+    coder : BaselineCoder
+        The image's matrices.
+    ranks : list of int
+        Rank of each matrix.
+    encode : callable
+        From a matrix, uint8 of shape (M, N), and its geometry to its segment.
+    bounds : (int, int)
+        Smallest and largest integer in the factors.
+
+    Returns
+    -------
+    bytes
+        The file.
+    """
+    parameters = baseline.Parameters(coder.color_space, coder.subsample, coder.patch_size, bounds, tuple(ranks))
+    blocks = _blocks(coder.frame, parameters)
+    segments = [encode(matrix, block) for matrix, block in zip(coder.matrices, blocks, strict=True)]
+    return bytes([_METHODS.index(method)]) + pack(coder.frame, baseline.serialize(parameters), segments)
+
+
+def unpack_file(method: str, data: bytes, decode: Callable[[Reader, Block], np.ndarray]) -> np.ndarray:
+    """Decode a file of :func:`pack_file`.
+
+    Parameters
+    ----------
+    method : str
+        Name of the codec.
+    data : bytes
+        The file.
+    decode : callable
+        From the reader of a segment and the geometry of its matrix to the matrix, real numbers of shape (M, N).
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
+        The image.
+
+    Raises
+    ------
+    FormatError
+        If the file is damaged or another method's.
+    """
+    view = memoryview(data).cast("B")
+    if not view or view[0] != _METHODS.index(method):
+        raise FormatError(f"not a file of the codec {method!r}: it begins with {bytes(view[:1])!r}")
+    container = unpack(view[1:], MAX_PIXELS, {"baseline": baseline.parse})
+    return _join(container, decode)
+
+
+def _join(container: Container, decode: Callable[[Reader, Block], np.ndarray]) -> np.ndarray:
+    frame, p = container.frame, container.parameters
+    shapes = baseline.matrix_shapes(frame, p.color_space, p.subsample, p.patch_size)
+    planes = []
+    for index, ((group, _), block) in enumerate(zip(shapes, _blocks(frame, p), strict=True)):
+        reader = container.segment(index)
+        matrix = decode(reader, block)
+        reader.end()
+        height, width = baseline.plane_shape(frame, group[0], p.subsample)
+        pixels = np.clip(np.rint(np.nan_to_num(matrix)), 0, 255).astype(np.uint8)
+        # From (rows and columns of patches, planes, rows and columns of pixels) to planes.
+        tiles = pixels.reshape(*block.grid, *block.patch).transpose(2, 0, 3, 1, 4)
+        whole = tiles.reshape(len(group), block.grid[0] * block.patch[1], block.grid[1] * block.patch[2])
+        planes += [np.ascontiguousarray(plane[:height, :width]) for plane in whole]
+    out = np.empty((frame.height, frame.width, max(1, frame.channels)), np.uint8)
+    join_planes(planes, p.color_space, out, resolve_device("auto"))
+    return out.reshape(frame.shape)
