@@ -33,6 +33,8 @@ _HOMES = {
     "svd-lloyd": ("svd", "svd_lloyd"),
     "svd-main": ("svd", "svd_main"),
     "svd-lloyd-main": ("svd", "svd_lloyd_main"),
+    "hosvd": ("tensors", "hosvd"),
+    "tt": ("tensors", "tensor_train"),
     "jpeg": ("pillow", "jpeg"),
     "jpeg-default": ("pillow", "jpeg_default"),
     "jpeg2000": ("pillow", "jpeg2000"),

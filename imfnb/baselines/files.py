@@ -20,7 +20,7 @@ from ..errors import FormatError, OptionError
 from ..options import EncodeOptions, check_image
 from ..patches import grid_shape
 
-__all__ = ["INDEX_BOUNDS", "Block", "check_settings", "join", "pack_file", "quality_ranks", "split", "unpack_file"]
+__all__ = ["INDEX_BOUNDS", "Block", "check_settings", "pack_file", "quality_ranks", "split", "unpack_file"]
 
 # Methods by the first byte of their files; that of .imf files is 0x89.
 _METHODS = ("svd", "svd-lloyd", "svd-main", "svd-lloyd-main", "imf-baseline-main", "hosvd", "tt")

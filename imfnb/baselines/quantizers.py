@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["lloyd_max", "quantize", "uniform"]
+from ..bytestream import Reader
+from ..errors import FormatError
+
+__all__ = ["lloyd_max", "quantize", "read_codebook", "read_uniform", "uniform"]
 
 # Lloyd's iterations stop when the squared error falls by less than this share.
 _TOLERANCE = 1e-4
 _ITERATIONS = 200
+
+# Entries of the factors of an image are below 255 sqrt(M N), those of balanced ones much smaller.
+_LARGEST = 1e7
 
 
 def uniform(values: np.ndarray, levels: int) -> np.ndarray:
@@ -56,3 +62,19 @@ def lloyd_max(values: np.ndarray, levels: int, start: np.ndarray | None = None) 
             break
         previous = error
     return codebook.astype(np.float32)
+
+
+def read_codebook(reader: Reader, levels: int) -> np.ndarray:
+    """Read a codebook of float16 entries."""
+    return _checked(np.frombuffer(reader.take(2 * levels), "<f2").astype(np.float32))
+
+
+def read_uniform(reader: Reader, levels: int) -> np.ndarray:
+    """Read a uniform codebook, of which the ends are stored as float32."""
+    return uniform(_checked(np.frombuffer(reader.take(8), "<f4")), levels)
+
+
+def _checked(codebook: np.ndarray) -> np.ndarray:
+    if not np.all(np.abs(codebook) < _LARGEST):
+        raise FormatError(f"damaged codebook: it has values beyond +-{_LARGEST:g}; the file is corrupt")
+    return codebook

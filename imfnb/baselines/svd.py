@@ -10,20 +10,20 @@ from __future__ import annotations
 import numpy as np
 
 from ..bytestream import Reader
-from ..errors import FormatError, OptionError
+from ..errors import OptionError
 from . import Codec
 from .files import Block, check_settings, pack_file, quality_ranks, split, unpack_file
 from .indices import CODERS
-from .quantizers import lloyd_max, quantize, uniform
+from .quantizers import lloyd_max, quantize, read_codebook, read_uniform, uniform
 
 __all__ = ["alternate", "svd", "svd_lloyd", "svd_lloyd_main", "svd_main", "truncated_svd"]
 
 _ROUNDS = 6
 
-_LEVELS = (0.5, 1.0, 1.6, 2.1, 2.6, 3.65, 4.7, 6.25, 8.3, 11.5, 15.6, 20.8)
+# Directions of a quantized factor that are shorter than this share of the longest one are not fitted.
+_CONDITION = 1e-4
 
-# Entries of a codebook stay below sqrt(255 sqrt(M N)), at most 3000 for any image.
-_LARGEST = 1e4
+_LEVELS = (0.5, 1.0, 1.6, 2.1, 2.6, 3.65, 4.7, 6.25, 8.3, 11.5, 15.6, 20.8)
 
 _CODER_NAMES = {"deflate": "deflated columns", "main": "context-mixing coder of the main profile"}
 
@@ -101,36 +101,33 @@ def alternate(
     codebook_u, codebook_v : ndarray of float32, shape (levels,)
         Their quantizers; float16 holds all entries.
     """
-    from scipy.linalg import lstsq
-
     codebook_u = codebook_v = None
     least, best = np.inf, None
     for _ in range(rounds):
         codebook_u = _storable(lloyd_max(u, levels, codebook_u))
         quantized_u = codebook_u[quantize(u, codebook_u)].astype(np.float64)
-        v = lstsq(quantized_u, x, check_finite=False)[0].T
+        v = _fit(quantized_u, x)
         codebook_v = _storable(lloyd_max(v, levels, codebook_v))
         quantized_v = codebook_v[quantize(v, codebook_v)].astype(np.float64)
         error = float(np.sum((x - quantized_u @ quantized_v.T) ** 2))
         if error < least:
             least, best = error, (u, v, codebook_u, codebook_v)
-        u = lstsq(quantized_v, x.T, check_finite=False)[0].T
+        u = _fit(quantized_v, x.T)
     return best
 
 
+def _fit(factor: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The other factor by least squares: B of least |X - A B^T|^2."""
+    from scipy.linalg import lstsq
+
+    # Coarsely quantized columns can be nearly dependent; without a limit their fit would have huge entries.
+    return lstsq(factor, x, cond=_CONDITION, check_finite=False)[0].T
+
+
 def _storable(codebook: np.ndarray) -> np.ndarray:
-    return codebook.astype(np.float16).astype(np.float32)
-
-
-def _read_codebook(reader: Reader, count: int, nonuniform: bool) -> np.ndarray:
-    """A codebook: its float16 entries, or the ends of a uniform one as float32."""
-    if nonuniform:
-        codebook = np.frombuffer(reader.take(2 * count), "<f2").astype(np.float32)
-    else:
-        codebook = np.frombuffer(reader.take(8), "<f4")
-    if not np.all(np.abs(codebook) < _LARGEST):
-        raise FormatError(f"damaged codebook: it has values beyond +-{_LARGEST:g}")
-    return codebook if nonuniform else uniform(codebook, count)
+    """The codebook as float16 holds it."""
+    largest = np.finfo(np.float16).max
+    return np.clip(codebook, -largest, largest).astype(np.float16).astype(np.float32)
 
 
 def _codec(
@@ -172,7 +169,7 @@ def _codec(
         count = reader.byte() + 1
         factors = []
         for grid in block.grids:
-            codebook = _read_codebook(reader, count, nonuniform)
+            codebook = read_codebook(reader, count) if nonuniform else read_uniform(reader, count)
             origin = zero(codebook)
             indices = decode_indices(reader, grid, block.rank, (-origin, count - 1 - origin), dtype)
             factors.append(codebook[indices.astype(np.int64) + origin])
