@@ -2,11 +2,15 @@
 
 Every codec writes real bytes from which alone it decodes, so rates count everything. The names:
 
-========================================  ==============================================================================
-``imf``, ``imf-baseline``                 this library's two profiles
-``jpeg``, ``jpeg2000``, ``webp``,         through Pillow with the best reasonable settings; ``-default`` appended: with
-``avif``                                  Pillow's own
-========================================  ==============================================================================
+======================================== =============================================================================
+``imf``, ``imf-baseline``                this library's two profiles
+``svd``, ``svd-lloyd``                   truncated SVD of the patch matrix, uniform or Lloyd-Max quantizers, deflated
+``hosvd``, ``tt``                        truncated higher-order SVD and tensor train of the patches
+``jpeg``, ``jpeg2000``, ``webp``,        through Pillow with the best reasonable settings; ``-default`` appended: with
+``avif``                                 Pillow's own
+``imf-baseline-main``, ``svd-main``,     coefficients of a method through the entropy coder of the main profile, so that
+``svd-lloyd-main``, ``jpeg-main``        methods can be compared with the same entropy model
+======================================== =============================================================================
 
 Gray images of shape (H, W, 1) come back as (H, W) from the formats of Pillow, which do not know the difference.
 """
@@ -29,6 +33,7 @@ __all__ = ["Codec", "codec", "encode_at", "names"]
 _HOMES = {
     "imf": ("imf", "main"),
     "imf-baseline": ("imf", "baseline"),
+    "imf-baseline-main": ("imf", "baseline_main"),
     "svd": ("svd", "svd"),
     "svd-lloyd": ("svd", "svd_lloyd"),
     "svd-main": ("svd", "svd_main"),
@@ -37,6 +42,7 @@ _HOMES = {
     "tt": ("tensors", "tensor_train"),
     "jpeg": ("pillow", "jpeg"),
     "jpeg-default": ("pillow", "jpeg_default"),
+    "jpeg-main": ("jpeg_main", "jpeg_main"),
     "jpeg2000": ("pillow", "jpeg2000"),
     "jpeg2000-default": ("pillow", "jpeg2000_default"),
     "webp": ("pillow", "webp"),

@@ -20,10 +20,20 @@ from ..errors import FormatError, OptionError
 from ..options import EncodeOptions, check_image
 from ..patches import grid_shape
 
-__all__ = ["INDEX_BOUNDS", "Block", "check_settings", "pack_file", "quality_ranks", "split", "unpack_file"]
+__all__ = [
+    "INDEX_BOUNDS",
+    "Block",
+    "check_settings",
+    "open_file",
+    "pack_file",
+    "quality_ranks",
+    "split",
+    "unpack_file",
+    "write_file",
+]
 
 # Methods by the first byte of their files; that of .imf files is 0x89.
-_METHODS = ("svd", "svd-lloyd", "svd-main", "svd-lloyd-main", "imf-baseline-main", "hosvd", "tt")
+_METHODS = ("svd", "svd-lloyd", "svd-main", "svd-lloyd-main", "imf-baseline-main", "jpeg-main", "hosvd", "tt")
 
 #: Smallest and largest quantizer index.
 INDEX_BOUNDS = (-128, 127)
@@ -119,7 +129,20 @@ def pack_file(
     parameters = baseline.Parameters(coder.color_space, coder.subsample, coder.patch_size, bounds, tuple(ranks))
     blocks = _blocks(coder.frame, parameters)
     segments = [encode(matrix, block) for matrix, block in zip(coder.matrices, blocks, strict=True)]
-    return bytes([_METHODS.index(method)]) + pack(coder.frame, baseline.serialize(parameters), segments)
+    return write_file(method, coder.frame, parameters, segments)
+
+
+def write_file(method: str, frame: Frame, parameters: baseline.Parameters, segments: list[bytes]) -> bytes:
+    """Put a file together from its segments."""
+    return bytes([_METHODS.index(method)]) + pack(frame, baseline.serialize(parameters), segments)
+
+
+def open_file(method: str, data: bytes) -> Container:
+    """Take a file apart and check it; raises FormatError if it is damaged or another method's."""
+    view = memoryview(data).cast("B")
+    if not view or view[0] != _METHODS.index(method):
+        raise FormatError(f"not a file of the codec {method!r}: it begins with {bytes(view[:1])!r}")
+    return unpack(view[1:], MAX_PIXELS, {"baseline": baseline.parse})
 
 
 def unpack_file(method: str, data: bytes, decode: Callable[[Reader, Block], np.ndarray]) -> np.ndarray:
@@ -144,14 +167,7 @@ def unpack_file(method: str, data: bytes, decode: Callable[[Reader, Block], np.n
     FormatError
         If the file is damaged or another method's.
     """
-    view = memoryview(data).cast("B")
-    if not view or view[0] != _METHODS.index(method):
-        raise FormatError(f"not a file of the codec {method!r}: it begins with {bytes(view[:1])!r}")
-    container = unpack(view[1:], MAX_PIXELS, {"baseline": baseline.parse})
-    return _join(container, decode)
-
-
-def _join(container: Container, decode: Callable[[Reader, Block], np.ndarray]) -> np.ndarray:
+    container = open_file(method, data)
     frame, p = container.frame, container.parameters
     shapes = baseline.matrix_shapes(frame, p.color_space, p.subsample, p.patch_size)
     planes = []

@@ -1,14 +1,21 @@
-"""The two profiles of this library as codecs; the level is the quality."""
+"""The profiles of this library as codecs; the level is the quality."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from .._backend import resolve_device
+from ..bytestream import Reader
 from ..codec import decode, encode
+from ..factorization import bcd
 from ..options import EncodeOptions
 from . import Codec
+from .files import Block, check_settings, pack_file, quality_ranks, split, unpack_file
+from .indices import decode_mixed, encode_mixed
 
-__all__ = ["baseline", "main"]
+__all__ = ["baseline", "baseline_main", "main"]
+
+_BASELINE_LEVELS = (1.5, 3.0, 5.0, 8.0, 11.0, 14.0, 18.0, 22.0, 28.0, 34.0, 40.0)
 
 
 def main(
@@ -44,13 +51,54 @@ def baseline(
         "bounds": bounds,
         "iterations": iterations,
     }
+    text = f"imfnb, baseline profile, {_describe(**settings)}"
+    return _codec("imf-baseline", text, _BASELINE_LEVELS, settings, device, threads)
+
+
+def baseline_main(
+    *,
+    color_space: str | None = None,
+    subsampling: str | None = None,
+    patch_size: int | str | None = "auto",
+    bounds: tuple[int, int] | None = None,
+    iterations: int | None = None,
+) -> Codec:
+    """The factors of the baseline profile through the main profile's entropy coder."""
+    settings = {
+        "color_space": color_space,
+        "subsampling": subsampling,
+        "patch_size": patch_size,
+        "bounds": bounds,
+        "iterations": iterations,
+    }
+    options = check_settings(**settings)
+    low, high = options.bounds or (-16, 15)
+
+    def encode_block(matrix: np.ndarray, block: Block) -> bytes:
+        factors = bcd(matrix, block.rank, (low, high), iterations or 10, resolve_device("auto"))
+        return b"".join(encode_mixed(factor, grid) for factor, grid in zip(factors, block.grids, strict=True))
+
+    def decode_block(reader: Reader, block: Block) -> np.ndarray:
+        u, v = (decode_mixed(reader, grid, block.rank, (low, high), np.int16) for grid in block.grids)
+        return u.astype(np.float64) @ v.T
+
+    def encode_level(image: np.ndarray, level: float) -> bytes:
+        matrices = split(image, options)
+        return pack_file("imf-baseline-main", matrices, quality_ranks(matrices, level), encode_block, (low, high))
+
+    def decode_bytes(data: bytes) -> np.ndarray:
+        return unpack_file("imf-baseline-main", data, decode_block)
+
+    text = f"imfnb, baseline profile's factors, {_describe(**settings)}, context-mixing coder of the main profile"
+    return Codec("imf-baseline-main", text, _BASELINE_LEVELS, encode_level, decode_bytes, limits=(0.0, 100.0))
+
+
+def _describe(
+    color_space: str | None, patch_size: int | str | None, bounds: tuple[int, int] | None, iterations: int | None, **_
+) -> str:
     size = 8 if patch_size == "auto" else patch_size
-    text = (
-        f"imfnb, baseline profile, {color_space or 'YCbCr'}, {'no patches' if size is None else f'patch size {size}'}, "
-        f"bounds {bounds or (-16, 15)}, {iterations or 10} iterations"
-    )
-    levels = (1.5, 3.0, 5.0, 8.0, 11.0, 14.0, 18.0, 22.0, 28.0, 34.0, 40.0)
-    return _codec("imf-baseline", text, levels, settings, device, threads)
+    patches = "no patches" if size is None else f"patch size {size}"
+    return f"{color_space or 'YCbCr'}, {patches}, bounds {bounds or (-16, 15)}, {iterations or 10} iterations"
 
 
 def _codec(

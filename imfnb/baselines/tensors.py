@@ -21,7 +21,7 @@ from .quantizers import quantize, read_uniform, uniform
 
 __all__ = ["hosvd", "tensor_train", "truncated_hosvd", "truncated_tensor_train"]
 
-# Singular values below this share of the largest are noise beside the quantizers, and dividing by them would blow it up.
+# Singular values below this share of the largest are noise beside the quantizers: dividing by them would blow it up.
 _NOISE = 1e-6
 
 _LEVELS = (0.5, 1.0, 1.6, 2.1, 2.6, 3.65, 4.7, 6.25, 8.3, 11.5, 15.6, 20.8)
