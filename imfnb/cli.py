@@ -1,4 +1,4 @@
-"""The command line: ``imfnb encode | decode | info | config | warmup``."""
+"""The command line: ``imfnb encode | decode | info | bench | config | warmup``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ __all__ = ["main"]
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm", ".pnm", ".gif", ".avif", ".jp2")
 
+
+_SUBJECTS = ("patch-size", "bounds", "iterations", "color-space", "chroma", "init", "parts")
 
 _Converter = Callable[[bytes, str, "int | None"], bytes]
 
@@ -76,9 +78,40 @@ def _parser() -> argparse.ArgumentParser:
     info = command("info", "Describe .imf files without decoding them.", ".imf files, or - for stdin")
     info.add_argument("--json", action="store_true", help="one JSON object per file and line")
 
+    _bench_parser(commands)
     commands.add_parser("warmup", help="Compile all kernels once, so that later calls start at once.")
     commands.add_parser("config", help="Show versions, threads, kernel cache and CUDA.")
     return parser
+
+
+def _bench_parser(commands: argparse._SubParsersAction) -> None:
+    """The studies of `imfnb.evaluate`."""
+    text = "Compare codecs on pictures; needs pip install 'imfnb[eval]'."
+    studies = commands.add_parser("bench", help=text, description=text).add_subparsers(
+        dest="study", required=True, metavar="STUDY"
+    )
+
+    def study(name: str, text: str, inputs: str, codecs: bool = True) -> argparse.ArgumentParser:
+        sub = studies.add_parser(name, help=text, description=text)
+        if name == "ablation":
+            sub.add_argument("subject", choices=_SUBJECTS, help="what to vary; parts: those of the main profile")
+        sub.add_argument("data", nargs="+", metavar="DATA", help=inputs)
+        sub.add_argument("-o", "--output", metavar="DIR", help=f"where the results go (default: imfnb-bench/{name})")
+        sub.add_argument("--figure", metavar="FILE", help=".png, .svg or .pdf (default: figure.png beside the results)")
+        sub.add_argument("--threads", type=int, metavar="N", help="curves measured side by side (default: all cores)")
+        if codecs:
+            sub.add_argument(
+                "--codec", nargs="+", action="extend", metavar="NAME", help="codecs of imfnb.baselines, or all"
+            )
+        return sub
+
+    many = "folders, pictures, 'kodak', 'photographs', or names of scikit-image's photographs"
+    curves = study("rate-distortion", "Curves over a set of pictures, with BD-rates.", many)
+    curves.add_argument("--anchor", metavar="NAME", help="codec that BD-rates are relative to (default: the first)")
+    curves.add_argument(
+        "--published", nargs="+", default=[], metavar="FILE", help="JSON or CSV files of published curves to draw beside"
+    )
+    study("ablation", "What each choice of a codec is worth.", many, codecs=False)
 
 
 def _integers(text: str) -> int | tuple[int, ...]:
@@ -249,6 +282,14 @@ def _info(arguments: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
+def _bench(arguments: argparse.Namespace) -> int:
+    from .evaluate import command
+
+    outcome = command.run(arguments, _progress)
+    sys.stdout.write(f"{outcome.table}\n\n" + "".join(f"wrote {path}\n" for path in outcome.files))
+    return 0
+
+
 def _config(_: argparse.Namespace) -> int:
     from ._backend import show_config
 
@@ -280,7 +321,14 @@ def main(argv: list[str] | None = None) -> int:
     from .errors import ImfError
 
     arguments = _parser().parse_args(argv)
-    commands = {"encode": _encode, "decode": _decode, "info": _info, "config": _config, "warmup": _warmup}
+    commands = {
+        "encode": _encode,
+        "decode": _decode,
+        "info": _info,
+        "bench": _bench,
+        "config": _config,
+        "warmup": _warmup,
+    }
     try:
         return commands[arguments.command](arguments)
     except (ImfError, _Refused) as error:

@@ -1,0 +1,160 @@
+"""Rate-distortion curves of codecs over a set of pictures."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..baselines import Codec
+from ..errors import OptionError
+from .curves import Curve, compare, document, mean_at, read_published
+from .data import Picture
+from .figures import INK, label_ends, look, new_figure, rate_axis, save
+from .records import Progress, collect, write_json
+from .study import Outcome, Place
+
+__all__ = ["run"]
+
+#: Rates of the table, bits per pixel.
+RATES = (0.1, 0.15, 0.25, 0.4, 0.6, 1.0)
+
+#: Rates of the curves in the figure.
+_GRID = np.geomspace(0.05, 1.5, 80)
+
+#: Rates at which a reproduction is compared with what was published.
+_CHECKED = (0.15, 0.25, 0.4)
+
+# Curves published with lrf, and which of our codecs stands for the same method and settings.
+_SAME = {"IMF*": "imf-baseline", "SVD*": "svd", "JPEG*": "jpeg-default"}
+
+
+def run(
+    pictures: Sequence[Picture],
+    codecs: Sequence[Codec],
+    *,
+    anchor: str | None = None,
+    published: Iterable[str | os.PathLike] = (),
+    output: str | os.PathLike | None = None,
+    figure: str | os.PathLike | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Measure rate-distortion curves, compare them, and draw them.
+
+    Parameters
+    ----------
+    pictures : sequence of Picture
+        See :func:`imfnb.evaluate.data.pictures`.
+    codecs : sequence of Codec
+        What to measure, each at all its levels.
+    anchor : str, optional
+        The codec that BD-rates are relative to; the first by default.
+    published : iterable of path, optional
+        Files of published curves to be drawn beside; see :func:`imfnb.evaluate.curves.read_published`.
+    output : path, optional
+        Folder of the results: points.jsonl (the records, from which an interrupted study goes on), a JSON file per codec
+        in CompressAI's shape, and table.txt.
+    figure : path, optional
+        File of the figure, .png, .svg or .pdf.
+    threads : int, optional
+        Curves measured side by side; all cores by default. The times in the results are those of a machine at work.
+    progress : callable, optional
+        Called with the number of finished points and of all points.
+
+    Returns
+    -------
+    Outcome
+        The table, the documents of all codecs and the files.
+
+    Raises
+    ------
+    OptionError
+        If the anchor is not among the codecs, a file cannot be read, or some points could not be measured.
+    """
+    place = Place("rate-distortion", output, figure)
+    descriptions = {codec.name: codec.description for codec in codecs}
+    anchor = next(iter(descriptions)) if anchor is None else anchor
+    if anchor not in descriptions:
+        raise OptionError(f"the anchor is {anchor}; expected one of the codecs measured: {', '.join(descriptions)}")
+    others = read_published(published)
+    curves = collect(codecs, pictures, place.points(), threads, progress)
+    documents = [document(name, descriptions[name], curve) for name, curve in curves.items()]
+    files = [place.figure]
+    for result in documents:
+        files.append(place.folder / f"{result['name']}.json")
+        write_json(files[-1], result)
+    table = _table(curves, others, anchor, len(pictures))
+    files.append(place.folder / "table.txt")
+    files[-1].write_text(table + "\n", encoding="utf-8")
+    save(draw(curves, others), place.figure)
+    return Outcome(table, documents, files)
+
+
+def _table(curves: Mapping[str, Curve], others: Mapping[str, Curve], anchor: str, count: int) -> str:
+    """The comparison as text."""
+    lines = [f"{count} pictures; BD-rate against {anchor}: mean with standard error, worst and best picture", ""]
+    lines.append(f"{'PSNR in dB at bpp':20s}" + "".join(f"{rate:7.2f}" for rate in RATES) + "   BD-rate %")
+    for name, curve in {**curves, **others}.items():
+        mean, _ = mean_at(curve, "psnr-rgb", RATES)
+        cells = "".join(f"{value:7.2f}" if math.isfinite(value) else f"{'-':>7s}" for value in mean)
+        difference = compare(curve, curves[anchor])
+        text = ""
+        if name != anchor and difference.pictures:
+            error = f" +-{difference.rate_error:5.2f}" if math.isfinite(difference.rate_error) else ""
+            text = f"{difference.rate:+8.2f}{error}  ({difference.worst:+.1f} to {difference.best:+.1f})"
+            if difference.pictures < len(curve):
+                text += f" on {difference.pictures} of {len(curve)}"
+        lines.append(f"{name:20s}{cells}   {text}".rstrip())
+    lines += ["", "-  outside of the range of some picture"]
+    if others:
+        lines.append("   the last rows are published curves; * per picture")
+    pairs = [(name, _SAME[name]) for name in others if _SAME.get(name) in curves]
+    if pairs:
+        lines += ["", f"{'measured less published, dB':28s}" + "".join(f"{rate:7.2f}" for rate in _CHECKED)]
+        for theirs, ours in pairs:
+            gap = mean_at(curves[ours], "psnr-rgb", _CHECKED)[0] - mean_at(others[theirs], "psnr-rgb", _CHECKED)[0]
+            cells = "".join(f"{value:+7.2f}" if math.isfinite(value) else f"{'-':>7s}" for value in gap)
+            lines.append(f"{ours + ' - ' + theirs:28s}{cells}")
+    return "\n".join(lines)
+
+
+def _decibels(similarity: np.ndarray) -> np.ndarray:
+    """MS-SSIM as it is drawn: -10 log10(1 - x)."""
+    return -10 * np.log10(np.maximum(1 - similarity, 1e-9))
+
+
+def draw(curves: Mapping[str, Curve], others: Mapping[str, Curve]) -> Any:
+    """The figure: PSNR and, where it is known for some codec, MS-SSIM against the rate."""
+    panels = [("psnr-rgb", "PSNR, RGB (dB)")]
+    if any(np.isfinite(mean_at(curve, "ms-ssim-rgb", _GRID)[0]).any() for curve in curves.values()):
+        panels.append(("ms-ssim-rgb", "MS-SSIM, RGB (dB: $-10\\,\\log_{10}(1-x)$)"))
+    figure, axes = new_figure(6.6 * len(panels), 5.2, 1, len(panels))
+    for axis, (measure, label) in zip(axes[0], panels, strict=True):
+        lines, texts = [], []
+        for number, (name, curve) in enumerate({**curves, **others}.items()):
+            mean, error = mean_at(curve, measure, _GRID)
+            if not np.isfinite(mean).any():
+                continue
+            low, high = mean - error, mean + error
+            if measure == "ms-ssim-rgb":
+                low, mean, high = _decibels(low), _decibels(mean), _decibels(high)
+            if name in curves:
+                style = look(name, number)
+                axis.fill_between(_GRID, low, high, color=style["color"], alpha=0.1, linewidth=0)
+                texts.append(name)
+            else:
+                style = {"color": "#8A8A8A", "linewidth": 0.9, "linestyle": (0, (3, 1.5)), "zorder": 1}
+                texts.append(name if name.endswith("*") else f"{name}†")
+            lines += axis.plot(_GRID, mean, **style)
+        rate_axis(axis, _GRID[0], _GRID[-1])
+        axis.set_ylabel(label, fontsize=9, color=INK)
+        label_ends(axis, lines, texts)
+    note = f"means over {max(map(len, curves.values()))} pictures at equal rate; bands: one standard error"
+    if others:
+        note += "; gray: published, * per picture, † averages of a set"
+    figure.suptitle(note, fontsize=8, color=INK)
+    return figure

@@ -1,0 +1,235 @@
+"""Measured points that survive an interruption, and the loop that measures them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import __version__, metrics
+from .._backend import resolve_threads
+from ..batch import run_batch
+from ..errors import ImfError, OptionError
+from ..files import write_bytes
+from .data import Picture
+
+if TYPE_CHECKING:
+    from ..baselines import Codec
+
+__all__ = ["Points", "Progress", "Stamped", "collect", "measure", "stamped_reader", "write_json"]
+
+#: Called with the number of finished points and of all points.
+Progress = Callable[[int, int], None]
+
+#: What tells one point from another.
+_KEY = ("image", "sha256", "codec", "description", "level", "imfnb")
+
+
+class Points:
+    """Points of a study in a file of JSON lines.
+
+    Every point is on disk as soon as it is measured. A line that was cut off by a crash is passed over, and its point
+    is measured again.
+
+    Parameters
+    ----------
+    path : path
+        The file; it is made with the first point.
+    key : sequence of str, optional
+        Fields that tell one point from another.
+    """
+
+    def __init__(self, path: Path, key: Sequence[str] = _KEY) -> None:
+        self.path, self.key = path, tuple(key)
+        self._rows: dict[Hashable, dict[str, Any]] = {}
+        self._lock = threading.Lock()
+        self._torn = False
+        if path.exists():
+            data = path.read_bytes()
+            self._torn = bool(data) and not data.endswith(b"\n")
+            for line in data.splitlines():
+                try:
+                    row = json.loads(line)
+                    self._rows[self._identify(row)] = row
+                except (ValueError, KeyError, TypeError):
+                    continue
+
+    def _identify(self, row: Mapping[str, Any]) -> Hashable:
+        return tuple(row[field] for field in self.key)
+
+    def get(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The point that has the key of `row`, None if it is not there."""
+        return self._rows.get(self._identify(row))
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Keep a point, in memory and on disk."""
+        line = json.dumps(row).encode() + b"\n"
+        with self._lock:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path, "ab") as file:
+                file.write(b"\n" + line if self._torn else line)
+            self._torn = False
+            self._rows[self._identify(row)] = row
+
+
+class Stamped:
+    """A picture's pixels, with what identifies them in the records.
+
+    Attributes
+    ----------
+    image : ndarray of uint8, shape (H, W) or (H, W, 3)
+        The pixels; read-only.
+    stamp : dict
+        The fields "image" and "sha256" of a point.
+    """
+
+    def __init__(self, picture: Picture) -> None:
+        try:
+            self.image = picture.read()
+        except OptionError as error:
+            raise OptionError(f"{picture.name}: {error}") from None
+        digest = hashlib.sha256(repr(self.image.shape).encode() + self.image.tobytes()).hexdigest()
+        self.stamp = {"image": picture.name, "sha256": digest[:16]}
+
+
+def stamped_reader() -> Callable[[Picture], Stamped]:
+    """A function that reads pictures and keeps the last few, which all codecs need one after the other."""
+    return lru_cache(maxsize=4)(Stamped)
+
+
+def measure(codec: Codec, image: np.ndarray, level: float) -> dict[str, Any]:
+    """Measure one point.
+
+    Parameters
+    ----------
+    codec : Codec
+        The codec.
+    image : ndarray of uint8, shape (H, W) or (H, W, 3)
+        What to code.
+    level : float
+        The codec's setting.
+
+    Returns
+    -------
+    dict
+        "bytes", "bpp" (bits per pixel), "psnr-rgb" (dB, over all samples), "ms-ssim-rgb", "encoding_time" and
+        "decoding_time" (seconds). None stands for the PSNR of identical images and for the MS-SSIM of images that are
+        too small for its five scales.
+    """
+    start = time.perf_counter()
+    data = codec.encode(image, level)
+    middle = time.perf_counter()
+    decoded = codec.decode(data)
+    end = time.perf_counter()
+    quality = metrics.psnr(image, decoded)
+    try:
+        similarity: float | None = metrics.ms_ssim(image, decoded)
+    except OptionError:
+        similarity = None
+    return {
+        "bytes": len(data),
+        "bpp": 8 * len(data) / (image.shape[0] * image.shape[1]),
+        "psnr-rgb": quality if math.isfinite(quality) else None,
+        "ms-ssim-rgb": similarity,
+        "encoding_time": middle - start,
+        "decoding_time": end - middle,
+    }
+
+
+def collect(
+    codecs: Iterable[Codec],
+    pictures: Sequence[Picture],
+    points: Points,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    measure: Callable[[Codec, np.ndarray, float], dict[str, Any]] = measure,
+) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Measure all codecs at all their levels on all pictures, leaving out what the records have.
+
+    Parameters
+    ----------
+    codecs : iterable of Codec
+        The codecs.
+    pictures : sequence of Picture
+        The pictures.
+    points : Points
+        The records.
+    threads : int, optional
+        Pictures that are worked on side by side; all cores by default. Times are better taken with one.
+    progress : callable, optional
+        Called with the number of finished points and of all points, from any thread but one at a time.
+    measure : callable, optional
+        Measures one point; :func:`measure` by default.
+
+    Returns
+    -------
+    dict
+        codec -> picture -> points in the order of the levels.
+
+    Raises
+    ------
+    OptionError
+        If some points could not be measured; all others are then in the records.
+    KeyboardInterrupt
+        When interrupted; the points that are being measured are finished and kept first.
+    """
+    codecs = list(codecs)
+    read = stamped_reader()
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {
+        codec.name: {picture.name: [] for picture in pictures} for codec in codecs
+    }
+    stop, lock = threading.Event(), threading.Lock()
+    done, count = 0, sum(len(codec.levels) for codec in codecs) * len(pictures)
+
+    def curve(job: tuple[Picture, Codec]) -> None:
+        nonlocal done
+        picture, codec = job
+        stamped = read(picture)
+        for level in codec.levels:
+            if stop.is_set():
+                return
+            row = {**stamped.stamp, "codec": codec.name, "description": codec.description, "level": level}
+            row["imfnb"] = __version__
+            point = points.get(row)
+            if point is None:
+                point = {**row, **measure(codec, stamped.image, level)}
+                points.add(point)
+            found[codec.name][picture.name].append(point)
+            with lock:
+                done += 1
+                if progress is not None:
+                    progress(done, count)
+
+    jobs = [(picture, codec) for picture in pictures for codec in codecs]
+    with ThreadPoolExecutor(min(resolve_threads(threads), max(1, len(jobs)))) as pool:
+        try:
+            failures = run_batch(curve, jobs, pool, errors="return")
+        finally:
+            stop.set()
+    failed = [(job, error) for job, error in zip(jobs, failures, strict=True) if error is not None]
+    for _, error in failed:
+        if not isinstance(error, (ImfError, OSError, MemoryError)):
+            raise error
+    if failed:
+        (picture, codec), error = failed[0]
+        raise OptionError(
+            f"{len(failed)} of {len(jobs)} curves are not complete; the first: {codec.name} on {picture.name}: {error}. "
+            f"What was measured is kept in {points.path}"
+        )
+    return found
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    os.makedirs(path.parent, exist_ok=True)
+    write_bytes(path, json.dumps(document, indent=1).encode() + b"\n")
