@@ -91,27 +91,42 @@ def _bench_parser(commands: argparse._SubParsersAction) -> None:
         dest="study", required=True, metavar="STUDY"
     )
 
-    def study(name: str, text: str, inputs: str, codecs: bool = True) -> argparse.ArgumentParser:
+    def study(name: str, text: str, inputs: str, codecs: bool = True, threads: bool = True) -> argparse.ArgumentParser:
         sub = studies.add_parser(name, help=text, description=text)
         if name == "ablation":
             sub.add_argument("subject", choices=_SUBJECTS, help="what to vary; parts: those of the main profile")
         sub.add_argument("data", nargs="+", metavar="DATA", help=inputs)
-        sub.add_argument("-o", "--output", metavar="DIR", help=f"where the results go (default: imfnb-bench/{name})")
-        sub.add_argument("--figure", metavar="FILE", help=".png, .svg or .pdf (default: figure.png beside the results)")
-        sub.add_argument("--threads", type=int, metavar="N", help="curves measured side by side (default: all cores)")
+        sub.add_argument("-o", "--output", metavar="DIR", help="folder of the results (default: imfnb-bench/STUDY)")
+        sub.add_argument("--figure", metavar="FILE", help=".png, .svg, .pdf or .jpg (default: figure.png there)")
+        if threads:
+            sub.add_argument("--threads", type=int, metavar="N", help="points measured at a time (default: all cores)")
         if codecs:
-            sub.add_argument(
-                "--codec", nargs="+", action="extend", metavar="NAME", help="codecs of imfnb.baselines, or all"
-            )
+            sub.add_argument("--codec", nargs="+", action="extend", metavar="NAME", help="codecs by name, or all")
         return sub
 
-    many = "folders, pictures, 'kodak', 'photographs', or names of scikit-image's photographs"
+    many = "folders, pictures, kodak, photographs, or names of scikit-image's photographs"
     curves = study("rate-distortion", "Curves over a set of pictures, with BD-rates.", many)
     curves.add_argument("--anchor", metavar="NAME", help="codec that BD-rates are relative to (default: the first)")
     curves.add_argument(
-        "--published", nargs="+", default=[], metavar="FILE", help="JSON or CSV files of published curves to draw beside"
+        "--published", nargs="+", default=[], metavar="FILE", help="JSON or CSV files of curves to draw beside"
     )
     study("ablation", "What each choice of a codec is worth.", many, codecs=False)
+    timing = study("timing", "Encoding and decoding times at about one rate.", many, threads=False)
+    timing.add_argument("--bpp", type=float, default=0.5, metavar="B", help="bits per pixel (default: 0.5)")
+    timing.add_argument("--repeat", type=int, default=3, metavar="N", help="take the least of N times (default: 3)")
+    collage = study("collage", "All codecs at one rate side by side, with crops.", "one picture", threads=False)
+    collage.add_argument("--bpp", type=float, default=0.25, metavar="B", help="bits per pixel (default: 0.25)")
+    collage.add_argument(
+        "--crop", nargs=2, type=int, action="append", metavar=("ROW", "COLUMN"), help="corner of a crop; repeatable"
+    )
+    collage.add_argument("--crop-size", type=int, default=112, metavar="N", help="side of a crop (default: 112)")
+    maps = study("factor-maps", "What the factors of a picture look like.", "one picture", codecs=False, threads=False)
+    maps.add_argument("--rank", type=int, default=6, metavar="R", help="number of components (default: 6)")
+    labelled = study("classification", "Accuracy of a classifier on decoded pictures.", many)
+    labelled.add_argument("--labels", required=True, metavar="CSV", help="file with the columns image and label")
+    labelled.add_argument(
+        "--classifier", required=True, metavar="MODULE:FUNCTION", help="from a batch of uint8 pictures to scores"
+    )
 
 
 def _integers(text: str) -> int | tuple[int, ...]:

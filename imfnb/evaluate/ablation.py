@@ -1,7 +1,7 @@
 """What each choice of a codec is worth: one option, or one part, changed at a time.
 
-Subjects of the baseline profile (paper, Figure 5 and Appendix B): patch-size, bounds, iterations, color-space, chroma and
-init. The subject parts takes the main profile and switches one of its parts off after the other (`parts`).
+Subjects of the baseline profile (paper, Figure 5 and Appendix B): patch-size, bounds, iterations, color-space, chroma
+and init. The subject parts takes the main profile and switches one of its parts off after the other (`parts`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .data import Picture
 from .figures import INK, label_ends, look, new_figure, rate_axis, save
 from .parts import replaceable, without
 from .records import Progress, collect, write_json
-from .study import Outcome, Place
+from .study import Outcome, Place, plural
 
 __all__ = ["SUBJECTS", "run", "variants"]
 
@@ -165,13 +165,13 @@ def run(
     return Outcome(table, documents, files)
 
 
-def _table(
-    subject: str, curves: Mapping[str, Curve], differences: Mapping[str, Difference], count: int
-) -> str:
+def _table(subject: str, curves: Mapping[str, Curve], differences: Mapping[str, Difference], count: int) -> str:
     """The comparison as text."""
     usual = next(iter(curves))
-    lines = [f"{subject}, {count} pictures; BD-rate against {usual}: mean with standard error", ""]
-    lines.append(f"{'PSNR in dB at bpp':20s}" + "".join(f"{rate:7.2f}" for rate in RATES) + "  BD-rate %         BD-PSNR dB")
+    lines = [f"{subject}, {plural(count, 'picture')}; BD-rate against {usual}: mean with standard error", ""]
+    lines.append(
+        f"{'PSNR in dB at bpp':20s}" + "".join(f"{rate:7.2f}" for rate in RATES) + "  BD-rate %         BD-PSNR dB"
+    )
     for name, curve in curves.items():
         mean, _ = mean_at(curve, "psnr-rgb", RATES)
         cells = "".join(f"{value:7.2f}" if math.isfinite(value) else f"{'-':>7s}" for value in mean)
@@ -216,25 +216,15 @@ def draw(subject: str, curves: Mapping[str, Curve], differences: Mapping[str, Di
         height=0.62,
         error_kw={"ecolor": INK, "elinewidth": 0.9, "capsize": 2},
     )
-    for row, name in enumerate(order):
+    for row in range(len(order)):
         text = f"{rates[row]:+.1f}%" if math.isfinite(rates[row]) else "no common range"
-        end = np.nan_to_num(rates[row])
-        end += math.copysign(errors[row], end)
-        right.annotate(
-            text,
-            (end, row),
-            xytext=(4 if end >= 0 else -4, 0),
-            textcoords="offset points",
-            va="center",
-            ha="left" if end >= 0 else "right",
-            fontsize=8,
-            color=INK,
-        )
+        end = max(0.0, np.nan_to_num(rates[row]) + errors[row])
+        right.annotate(text, (end, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8, color=INK)
     right.set_yticks(range(len(order)), order)
     right.axvline(0, color=INK, linewidth=0.8)
     right.margins(x=0.18)
     right.grid(False, axis="y")
     right.set_xlabel(f"bits against {usual} at equal PSNR (BD-rate, %)", fontsize=9, color=INK)
     pictures = len(curves[usual])
-    figure.suptitle(f"{subject}: means over {pictures} pictures, standard errors", fontsize=9, color=INK)
+    figure.suptitle(f"{subject}: means over {plural(pictures, 'picture')}, standard errors", fontsize=9, color=INK)
     return figure

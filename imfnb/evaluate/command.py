@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from . import ablation, rate_distortion
+from ..errors import OptionError
+from . import ablation, classification, collage, factor_maps, rate_distortion, timing
 from .data import pictures
 from .records import Progress
 from .study import Outcome, codecs_by_name
@@ -30,13 +31,29 @@ def run(arguments: argparse.Namespace, progress: Progress) -> Outcome:
     """
     common: dict[str, Any] = {"output": arguments.output, "figure": arguments.figure, "progress": progress}
     chosen = pictures(arguments.data)
-    if arguments.study == "rate-distortion":
-        return rate_distortion.run(
-            chosen,
+    study = arguments.study
+    if study in ("collage", "factor-maps"):
+        if len(chosen) > 1:
+            raise OptionError(f"{study} shows one picture; {len(chosen)} are given")
+        if study == "factor-maps":
+            return factor_maps.run(chosen[0], rank=arguments.rank, **common)
+        return collage.run(
+            chosen[0],
             codecs_by_name(arguments.codec),
-            anchor=arguments.anchor,
-            published=arguments.published,
-            threads=arguments.threads,
+            bpp=arguments.bpp,
+            crops=arguments.crop,
+            crop_size=arguments.crop_size,
             **common,
         )
-    return ablation.run(arguments.subject, chosen, threads=arguments.threads, **common)
+    if study == "timing":
+        codecs = codecs_by_name(arguments.codec)
+        return timing.run(chosen, codecs, bpp=arguments.bpp, repeat=arguments.repeat, **common)
+    common["threads"] = arguments.threads
+    if study == "ablation":
+        return ablation.run(arguments.subject, chosen, **common)
+    codecs = codecs_by_name(arguments.codec)
+    if study == "classification":
+        labels = classification.read_labels(arguments.labels)
+        classifier = classification.load_classifier(arguments.classifier)
+        return classification.run(classifier, chosen, labels, codecs, name=arguments.classifier, **common)
+    return rate_distortion.run(chosen, codecs, anchor=arguments.anchor, published=arguments.published, **common)

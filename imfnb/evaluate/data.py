@@ -23,9 +23,20 @@ KODAK_URL = "https://r0k.us/graphics/kodak/kodak/"
 
 #: Photographs that come inside scikit-image's package, functions of :mod:`skimage.data`.
 PHOTOGRAPHS = (
-    "astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "hubble_deep_field",
-    "immunohistochemistry", "moon", "retina", "rocket",
-)  # fmt: skip
+    "astronaut",
+    "brick",
+    "camera",
+    "chelsea",
+    "coffee",
+    "coins",
+    "grass",
+    "gravel",
+    "hubble_deep_field",
+    "immunohistochemistry",
+    "moon",
+    "retina",
+    "rocket",
+)
 
 #: SHA-256 of the files of the Kodak set as r0k.us serves them (true-colour PNG, 768x512 or 512x768).
 KODAK = {

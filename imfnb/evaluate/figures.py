@@ -29,7 +29,8 @@ PALETTE = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 #: Text, axes and leaders.
 INK = "#333333"
 
-_FORMATS = (".png", ".svg", ".pdf")
+# JPEG is for collages of photographs.
+_FORMATS = (".png", ".svg", ".pdf", ".jpg")
 
 _SOLID, _DASHED, _DOTTED, _DASH_DOT = "-", (0, (5, 2)), (0, (1, 1.4)), (0, (5, 1.5, 1, 1.5))
 
@@ -150,9 +151,9 @@ def save(figure: Figure, path: str | os.PathLike, dpi: float = 150) -> None:
     figure : Figure
         The figure.
     path : path
-        Its extension, .png, .svg or .pdf, says the format.
+        Its extension, .png, .svg, .pdf or .jpg, says the format.
     dpi : float, default 150
-        Pixels per inch of a PNG.
+        Pixels per inch of a PNG or JPEG.
 
     Raises
     ------

@@ -1,9 +1,9 @@
 """Parts of the codec switched off, for studies only.
 
-Nobody would want to live without these parts, so :func:`imfnb.encode` has no options for them. While :func:`replaceable`
-is active, the functions that do the work look at a context variable first and step aside where :func:`without` says so.
-The variable belongs to a thread, so several variants run side by side; a variant must then encode and decode on one
-thread (``threads=1``). A file made so can only be decoded in the same way.
+Nobody would want to live without these parts, so :func:`imfnb.encode` has no options for them. While
+:func:`replaceable` is active, the functions that do the work look at a context variable first and step aside where
+:func:`without` says so. The variable belongs to a thread, so several variants run side by side; a variant must then
+encode and decode on one thread (``threads=1``). A file made so can only be decoded in the same way.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ def _nearest(
     """In the place of `rd._find_u`: every entry rounded to the nearest integer, whatever its bits."""
     padded, ranks = np.zeros(products.shape, np.int16), np.zeros(products.shape[1], np.int32)
     rd.kernels("factorization.rd", device).quantize(products, lengths, rd.scale_bits(step), 128, padded, ranks)
+    ranks = layout.active_ranks(padded)  # an entry next to a half may have been rounded to zero
     return padded[: int(ranks.max()) + 1].copy(), ranks
 
 
@@ -78,13 +79,14 @@ def _one_sweep(find_u: Callable) -> Callable:
     return single
 
 
-def _deflate(
-    padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: int, patch_size: int, device: str
-) -> bytes:
-    """In the place of `entropy.encode_factors`: deflated columns, as in the baseline profile."""
-    inside = padded.reshape(-1, grid_h + 3, grid_w + 4)[:, 2 : 2 + grid_h, 2 : 2 + grid_w].reshape(len(padded), -1)
-    wide = not -128 <= inside.min() <= inside.max() <= 127
-    return bytes([len(padded) - 1, wide]) + encode_columns(inside.T.astype(np.int16 if wide else np.int8))
+def _deflate(padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: int, patch_size: int, device: str) -> bytes:
+    """In the place of `entropy.encode_factors`: deflated columns of one or two bytes, as in the baseline profile."""
+    u = layout.unpad_factors(padded, grid_h, grid_w)
+    out = bytes([len(padded) - 1])
+    for columns in (u[:, :1], u[:, 1:]):
+        wide = columns.size > 0 and not -128 <= columns.min() <= columns.max() <= 127
+        out += bytes([wide]) + encode_columns(columns.astype(np.int16 if wide else np.int8))
+    return out
 
 
 def _inflate(
@@ -92,10 +94,14 @@ def _inflate(
 ) -> tuple[np.ndarray, np.ndarray]:
     """In the place of `entropy.decode_factors`."""
     reader = Reader(memoryview(data))
-    rank, dtype = reader.byte() + 1, np.int16 if reader.byte() else np.int8
-    limits = np.iinfo(dtype)
-    u = decode_columns(reader, grid_h * grid_w, rank, int(limits.min), int(limits.max), dtype)
-    padded = layout.pad_factors(np.ascontiguousarray(u[:, :max_rank].astype(np.int16)), grid_h, grid_w)
+    rank = reader.byte() + 1
+    u = np.zeros((grid_h * grid_w, rank), np.int16)
+    for part in (slice(0, 1), slice(1, rank)):
+        dtype = np.int16 if reader.byte() else np.int8
+        if part.start < part.stop:
+            low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+            u[:, part] = decode_columns(reader, len(u), part.stop - part.start, low, high, dtype)
+    padded = layout.pad_factors(np.ascontiguousarray(u[:, :max_rank]), grid_h, grid_w)
     return padded, layout.active_ranks(padded)
 
 
@@ -163,7 +169,7 @@ PARTS = tuple(_REPLACEMENTS)
 
 @contextmanager
 def replaceable() -> Iterator[None]:
-    """While active, :func:`without` has an effect in this process; to be entered once, around all threads of a study."""
+    """While active, :func:`without` has an effect in this process; to be entered around all threads of a study."""
 
     def switched(part: str, original: Callable, replacement: Callable) -> Callable:
         @functools.wraps(original)

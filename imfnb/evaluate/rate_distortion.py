@@ -15,7 +15,7 @@ from .curves import Curve, compare, document, mean_at, read_published
 from .data import Picture
 from .figures import INK, label_ends, look, new_figure, rate_axis, save
 from .records import Progress, collect, write_json
-from .study import Outcome, Place
+from .study import Outcome, Place, plural
 
 __all__ = ["run"]
 
@@ -56,8 +56,8 @@ def run(
     published : iterable of path, optional
         Files of published curves to be drawn beside; see :func:`imfnb.evaluate.curves.read_published`.
     output : path, optional
-        Folder of the results: points.jsonl (the records, from which an interrupted study goes on), a JSON file per codec
-        in CompressAI's shape, and table.txt.
+        Folder of the results: points.jsonl (the records, from which an interrupted study goes on), a JSON file per
+        codec in CompressAI's shape, and table.txt.
     figure : path, optional
         File of the figure, .png, .svg or .pdf.
     threads : int, optional
@@ -96,7 +96,10 @@ def run(
 
 def _table(curves: Mapping[str, Curve], others: Mapping[str, Curve], anchor: str, count: int) -> str:
     """The comparison as text."""
-    lines = [f"{count} pictures; BD-rate against {anchor}: mean with standard error, worst and best picture", ""]
+    lines = [
+        f"{plural(count, 'picture')}; BD-rate against {anchor}: mean with standard error, worst and best picture",
+        "",
+    ]
     lines.append(f"{'PSNR in dB at bpp':20s}" + "".join(f"{rate:7.2f}" for rate in RATES) + "   BD-rate %")
     for name, curve in {**curves, **others}.items():
         mean, _ = mean_at(curve, "psnr-rgb", RATES)
@@ -153,7 +156,7 @@ def draw(curves: Mapping[str, Curve], others: Mapping[str, Curve]) -> Any:
         rate_axis(axis, _GRID[0], _GRID[-1])
         axis.set_ylabel(label, fontsize=9, color=INK)
         label_ends(axis, lines, texts)
-    note = f"means over {max(map(len, curves.values()))} pictures at equal rate; bands: one standard error"
+    note = f"means over {plural(max(map(len, curves.values())), 'picture')} at equal rate; bands: one standard error"
     if others:
         note += "; gray: published, * per picture, † averages of a set"
     figure.suptitle(note, fontsize=8, color=INK)

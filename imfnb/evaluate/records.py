@@ -223,8 +223,8 @@ def collect(
     if failed:
         (picture, codec), error = failed[0]
         raise OptionError(
-            f"{len(failed)} of {len(jobs)} curves are not complete; the first: {codec.name} on {picture.name}: {error}. "
-            f"What was measured is kept in {points.path}"
+            f"{len(failed)} of {len(jobs)} curves are not complete, the first: {codec.name} on {picture.name}: "
+            f"{error}; what was measured is kept in {points.path}"
         )
     return found
 

@@ -12,7 +12,7 @@ from ..baselines import Codec, codec, names
 from .figures import check_path
 from .records import Points
 
-__all__ = ["CODECS", "Outcome", "Place", "codecs_by_name"]
+__all__ = ["CODECS", "Outcome", "Place", "codecs_by_name", "plural"]
 
 #: The codecs of a study that is told no others.
 CODECS = ("imf", "imf-baseline", "svd", "jpeg", "jpeg2000", "webp", "avif")
@@ -74,3 +74,8 @@ def codecs_by_name(chosen: Iterable[str] | None) -> list[Codec]:
     if "all" in wanted:
         wanted = names()
     return [codec(name, **({"threads": 1} if name in _THREADED else {})) for name in dict.fromkeys(wanted)]
+
+
+def plural(count: int, noun: str) -> str:
+    """A number with its noun."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

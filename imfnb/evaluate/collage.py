@@ -1,0 +1,188 @@
+"""All codecs at one rate side by side, with crops."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import metrics
+from ..baselines import Codec, encode_at
+from ..errors import OptionError
+from .data import Picture
+from .extras import need
+from .figures import INK, PALETTE, new_figure, save
+from .records import Progress, Stamped, write_json
+from .study import Outcome, Place
+
+__all__ = ["busiest_crops", "run"]
+
+# Panels in a row, and the side of a crop in inches.
+_COLUMNS, _SIDE = 5, 2.0
+
+# Colours of the frames of crops.
+_FRAMES = (PALETTE[0], PALETTE[5], PALETTE[4], PALETTE[3])
+
+
+def run(
+    picture: Picture,
+    codecs: Sequence[Codec],
+    *,
+    bpp: float = 0.25,
+    crops: Sequence[tuple[int, int]] | None = None,
+    crop_size: int = 112,
+    output: str | os.PathLike | None = None,
+    figure: str | os.PathLike | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Show what codecs make of a picture with the same number of bits.
+
+    Parameters
+    ----------
+    picture : Picture
+        See :func:`imfnb.evaluate.data.pictures`.
+    codecs : sequence of Codec
+        What to compare.
+    bpp : float, default 0.25
+        Bits per pixel that no codec may exceed.
+    crops : sequence of (int, int), optional
+        Top row and left column of each crop; by default two that :func:`busiest_crops` finds.
+    crop_size : int, default 112
+        Side of a crop in pixels, shown three times enlarged; smaller where the picture is.
+    output, figure : path, optional
+        Folder of the results and file of the figure; see :func:`imfnb.evaluate.rate_distortion.run`.
+    progress : callable, optional
+        Called with the number of finished codecs and of all.
+
+    Returns
+    -------
+    Outcome
+        Table, one document with a row per codec, and files.
+
+    Raises
+    ------
+    OptionError
+        If a crop lies outside of the picture, or no codec can meet the rate.
+    """
+    place = Place("collage", output, figure)
+    stamped = Stamped(picture)
+    image = stamped.image
+    size = min(crop_size, *image.shape[:2])
+    corners = busiest_crops(image, size) if crops is None else [(int(top), int(left)) for top, left in crops]
+    for top, left in corners:
+        if size < 1 or not (0 <= top <= image.shape[0] - size and 0 <= left <= image.shape[1] - size):
+            raise OptionError(
+                f"the crop of {size} x {size} pixels at row {top}, column {left} is not inside of {picture.name}, which "
+                f"has {image.shape[0]} rows and {image.shape[1]} columns"
+            )
+    panels: list[tuple[str, np.ndarray | None]] = [("original", image)]
+    rows: list[dict[str, Any]] = []
+    for number, codec in enumerate(codecs):
+        row: dict[str, Any] = {"codec": codec.name, "description": codec.description}
+        try:
+            data = encode_at(codec, image, bpp=bpp)
+        except OptionError as error:
+            rows.append({**row, "error": str(error)})
+            panels.append((f"{codec.name}\ncannot go below {bpp:g} bpp", None))
+        else:
+            decoded = codec.decode(data)
+            rate, quality = 8 * len(data) / (image.shape[0] * image.shape[1]), metrics.psnr(image, decoded)
+            rows.append({**row, "bytes": len(data), "bpp": rate, "psnr-rgb": quality if np.isfinite(quality) else None})
+            panels.append((f"{codec.name}\n{rate:.3f} bpp, {quality:.2f} dB", decoded))
+        if progress is not None:
+            progress(number + 1, len(codecs))
+    if all("error" in row for row in rows):
+        raise OptionError(f"no codec can code {picture.name} with {bpp:g} bits per pixel; {rows[0]['error']}")
+    result = {**stamped.stamp, "rate": bpp, "crops": [[*corner, size] for corner in corners], "codecs": rows}
+    files = [place.figure, place.folder / "collage.json"]
+    write_json(files[1], result)
+    save(draw(picture.name, panels, corners, size), place.figure, dpi=144)
+    return Outcome(_table(rows), [result], files)
+
+
+def busiest_crops(image: np.ndarray, size: int) -> list[tuple[int, int]]:
+    """Two places where codecs differ: the squares with the most and with about the mean gradient.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W) or (H, W, 3)
+        The picture.
+    size : int
+        Side of a square, at most min(H, W).
+
+    Returns
+    -------
+    list of (int, int)
+        Top row and left column of the squares; only one where the second would overlap the first.
+    """
+    gray = image.reshape(*image.shape[:2], -1).mean(axis=2)
+    activity = np.zeros_like(gray)
+    activity[1:] += np.abs(np.diff(gray, axis=0))
+    activity[:, 1:] += np.abs(np.diff(gray, axis=1))
+    sums = np.pad(activity, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+    step = max(1, size // 4)
+    tops, lefts = np.arange(0, gray.shape[0] - size + 1, step), np.arange(0, gray.shape[1] - size + 1, step)
+    rows, columns = np.meshgrid(tops, lefts, indexing="ij")
+    below, right = rows + size, columns + size
+    energy = sums[below, right] - sums[rows, right] - sums[below, columns] + sums[rows, columns]
+    first = np.unravel_index(np.argmax(energy), energy.shape)
+    far = (np.abs(rows - rows[first]) >= size) | (np.abs(columns - columns[first]) >= size)
+    found = [(int(rows[first]), int(columns[first]))]
+    if far.any():
+        second = np.unravel_index(np.argmin(np.where(far, np.abs(energy - energy.mean()), np.inf)), energy.shape)
+        found.append((int(rows[second]), int(columns[second])))
+    return found
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> str:
+    """The panels as text."""
+    lines = [f"{'codec':20s}{'bytes':>9s}{'bpp':>8s}{'PSNR dB':>9s}"]
+    for row in rows:
+        if "error" in row:
+            lines.append(f"{row['codec']:20s}{row['error']}")
+        else:
+            quality = "inf" if row["psnr-rgb"] is None else f"{row['psnr-rgb']:.2f}"
+            lines.append(f"{row['codec']:20s}{row['bytes']:9d}{row['bpp']:8.3f}{quality:>9s}")
+    return "\n".join(lines)
+
+
+def draw(
+    name: str, panels: Sequence[tuple[str, np.ndarray | None]], corners: Sequence[tuple[int, int]], size: int
+) -> Any:
+    """The figure: the original with its crops framed, and each codec's crops one above the other in those frames."""
+    rectangle = need("matplotlib.patches").Rectangle
+    image, crops = panels[0][1], len(corners)
+    colors = [_FRAMES[index % len(_FRAMES)] for index in range(crops)]
+    # The original takes the place of two panels in the first row of panels.
+    rows = -(-(len(panels) + 2) // _COLUMNS)
+    figure, axes = new_figure(_COLUMNS * _SIDE, rows * (crops * _SIDE + 0.4), rows * crops, _COLUMNS)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    whole = figure.add_subplot(axes[0, 0].get_gridspec()[:crops, :2])
+    _show(whole, image)
+    whole.set_title(name, fontsize=9, color=INK)
+    for (top, left), color in zip(corners, colors, strict=True):
+        whole.add_patch(rectangle((left - 0.5, top - 0.5), size, size, fill=False, edgecolor=color, linewidth=2))
+    for number, (label, pixels) in enumerate(panels, 2):
+        for index, (top, left) in enumerate(corners):
+            axis = axes[number // _COLUMNS * crops + index, number % _COLUMNS]
+            if index == 0:
+                axis.set_title(label, fontsize=8, color=INK)
+            if pixels is not None:
+                _show(axis, pixels[top : top + size, left : left + size])
+                for spine in axis.spines.values():
+                    spine.set(visible=True, color=colors[index], linewidth=2)
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
+    return figure
+
+
+def _show(axis: Any, pixels: np.ndarray) -> None:
+    """Pixels as they are, without ticks but with a frame."""
+    axis.set_axis_on()
+    axis.imshow(pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axis.set(xticks=[], yticks=[])
+    axis.grid(False)
+    for spine in axis.spines.values():
+        spine.set_visible(False)

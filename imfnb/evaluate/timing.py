@@ -1,0 +1,184 @@
+"""Encoding and decoding times of codecs at about one rate."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import __version__, metrics
+from ..baselines import Codec
+from ..errors import OptionError
+from .curves import Curve, document
+from .data import Picture
+from .figures import INK, PALETTE, new_figure, save
+from .records import Progress, stamped_reader, write_json
+from .study import Outcome, Place, plural
+
+__all__ = ["run"]
+
+
+def run(
+    pictures: Sequence[Picture],
+    codecs: Sequence[Codec],
+    *,
+    bpp: float = 0.5,
+    repeat: int = 3,
+    output: str | os.PathLike | None = None,
+    figure: str | os.PathLike | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Time codecs one after the other, nothing beside them.
+
+    Of each codec the level whose bytes are nearest to the rate is taken. The codec then runs once to warm up and
+    `repeat` times for the least time, which is the one that other work on the machine disturbed least.
+
+    Parameters
+    ----------
+    pictures : sequence of Picture
+        See :func:`imfnb.evaluate.data.pictures`.
+    codecs : sequence of Codec
+        What to time. Those of :func:`imfnb.evaluate.study.codecs_by_name` have one thread, but for AVIF, which starts
+        some of its own.
+    bpp : float, default 0.5
+        Bits per pixel.
+    repeat : int, default 3
+        Repetitions.
+    output, figure : path, optional
+        Folder of the results and file of the figure; see :func:`imfnb.evaluate.rate_distortion.run`.
+    progress : callable, optional
+        Called with the number of finished points and of all points.
+
+    Returns
+    -------
+    Outcome
+        Table, documents in CompressAI's shape with one point per codec, and files.
+
+    Raises
+    ------
+    OptionError
+        If an option is out of range.
+    """
+    if not bpp > 0 or repeat < 1:
+        raise OptionError(f"bpp is {bpp!r} and repeat is {repeat!r}; expected a positive rate and at least 1")
+    place = Place("timing", output, figure)
+    points = place.points(key=("image", "sha256", "codec", "description", "rate", "repeat", "imfnb"))
+    read = stamped_reader()
+    curves: dict[str, dict[str, list[dict[str, Any]]]] = {codec.name: {} for codec in codecs}
+    megapixels: dict[str, float] = {}
+    count = len(pictures) * len(codecs)
+    for number, (picture, codec) in enumerate((p, c) for p in pictures for c in codecs):
+        stamped = read(picture)
+        row = {**stamped.stamp, "codec": codec.name, "description": codec.description}
+        row |= {"rate": bpp, "repeat": repeat, "imfnb": __version__}
+        point = points.get(row)
+        if point is None:
+            point = {**row, **_time(codec, stamped.image, bpp, repeat)}
+            points.add(point)
+        curves[codec.name][picture.name] = [point]
+        megapixels[picture.name] = stamped.image.shape[0] * stamped.image.shape[1] / 1e6
+        if progress is not None:
+            progress(number + 1, count)
+    documents = [document(codec.name, codec.description, curves[codec.name]) for codec in codecs]
+    speeds = {name: _per_megapixel(curve, megapixels) for name, curve in curves.items()}
+    table = _table(documents, speeds)
+    files = [place.figure, place.folder / "timing.json", place.folder / "table.txt"]
+    write_json(files[1], documents)
+    files[2].write_text(table + "\n", encoding="utf-8")
+    save(draw(speeds, bpp, len(pictures)), place.figure)
+    return Outcome(table, documents, files)
+
+
+def _time(codec: Codec, image: np.ndarray, bpp: float, repeat: int) -> dict[str, Any]:
+    """The level nearest to the rate, and the least times of encoding and decoding there, in seconds."""
+    pixels = image.shape[0] * image.shape[1]
+    goal = bpp * pixels / 8
+    sizes: dict[float, int] = {}
+    low, high = 0, len(codec.levels) - 1
+    while low <= high:  # levels are in the order of their bytes
+        level = codec.levels[(low + high) // 2]
+        sizes[level] = len(codec.encode(image, level))
+        low, high = ((low + high) // 2 + 1, high) if sizes[level] < goal else (low, (low + high) // 2 - 1)
+    level = min(sizes, key=lambda level: abs(np.log(sizes[level] / goal)))
+    data = codec.encode(image, level)
+    decoded = codec.decode(data)
+    quality = metrics.psnr(image, decoded)
+    return {
+        "level": level,
+        "bytes": len(data),
+        "bpp": 8 * len(data) / pixels,
+        "psnr-rgb": quality if np.isfinite(quality) else None,
+        "encoding_time": _least(lambda: codec.encode(image, level), repeat),
+        "decoding_time": _least(lambda: codec.decode(data), repeat),
+    }
+
+
+def _least(function: Callable[[], Any], repeat: int) -> float:
+    times = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def _per_megapixel(curve: Curve, megapixels: Mapping[str, float]) -> tuple[float, float]:
+    """Milliseconds per megapixel of encoding and decoding: all time over all pixels."""
+    total = sum(megapixels.values())
+    encoding, decoding = (
+        1e3 * sum(points[0][measure] for points in curve.values()) / total
+        for measure in ("encoding_time", "decoding_time")
+    )
+    return encoding, decoding
+
+
+def _table(documents: Sequence[Mapping[str, Any]], speeds: Mapping[str, tuple[float, float]]) -> str:
+    """The times as text."""
+    lines = [f"{'ms per megapixel':20s}{'encode':>10s}{'decode':>10s}{'bpp':>8s}{'PSNR dB':>9s}"]
+    for result in documents:
+        encoding, decoding = speeds[result["name"]]
+        quality = result["results"]["psnr-rgb"][0]
+        text = f"{quality:9.2f}" if quality is not None else f"{'-':>9s}"
+        lines.append(f"{result['name']:20s}{encoding:10.1f}{decoding:10.1f}{result['results']['bpp'][0]:8.3f}{text}")
+    return "\n".join(lines)
+
+
+def draw(speeds: Mapping[str, tuple[float, float]], bpp: float, count: int) -> Any:
+    """The figure: two dots per codec on a logarithmic axis."""
+    figure, axes = new_figure(7.2, 1.5 + 0.34 * len(speeds))
+    axis = axes[0, 0]
+    order = sorted(speeds, key=lambda name: -sum(speeds[name]))
+    rows = np.arange(len(order))
+    values = np.array([speeds[name] for name in order])
+    axis.hlines(rows, values.min(axis=1), values.max(axis=1), color="#C8C8C8", linewidth=1.5)
+    for column, (label, marker, color) in enumerate((("encode", "o", PALETTE[0]), ("decode", "s", PALETTE[1]))):
+        axis.plot(values[:, column], rows, marker, color=color, markersize=7, label=label)
+    for row, pair in enumerate(values):
+        sides = (8, -8) if pair[0] >= pair[1] else (-8, 8)
+        for value, side, color in zip(pair, sides, PALETTE[:2], strict=True):
+            text = f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+            axis.annotate(
+                text,
+                (value, row),
+                xytext=(side, 0),
+                textcoords="offset points",
+                ha="left" if side > 0 else "right",
+                va="center",
+                fontsize=8,
+                color=color,
+            )
+    axis.set_xscale("log")
+    axis.set_xlim(values.min() / 2, values.max() * 3)
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.set_ylim(-0.6, len(order) - 0.4)
+    axis.set_yticks(rows, order)
+    axis.grid(False, axis="y")
+    axis.set_xlabel("time (ms per megapixel)", fontsize=9, color=INK)
+    axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8)
+    axis.set_title(
+        f"near {bpp:g} bits per pixel, {plural(count, 'picture')}, least times", loc="left", fontsize=9, color=INK
+    )
+    return figure
