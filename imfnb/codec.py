@@ -11,6 +11,7 @@ from . import baseline, gpu, main
 from ._backend import is_device_array, resolve_device, resolve_threads, run_on
 from .container import MAX_PIXELS, Container, Frame, unpack
 from .errors import OptionError
+from .objective import least_svd_cost
 from .options import EncodeOptions, check_image
 
 __all__ = ["Info", "check_max_rank", "decode", "encode", "info", "open_container"]
@@ -33,6 +34,7 @@ def encode(
     patch_size: int | str | None = "auto",
     bounds: tuple[int, int] | None = None,
     iterations: int | None = None,
+    objective: str = "mse",
     device: str = "auto",
     threads: int | None = None,
 ) -> bytes:
@@ -74,6 +76,10 @@ def encode(
         Baseline profile: smallest and largest entry of the factors.
     iterations : int, default 10
         Baseline profile: sweeps of the block coordinate descent.
+    objective : {"mse", "svd"}, default "mse"
+        What chooses between the settings that are not given. "mse" estimates the squared error. "svd" encodes with
+        every chroma resolution and patch size and keeps the file with the least R + lambda (MSE + 10 B), B being the
+        basis distortion (see :mod:`imfnb.objective`); the SVDs take a second per megapixel and file.
     device : {"auto", "cpu", "cuda", "reference"}, default "auto"
         Which kernels to use; all give the same bytes.
     threads : int, optional
@@ -112,19 +118,26 @@ def encode(
         patch_size=patch_size,
         bounds=bounds,
         iterations=iterations,
+        objective=objective,
     )
     pixels, channels = check_image(image)
     frame = Frame(options.profile, pixels.shape[0], pixels.shape[1], channels)
     backend, workers = _choose(device, frame, is_device_array(pixels)), resolve_threads(threads)
 
-    def work(chosen: str) -> bytes:
-        if chosen == "cuda":
-            return gpu.encode(pixels, frame, options, workers)
-        host = pixels.copy_to_host() if is_device_array(pixels) else pixels
-        coder = main.MainCoder if options.profile == "main" else baseline.BaselineCoder
-        return coder(host, frame, options, chosen, workers).encode(*options.target)
+    def run(options: EncodeOptions) -> bytes:
+        def work(chosen: str) -> bytes:
+            if chosen == "cuda":
+                return gpu.encode(pixels, frame, options, workers)
+            host = pixels.copy_to_host() if is_device_array(pixels) else pixels
+            coder = main.MainCoder if options.profile == "main" else baseline.BaselineCoder
+            return coder(host, frame, options, chosen, workers).encode(*options.target)
 
-    return run_on(device, backend, work)
+        return run_on(device, backend, work)
+
+    if options.objective == "svd":
+        host = pixels.copy_to_host() if is_device_array(pixels) else pixels
+        return least_svd_cost(host, options, run, lambda data: decode(data, device=device, threads=threads))
+    return run(options)
 
 
 def _choose(device: str, frame: Frame, resident: bool) -> str:

@@ -20,6 +20,7 @@ BOUND_LIMIT = 2**15 - 1
 
 _TARGETS = ("quality", "bpp", "size", "psnr", "rank", "step")
 _PROFILES = ("main", "baseline")
+_OBJECTIVES = ("mse", "svd")
 
 #: Steps, in gray levels, that the main profile accepts.
 STEP_RANGE = (1.0, 256.0)
@@ -128,11 +129,14 @@ class EncodeOptions:
     patch_size: Any = "auto"
     bounds: Any = None
     iterations: int | None = None
+    objective: str = "mse"
     target: tuple[str, Any] = field(init=False, default=("quality", 50.0))
 
     def __post_init__(self) -> None:
         if self.profile not in _PROFILES:
             raise OptionError(f"profile is {self.profile!r}; expected one of {', '.join(map(repr, _PROFILES))}")
+        if self.objective not in _OBJECTIVES:
+            raise OptionError(f"objective is {self.objective!r}; expected 'mse' or 'svd'")
         given = [name for name in _TARGETS if getattr(self, name) is not None]
         if len(given) > 1:
             raise OptionError(f"{' and '.join(given)} are given; expected at most one of {', '.join(_TARGETS)}")

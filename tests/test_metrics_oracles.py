@@ -11,8 +11,8 @@ from hypothesis import given
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from strategies import fill, images, seeds
 
-from imfnb import OptionError, metrics
-from imfnb.metrics import bd_psnr, bd_rate, psnr, ssim
+from imfnb import OptionError
+from imfnb.metrics import bd_psnr, bd_rate, psnr, samples, ssim
 
 RATES = np.array([0.1, 0.2, 0.4, 0.8, 1.6])
 QUALITIES = np.array([25.0, 28.5, 31.0, 34.0, 38.5])
@@ -30,7 +30,7 @@ def test_psnr_is_that_of_scikit_image(image, seed):
 def test_psnr_adds_up_over_pieces(monkeypatch):
     a, b = fill((30, 20), "noise", 1), fill((30, 20), "noise", 2)
     whole = psnr(a, b)
-    monkeypatch.setattr(metrics, "_PIECE", 7)
+    monkeypatch.setattr(samples, "_PIECE", 7)
     assert psnr(a[::-1].T, b[::-1].T) == whole
 
 

@@ -1,0 +1,28 @@
+"""Quality of decoded images, rates, distances between rate-distortion curves, and the SVD view of degradation.
+
+SciPy and scikit-image are imported by the functions that need them, so that importing this package costs NumPy only;
+scikit-image is an optional dependency.
+"""
+
+from __future__ import annotations
+
+from .curves import bd_psnr, bd_rate
+from .degradation import basis_distortion, rd_cost, recompose, recomposition_gain
+from .rates import bpp, compression_ratio
+from .samples import mae, psnr
+from .structure import ms_ssim, ssim
+
+__all__ = [
+    "basis_distortion",
+    "bd_psnr",
+    "bd_rate",
+    "bpp",
+    "compression_ratio",
+    "mae",
+    "ms_ssim",
+    "psnr",
+    "rd_cost",
+    "recompose",
+    "recomposition_gain",
+    "ssim",
+]
