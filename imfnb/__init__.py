@@ -40,7 +40,7 @@ _HOMES = {
     "show_config": "_backend",
     "warmup": "_warmup",
 }
-_MODULES = ("baselines", "limits", "metrics")
+_MODULES = ("baselines", "evaluate", "limits", "metrics")
 
 __all__ = [
     "DeviceError",

@@ -110,6 +110,7 @@ def _bench_parser(commands: argparse._SubParsersAction) -> None:
     curves.add_argument(
         "--published", nargs="+", default=[], metavar="FILE", help="JSON or CSV files of curves to draw beside"
     )
+    curves.add_argument("--limits", action="store_true", help="add what Gaussian patches would need at least")
     study("ablation", "What each choice of a codec is worth.", many, codecs=False)
     timing = study("timing", "Encoding and decoding times at about one rate.", many, threads=False)
     timing.add_argument("--bpp", type=float, default=0.5, metavar="B", help="bits per pixel (default: 0.5)")

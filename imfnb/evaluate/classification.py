@@ -163,12 +163,11 @@ def _fill(
     def code(index: int) -> tuple[np.ndarray, dict[str, Any]]:
         image = chunk[index].image
         if codec is None:
-            return image, {"bpp": 8.0 * image.size / (image.shape[0] * image.shape[1]), "psnr-rgb": None}
+            return image, {"bpp": metrics.bpp(image.nbytes, image), "psnr-rgb": None}
         data = codec.encode(image, level)
         decoded = codec.decode(data)
         quality = metrics.psnr(image, decoded)
-        measured = {"bpp": 8 * len(data) / (image.shape[0] * image.shape[1])}
-        return decoded, {**measured, "psnr-rgb": quality if math.isfinite(quality) else None}
+        return decoded, {"bpp": metrics.bpp(data, image), "psnr-rgb": quality if math.isfinite(quality) else None}
 
     coded = map_threads(code, todo, threads)
     for batch in _same_shape([image for image, _ in coded]):
@@ -177,7 +176,7 @@ def _fill(
             row = rows[todo[i]]
             if not 0 <= row["label"] < values.size:
                 raise OptionError(
-                    f"the label of {row['image']} is {row['label']}; the classifier has {values.size} classes"
+                    f"the label of {row['image']} is {row['label']}; expected 0 to {values.size - 1}, a column of the scores"
                 )
             place = int(np.sum(values >= values[row["label"]])) - 1
             points.add({**row, **coded[i][1], "classes": values.size, "place": place})

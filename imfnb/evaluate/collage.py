@@ -74,8 +74,8 @@ def run(
     for top, left in corners:
         if size < 1 or not (0 <= top <= image.shape[0] - size and 0 <= left <= image.shape[1] - size):
             raise OptionError(
-                f"the crop of {size} x {size} pixels at row {top}, column {left} is not inside of {picture.name}, which "
-                f"has {image.shape[0]} rows and {image.shape[1]} columns"
+                f"the crop of {size} x {size} pixels at row {top}, column {left} is not inside of {picture.name}, "
+                f"which has {image.shape[0]} rows and {image.shape[1]} columns"
             )
     panels: list[tuple[str, np.ndarray | None]] = [("original", image)]
     rows: list[dict[str, Any]] = []
@@ -88,7 +88,7 @@ def run(
             panels.append((f"{codec.name}\ncannot go below {bpp:g} bpp", None))
         else:
             decoded = codec.decode(data)
-            rate, quality = 8 * len(data) / (image.shape[0] * image.shape[1]), metrics.psnr(image, decoded)
+            rate, quality = metrics.bpp(data, image), metrics.psnr(image, decoded)
             rows.append({**row, "bytes": len(data), "bpp": rate, "psnr-rgb": quality if np.isfinite(quality) else None})
             panels.append((f"{codec.name}\n{rate:.3f} bpp, {quality:.2f} dB", decoded))
         if progress is not None:

@@ -56,4 +56,6 @@ def run(arguments: argparse.Namespace, progress: Progress) -> Outcome:
         labels = classification.read_labels(arguments.labels)
         classifier = classification.load_classifier(arguments.classifier)
         return classification.run(classifier, chosen, labels, codecs, name=arguments.classifier, **common)
-    return rate_distortion.run(chosen, codecs, anchor=arguments.anchor, published=arguments.published, **common)
+    return rate_distortion.run(
+        chosen, codecs, anchor=arguments.anchor, published=arguments.published, limits=arguments.limits, **common
+    )

@@ -38,6 +38,8 @@ _SOLID, _DASHED, _DOTTED, _DASH_DOT = "-", (0, (5, 2)), (0, (1, 1.4)), (0, (5, 1
 _LOOKS: dict[str, tuple[str, Any, float]] = {
     "imf": (PALETTE[0], _SOLID, 2.2),
     "imf-baseline": (PALETTE[4], _SOLID, 1.8),
+    "imf-lrf": (PALETTE[4], _DASHED, 1.5),
+    "imf-baseline-main": (PALETTE[4], _DOTTED, 1.8),
     "svd": (PALETTE[1], _SOLID, 1.5),
     "svd-lloyd": (PALETTE[1], _DASHED, 1.5),
     "svd-main": (PALETTE[1], _DOTTED, 1.5),
@@ -46,6 +48,7 @@ _LOOKS: dict[str, tuple[str, Any, float]] = {
     "tt": (PALETTE[5], _DASHED, 1.5),
     "jpeg": (PALETTE[6], _SOLID, 1.5),
     "jpeg-default": (PALETTE[6], _DASHED, 1.2),
+    "jpeg-main": (PALETTE[6], _DOTTED, 1.5),
     "jpeg2000": (PALETTE[2], _SOLID, 1.5),
     "jpeg2000-default": (PALETTE[2], _DASHED, 1.2),
     "webp": (PALETTE[3], _SOLID, 1.5),

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..baselines import Codec
 from ..errors import OptionError
+from ..limits import rate_distortion_limit
 from .curves import Curve, compare, document, mean_at, read_published
 from .data import Picture
 from .figures import INK, label_ends, look, new_figure, rate_axis, save
@@ -28,8 +29,8 @@ _GRID = np.geomspace(0.05, 1.5, 80)
 #: Rates at which a reproduction is compared with what was published.
 _CHECKED = (0.15, 0.25, 0.4)
 
-# Curves published with lrf, and which of our codecs stands for the same method and settings.
-_SAME = {"IMF*": "imf-baseline", "SVD*": "svd", "JPEG*": "jpeg-default"}
+# Codecs that stand for the methods and settings of curves published with lrf.
+_SAME = {"imf-lrf": "IMF*", "imf-baseline": "IMF*", "svd": "SVD*", "jpeg-default": "JPEG*"}
 
 
 def run(
@@ -38,6 +39,7 @@ def run(
     *,
     anchor: str | None = None,
     published: Iterable[str | os.PathLike] = (),
+    limits: bool = False,
     output: str | os.PathLike | None = None,
     figure: str | os.PathLike | None = None,
     threads: int | None = None,
@@ -55,6 +57,8 @@ def run(
         The codec that BD-rates are relative to; the first by default.
     published : iterable of path, optional
         Files of published curves to be drawn beside; see :func:`imfnb.evaluate.curves.read_published`.
+    limits : bool, default False
+        Whether to add what Gaussian patches would need; see :mod:`imfnb.limits` for what that assumes.
     output : path, optional
         Folder of the results: points.jsonl (the records, from which an interrupted study goes on), a JSON file per
         codec in CompressAI's shape, and table.txt.
@@ -81,6 +85,8 @@ def run(
     if anchor not in descriptions:
         raise OptionError(f"the anchor is {anchor}; expected one of the codecs measured: {', '.join(descriptions)}")
     others = read_published(published)
+    if limits:
+        others |= _limits(pictures)
     curves = collect(codecs, pictures, place.points(), threads, progress)
     documents = [document(name, descriptions[name], curve) for name, curve in curves.items()]
     files = [place.figure]
@@ -92,6 +98,18 @@ def run(
     files[-1].write_text(table + "\n", encoding="utf-8")
     save(draw(curves, others), place.figure)
     return Outcome(table, documents, files)
+
+
+def _limits(pictures: Sequence[Picture]) -> dict[str, Curve]:
+    """The Gaussian rate-distortion function of every picture's patches, and of its lapped patches."""
+    found: dict[str, dict[str, list[dict[str, float]]]] = {}
+    for picture in pictures:
+        image = picture.read()
+        for name, lapped in (("limit, patches", False), ("limit, lapped patches", True)):
+            rate, psnr = rate_distortion_limit(image, lapped=lapped)
+            points = [{"bpp": r, "psnr-rgb": q} for r, q in zip(rate.tolist(), psnr.tolist(), strict=True) if r > 0]
+            found.setdefault(name, {})[picture.name] = points
+    return found
 
 
 def _table(curves: Mapping[str, Curve], others: Mapping[str, Curve], anchor: str, count: int) -> str:
@@ -114,11 +132,11 @@ def _table(curves: Mapping[str, Curve], others: Mapping[str, Curve], anchor: str
         lines.append(f"{name:20s}{cells}   {text}".rstrip())
     lines += ["", "-  outside of the range of some picture"]
     if others:
-        lines.append("   the last rows are published curves; * per picture")
-    pairs = [(name, _SAME[name]) for name in others if _SAME.get(name) in curves]
+        lines.append("   the last rows were published by others (* per picture), or are limits")
+    pairs = [(ours, theirs) for ours, theirs in _SAME.items() if ours in curves and theirs in others]
     if pairs:
         lines += ["", f"{'measured less published, dB':28s}" + "".join(f"{rate:7.2f}" for rate in _CHECKED)]
-        for theirs, ours in pairs:
+        for ours, theirs in pairs:
             gap = mean_at(curves[ours], "psnr-rgb", _CHECKED)[0] - mean_at(others[theirs], "psnr-rgb", _CHECKED)[0]
             cells = "".join(f"{value:+7.2f}" if math.isfinite(value) else f"{'-':>7s}" for value in gap)
             lines.append(f"{ours + ' - ' + theirs:28s}{cells}")
@@ -149,6 +167,9 @@ def draw(curves: Mapping[str, Curve], others: Mapping[str, Curve]) -> Any:
                 style = look(name, number)
                 axis.fill_between(_GRID, low, high, color=style["color"], alpha=0.1, linewidth=0)
                 texts.append(name)
+            elif name.startswith("limit"):
+                style = {"color": INK, "linewidth": 1, "linestyle": (0, (1, 1.2) if "lapped" in name else (4, 1.2))}
+                texts.append(name)
             else:
                 style = {"color": "#8A8A8A", "linewidth": 0.9, "linestyle": (0, (3, 1.5)), "zorder": 1}
                 texts.append(name if name.endswith("*") else f"{name}†")
@@ -157,7 +178,7 @@ def draw(curves: Mapping[str, Curve], others: Mapping[str, Curve]) -> Any:
         axis.set_ylabel(label, fontsize=9, color=INK)
         label_ends(axis, lines, texts)
     note = f"means over {plural(max(map(len, curves.values())), 'picture')} at equal rate; bands: one standard error"
-    if others:
+    if any(not name.startswith("limit") for name in others):
         note += "; gray: published, * per picture, † averages of a set"
     figure.suptitle(note, fontsize=8, color=INK)
     return figure

@@ -138,7 +138,7 @@ def measure(codec: Codec, image: np.ndarray, level: float) -> dict[str, Any]:
         similarity = None
     return {
         "bytes": len(data),
-        "bpp": 8 * len(data) / (image.shape[0] * image.shape[1]),
+        "bpp": metrics.bpp(data, image),
         "psnr-rgb": quality if math.isfinite(quality) else None,
         "ms-ssim-rgb": similarity,
         "encoding_time": middle - start,

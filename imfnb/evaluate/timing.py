@@ -94,8 +94,7 @@ def run(
 
 def _time(codec: Codec, image: np.ndarray, bpp: float, repeat: int) -> dict[str, Any]:
     """The level nearest to the rate, and the least times of encoding and decoding there, in seconds."""
-    pixels = image.shape[0] * image.shape[1]
-    goal = bpp * pixels / 8
+    goal = bpp * image.shape[0] * image.shape[1] / 8
     sizes: dict[float, int] = {}
     low, high = 0, len(codec.levels) - 1
     while low <= high:  # levels are in the order of their bytes
@@ -109,7 +108,7 @@ def _time(codec: Codec, image: np.ndarray, bpp: float, repeat: int) -> dict[str,
     return {
         "level": level,
         "bytes": len(data),
-        "bpp": 8 * len(data) / pixels,
+        "bpp": metrics.bpp(data, image),
         "psnr-rgb": quality if np.isfinite(quality) else None,
         "encoding_time": _least(lambda: codec.encode(image, level), repeat),
         "decoding_time": _least(lambda: codec.decode(data), repeat),
