@@ -4,7 +4,7 @@ Every codec writes real bytes from which alone it decodes, so rates count everyt
 
 ======================================== =============================================================================
 ``imf``, ``imf-baseline``                this library's two profiles
-``imf-lrf``                              the baseline profile in files like those of lrf, to compare with what it published
+``imf-lrf``                              the baseline profile in files like those of lrf, whose sizes are published
 ``svd``, ``svd-lloyd``                   truncated SVD of the patch matrix, uniform or Lloyd-Max quantizers, deflated
 ``hosvd``, ``tt``                        truncated higher-order SVD and tensor train of the patches
 ``jpeg``, ``jpeg2000``, ``webp``,        through Pillow with the best reasonable settings; ``-default`` appended: with

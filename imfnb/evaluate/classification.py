@@ -176,7 +176,8 @@ def _fill(
             row = rows[todo[i]]
             if not 0 <= row["label"] < values.size:
                 raise OptionError(
-                    f"the label of {row['image']} is {row['label']}; expected 0 to {values.size - 1}, a column of the scores"
+                    f"the label of {row['image']} is {row['label']}; expected 0 to {values.size - 1}, a column of "
+                    "the scores"
                 )
             place = int(np.sum(values >= values[row["label"]])) - 1
             points.add({**row, **coded[i][1], "classes": values.size, "place": place})
@@ -275,8 +276,8 @@ def read_labels(path: str | os.PathLike) -> dict[str, int]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         raise OptionError(
-            f"{os.fspath(path)}: no labels ({reason}); expected CSV with the columns image (a file name) and label (the "
-            "number of a class)"
+            f"{os.fspath(path)}: no labels ({reason}); expected CSV with the columns image (a file name) and label "
+            "(the number of a class)"
         ) from None
 
 

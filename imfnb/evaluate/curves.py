@@ -171,12 +171,13 @@ def compare(curve: Curve, anchor: Curve) -> Difference:
             curves = [column(p, m) for p in (anchor[image], points) for m in ("bpp", "psnr-rgb")]
             rates.append(bd_rate(*curves))
             gains.append(bd_psnr(*curves))
-    known = np.isfinite(rates)
-    if not known.any():
+    rate = np.array(rates)[np.isfinite(rates)]
+    gain = np.array(gains)[np.isfinite(gains)]
+    if not rate.size:
         return Difference(*[math.nan] * 5, pictures=0)
-    rate, gain = np.array(rates)[known], np.array(gains)[known]
     error = float(rate.std(ddof=1) / math.sqrt(rate.size)) if rate.size > 1 else math.nan
-    return Difference(float(rate.mean()), error, rate.max(), rate.min(), float(np.nanmean(gain)), int(known.sum()))
+    psnr = float(gain.mean()) if gain.size else math.nan
+    return Difference(float(rate.mean()), error, float(rate.max()), float(rate.min()), psnr, rate.size)
 
 
 def read_published(paths: Iterable[str | os.PathLike]) -> dict[str, Curve]:
