@@ -12,8 +12,8 @@ What this assumes, and what follows from it:
   far from Gaussian (many zeros, a few large values), and a coder whose contexts know this can stay below the curve.
 - *Stationary across patches*: one covariance for the whole image. A codec that adapts to regions can do better.
 - *Independent patches*: correlation between patches is ignored. Codecs that predict the mean of a patch from its
-  neighbours do better at low rates. The lapped matrix (`lapped=True`) takes up what correlation lies within half a patch
-  of the borders, and its curve is lower.
+  neighbours do better at low rates. The lapped matrix (`lapped=True`) takes up what correlation lies within half a
+  patch of the borders, and its curve is lower.
 - The distribution is known to the decoder at no cost, patches are coded in infinitely long blocks, samples are real
   numbers: no real codec has any of this.
 

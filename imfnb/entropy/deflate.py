@@ -9,7 +9,7 @@ import numpy as np
 from ..bytestream import Reader, put_varint
 from ..errors import FormatError
 
-__all__ = ["decode_columns", "encode_columns"]
+__all__ = ["ALL_STRATEGIES", "decode_columns", "encode_columns"]
 
 # Columns hold small, noisy, centred integers, in which long matches are rare. Measured on every fourth of bsd34,
 # bytes at ranks (2, 1, 1) / (5, 2, 2) / (20, 10, 10) with the paper's choice, level 9 and the default strategy, as 100:
@@ -18,6 +18,9 @@ __all__ = ["decode_columns", "encode_columns"]
 # of trying both everywhere, in a third of the time.
 _RUN_LENGTHS = ((9, zlib.Z_RLE),)
 _FIRST_COLUMN = ((5, zlib.Z_FILTERED), *_RUN_LENGTHS)
+
+#: All of zlib's strategies that can pay, for factors of any kind: the rivals' have other statistics.
+ALL_STRATEGIES = ((9, zlib.Z_DEFAULT_STRATEGY), (9, zlib.Z_FILTERED), *_RUN_LENGTHS)
 
 
 def _deflate(raw: bytes, strategies: tuple[tuple[int, int], ...]) -> bytes:
@@ -42,13 +45,15 @@ def _inflate(stream: memoryview, size: int) -> bytes:
     return raw
 
 
-def encode_columns(factor: np.ndarray) -> bytes:
+def encode_columns(factor: np.ndarray, strategies: tuple[tuple[int, int], ...] | None = None) -> bytes:
     """Code a factor losslessly.
 
     Parameters
     ----------
     factor : ndarray of int8 or int16, shape (M, R)
         U or V.
+    strategies : tuple of (int, int), optional
+        zlib's levels and strategies to try on each column; by default those that pay for the factors of IMF.
 
     Returns
     -------
@@ -58,7 +63,7 @@ def encode_columns(factor: np.ndarray) -> bytes:
     out = bytearray()
     for r in range(factor.shape[1]):
         raw = factor[:, r].astype(factor.dtype.newbyteorder("<")).tobytes()
-        stream = _deflate(raw, _RUN_LENGTHS if r else _FIRST_COLUMN)
+        stream = _deflate(raw, strategies or (_RUN_LENGTHS if r else _FIRST_COLUMN))
         put_varint(out, len(stream))
         out += stream
     return bytes(out)
