@@ -4,9 +4,9 @@ Every codec writes real bytes from which alone it decodes, so rates count everyt
 
 ======================================== =============================================================================
 ``imf``, ``imf-baseline``                this library's two profiles
-``imf-lrf``                              the baseline profile in files like those of lrf, whose sizes are published
 ``svd``, ``svd-lloyd``                   truncated SVD of the patch matrix, uniform or Lloyd-Max quantizers, deflated
 ``hosvd``, ``tt``                        truncated higher-order SVD and tensor train of the patches
+``imf-lrf``, ``svd-lrf``                 IMF and SVD in files like those of lrf, whose sizes are published
 ``jpeg``, ``jpeg2000``, ``webp``,        through Pillow with the best reasonable settings; ``-default`` appended: with
 ``avif``                                 Pillow's own
 ``imf-baseline-main``, ``svd-main``,     coefficients of a method through the entropy coder of the main profile, so that
@@ -35,11 +35,12 @@ _HOMES = {
     "imf": ("imf", "main"),
     "imf-baseline": ("imf", "baseline"),
     "imf-baseline-main": ("imf", "baseline_main"),
-    "imf-lrf": ("lrf", "imf_lrf"),
     "svd": ("svd", "svd"),
     "svd-lloyd": ("svd", "svd_lloyd"),
     "svd-main": ("svd", "svd_main"),
     "svd-lloyd-main": ("svd", "svd_lloyd_main"),
+    "imf-lrf": ("lrf", "imf_lrf"),
+    "svd-lrf": ("lrf", "svd_lrf"),
     "hosvd": ("tensors", "hosvd"),
     "tt": ("tensors", "tensor_train"),
     "jpeg": ("pillow", "jpeg"),

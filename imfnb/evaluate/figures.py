@@ -44,6 +44,7 @@ _LOOKS: dict[str, tuple[str, Any, float]] = {
     "svd-lloyd": (PALETTE[1], _DASHED, 1.5),
     "svd-main": (PALETTE[1], _DOTTED, 1.5),
     "svd-lloyd-main": (PALETTE[1], _DASH_DOT, 1.5),
+    "svd-lrf": (PALETTE[1], _DASHED, 1.0),
     "hosvd": (PALETTE[5], _SOLID, 1.5),
     "tt": (PALETTE[5], _DASHED, 1.5),
     "jpeg": (PALETTE[6], _SOLID, 1.5),

@@ -30,7 +30,7 @@ _GRID = np.geomspace(0.05, 1.5, 80)
 _CHECKED = (0.15, 0.25, 0.4)
 
 # Codecs that stand for the methods and settings of curves published with lrf.
-_SAME = {"imf-lrf": "IMF*", "imf-baseline": "IMF*", "svd": "SVD*", "jpeg-default": "JPEG*"}
+_SAME = {"imf-lrf": "IMF*", "svd-lrf": "SVD*", "imf-baseline": "IMF*", "svd": "SVD*", "jpeg-default": "JPEG*"}
 
 
 def run(
