@@ -107,7 +107,7 @@ def stamped_reader() -> Callable[[Picture], Stamped]:
     return lru_cache(maxsize=4)(Stamped)
 
 
-def measure(codec: Codec, image: np.ndarray, level: float) -> dict[str, Any]:
+def measure(codec: Codec, image: np.ndarray, level: float, similarity: bool = True) -> dict[str, Any]:
     """Measure one point.
 
     Parameters
@@ -118,13 +118,15 @@ def measure(codec: Codec, image: np.ndarray, level: float) -> dict[str, Any]:
         What to code.
     level : float
         The codec's setting.
+    similarity : bool, default True
+        Whether to measure MS-SSIM, which takes longer than many a codec.
 
     Returns
     -------
     dict
         "bytes", "bpp" (bits per pixel), "psnr-rgb" (dB, over all samples), "ms-ssim-rgb", "encoding_time" and
-        "decoding_time" (seconds). None stands for the PSNR of identical images and for the MS-SSIM of images that are
-        too small for its five scales.
+        "decoding_time" (seconds). None stands for the PSNR of identical images, and for MS-SSIM that is not wanted or
+        that the image is too small for.
     """
     start = time.perf_counter()
     data = codec.encode(image, level)
@@ -132,15 +134,17 @@ def measure(codec: Codec, image: np.ndarray, level: float) -> dict[str, Any]:
     decoded = codec.decode(data)
     end = time.perf_counter()
     quality = metrics.psnr(image, decoded)
-    try:
-        similarity: float | None = metrics.ms_ssim(image, decoded)
-    except OptionError:
-        similarity = None
+    ms_ssim: float | None = None
+    if similarity:
+        try:
+            ms_ssim = metrics.ms_ssim(image, decoded)
+        except OptionError:
+            pass
     return {
         "bytes": len(data),
         "bpp": metrics.bpp(data, image),
         "psnr-rgb": quality if math.isfinite(quality) else None,
-        "ms-ssim-rgb": similarity,
+        "ms-ssim-rgb": ms_ssim,
         "encoding_time": middle - start,
         "decoding_time": end - middle,
     }

@@ -20,6 +20,9 @@ from .study import Outcome, Place, plural
 
 __all__ = ["run"]
 
+# Seconds after which a call is not repeated any more.
+_LONG = 1.0
+
 
 def run(
     pictures: Sequence[Picture],
@@ -33,8 +36,8 @@ def run(
 ) -> Outcome:
     """Time codecs one after the other, nothing beside them.
 
-    Of each codec the level whose bytes are nearest to the rate is taken. The codec then runs once to warm up and
-    `repeat` times for the least time, which is the one that other work on the machine disturbed least.
+    Of each codec the level whose bytes are nearest to the rate is taken. What counts is the least time of some
+    repetitions, which is the one that other work on the machine disturbed least.
 
     Parameters
     ----------
@@ -46,7 +49,7 @@ def run(
     bpp : float, default 0.5
         Bits per pixel.
     repeat : int, default 3
-        Repetitions.
+        Most repetitions; what takes more than a second is not repeated.
     output, figure : path, optional
         Folder of the results and file of the figure; see :func:`imfnb.evaluate.rate_distortion.run`.
     progress : callable, optional
@@ -95,16 +98,15 @@ def run(
 def _time(codec: Codec, image: np.ndarray, bpp: float, repeat: int) -> dict[str, Any]:
     """The level nearest to the rate, and the least times of encoding and decoding there, in seconds."""
     goal = bpp * image.shape[0] * image.shape[1] / 8
-    sizes: dict[float, int] = {}
+    files: dict[float, bytes] = {}
     low, high = 0, len(codec.levels) - 1
     while low <= high:  # levels are in the order of their bytes
-        level = codec.levels[(low + high) // 2]
-        sizes[level] = len(codec.encode(image, level))
-        low, high = ((low + high) // 2 + 1, high) if sizes[level] < goal else (low, (low + high) // 2 - 1)
-    level = min(sizes, key=lambda level: abs(np.log(sizes[level] / goal)))
-    data = codec.encode(image, level)
-    decoded = codec.decode(data)
-    quality = metrics.psnr(image, decoded)
+        middle = (low + high) // 2
+        data = files[codec.levels[middle]] = codec.encode(image, codec.levels[middle])
+        low, high = (middle + 1, high) if len(data) < goal else (low, middle - 1)
+    level = min(files, key=lambda level: abs(np.log(len(files[level]) / goal)))
+    data = files[level]
+    quality = metrics.psnr(image, codec.decode(data))
     return {
         "level": level,
         "bytes": len(data),
@@ -116,8 +118,9 @@ def _time(codec: Codec, image: np.ndarray, bpp: float, repeat: int) -> dict[str,
 
 
 def _least(function: Callable[[], Any], repeat: int) -> float:
-    times = []
-    for _ in range(repeat):
+    """Least time of some calls, which have all been made before to warm up."""
+    times: list[float] = []
+    while len(times) < repeat and sum(times) < _LONG:
         start = time.perf_counter()
         function()
         times.append(time.perf_counter() - start)
