@@ -355,7 +355,8 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("imfnb: interrupted\n")
+        bar = "\r\x1b[K" if sys.stderr.isatty() else ""  # a progress bar that has not ended
+        sys.stderr.write(f"{bar}imfnb: interrupted\n")
         return 130
 
 
