@@ -13,7 +13,8 @@ from strategies import images, seeds
 
 import imfnb
 from imfnb import FormatError, OptionError, baselines, metrics
-from imfnb.baselines import codec, encode_at, files
+from imfnb.baselines import codec, encode_at, files, indices
+from imfnb.bytestream import Reader
 
 #: Formats of Pillow, and whether they know alpha.
 PILLOW = {"jpeg": False, "jpeg-default": False, "jpeg2000": True, "jpeg2000-default": True}
@@ -25,6 +26,14 @@ LOW_RANK = ("svd", "svd-lloyd", "svd-main", "svd-lloyd-main", "hosvd", "tt", "im
 OURS = ("imf", "imf-baseline", *LOW_RANK, "jpeg-main")
 LRF = ("imf-lrf", "svd-lrf")
 ALL = (*OURS, *LRF, *PILLOW)
+
+#: Those whose coder takes minutes without the JIT where pictures are more than a few pixels.
+SLOW = {"imf", "svd-main", "svd-lloyd-main", "imf-baseline-main", "jpeg-main"}
+
+
+def with_jit(*names: str) -> list:
+    """Parameters of a test, of which the slow ones need the JIT."""
+    return [pytest.param(name, marks=pytest.mark.jit) if name in SLOW else name for name in names]
 
 
 def level_of(name: str) -> float:
@@ -47,7 +56,7 @@ def test_description_of_a_codec(name):
 
 
 @pytest.mark.parametrize("channels", [0, 1, 3, 4])
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", with_jit(*ALL))
 def test_round_trip(name, channels):
     image = picture(43, 58, channels, seed=3)
     found = codec(name)
@@ -75,7 +84,7 @@ def test_smallest_images(name, shape):
         assert found.decode(found.encode(image, level)).shape == shape
 
 
-@pytest.mark.parametrize("name", LOW_RANK)
+@pytest.mark.parametrize("name", with_jit(*LOW_RANK))
 @given(image=images(side=st.integers(1, 12)), seed=seeds)
 def test_low_rank_methods_take_any_image_and_setting(name, image, seed):
     rng = np.random.default_rng(seed)
@@ -136,7 +145,7 @@ def test_formats_that_pillow_lacks(monkeypatch):
     assert codec("jpeg").name == "jpeg"
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", with_jit(*ALL))
 def test_rate_target(name):
     image = picture(40, 48, seed=1)
     found = codec(name)
@@ -162,7 +171,7 @@ def test_rate_target_is_met_by_the_largest_file():
         assert len(data) == max(s for s in sizes if s <= size)
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", with_jit(*OURS))
 def test_damaged_files(name):
     data = codec(name).encode(picture(20, 20), level_of(name))
     rng = np.random.default_rng(0)
@@ -202,7 +211,7 @@ def test_files_of_other_methods(name):
                 codec(name).decode(data)
 
 
-@pytest.mark.parametrize("name", [*LOW_RANK, "jpeg-main"])
+@pytest.mark.parametrize("name", with_jit(*LOW_RANK, "jpeg-main"))
 @given(seed=seeds, share=st.sampled_from([0.02, 0.2, 1.0]))
 def test_hostile_segments(name, seed, share):
     """Valid checksums around anything: FormatError or an image, never another error."""
@@ -230,6 +239,7 @@ def test_hostile_parameters_of_jpeg_main():
         codec("jpeg-main").decode(files.write_file("jpeg-main", container.frame, parameters, segments))
 
 
+@pytest.mark.jit
 @pytest.mark.parametrize(("deflated", "mixed"), [("svd", "svd-main"), ("svd-lloyd", "svd-lloyd-main")])
 def test_entropy_coders_keep_the_coefficients(deflated, mixed):
     image = picture(24, 32)
@@ -238,6 +248,7 @@ def test_entropy_coders_keep_the_coefficients(deflated, mixed):
         assert np.array_equal(one.decode(one.encode(image, level)), other.decode(other.encode(image, level)))
 
 
+@pytest.mark.jit
 def test_baseline_factors_through_the_other_coder():
     image = picture(24, 32)
     for options in ({}, {"color_space": "RGB", "patch_size": None}, {"bounds": (-200, 200)}):
@@ -247,21 +258,16 @@ def test_baseline_factors_through_the_other_coder():
             assert np.array_equal(other.decode(other.encode(image, level)), expected)
 
 
+@pytest.mark.jit
 def test_more_columns_than_one_segment_of_the_other_coder_holds():
-    """Patches of 32 x 32 have up to 1024 columns; the coder takes 256 at a time."""
-    image = np.random.default_rng(0).integers(0, 256, (64, 640), np.uint8)
-    narrow = codec("svd-main", patch_size=None)
-    from imfnb.baselines import indices
-
+    """Matrices of patches of 32 x 32 have up to 1024 columns; the coder takes 256 at a time."""
     factor = np.random.default_rng(1).integers(-3, 4, (6, 600)).astype(np.int16)
-    from imfnb.bytestream import Reader
-
     reader = Reader(memoryview(indices.encode_mixed(factor, (2, 3))))
     assert np.array_equal(indices.decode_mixed(reader, (2, 3), 600, (-3, 3), np.int16), factor)
     reader.end()
-    assert narrow.decode(narrow.encode(image[:8, :20], 100.0)).shape == (8, 20)
 
 
+@pytest.mark.jit
 def test_jpeg_coefficients_decode_like_jpeg():
     """The same tables and rounding: PSNR within 0.3 dB of libjpeg's on a picture, and fewer bytes."""
     image = picture(64, 96, seed=4)

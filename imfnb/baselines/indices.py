@@ -20,8 +20,8 @@ _LARGEST = 256
 def encode_deflated(factor: np.ndarray, grid: tuple[int, int]) -> bytes:
     """Deflate each column of a factor, int8 or int16 of shape (M, R), on its own; the grid makes no difference.
 
-    All strategies of zlib are tried. For 8-bit factors the baseline profile's own choice takes up to 10% more bytes than
-    zlib's default.
+    All strategies of zlib are tried: for 8-bit factors those of the baseline profile take up to 10% more bytes than
+    zlib's default one.
     """
     return encode_columns(factor, ALL_STRATEGIES)
 
