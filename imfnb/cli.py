@@ -13,9 +13,6 @@ from collections.abc import Callable
 
 __all__ = ["main"]
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm", ".pnm", ".gif", ".avif", ".jp2")
-
-
 _SUBJECTS = ("patch-size", "bounds", "iterations", "color-space", "chroma", "init", "parts")
 
 _Converter = Callable[[bytes, str, "int | None"], bytes]
@@ -247,7 +244,7 @@ def _complain(error: BaseException, source: str) -> None:
 
 def _encode(arguments: argparse.Namespace) -> int:
     from .codec import encode
-    from .pictures import read_picture
+    from .pictures import SUFFIXES, read_picture
 
     names = ("quality", "bpp", "size", "psnr", "rank", "step", "profile", "color_space", "subsampling", "patch_size")
     options = {name: getattr(arguments, name) for name in (*names, "bounds", "iterations", "device")}
@@ -255,7 +252,7 @@ def _encode(arguments: argparse.Namespace) -> int:
     def convert(data: bytes, _: str, threads: int | None) -> bytes:
         return encode(read_picture(io.BytesIO(data)), threads=threads, **options)
 
-    return _convert(arguments, _PICTURES, ".imf", convert)
+    return _convert(arguments, SUFFIXES, ".imf", convert)
 
 
 def _decode(arguments: argparse.Namespace) -> int:

@@ -10,7 +10,10 @@ import numpy as np
 
 from .errors import OptionError
 
-__all__ = ["read_picture", "write_picture"]
+__all__ = ["SUFFIXES", "read_picture", "write_picture"]
+
+#: What of a folder is taken for a picture.
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm", ".pnm", ".gif", ".avif", ".jp2")
 
 # Pillow's modes and what they become. Deeper samples are refused rather than silently cut to eight bits.
 _MODES = {

@@ -174,7 +174,7 @@ def compare(curve: Curve, anchor: Curve) -> Difference:
     rate = np.array(rates)[np.isfinite(rates)]
     gain = np.array(gains)[np.isfinite(gains)]
     if not rate.size:
-        return Difference(*[math.nan] * 5, pictures=0)
+        return Difference(math.nan, math.nan, math.nan, math.nan, math.nan, 0)
     error = float(rate.std(ddof=1) / math.sqrt(rate.size)) if rate.size > 1 else math.nan
     psnr = float(gain.mean()) if gain.size else math.nan
     return Difference(float(rate.mean()), error, float(rate.max()), float(rate.min()), psnr, rate.size)
@@ -216,7 +216,7 @@ def read_published(paths: Iterable[str | os.PathLike]) -> dict[str, Curve]:
 def _parse_json(text: str) -> dict[str, Curve]:
     content = json.loads(text)
     curves = content["curves"] if "curves" in content else {content["name"]: content["results"]}
-    found = {}
+    found: dict[str, Curve] = {}
     for name, lists in curves.items():
         known = [measure for measure in MEASURES[:3] if measure in lists]
         rows = zip(*(lists[measure] for measure in known), strict=True)
@@ -226,10 +226,10 @@ def _parse_json(text: str) -> dict[str, Curve]:
 
 
 def _parse_csv(text: str) -> dict[str, Curve]:
-    found: dict[str, dict[str, list[dict[str, float]]]] = {}
+    found: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
     for row in csv.DictReader(text.splitlines()):
         point = {ours: float(row[theirs]) for theirs, ours in _CSV.items()}
         found.setdefault(f"{row['method']}*", {}).setdefault(row["image"], []).append(point)
     if not found:
         raise ValueError("no rows")
-    return found
+    return {**found}

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import OptionError
-from ..pictures import read_picture
+from ..pictures import SUFFIXES, read_picture
 from .extras import need
 
 __all__ = ["KODAK", "KODAK_URL", "PHOTOGRAPHS", "Picture", "pictures"]
@@ -133,9 +133,11 @@ def pictures(sources: str | os.PathLike | Iterable[str | os.PathLike]) -> list[P
 def _resolve(source: str) -> list[Picture]:
     path = Path(source)
     if path.is_dir():
-        files = sorted(entry for entry in path.iterdir() if entry.is_file() and entry.suffix.lower() in _suffixes())
+        files = sorted(entry for entry in path.iterdir() if entry.is_file() and entry.suffix.lower() in SUFFIXES)
         if not files:
-            raise OptionError(f"{source}: no pictures in this folder; expected files that Pillow reads, such as .png")
+            raise OptionError(
+                f"{source}: no pictures in this folder; expected files with the extensions {' '.join(SUFFIXES)}"
+            )
         return [_file(entry) for entry in files]
     if path.is_file():
         return [_file(path)]
@@ -149,12 +151,6 @@ def _resolve(source: str) -> list[Picture]:
         f"{source}: no such file or folder, and no data set of that name; expected a path, 'kodak', 'photographs' or "
         f"one of {', '.join(PHOTOGRAPHS)}"
     )
-
-
-def _suffixes() -> set[str]:
-    from PIL import Image
-
-    return {suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN} - {".pdf"}
 
 
 def _file(path: Path) -> Picture:

@@ -109,7 +109,7 @@ def _limits(pictures: Sequence[Picture]) -> dict[str, Curve]:
             rate, psnr = rate_distortion_limit(image, lapped=lapped)
             points = [{"bpp": r, "psnr-rgb": q} for r, q in zip(rate.tolist(), psnr.tolist(), strict=True) if r > 0]
             found.setdefault(name, {})[picture.name] = points
-    return found
+    return {**found}
 
 
 def _table(curves: Mapping[str, Curve], others: Mapping[str, Curve], anchor: str, count: int) -> str:

@@ -75,7 +75,7 @@ def run(
     count = len(pictures) * len(codecs)
     for number, (picture, codec) in enumerate((p, c) for p in pictures for c in codecs):
         stamped = read(picture)
-        row = {**stamped.stamp, "codec": codec.name, "description": codec.description}
+        row: dict[str, Any] = {**stamped.stamp, "codec": codec.name, "description": codec.description}
         row |= {"rate": bpp, "repeat": repeat, "imfnb": __version__}
         point = points.get(row)
         if point is None:
