@@ -178,7 +178,10 @@ def draw(curves: Mapping[str, Curve], others: Mapping[str, Curve]) -> Any:
         axis.set_ylabel(label, fontsize=9, color=INK)
         label_ends(axis, lines, texts)
     note = f"means over {plural(max(map(len, curves.values())), 'picture')} at equal rate; bands: one standard error"
-    if any(not name.startswith("limit") for name in others):
-        note += "; gray: published, * per picture, † averages of a set"
+    foreign = [name for name in others if not name.startswith("limit")]
+    if foreign:
+        note += "; gray: published"
+        note += ", * per picture" if any(name.endswith("*") for name in foreign) else ""
+        note += ", † averages of a set" if any(not name.endswith("*") for name in foreign) else ""
     figure.suptitle(note, fontsize=8, color=INK)
     return figure
