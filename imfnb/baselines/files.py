@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def _blocks(frame: Frame, p: baseline.Parameters) -> list[Block]:
     return blocks
 
 
-def check_settings(**settings: object) -> EncodeOptions:
+def check_settings(**settings: Any) -> EncodeOptions:
     """Options of the matrices (color_space, subsampling, patch_size), checked as those of the baseline profile."""
     return EncodeOptions(profile="baseline", **settings)
 

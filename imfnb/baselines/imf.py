@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .._backend import resolve_device
@@ -43,7 +45,7 @@ def baseline(
     threads: int | None = None,
 ) -> Codec:
     """The baseline profile, the codec of the paper; the options are those of :func:`imfnb.encode`."""
-    settings = {
+    settings: dict[str, Any] = {
         "profile": "baseline",
         "color_space": color_space,
         "subsampling": subsampling,
@@ -64,7 +66,7 @@ def baseline_main(
     iterations: int | None = None,
 ) -> Codec:
     """The factors of the baseline profile through the main profile's entropy coder."""
-    settings = {
+    settings: dict[str, Any] = {
         "color_space": color_space,
         "subsampling": subsampling,
         "patch_size": patch_size,

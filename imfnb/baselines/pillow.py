@@ -1,6 +1,6 @@
 """JPEG, JPEG 2000, WebP and AVIF as Pillow writes them.
 
-Plain names have the best reasonable settings, chosen on bsd34; ``-default`` means Pillow's own. The level is Pillow's
+Plain names have the best reasonable settings; ``-default`` means Pillow's own. The level is Pillow's
 quality; of JPEG 2000 it is the rate in bits per pixel.
 """
 
@@ -66,7 +66,7 @@ def webp_default() -> Codec:
 
 
 def avif(*, speed: int = 2, subsampling: str = "4:2:0") -> Codec:
-    """AVIF; speed 2 takes 9% fewer bits than Pillow's 6 on bsd34, lower ones little more for several times the time."""
+    """AVIF; on every twelfth image of bsd34 speed 2 takes 7.9% fewer bits than Pillow's 6, speed 1 8.4% fewer."""
     _check_range("speed", speed, 0, 10)
     if subsampling not in ("4:2:0", "4:2:2", "4:4:4"):
         raise OptionError(f"subsampling is {subsampling!r}; expected '4:2:0', '4:2:2' or '4:4:4'")

