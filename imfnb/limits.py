@@ -158,15 +158,13 @@ def _water_levels(spectrum: NDArray[np.float64], distortion: NDArray[np.float64]
 
 
 def _patches(planes: list[NDArray[np.uint8]], patch_size: int) -> NDArray[np.float64]:
-    from ._backend import resolve_device
-    from .patches import patchify
+    from .patches import patch_matrix
 
-    return patchify(planes, patch_size, resolve_device("auto")).astype(np.float64)
+    return np.hstack([patch_matrix(plane, patch_size, "cpu") for plane in planes]).astype(np.float64)
 
 
 def _lapped_patches(planes: list[NDArray[np.uint8]], patch_size: int) -> NDArray[np.float64]:
     """Patches of filtered planes in gray levels."""
-    from ._backend import resolve_device
     from .color.matrix import CENTRE, FRACTION
     from .lapped import forward
     from .patches import grid_shape
@@ -175,7 +173,7 @@ def _lapped_patches(planes: list[NDArray[np.uint8]], patch_size: int) -> NDArray
     for plane in planes:
         height, width = plane.shape
         whole = np.pad(plane, ((0, -height % patch_size), (0, -width % patch_size)), mode="edge")
-        filtered = forward((whole.astype(np.int32) << FRACTION) - CENTRE, patch_size, resolve_device("auto"))
+        filtered = forward((whole.astype(np.int32) << FRACTION) - CENTRE, patch_size, "cpu")
         rows, columns = grid_shape(plane.shape, patch_size)
         tiles = filtered.reshape(rows, patch_size, columns, patch_size).transpose(0, 2, 1, 3)
         blocks.append(tiles.reshape(rows * columns, -1) / 2.0**FRACTION)

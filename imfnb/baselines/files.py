@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 
 from .. import baseline
-from .._backend import resolve_device
 from ..bytestream import Reader
 from ..color import join_planes
 from ..container import MAX_PIXELS, Container, Frame, pack, unpack
 from ..errors import FormatError, OptionError
 from ..options import EncodeOptions, check_image
-from ..patches import grid_shape
+from ..patches import from_blocks, grid_shape
 
 __all__ = [
     "INDEX_BOUNDS",
@@ -27,6 +26,7 @@ __all__ = [
     "check_settings",
     "open_file",
     "pack_file",
+    "matrices",
     "quality_ranks",
     "split",
     "unpack_file",
@@ -87,17 +87,22 @@ def check_settings(**settings: Any) -> EncodeOptions:
 
 
 def split(image: np.ndarray, options: EncodeOptions) -> baseline.BaselineCoder:
-    """Make the matrices of an image: attribute `matrices` of the result, uint8 of shape (M, N) each."""
+    """Make the matrices of an image; :func:`matrices` are they."""
     pixels, channels = check_image(image)
     frame = Frame("baseline", pixels.shape[0], pixels.shape[1], channels)
-    return baseline.BaselineCoder(pixels, frame, options, resolve_device("auto"), 1)
+    return baseline.BaselineCoder(pixels, frame, options, "cpu", 1)
+
+
+def matrices(coder: baseline.BaselineCoder) -> list[np.ndarray]:
+    """The matrices of an image, uint8 of shape (M, N) each."""
+    return [from_blocks(x, shape[0]) for x, (_, shape) in zip(coder.matrices, coder.shapes, strict=True)]
 
 
 def quality_ranks(coder: baseline.BaselineCoder, level: float) -> list[int]:
     """Rank of each matrix at a quality in percent, as in the baseline profile: that of chroma is half as high."""
     if not 0.0 <= level <= 100.0:
         raise OptionError(f"level is {level!r}; expected a quality from 0 to 100 percent")
-    return coder.quality_ranks(float(level))
+    return coder.ranks("quality", float(level))
 
 
 def pack_file(
@@ -129,7 +134,7 @@ def pack_file(
     """
     parameters = baseline.Parameters(coder.color_space, coder.subsample, coder.patch_size, bounds, tuple(ranks))
     blocks = _blocks(coder.frame, parameters)
-    segments = [encode(matrix, block) for matrix, block in zip(coder.matrices, blocks, strict=True)]
+    segments = [encode(matrix, block) for matrix, block in zip(matrices(coder), blocks, strict=True)]
     return write_file(method, coder.frame, parameters, segments)
 
 
@@ -183,5 +188,5 @@ def unpack_file(method: str, data: bytes, decode: Callable[[Reader, Block], np.n
         whole = tiles.reshape(len(group), block.grid[0] * block.patch[1], block.grid[1] * block.patch[2])
         planes += [np.ascontiguousarray(plane[:height, :width]) for plane in whole]
     out = np.empty((frame.height, frame.width, max(1, frame.channels)), np.uint8)
-    join_planes(planes, p.color_space, out, resolve_device("auto"))
+    join_planes(planes, p.color_space, out, "cpu")
     return out.reshape(frame.shape)

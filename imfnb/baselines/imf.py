@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from .._backend import resolve_device
 from ..bytestream import Reader
 from ..codec import decode, encode
 from ..factorization import bcd
 from ..options import EncodeOptions
+from ..patches import to_blocks
 from . import Codec
 from .files import Block, check_settings, pack_file, quality_ranks, split, unpack_file
 from .indices import decode_mixed, encode_mixed
@@ -77,7 +77,7 @@ def baseline_main(
     low, high = options.bounds or (-16, 15)
 
     def encode_block(matrix: np.ndarray, block: Block) -> bytes:
-        factors = bcd(matrix, block.rank, (low, high), iterations or 10, resolve_device("auto"))
+        factors = bcd(to_blocks(matrix), len(matrix), block.rank, (low, high), iterations or 10, "cpu")
         return b"".join(encode_mixed(factor, grid) for factor, grid in zip(factors, block.grids, strict=True))
 
     def decode_block(reader: Reader, block: Block) -> np.ndarray:

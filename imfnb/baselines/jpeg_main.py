@@ -12,7 +12,6 @@ import io
 import numpy as np
 
 from .. import baseline
-from .._backend import resolve_device
 from ..color import join_fine, split_fine
 from ..color.matrix import FRACTION
 from ..container import Frame
@@ -59,7 +58,7 @@ def _encode(image: np.ndarray, level: float) -> bytes:
     quality = round(level)
     tables, order = _quantizers(quality), zigzag(_SIDE)
     segments = []
-    for index, plane in enumerate(split_fine(pixels, channels == 3, resolve_device("auto"))):
+    for index, plane in enumerate(split_fine(pixels, channels == 3, "cpu")):
         whole = np.pad(plane, ((0, -plane.shape[0] % _SIDE), (0, -plane.shape[1] % _SIDE)), mode="edge")
         grid = grid_shape(plane.shape, _SIDE)
         blocks = (whole / 2.0**FRACTION).reshape(grid[0], _SIDE, grid[1], _SIDE).transpose(0, 2, 1, 3)
@@ -95,5 +94,5 @@ def _decode(data: bytes) -> np.ndarray:
         # Samples beyond those of any picture keep the integer arithmetic that follows within its range.
         planes.append(np.rint(np.clip(plane, -256, 255) * 2**FRACTION).astype(np.int32))
     out = np.empty((frame.height, frame.width, max(1, frame.channels)), np.uint8)
-    join_fine(planes, out, resolve_device("auto"))
+    join_fine(planes, out, "cpu")
     return out.reshape(frame.shape)

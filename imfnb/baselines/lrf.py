@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 
 from .. import baseline
-from .._backend import resolve_device
 from ..color import join_planes
 from ..container import MAX_PIXELS, Frame
 from ..errors import FormatError, LimitError
 from ..factorization import bcd
-from ..patches import grid_shape
+from ..patches import grid_shape, to_blocks
 from . import Codec
-from .files import check_settings, quality_ranks, split
+from .files import check_settings, matrices, quality_ranks, split
 from .svd import truncated_svd
 
 __all__ = ["imf_lrf", "svd_lrf"]
@@ -42,7 +41,7 @@ def imf_lrf() -> Codec:
     """IMF with the paper's settings: YCbCr, 4:2:0, patches of 8 x 8, bounds [-16, 15], ten iterations."""
 
     def factorize(x: np.ndarray, rank: int) -> tuple[list[np.ndarray], list[list[float]]]:
-        return list(bcd(x, rank, _BOUNDS, _ITERATIONS, resolve_device("auto"))), []
+        return list(bcd(to_blocks(x), len(x), rank, _BOUNDS, _ITERATIONS, "cpu")), []
 
     text = "imfnb, baseline profile's factors, in files like those of lrf: zlib level 9 per column, JSON"
     return _codec("imf-lrf", text, "YCbCr", _IMF_LEVELS, factorize)
@@ -89,7 +88,7 @@ def _codec(
             "rank": ranks,
         }
         payloads, quantizers = [], []
-        for x, rank in zip(coder.matrices, ranks, strict=True):
+        for x, rank in zip(matrices(coder), ranks, strict=True):
             factors, found = factorize(x, rank)
             quantizers += found
             for factor in factors:
@@ -138,7 +137,7 @@ def _decode(color_space: str, data: bytes) -> np.ndarray:
     except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError, zlib.error) as error:
         raise FormatError(f"damaged file of lrf: {type(error).__name__}: {error}") from None
     out = np.empty((height, width, len(planes)), np.uint8)
-    join_planes(planes, color_space, out, resolve_device("auto"))
+    join_planes(planes, color_space, out, "cpu")
     return out.reshape(frame.shape)
 
 

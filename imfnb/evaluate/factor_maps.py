@@ -11,7 +11,7 @@ from ..color import split_planes
 from ..errors import OptionError
 from ..factorization import factorize
 from ..options import check_image
-from ..patches import grid_shape, patchify
+from ..patches import grid_shape, patch_matrix
 from .data import Picture
 from .figures import INK, new_figure, save
 from .records import Progress, Stamped, write_json
@@ -66,7 +66,7 @@ def run(
     names = ("Y", "Cb", "Cr") if channels >= 3 else ("gray",)
     rows, factors = [], []
     for number, (name, plane) in enumerate(zip(names, planes, strict=True)):
-        x = patchify([plane], patch_size, "cpu")
+        x = patch_matrix(plane, patch_size, "cpu")
         u, v = factorize(x, rank, bounds, threads=1)
         factors.append((name, plane, u, v))
         left = np.sum(np.square(x.astype(np.float64)))
