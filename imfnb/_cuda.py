@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 from numba import config, cuda
 
+from .errors import DeviceError
+
 __all__ = [
+    "GRID_LIMIT",
     "KERNELS",
     "SIMULATED",
     "TILE",
@@ -34,6 +37,9 @@ SIMULATED = bool(config.ENABLE_CUDASIM)
 
 #: Threads along x and y of kernels that handle planes. The simulator starts a Python thread for each.
 TILE = (8, 4) if SIMULATED else (32, 4)
+
+#: Blocks along the second and the third axis of a grid, at most.
+GRID_LIMIT = 65535
 
 #: Every kernel's Python function and signature by its name, so that all can be compiled to PTX without a device. A
 #: kernel with several signatures, or with constants built in, has an entry for each.
@@ -109,7 +115,13 @@ def blocks(items: int, threads: int) -> int:
 
 def tiles(width: int, height: int, images: int) -> tuple[tuple[int, int, int], tuple[int, int]]:
     """Grid and block of a kernel with a thread for each of `width` x `height` items of each of `images` images."""
-    return (blocks(width, TILE[0]), blocks(height, TILE[1]), images), TILE
+    down = blocks(height, TILE[1])
+    if max(down, images) > GRID_LIMIT:
+        raise DeviceError(
+            f"{images} planes of {height} rows are more than a launch can take ({GRID_LIMIT} planes of "
+            f"{GRID_LIMIT * TILE[1]} rows); use device='cpu'"
+        )
+    return (blocks(width, TILE[0]), down, images), TILE
 
 
 def is_cuda_error(error: BaseException) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from .._cuda import GRID_LIMIT
 from ..container import Container, Frame
 from ..errors import ImfError
 from ..options import EncodeOptions
@@ -19,6 +20,9 @@ __all__ = ["decode_items", "encode_items"]
 # Pixels of a chunk. On paper two chunks of 32 megapixels fill the device several times over and stage 200 MB; not
 # measured.
 CHUNK_PIXELS = 1 << 25
+
+# Images of a chunk, however small: four planes of each are still within the limits of a grid.
+_CHUNK_IMAGES = GRID_LIMIT // 4
 
 _T = TypeVar("_T")
 
@@ -83,7 +87,8 @@ class _Groups(Generic[_T]):
         """Add an item; the chunk that it completes, if it does."""
         group = self._groups.setdefault(key, [])
         group.append(item)
-        return self._groups.pop(key) if len(group) * pixels >= CHUNK_PIXELS else None
+        full = len(group) * pixels >= CHUNK_PIXELS or len(group) == _CHUNK_IMAGES
+        return self._groups.pop(key) if full else None
 
     def rest(self) -> list[list[_T]]:
         """What has not become a whole chunk, cut in two so that both streams have work."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._cuda import GRID_LIMIT
 from ..factorization import cuda as kernels
 from ..factorization import energy, exact_in_float32, factor_dtype, init_v, limits, start_v
 from ..patches import to_blocks
@@ -161,7 +162,7 @@ def factorize(
                 model = np.sum(utu[i] * (new[i].T @ new[i]))
                 cost[index, k] = max(0.0, float(energy(to_blocks(x[index])) - 2.0 * np.sum(xtu[i] * new[i]) + model))
 
-    each = max(1, _CHUNK_BYTES // x[0].nbytes)
+    each = min(max(1, _CHUNK_BYTES // x[0].nbytes), GRID_LIMIT)
     chunks = [range(i, min(i + each, images)) for i in range(0, images, each)]
     with ThreadPoolExecutor(threads) as pool:
         streams.run(chunks, task, lambda chunk, result: None)

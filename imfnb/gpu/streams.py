@@ -34,7 +34,7 @@ def _step(task: Task) -> Any:
 def _await(pending: Sequence[Future] | None, half: Half) -> None:
     """Wait for what a task has yielded."""
     if pending is None:
-        half.stream.synchronize()
+        half.synchronize()
     else:
         wait(pending)
 

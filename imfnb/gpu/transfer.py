@@ -39,6 +39,12 @@ class Half:
         self.stream = cuda.stream()
         self._device: dict[str, Any] = {}
         self._pinned: dict[str, np.ndarray] = {}
+        self._in_flight: set[str] = set()
+
+    def synchronize(self) -> None:
+        """Wait for all that is queued."""
+        self.stream.synchronize()
+        self._in_flight.clear()
 
     def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
         """Device memory of this shape; what it holds is undefined."""
@@ -52,7 +58,10 @@ class Half:
         return array
 
     def pinned(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """Pinned host memory of this shape; what it holds is undefined."""
+        """Pinned host memory of this shape; what it holds is undefined, and no copy queued before still needs it."""
+        if name in self._in_flight:
+            self.synchronize()
+        self._in_flight.add(name)
         return self._get(self._pinned, cuda.pinned_array, name, shape, dtype)
 
     def _get(self, arrays: dict[str, Any], allocate: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -68,7 +77,7 @@ class Half:
         Parameters
         ----------
         name : str
-            Name of the memory; the same one only once between two synchronizations.
+            Name of the memory; a second upload under the same name waits for the first.
         parts : sequence of ndarray or device array
             What to copy. A single device array is used as it is.
 
@@ -99,6 +108,7 @@ class Half:
 
     def clear(self) -> None:
         """Give all memory back."""
+        self.synchronize()
         self._device.clear()
         self._pinned.clear()
         if not SIMULATED:

@@ -12,7 +12,7 @@ from PIL import Image
 
 import imfnb
 from imfnb import gpu
-from imfnb._cuda import SIMULATED, cuda
+from imfnb._cuda import SIMULATED, cuda, tiles
 from imfnb.gpu import batch, streams, transfer
 
 #: Small patches and few sweeps: a thread of the simulator takes a microsecond for every addition.
@@ -144,6 +144,18 @@ def test_chunks(monkeypatch):
     assert imfnb.encode_batch(iter(images), profile="baseline", rank=1, device="cuda", threads=2, **FAST) == files
     for mine, data in zip(imfnb.decode_batch(files, device="cuda"), files, strict=True):
         np.testing.assert_array_equal(mine, imfnb.decode(data, device="reference"))
+
+
+def test_chunks_of_tiny_images(monkeypatch):
+    monkeypatch.setattr(batch, "_CHUNK_IMAGES", 2)
+    images = [np.full((1, 1), 50 * seed, np.uint8) for seed in range(5)]
+    files = expected_files(images, rank=1, **FAST)
+    assert imfnb.encode_batch(images, profile="baseline", rank=1, device="cuda", **FAST) == files
+
+
+def test_planes_beyond_a_grid():
+    with pytest.raises(imfnb.DeviceError, match="2 planes of 300000 rows are more than a launch can take"):
+        tiles(8, 300000, 2)
 
 
 def test_batch_with_a_search():
@@ -292,6 +304,20 @@ def test_memory_is_kept_for_the_next_call_and_released():
     transfer.release()
     gc.collect()
     assert not transfer._idle
+
+
+def test_staging_is_not_overwritten_while_a_copy_needs_it(monkeypatch):
+    """The second upload under a name waits; other names, and the first after a synchronization, do not."""
+    half = transfer.Half()
+    waits: list[int] = []
+    monkeypatch.setattr(half, "stream", type("Stream", (), {"synchronize": lambda self: waits.append(1)})())
+    found = []
+    for name, expected in (("a", 0), ("b", 0), ("a", 1), ("b", 1), ("b", 2)):
+        found.append(half.upload(name, [np.full(3, len(found))]))
+        assert len(waits) == expected
+    half.synchronize()
+    half.upload("b", [np.zeros(3)])
+    assert len(waits) == 3
 
 
 @pytest.mark.gpu
