@@ -237,8 +237,10 @@ def _probe() -> tuple[bool, str]:
             return False, f"not found: {_one_line(_driver_error(cuda))}"
         device = cuda.get_current_device()
         name = device.name.decode() if isinstance(device.name, bytes) else device.name
-        capability = ".".join(map(str, device.compute_capability))
-        return True, f"found: {name} (compute capability {capability}, {_target(cuda)})"
+        capability, target = ".".join(map(str, device.compute_capability)), _target(cuda)
+        if target == _BUILT_IN:
+            _try_compiler(cuda)
+        return True, f"found: {name} (compute capability {capability}, {target})"
     except Exception as error:  # probing a broken driver raises errors of many kinds; the reason is the answer
         return False, f"not found: {type(error).__name__}: {_one_line(error)}"
 
@@ -248,10 +250,25 @@ def _driver_error(cuda: Any) -> Any:
     return cuda.cuda_error() or "no usable CUDA driver, device or toolkit (NVVM)"
 
 
+_BUILT_IN = "Numba's built-in target"
+
+
+def _try_compiler(cuda: Any) -> None:
+    """Raise a DeviceError if a compiler cannot do what the kernels need: Numba's own stumbles over min() in 0.68."""
+
+    def smaller(values: Any) -> None:
+        values[0] = min(values[0], values[1])
+
+    try:
+        cuda.compile_ptx_for_current_device(smaller, "void(int64[::1])")
+    except Exception as error:
+        raise DeviceError(f"{_BUILT_IN} cannot compile the kernels ({_one_line(error)}): install numba-cuda") from error
+
+
 def _target(cuda: Any) -> str:
     """Which of the packages that can compile for CUDA is in use."""
     if "numba_cuda" not in (cuda.__file__ or ""):
-        return "Numba's built-in target"
+        return _BUILT_IN
     from importlib.metadata import version
 
     return f"numba-cuda {version('numba-cuda')}"

@@ -75,7 +75,21 @@ def test_probing_names_the_device(monkeypatch, name, file, target):
     monkeypatch.setattr(_cuda.cuda, "get_current_device", lambda: device)
     monkeypatch.setattr(_cuda.cuda, "__file__", file)
     monkeypatch.setattr("importlib.metadata.version", lambda package: "1.2")
+    monkeypatch.setattr(_cuda.cuda, "compile_ptx_for_current_device", lambda *arguments: ("", None))
     assert cuda_status() == f"found: H200 (compute capability 9.0, {target})"
+
+
+@pytest.mark.skipif(_cuda.SIMULATED, reason="the simulator is always there")
+def test_a_compiler_that_cannot_do_it(monkeypatch):
+    """Numba's own target, where it fails; numba-cuda is not put to the test every time."""
+    device = SimpleNamespace(name="H200", compute_capability=(9, 0))
+    monkeypatch.setattr(_cuda.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(_cuda.cuda, "get_current_device", lambda: device)
+    monkeypatch.setattr(_cuda.cuda, "compile_ptx_for_current_device", explode)
+    monkeypatch.setattr(_cuda.cuda, "__file__", None)
+    assert cuda_status().startswith("not found: DeviceError: Numba's built-in target cannot compile the kernels (")
+    with pytest.raises(imfnb.DeviceError, match="install numba-cuda.*pip install imfnb"):
+        encode(IMAGE, rank=1, device="cuda")
 
 
 @pytest.mark.usefixtures("absent")
