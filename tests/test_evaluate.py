@@ -666,8 +666,10 @@ def test_classification_of_faces(tmp_path, faces):
     assert coded["results"]["top-1"][0] < original["results"]["top-1"][0] - 0.05
     assert coded["results"]["top-1"][1] > coded["results"]["top-1"][0] + 0.05
     assert coded["results"]["top-5"] == [1, 1]  # of two classes
-    (axis,) = texts(classification.draw(outcome.documents, 100, 2))
-    assert axis["y"] == "top-1 accuracy (%)" and "originals" in axis["all"] and "imf-baseline" in axis["all"]
+    figure = classification.draw(outcome.documents, 100, 2)
+    (axis,) = texts(figure)
+    assert axis["y"] == "top-1 accuracy (%)" and axis["all"] == "imf-baseline"
+    assert figure.axes[0].get_legend().get_texts()[0].get_text().startswith("originals: 9")
 
     def never(batch):
         raise AssertionError("all scores are in the records")

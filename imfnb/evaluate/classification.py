@@ -245,16 +245,8 @@ def draw(documents: Sequence[Mapping[str, Any]], count: int, classes: int) -> An
                 rate, 100 * (share - error), 100 * (share + error), color=style["color"], alpha=0.1, linewidth=0
             )
         best = 100 * documents[0]["results"][measure][0]
-        axis.axhline(best, color=INK, linewidth=0.9, linestyle=(0, (1, 2)))
-        axis.annotate(
-            f"originals: {best:.1f}%",
-            (0.01, best),
-            xycoords=("axes fraction", "data"),
-            xytext=(0, 3),
-            textcoords="offset points",
-            fontsize=8,
-            color=INK,
-        )
+        axis.axhline(best, color=INK, linewidth=0.9, linestyle=(0, (1, 2)), label=f"originals: {best:.1f}%")
+        axis.legend(loc="lower right", frameon=False, fontsize=8, labelcolor=INK)
         rate_axis(axis, min(rates), max(max(rates), 1.01 * min(rates)))
         axis.set_ylabel(f"{measure} accuracy (%)", fontsize=9, color=INK)
         label_ends(axis, lines, [document["name"] for document in documents[1:]])
