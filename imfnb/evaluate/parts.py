@@ -24,6 +24,7 @@ from ..entropy import layout, states
 from ..entropy.deflate import decode_columns, encode_columns
 from ..errors import OptionError
 from ..factorization import rd
+from ..patches import from_blocks
 
 __all__ = ["PARTS", "replaceable", "without"]
 
@@ -118,24 +119,24 @@ def _repeat_chroma(join: Callable) -> Callable:
     return repeated
 
 
-def _random_v(x: np.ndarray, rank: int, bounds: tuple[int, int] | None, device: str) -> np.ndarray:
+def _random_v(blocks: np.ndarray, rows: int, rank: int, bounds: tuple[int, int] | None, device: str) -> np.ndarray:
     """In the place of `factorization.init_v`: integers drawn evenly from the bounds, the same in every run."""
     low, high = bounds or (-16, 15)
-    return np.random.default_rng(0).integers(low, high, (x.shape[1], rank), endpoint=True).astype(np.float64)
+    return np.random.default_rng(0).integers(low, high, (blocks.shape[1], rank), endpoint=True).astype(np.float64)
 
 
-def _dct_v(x: np.ndarray, rank: int, bounds: tuple[int, int] | None, device: str) -> np.ndarray:
+def _dct_v(blocks: np.ndarray, rows: int, rank: int, bounds: tuple[int, int] | None, device: str) -> np.ndarray:
     """In the place of `factorization.init_v`: the DCT vectors that hold most energy, as long as the SVD's would be."""
     from scipy.fft import dct
 
-    count = x.shape[1]
+    count = blocks.shape[1]
     side = round(count**0.5)
     if side * side == count:
         line = dct(np.eye(side), axis=0, norm="ortho").T
         basis = np.kron(line, line)
     else:
         basis = dct(np.eye(count), axis=0, norm="ortho").T
-    energy = np.square(x.astype(np.float64) @ basis).sum(axis=0)
+    energy = np.square(from_blocks(blocks, rows).astype(np.float64) @ basis).sum(axis=0)
     best = np.argsort(-energy, kind="stable")[:rank]
     v = np.zeros((count, rank))
     v[:, : best.size] = basis[:, best] * energy[best] ** 0.25
