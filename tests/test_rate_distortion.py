@@ -231,13 +231,19 @@ def test_choose_takes_the_cheapest_candidates_and_end(problem):
 
 @given(choices())
 def test_choose_without_a_rate_keeps_what_was_rounded(problem):
-    """lambda = 0: the rounding itself is the nearest, so nothing but the end could change, and it must not."""
+    """lambda = 0: nothing is nearer than the rounding itself, and as near only what a tie has made zero."""
     _, arguments = problem
+    products, lengths, scale = arguments[:3]
     free = (*arguments[:3], 0, *arguments[4:])
     padded, ranks = same("choose", *free, changed=(9, 10))
-    expected = np.where(np.arange(len(padded))[:, None] <= layout.active_ranks(padded), arguments[-2], 0)
-    expected[0] = arguments[-2][0]
-    np.testing.assert_array_equal(padded, expected)
+    rounded = arguments[-2]
+    assert set(np.unique(rounded[padded != rounded])) <= {-1, 1} and not padded[padded != rounded].any()
+
+    def distortion(u: np.ndarray) -> np.ndarray:
+        wide = u.astype(np.int64)
+        return wide * (wide * lengths[:, None] - (products.astype(np.int64) << (scale + 1)))
+
+    np.testing.assert_array_equal(distortion(padded)[1:], distortion(rounded)[1:])
     np.testing.assert_array_equal(ranks, layout.active_ranks(padded))
 
 
