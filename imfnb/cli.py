@@ -354,19 +354,18 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         bar = "\r\x1b[K" if sys.stderr.isatty() else ""  # a progress bar that has not ended
         sys.stderr.write(f"{bar}imfnb: interrupted\n")
+        deadline = time.monotonic() + _PATIENCE
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread() and not thread.daemon:
+                thread.join(max(0.0, deadline - time.monotonic()))
         return 130
 
 
 def run() -> None:
     """The command of the shell: :func:`main`, and the end of the process."""
     code = main()
-    if code != 130:
-        sys.exit(code)
-    # The interpreter would wait for threads that are in the middle of an image, however large; most end soon.
-    deadline = time.monotonic() + _PATIENCE
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread():
-            thread.join(max(0.0, deadline - time.monotonic()))
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    if code == 130:  # the interpreter would wait for threads that are in the middle of an image, however large
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

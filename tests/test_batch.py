@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -198,3 +199,30 @@ def test_ctrl_c_in_the_shell(tmp_path):
     assert subprocess.run(command, check=False).returncode == 0
     assert len(list(out.glob("*.imf"))) == 200
     assert {name: (out / name).stat().st_mtime_ns for name in finished} == times
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("layer", ["workqueue", "omp"])
+def test_python_threads_under_every_threading_layer(layer):
+    """Kernels start none of Numba's own threads, so nothing depends on the layer."""
+    code = """
+        import threading, numba, numpy as np, imfnb
+        image = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
+        expected = [imfnb.encode(image, profile=p) for p in ("main", "baseline")]
+        found = [None] * 8
+        def work(i):
+            data = imfnb.encode(image, profile=("main", "baseline")[i % 2], threads=2)
+            found[i] = data == expected[i % 2] and imfnb.decode(data, threads=2).shape == image.shape
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        assert all(found), found
+        try:
+            print(numba.threading_layer())
+        except ValueError:
+            print("none")
+    """
+    environment = {**os.environ, "NUMBA_THREADING_LAYER": layer}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "none\n"), result.stderr

@@ -105,19 +105,20 @@ def _by_quality(
 ) -> Codec:
     """A codec whose level is Pillow's quality; of several variants of its settings the shortest file counts."""
     _check_feature(file_format)
+    whole = file_format != "WEBP"  # the others round the quality
 
     def encode(image: np.ndarray, level: float) -> bytes:
         pixels = _pixels(image)
         if file_format == "JPEG" and pixels.ndim == 3 and pixels.shape[2] == 4:
             raise OptionError(f"the codec {name!r} has no alpha; expected a gray or RGB image: drop the fourth channel")
-        quality = round(_check_level(level, *limits))
-        extra: dict = {"quality": quality}
+        quality = _check_level(level, *limits)
+        extra: dict = {"quality": round(quality) if whole else quality}
         if file_format == "AVIF" and pixels.ndim == 2:
             extra["subsampling"] = "4:0:0"
         data = min((_save(pixels, file_format, **{**variant, **extra}) for variant in variants), key=len)
         return data + _GRAY if file_format == "WEBP" and pixels.ndim == 2 else data
 
-    return Codec(name, text, levels, encode, lambda data: _load(data, file_format), limits, integer=True)
+    return Codec(name, text, levels, encode, lambda data: _load(data, file_format), limits, integer=whole)
 
 
 def _jpeg2000(name: str, text: str, settings: dict, best: bool) -> Codec:
