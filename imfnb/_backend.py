@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ __all__ = [
     "resolve_threads",
     "run_on",
     "show_config",
+    "thread_map",
 ]
 
 DEVICES = ("auto", "cpu", "cuda", "reference")
@@ -209,10 +211,29 @@ def map_threads(function: Callable[[_T], _R], items: Iterable[_T], threads: int)
         The results in the order of `items`.
     """
     items = list(items)
-    if threads == 1 or len(items) < 2:
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(min(threads, len(items))) as pool:
-        return list(pool.map(function, items))
+    with thread_map(min(threads, len(items))) as run:
+        return run(function, items)
+
+
+@contextmanager
+def thread_map(threads: int) -> Iterator[Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]]:
+    """:func:`map_threads` for many calls: starting threads takes as long as a sweep over a megapixel.
+
+    Parameters
+    ----------
+    threads : int
+        Number of threads; with fewer than two, none is started.
+
+    Yields
+    ------
+    callable
+        From a function and items to the list of results.
+    """
+    if threads < 2:
+        yield lambda function, items: [function(item) for item in items]
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            yield lambda function, items: list(pool.map(function, items))
 
 
 def cuda_status() -> str:

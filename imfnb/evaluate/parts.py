@@ -119,13 +119,17 @@ def _repeat_chroma(join: Callable) -> Callable:
     return repeated
 
 
-def _random_v(blocks: np.ndarray, rows: int, rank: int, bounds: tuple[int, int] | None, device: str) -> np.ndarray:
+def _random_v(
+    blocks: np.ndarray, rows: int, rank: int, bounds: tuple[int, int] | None, device: str, threads: int = 1
+) -> np.ndarray:
     """In the place of `factorization.init_v`: integers drawn evenly from the bounds, the same in every run."""
     low, high = bounds or (-16, 15)
     return np.random.default_rng(0).integers(low, high, (blocks.shape[1], rank), endpoint=True).astype(np.float64)
 
 
-def _dct_v(blocks: np.ndarray, rows: int, rank: int, bounds: tuple[int, int] | None, device: str) -> np.ndarray:
+def _dct_v(
+    blocks: np.ndarray, rows: int, rank: int, bounds: tuple[int, int] | None, device: str, threads: int = 1
+) -> np.ndarray:
     """In the place of `factorization.init_v`: the DCT vectors that hold most energy, as long as the SVD's would be."""
     from scipy.fft import dct
 

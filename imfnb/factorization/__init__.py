@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .._backend import kernels, map_threads, resolve_device, resolve_threads, run_on
+from .._backend import kernels, map_threads, resolve_device, resolve_threads, run_on, thread_map
 from ..errors import OptionError
 from ..patches import from_blocks, to_blocks
 
@@ -34,7 +34,7 @@ __all__ = [
 
 # Blocks of patches that one call of the U step handles. Fixed, whatever the number of threads, so that the order of
 # floating-point sums is fixed too when X is not integer.
-BAND = 1024
+BAND = 512
 
 # Largest magnitude of an entry of X: integers up to it are exact in float64, and products of factors fit int64.
 _LARGEST = 2.0**53
@@ -83,7 +83,9 @@ def check_bounds(bounds: Any, limit: int) -> tuple[int, int]:
     return int(low), int(high)
 
 
-def init_v(blocks: np.ndarray, rows: int, rank: int, bounds: tuple[int, int] | None, device: str) -> np.ndarray:
+def init_v(
+    blocks: np.ndarray, rows: int, rank: int, bounds: tuple[int, int] | None, device: str, threads: int = 1
+) -> np.ndarray:
     """Integer V to start from: that of the truncated SVD, X ~ (Us sqrt(S)) (Vs sqrt(S))^T, rounded and clamped.
 
     Paper, section 3.3, "initialization". U starts at zero: for orthogonal columns of V the first U step does not
@@ -105,6 +107,8 @@ def init_v(blocks: np.ndarray, rows: int, rank: int, bounds: tuple[int, int] | N
         Smallest and largest entry.
     device : {"cpu", "reference"}
         Which kernels to use.
+    threads : int
+        Number of threads that work on bands of rows.
 
     Returns
     -------
@@ -112,8 +116,14 @@ def init_v(blocks: np.ndarray, rows: int, rank: int, bounds: tuple[int, int] | N
         Integers within the bounds; zero (or the bound nearest to it) in the columns beyond the rank of X.
     """
     wide = from_blocks(blocks, rows) if blocks.shape[1] > rows else None
-    gram = kernels("factorization", device).gram(blocks if wide is None else to_blocks(wide.T))
+    backend, x = kernels("factorization", device), blocks if wide is None else to_blocks(wide.T)
+    gram = sum(map_threads(lambda band: backend.gram(x[slice(*band)]), _bands(len(x)), threads))
     return start_v(gram, blocks.dtype == np.uint8, rank, bounds, wide)
+
+
+def _bands(count: int) -> list[tuple[int, int]]:
+    """Bands (first, last) of `count` blocks of patches."""
+    return [(first, min(first + BAND, count)) for first in range(0, count, BAND)]
 
 
 def start_v(
@@ -207,26 +217,27 @@ def bcd(
     low, high = limits(bounds)
     dtype = factor_dtype(bounds)
     u = np.zeros((len(blocks), rank, blocks.shape[2]), dtype)
-    v = init_v(blocks, rows, rank, bounds, device)
+    v = init_v(blocks, rows, rank, bounds, device, threads)
     # The sums of the U step are below N b (255 + R b^2) for b the largest magnitude of an entry; where that is below
     # 2^24, float32 holds them exactly.
     working = np.float32 if _fits_float32(blocks, rank, bounds) else np.float64
-    bands = [(first, min(first + BAND, len(blocks))) for first in range(0, len(blocks), BAND)]
+    bands = _bands(len(blocks))
     squares = energy(blocks) if costs is not None else 0.0
-    for _ in range(iterations):
-        vt = np.ascontiguousarray(v.T, working)
+    with thread_map(min(threads, len(bands))) as run:
+        for _ in range(iterations):
+            vt = np.ascontiguousarray(v.T, working)
 
-        def step(band: tuple[int, int], vt: np.ndarray = vt) -> tuple[np.ndarray, np.ndarray]:
-            return backend.update_u(blocks, rows, vt, u, *band, low, high)
+            def step(band: tuple[int, int], vt: np.ndarray = vt) -> tuple[np.ndarray, np.ndarray]:
+                return backend.update_u(blocks, rows, vt, u, *band, low, high)
 
-        sums = map_threads(step, bands, threads)
-        xtu, utu = sums[0]
-        for other in sums[1:]:
-            xtu += other[0]
-            utu += other[1]
-        backend.update_columns(xtu, utu, v, low, high)
-        if costs is not None:
-            costs.append(max(0.0, float(squares - 2.0 * np.sum(xtu * v) + np.sum(utu * (v.T @ v)))))
+            sums = run(step, bands)
+            xtu, utu = sums[0]
+            for other in sums[1:]:
+                xtu += other[0]
+                utu += other[1]
+            backend.update_columns(xtu, utu, v, low, high)
+            if costs is not None:
+                costs.append(max(0.0, float(squares - 2.0 * np.sum(xtu * v) + np.sum(utu * (v.T @ v)))))
     return from_blocks(u, rows), np.asfortranarray(v.astype(dtype))
 
 
