@@ -36,6 +36,8 @@ _S1, _H1 = _i32(BITS), _i32(1 << (BITS - 1))
 _S4, _H4 = _i32(BITS + 2), _i32(1 << (BITS + 1))
 _RCR, _GCB, _GCR, _BCB = _i32(R_CR), _i32(G_CB), _i32(G_CR), _i32(B_CB)
 _0, _128, _255 = _i32(0), _i32(128), _i32(255)
+_i16 = np.int16
+_BLACK, _WHITE = _i16(0), _i16(255)
 _SF, _HF = _i32(BITS - FRACTION), _i32(1 << (BITS - FRACTION - 1))
 _SF4, _HF4 = _i32(BITS - FRACTION + 2), _i32(1 << (BITS - FRACTION + 1))
 _SB, _HB = _i32(BITS + FRACTION), _i32(1 << (BITS + FRACTION - 1))
@@ -148,15 +150,15 @@ def _interleave_row(r, g, b, row):
 def _join_row(y, added, colors, row):
     for c in range(3):
         add, color = added[c], colors[c]
-        for j in range(y.shape[0]):
-            color[j] = np.uint8(min(max(_i32(y[j]) + add[j], _0), _255))
+        for j in range(y.shape[0]):  # |add| < 256: sixteen bits hold twice as many lanes
+            color[j] = np.uint8(min(max(_i16(_i16(y[j]) + add[j]), _BLACK), _WHITE))
     _interleave_row(colors[0], colors[1], colors[2], row)
 
 
 @kernel()
 def _ycbcr_to_rgb_444(y, cb, cr, out):
     height, width = y.shape
-    added, colors = np.empty((3, width), np.int32), np.empty((3, width), np.uint8)
+    added, colors = np.empty((3, width), np.int16), np.empty((3, width), np.uint8)
     for i in range(height):
         _chroma_row(cb[i], cr[i], added[0], added[1], added[2])
         _join_row(y[i], added, colors, out[i])
@@ -166,7 +168,7 @@ def _ycbcr_to_rgb_444(y, cb, cr, out):
 def _ycbcr_to_rgb_420(y, cb, cr, out):
     height, width = y.shape
     half = cb.shape[1]
-    small, added = np.empty((3, half), np.int32), np.empty((3, 2 * half), np.int32)
+    small, added = np.empty((3, half), np.int16), np.empty((3, 2 * half), np.int16)
     colors = np.empty((3, width), np.uint8)
     for i in range(height):
         if i % 2 == 0:
