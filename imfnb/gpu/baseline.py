@@ -221,21 +221,9 @@ def decode_chunk(
             patches.depatchify(ut, vt, used, *sides, plane, position * sides[0] * sides[1], stream)
             planes.append(plane)
     channels = max(1, frame.channels)
-    direct = count == 1 and not isinstance(outs[0], np.ndarray)
-    whole = (count, frame.height, frame.width, channels)
-    images = outs[0].reshape(whole) if direct else half.array("decoded", whole, np.uint8)
+    images = streams.canvas(outs, (count, frame.height, frame.width, channels), half)
     if channels >= 3 and p.color_space == "YCbCr":
         color.ycbcr_to_rgb(*planes[:3], images, stream)
     for i in range(3 if channels >= 3 and p.color_space == "YCbCr" else 0, channels):
         color.put_channel(planes[i], i, images, stream)
-    if direct:
-        yield None
-        return
-    pixels = half.download("decoded", images)
-    yield None
-    for index, out in enumerate(outs):
-        if isinstance(out, np.ndarray):
-            out[...] = pixels[index]
-        else:
-            out.copy_to_device(images[index], stream=stream)
-    yield None
+    yield from streams.deliver(images, outs, half)

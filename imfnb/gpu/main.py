@@ -437,26 +437,15 @@ def decode_chunk(
         lossless = [pool.submit(_lossless_alpha, container) for container in containers]
     for stack in stacks:
         yield from _decode_stack(stack, containers, max_rank, half, pool)
-    direct = count == 1 and not isinstance(outs[0], np.ndarray)
     shape = count, frame.height, frame.width, max(1, frame.channels)
-    images = outs[0].reshape(shape) if direct else half.array("decoded", shape, np.uint8)
+    images = streams.canvas(outs, shape, half)
     _join(stacks, images, stream)
     if lossless:
         yield lossless
         alpha, planes = half.upload("alpha", [f.result() for f in lossless]), half.array("fine", shape[:3], np.int32)
         color.gray_to_fine(alpha, 0, planes, stream)
         color.fine_to_gray(planes, images, 3, stream)
-    if direct:
-        yield None
-        return
-    pixels = half.download("decoded", images)
-    yield None
-    for index, out in enumerate(outs):
-        if isinstance(out, np.ndarray):
-            out[...] = pixels[index]
-        else:
-            out.copy_to_device(images[index], stream=stream)
-    yield None
+    yield from streams.deliver(images, outs, half)
 
 
 def _lossless_alpha(container: Container) -> np.ndarray:

@@ -15,11 +15,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from typing import Any
 
+import numpy as np
+
 from .._cuda import is_out_of_memory
 from ..errors import DeviceError
 from .transfer import LOCK, Half, borrowed
 
-__all__ = ["Task", "drive", "memory_errors", "run"]
+__all__ = ["Task", "canvas", "deliver", "drive", "memory_errors", "run"]
 
 Task = Generator["list[Future] | None", None, Any]
 
@@ -47,6 +49,31 @@ def drive(task: Task, half: Half) -> Any:
         except StopIteration as end:
             return end.value
         _await(pending, half)
+
+
+def _in_place(outs: Sequence[Any]) -> bool:
+    """Whether the only output is on the device, so that the kernels can write to it."""
+    return len(outs) == 1 and not isinstance(outs[0], np.ndarray)
+
+
+def canvas(outs: Sequence[Any], shape: tuple[int, ...], half: Half) -> Any:
+    """Where the kernels write the decoded images, uint8 of `shape` (B, H, W, C)."""
+    return outs[0].reshape(shape) if _in_place(outs) else half.array("decoded", shape, np.uint8)
+
+
+def deliver(images: Any, outs: Sequence[Any], half: Half) -> Task:
+    """Bring the images of a :func:`canvas` to their outputs, on the host or on the device."""
+    if _in_place(outs):
+        yield None
+        return
+    pixels = half.download("decoded", images)
+    yield None
+    for index, out in enumerate(outs):
+        if isinstance(out, np.ndarray):
+            out[...] = pixels[index]
+        else:
+            out.copy_to_device(images[index], stream=half.stream)
+    yield None
 
 
 @contextlib.contextmanager
