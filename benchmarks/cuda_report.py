@@ -2,9 +2,10 @@
 
     python benchmarks/cuda_report.py [--lrf FOLDER_OF_LRF] [--quick]
 
-A kernel's floor is the longer of its bytes at the copy bandwidth and its operations at the rate of fused
-multiply-adds, both measured in the same run. Times are CUDA events' around many launches in a row, the median of
-several such rounds; inputs are rotated through more memory than the L2 cache holds. Transfers are counted separately.
+A kernel's floor is the longer of its bytes at the copy bandwidth and its operations at the rate of multiply-adds, of
+float32 for the baseline and of int32 for the main profile, all measured in the same run. Times are CUDA events' around
+many launches in a row, the median of several such rounds; inputs are rotated through more memory than the L2 cache
+holds. Transfers are counted separately.
 With the folder of a clone of pashtari/lrf, and PyTorch, its factorization is timed on the same device.
 Without a device nothing is measured. In the simulator (NUMBA_ENABLE_CUDASIM=1) everything runs on tiny inputs, to see
 that it does, and prints no times.
@@ -13,66 +14,24 @@ that it does, and prints no times.
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
+import device_main
 import numpy as np
+from device_rows import Rows, Sizes
 
 import imfnb
 from imfnb._backend import cuda_status, resolve_threads
 from imfnb._cuda import SIMULATED, cuda
 
-#: Launches of one round, and rounds of which the median counts.
-LAUNCHES, ROUNDS = 20, 7
-
-#: Bytes that inputs are rotated through: several times the largest L2 cache there is (50 MB on an H200).
-ROTATION = 1 << 28
-
 RANKS = (5, 2, 2)
 BOUNDS = (-16, 15)
-SWEEPS = 10
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Heights and widths of what is measured, and how many images the batch has."""
-
-    large: tuple[int, int] = (2832, 4240)
-    kodak: tuple[int, int] = (512, 768)
-    batch: int = 256
-    words: int = 1 << 26
-    steps: int = 1 << 14
-
-
-@cuda.jit
-def copy(source, target):
-    start, step = cuda.grid(1), cuda.gridsize(1)
-    for i in range(start, source.shape[0], step):
-        target[i] = source[i]
-
-
-@cuda.jit
-def chains(values, steps):
-    """Eight independent chains of multiply-adds, so that latency does not count, in the type of `values`."""
-    a = b = c = d = e = f = g = h = values[0]
-    x, y = values[1], values[2]
-    for _ in range(steps):
-        a, b, c, d = a * x + y, b * x + y, c * x + y, d * x + y
-        e, f, g, h = e * x + y, f * x + y, g * x + y, h * x + y
-    total = a + b + c + d + e + f + g + h
-    if total == values[3]:  # never, but the compiler cannot know
-        values[4] = total
-
-
-@cuda.jit
-def empty(xt, v, ut, sums, tickets, count, tiles, low, high, finish):
-    """The arguments of a sweep, and no work."""
+SWEEPS = 1 if SIMULATED else 10
 
 
 def main() -> None:
@@ -84,12 +43,11 @@ def main() -> None:
     if status.startswith("not found"):
         print(f"no CUDA device: nothing measured ({status})")
         return
-    global LAUNCHES, ROUNDS, SWEEPS
     sizes = Sizes()
     if SIMULATED:
-        sizes, LAUNCHES, ROUNDS, SWEEPS = Sizes((8, 9), (8, 8), 2, 64, 4), 1, 1, 1
+        sizes = Sizes((8, 9), (8, 8), batch=2, words=64, steps=4, launches=1, rounds=1)
     elif arguments.quick:
-        sizes, ROUNDS = Sizes(batch=64), 3
+        sizes = replace(sizes, batch=64, rounds=3)
     print(f"CUDA {status}; imfnb {imfnb.__version__}; {resolve_threads(None)} CPU threads")
     if SIMULATED:
         print("simulated: no times, only that everything runs")
@@ -98,60 +56,12 @@ def main() -> None:
         Report(sizes).run(arguments.lrf)
 
 
-class Report:
+class Report(Rows):
     """One run; the peaks of the device are measured first."""
 
     def __init__(self, sizes: Sizes) -> None:
-        self.sizes = sizes
+        super().__init__(sizes)
         self.rng = np.random.default_rng(0)
-        self.bandwidth = self.multiplies = self.integers = self.launch = float("nan")
-
-    # -------------------------------------------------------------------------------------------------------- timing
-
-    def seconds(self, launch: Callable[[int], None], copies: int = 1) -> float:
-        """Seconds of one launch; `launch` takes the number of the inputs to use."""
-        start, stop = cuda.event(), cuda.event()
-        launch(0)
-        rounds = []
-        for _ in range(ROUNDS):
-            start.record()
-            for i in range(LAUNCHES):
-                launch(i % copies)
-            stop.record()
-            stop.synchronize()
-            rounds.append(cuda.event_elapsed_time(start, stop) / 1e3 / LAUNCHES if not SIMULATED else 1.0)
-        return statistics.median(rounds)
-
-    def wall(self, work: Callable[[], Any]) -> float:
-        """Seconds on the clock, devices included, after a first call that does not count."""
-        work()
-        rounds = []
-        for _ in range(max(1, min(3, ROUNDS))):
-            start = time.perf_counter()
-            work()
-            cuda.synchronize()
-            rounds.append(time.perf_counter() - start)
-        return min(rounds) if not SIMULATED else 1.0
-
-    def copies(self, nbytes: int) -> int:
-        """How many inputs of so many bytes are rotated."""
-        return 2 if SIMULATED else max(2, min(64, -(-ROTATION // nbytes)))
-
-    def floor(self, nbytes: float, operations: float) -> tuple[float, str]:
-        """Seconds that bytes or multiply-adds take at least, and which of the two binds."""
-        return max((nbytes / self.bandwidth, "copy"), (operations / self.multiplies, "fma"))
-
-    def row(self, name: str, seconds: float, nbytes: float, operations: float) -> None:
-        """Print a kernel's figures."""
-        floor, bound = self.floor(nbytes, operations)
-        if SIMULATED:
-            print(f"  {name:46s} ran")
-            return
-        rates = f"{nbytes / seconds / 1e9:8.0f} GB/s {operations / seconds / 1e12:7.2f} Top/s"
-        print(
-            f"  {name:46s} {nbytes / 1e6:10.2f} MB {operations / 1e9:9.3f} Gop {seconds * 1e6:10.1f} us {rates}"
-            f"  {seconds / floor:6.2f}x {bound}"
-        )
 
     # --------------------------------------------------------------------------------------------------------- report
 
@@ -160,37 +70,14 @@ class Report:
         self.transfers()
         large, kodak = self.sizes.large, self.sizes.kodak
         for title, count, shape in (("one image", 1, large), ("a batch", self.sizes.batch, kodak)):
-            print(f"\nkernels, {title}: {count} x {shape[0]} x {shape[1]}")
+            print(f"\nkernels of the baseline, {title}: {count} x {shape[0]} x {shape[1]}")
             self.stages(count, shape)
+            print(f"\nkernels of the main profile, {title}: {count} x {shape[0]} x {shape[1]}")
+            device_main.kernel_rows(self, count, shape)
         self.targets()
+        device_main.target_rows(self)
         self.crossover()
         self.rival(lrf)
-
-    def peaks(self) -> None:
-        """Copy bandwidth, rates of multiply-adds, and what a launch costs."""
-        words, steps = self.sizes.words, self.sizes.steps
-        source, target = cuda.device_array(words, np.uint32), cuda.device_array(words, np.uint32)
-        threads = 8 if SIMULATED else 256
-        blocks = 2 if SIMULATED else 132 * 16
-        seconds = self.seconds(lambda _: copy[blocks, threads](source, target))
-        self.bandwidth = 8 * words / seconds
-        work = blocks * threads * steps * 8
-        rates = []
-        for dtype in (np.float32, np.int32):
-            values = cuda.to_device(np.array([1, 1, 0, -1, 0], dtype))
-            rates.append(work / self.seconds(lambda _, values=values: chains[blocks, threads](values, steps)))
-        self.multiplies, self.integers = rates
-        v, ut, sums, tickets = self.start(1, 64, 4, 1)
-        low, high = map(np.float32, BOUNDS)
-        self.launch = self.seconds(lambda _: empty[1, 1](ut, v, ut, sums, tickets, 4, 1, low, high, True))
-        print("\npeaks, measured here (a multiply-add is one operation)")
-        if SIMULATED:
-            print("  ran")
-            return
-        print(f"  copy, read and write          {self.bandwidth / 1e9:10.0f} GB/s")
-        print(f"  float32 multiply-adds         {self.multiplies / 1e12:10.2f} Top/s")
-        print(f"  64-bit integer multiply-adds  {self.integers / 1e12:10.2f} Top/s")
-        print(f"  a launch after the other      {self.launch * 1e6:10.1f} us")
 
     def transfers(self) -> None:
         """The way there and back, pinned and not; in no other figure unless it says so."""
@@ -329,19 +216,12 @@ class Report:
         few = x[: max(1, count // 8)]
         cpu = self.wall(lambda: self.on_two_cores(few)) * len(x) / len(few)
         self.target(
-            f"{count} factorizations of luma, start and transfers included: {here * 1e3:.1f} ms; "
-            f"two cores {cpu * 1e3:.0f} ms",
+            f"{count} factorizations of luma, start and transfers included: {here * 1e3:.1f} ms; two cores, "
+            f"extrapolated from {len(few)} of the {len(x)}: {cpu * 1e3:.0f} ms",
             f"{cpu / here:.1f}x the two-core CPU path",
             cpu / here >= 50,
             "at least 50x",
         )
-
-    def target(self, what: str, found: str, reached: bool, wanted: str) -> None:
-        """Print a row of the table of targets."""
-        if SIMULATED:
-            print(f"  ran, wanted: {wanted}")
-        else:
-            print(f"  {what}: {found}; wanted {wanted}: {'reached' if reached else 'MISSED'}")
 
     def luma(self, count: int, shape: tuple[int, int]) -> np.ndarray:
         """Patch matrices (B, M, 64) of smooth pictures with some noise."""
@@ -412,7 +292,11 @@ class Report:
     # ---------------------------------------------------------------------------------------------------------- rival
 
     def rival(self, folder: str | None) -> None:
-        """The paper's own code on the same device: data resident, TF32 and its `w` step off, as its codec runs it."""
+        """The paper's own code on the same device, with TF32 and its `w` step off, as its codec runs it.
+
+        Both find their start and make ten sweeps. "Resident": from X on the device; lrf leaves its factors there and
+        imfnb, whose start needs the CPU, copies them to the host. "Host to host": X and the factors are NumPy arrays.
+        """
         print("\npashtari/lrf on the same device")
         if folder is None:
             print("  not compared: give --lrf FOLDER")
@@ -427,27 +311,46 @@ class Report:
         if not torch.cuda.is_available():
             print("  not compared: PyTorch finds no CUDA device")
             return
-        for name, count, shape, wanted in (
-            ("one image", 1, self.sizes.kodak, 10),
-            ("a batch", self.sizes.batch, self.sizes.kodak, 30),
-        ):
-            x = self.luma(count, shape)
-            theirs_x = torch.from_numpy(np.ascontiguousarray(x)).cuda()
+        for title, count, wanted in (("one image", 1, 10), ("a batch", self.sizes.batch, 30)):
+            x = np.ascontiguousarray(self.luma(count, self.sizes.kodak))
+            there = torch.from_numpy(x).cuda()
             model = QMF(RANKS[0], num_iters=SWEEPS, bounds=BOUNDS, factor=(0, 1))
 
-            def decompose(model: Any = model, theirs_x: Any = theirs_x) -> None:
+            def resident(model: Any = model, there: Any = there) -> None:
                 with torch.inference_mode():
-                    model.decompose(theirs_x)
+                    model.decompose(there)
                 torch.cuda.synchronize()
 
-            theirs = self.wall(decompose)
-            ours = self.wall(lambda x=x: imfnb.factorize(x, RANKS[0], BOUNDS, SWEEPS, device="cuda"))
-            self.target(
-                f"{name}: lrf, resident {theirs * 1e3:.2f} ms; imfnb, transfers included {ours * 1e3:.2f} ms",
-                f"{theirs / ours:.1f}x faster",
-                theirs / ours >= wanted,
-                f"at least {wanted}x",
-            )
+            def to_host(model: Any = model, x: np.ndarray = x) -> None:
+                with torch.inference_mode():
+                    for factor in model.decompose(torch.from_numpy(x).cuda()):
+                        factor.cpu()
+
+            def ours(x: np.ndarray = x) -> None:
+                imfnb.factorize(x, RANKS[0], BOUNDS, SWEEPS, device="cuda")
+
+            for what, theirs, seconds in (
+                ("resident", self.wall(resident), self.resident(x)),
+                ("host to host", self.wall(to_host), self.wall(ours)),
+            ):
+                self.target(
+                    f"{title}, {what}: lrf {theirs * 1e3:.2f} ms, imfnb {seconds * 1e3:.2f} ms",
+                    f"{theirs / seconds:.1f}x faster",
+                    theirs / seconds >= wanted,
+                    f"at least {wanted}x",
+                )
+
+    def resident(self, x: np.ndarray) -> float:
+        """Seconds of our factorization with X^T on the device, as a pipeline calls it."""
+        from imfnb.gpu import descent, streams, transfer
+        from imfnb.patches.cuda import padded
+
+        xt = np.zeros((len(x), x.shape[2], padded(x.shape[1])), np.uint8)
+        xt[:, :, : x.shape[1]] = x.transpose(0, 2, 1)
+        there = cuda.to_device(xt)
+        with ThreadPoolExecutor(resolve_threads(None)) as pool, transfer.borrowed() as half:
+            arguments = there, x.shape[1], RANKS[0], BOUNDS, SWEEPS, half, pool
+            return self.wall(lambda: streams.drive(descent.descend(*arguments), half))
 
 
 def sweep_work(count: int, patches: int, pixels: int, rank: int) -> tuple[float, float]:

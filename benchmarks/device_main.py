@@ -1,0 +1,321 @@
+"""The main profile's rows of `cuda_report`: every kernel against its floor, and the two targets for a batch.
+
+Bytes and integer operations are those of the tables at the head of the stages' ``cuda`` modules. The floor counts every
+operation as one int32 multiply-add, though some have 64 bits: it is rather too low than too high. R is the mean
+active rank of the pictures here, photographs where scikit-image is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from device_rows import Rows
+
+from imfnb import entropy, main
+from imfnb._cuda import SIMULATED, cuda
+from imfnb.color import cuda as color
+from imfnb.entropy import layout
+from imfnb.factorization import rd
+from imfnb.factorization.rd import basis, costs
+from imfnb.factorization.rd import cuda as kernels
+from imfnb.lapped import cuda as lapped
+from imfnb.restoration import cuda as restoration
+from imfnb.restoration import filter_set
+
+__all__ = ["kernel_rows", "target_rows"]
+
+#: Step of luma at the default quality, in 1/64 gray level.
+STEP = main._fixed_step("quality", 50.0)
+
+# Cost of a sign in 1/256 bit.
+_SIGN = 256
+
+# Different pictures of a batch; more would take the CPU long for their costs and change nothing.
+_PICTURES = 8
+
+
+def pictures(count: int, shape: tuple[int, int]) -> np.ndarray:
+    """RGB pictures (B, H, W, 3): tiles of a photograph of scikit-image, or shading with noise where that is missing."""
+    height, width = shape
+    try:
+        from skimage.data import astronaut
+
+        photograph = np.concatenate([astronaut(), astronaut()[:, ::-1]], axis=1)
+    except ImportError:
+        y, x = np.mgrid[:512, :512]
+        shade = 128 + 80 * np.sin(x / 19) * np.cos(y / 23) + np.random.default_rng(0).normal(0, 8, (512, 512))
+        photograph = np.repeat(np.clip(shade, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+    rows, columns = np.arange(height) % photograph.shape[0], np.arange(width) % photograph.shape[1]
+
+    def part(i: int) -> np.ndarray:
+        return photograph[(rows + 37 * i) % photograph.shape[0]][:, (columns + 91 * i) % photograph.shape[1]]
+
+    return np.ascontiguousarray(np.stack([part(i) for i in repeats(count)]))
+
+
+def repeats(count: int) -> list[int]:
+    """For each picture of a batch the number of the first one that is equal to it."""
+    return [i % _PICTURES for i in range(count)]
+
+
+class Stack:
+    """Planes of one shape and step, and everything that the kernels read and write for them.
+
+    Parameters
+    ----------
+    planes : device array of int32, shape (B, H, W)
+        Centred samples.
+    step : int
+        Step in 1/64 gray level.
+    patch_size : {8, 16}
+        Side of a patch.
+    chroma : bool
+        Whether they are chroma.
+    like : sequence of int
+        For each plane the number of the first one that is equal to it.
+    """
+
+    def __init__(self, planes: Any, step: int, patch_size: int, chroma: bool, like: Sequence[int]) -> None:
+        self.planes, self.step, self.p, self.like = planes, step, patch_size, like
+        count, *shape = planes.shape
+        whole = main._whole_patches((shape[0], shape[1]), patch_size)
+        self.grid = whole[0] // patch_size, whole[1] // patch_size
+        self.samples = count * whole[0] * whole[1]
+        self.scale = basis.scale_bits(step)
+        components, (size, _) = patch_size * patch_size, layout.padded_size(*self.grid)
+        v = basis.dct_basis(patch_size, step)
+        squares = (v.astype(np.int64) ** 2).sum(axis=0)
+        self.shortest = squares[0]
+        constants = v, squares, np.ascontiguousarray(v.T), layout.component_table(patch_size), *filter_set(step, chroma)
+        self.basis, self.lengths, self.columns, self.table, *self.filters = map(cuda.to_device, constants)
+        self.which = cuda.to_device(np.arange(count, dtype=np.int32))
+        self.starts = self.no_starts = cuda.to_device(np.zeros(count + 1, np.int64))
+        self.costs = cuda.to_device(np.zeros(1, np.uint16))
+
+        def array(*sides: int, dtype: Any = np.int32) -> Any:
+            return cuda.device_array((count, *sides), dtype)
+
+        self.filtered, self.product = array(*whole), array(*whole)
+        self.decoded, self.scratch, self.restored = array(*shape), array(*shape), array(*shape)
+        self.products, self.factors = array(components, size), array(components, size, dtype=np.int16)
+        self.contexts, self.ranks, self.classes = array(components, size, dtype=np.uint16), array(size), array(size)
+        self.first, self.first_table = (array(costs.FIRST_CONTEXTS, costs.FIRST_CLASSES) for _ in range(2))
+        self.counts, self.prices = (array(2 * layout.GROUPS * 16, costs.MAGNITUDE_CLASSES) for _ in range(2))
+        self.rank_counts, self.rank_table = (array(kernels.RANK_CLASSES, kernels.RANK_CLASSES) for _ in range(2))
+        self.sums = cuda.to_device(np.zeros(count, np.int64))
+
+    def forward(self) -> None:
+        lapped.forward(self.planes, self.p, self.filtered, self.which)
+
+    def proxy(self) -> None:
+        kernels.proxy(self.filtered, self.p, self.step, self.sums)
+
+    def numerators(self) -> None:
+        kernels.numerators(self.filtered, self.p, self.basis, self.products)
+
+    def quantize(self) -> None:
+        kernels.quantize(self.products, self.lengths, self.scale, rd.TRAIL, self.grid, self.factors, self.ranks)
+
+    def first_counts(self) -> None:
+        kernels.first_counts(self.factors, self.grid, self.first)
+
+    def choose_first(self, weight: int) -> None:
+        products, table = self.products, self.first_table
+        kernels.choose_first(products, self.shortest, self.scale, weight, table, self.grid, self.factors)
+
+    def count_magnitudes(self) -> None:
+        kernels.count_magnitudes(self.factors, self.ranks, self.table, self.grid, self.contexts, self.counts)
+
+    def rank_classes(self) -> None:
+        kernels.rank_classes(self.ranks, self.grid, self.classes, self.rank_counts)
+
+    def choose(self, weight: int, adaptive: bool) -> None:
+        starts = self.starts if adaptive else self.no_starts
+        numbers = self.products, self.lengths, self.scale, weight, self.costs, starts, self.contexts, self.prices
+        kernels.choose(*numbers, self.classes, self.rank_table, self.grid, self.factors, self.ranks)
+
+    def reconstruct(self) -> None:
+        limit = rd.magnitude_limit(self.step, self.p)
+        kernels.reconstruct(self.factors, self.ranks, self.columns, limit, self.scale, self.p, self.product)
+
+    def inverse(self) -> None:
+        lapped.inverse(self.product, self.p, self.decoded, self.which)
+
+    def restore(self) -> None:
+        restoration.restore(self.decoded, self.step, *self.filters, self.restored, self.which, self.scratch)
+
+    def squared_error(self) -> None:
+        restoration.squared_error(self.restored, self.planes, self.sums)
+
+    def analyse(self) -> None:
+        """Transform and plain rounding."""
+        self.forward()
+        self.numerators()
+        self.quantize()
+
+    def first_component(self) -> None:
+        """The part of a sweep up to the costs of the other components."""
+        self.first_counts()
+        kernels.cost_table(self.first, _SIGN, costs.FIRST_CONTEXTS, self.first_table)
+        self.choose_first(rd.multipliers(self.step)[0])
+
+    def first_sweep(self) -> None:
+        """The sweep with costs from frequencies."""
+        self.first_component()
+        self.count_magnitudes()
+        kernels.cost_table(self.counts, _SIGN, layout.GROUPS * 16, self.prices)
+        self.rank_choices(False)
+
+    def second_sweep(self) -> None:
+        """The sweep with the costs of the coder, which are on the device already."""
+        self.first_component()
+        self.rank_choices(True)
+
+    def rank_choices(self, adaptive: bool) -> None:
+        """The part of a sweep that needs those costs."""
+        self.rank_classes()
+        kernels.cost_table(self.rank_counts, 0, kernels.RANK_CLASSES, self.rank_table)
+        self.choose(rd.multipliers(self.step)[2 if adaptive else 1], adaptive)
+
+    def encode(self) -> None:
+        """All kernels of the factorization, once the costs are there."""
+        self.analyse()
+        self.first_sweep()
+        self.second_sweep()
+
+    def prepare(self) -> None:
+        """Ask the entropy coder for the costs of the second sweep, and leave the state behind both sweeps."""
+        self.analyse()
+        self.first_sweep()
+        self.first_component()
+
+        def estimate(n: int) -> np.ndarray:
+            image, ends = self.factors[n].copy_to_host(), self.ranks[n].copy_to_host()
+            return entropy.estimate_costs(image, ends, *self.grid, self.p, "cpu").ravel()
+
+        different = {n: estimate(n) for n in sorted(set(self.like))}
+        parts = [different[n] for n in self.like]
+        self.starts = cuda.to_device(np.cumsum([0, *(part.size for part in parts)], dtype=np.int64))
+        self.costs = cuda.to_device(np.concatenate(parts))
+        self.encode()
+
+    def rank(self) -> float:
+        """Mean active rank of the patches."""
+        rows, columns = self.grid
+        return float(self.ranks.copy_to_host().sum() / (len(self.planes) * rows * columns))  # zero in the guards
+
+
+def planes(images: Any) -> tuple[Any, Any, Any]:
+    """Memory for luma and both chroma planes, of half the size, of images on the device."""
+    count, height, width, _ = images.shape
+    shapes = (height, width), *[((height + 1) // 2, (width + 1) // 2)] * 2
+    luma, blue, red = (cuda.device_array((count, *shape), np.int32) for shape in shapes)
+    return luma, blue, red
+
+
+def kernel_rows(rows: Rows, count: int, shape: tuple[int, int]) -> None:
+    """Every kernel of the main profile on luma, with both patch sizes; colour on everything.
+
+    A large plane is one here, where the codec takes it in bands of a megapixel: `choose_first` has one block for it.
+    """
+    image = pictures(count, shape)
+    n, pixels = rows.copies(4 * image.size // 3), image.size // 3
+    images = [cuda.to_device(np.roll(image, i, axis=2)) for i in range(n)]
+    fine = [planes(i) for i in images]
+    for source, targets in zip(images, fine, strict=True):
+        color.rgb_to_fine(source, *targets)
+
+    def row(name: str, launch: Callable[[int], None], number: int, nbytes: float, operations: float) -> None:
+        rows.row(name, rows.seconds(launch, n), number * nbytes, number * operations, "int32")
+
+    row("color.rgb_to_fine 4:2:0", lambda i: color.rgb_to_fine(images[i], *fine[i]), pixels, 9, 16)
+    row("color.fine_to_rgb 4:2:0", lambda i: color.fine_to_rgb(*fine[i], images[i]), pixels, 9, 42)
+    for p in main._PATCH_SIZES[:1] if SIMULATED else main._PATCH_SIZES:
+        stacks = [Stack(luma, STEP, p, False, repeats(count)) for luma, _, _ in fine]
+        for launch, name, nbytes, operations in _plan(stacks, p):
+            row(name, launch, stacks[0].samples, nbytes, operations)
+
+
+def _plan(stacks: Sequence[Stack], p: int) -> Any:
+    """(launch, name, bytes and operations per sample) of every kernel, in an order that prepares the data of each.
+
+    A choice repeated on its own result would find less and less to do. With a weight of zero for the bits it does the
+    same work and leaves U as it is.
+    """
+    area = p * p
+
+    def on_each(method: Callable[..., None], *arguments: Any) -> Callable[[int], None]:
+        return lambda i: method(stacks[i], *arguments)
+
+    for stack in stacks:
+        stack.analyse()
+        stack.first_sweep()
+        stack.analyse()  # as before the first sweep, with its tables
+    r = stacks[0].rank()
+    print(f"  patches of {p} x {p}, mean active rank {r:.1f} after rounding")
+    yield on_each(Stack.forward), "lapped.forward", 8, p + 8
+    yield on_each(Stack.proxy), "rd.proxy", 8, 2 * p + 15
+    yield on_each(Stack.numerators), "rd.numerators", 8, area
+    yield on_each(Stack.quantize), "rd.quantize", 6 + 4 * r / area, 3 + 75 * r / area
+    yield on_each(Stack.first_counts), "rd.first_counts", 8 / area, 60 / area
+    yield on_each(Stack.choose_first, 0), "rd.choose_first", 30 / area, 520 / area
+    yield on_each(Stack.count_magnitudes), "rd.count_magnitudes", 14 * r / area, 45 * r / area
+    yield on_each(Stack.rank_classes), "rd.rank_classes", 24 / area, 25 / area
+    yield on_each(Stack.choose, 0, False), "rd.choose, costs from frequencies", 12 * r / area, 75 * r / area
+    for stack in stacks:
+        stack.prepare()
+    r = stacks[0].rank()
+    print(f"  patches of {p} x {p}, mean active rank {r:.1f} after both sweeps")
+    yield on_each(Stack.choose, 0, True), "rd.choose, costs of the coder", 16 * r / area, 75 * r / area
+    yield on_each(Stack.reconstruct), "rd.reconstruct", 4 + 2 * (r + 1) / area, r + 1
+    yield on_each(Stack.inverse), "lapped.inverse", 8, p + 8
+    yield on_each(Stack.restore), "restoration.restore, both passes", 16, 250 + 160
+    yield on_each(Stack.squared_error), "restoration.squared_error", 8, 3
+
+
+def target_rows(rows: Rows) -> None:
+    """The main profile's promises for a batch on an H200, with everything on the device and 8 x 8 patches.
+
+    One set of inputs is enough: it is many times what the cache holds.
+    """
+    count, (height, width) = rows.sizes.batch, rows.sizes.kodak
+    print(f"\ntargets (main, step {STEP / 64:g}, 8 x 8 patches, chroma of half the size)")
+    image = pictures(count, (height, width))
+    images = cuda.to_device(image)
+    luma, blue, red = planes(images)
+    color.rgb_to_fine(images, luma, blue, red)
+    steps = STEP, main._chroma_step(STEP, True)
+    chroma = cuda.device_array((2 * count, *blue.shape[1:]), np.int32)
+    for half, source in ((chroma[:count], blue), (chroma[count:], red)):
+        half.copy_to_device(source)
+    like = repeats(count)
+    stacks = [Stack(luma, steps[0], 8, False, like), Stack(chroma, steps[1], 8, True, like + [count + i for i in like])]
+    for stack in stacks:
+        stack.prepare()
+
+    def encode(_: int) -> None:
+        for stack in stacks:
+            stack.encode()
+
+    def decode(_: int) -> None:
+        for stack in stacks:
+            stack.reconstruct()
+            stack.inverse()
+            stack.restore()
+        luma, chroma = (stack.restored for stack in stacks)
+        color.fine_to_rgb(luma, chroma[:count], chroma[count:], images)
+
+    for name, work, wanted in (
+        ("transform and both rate-distortion sweeps, costs of the coder at hand", encode, 2),
+        ("decoder from factors to pixels, every plane restored", decode, 5),
+    ):
+        seconds = rows.seconds(work)
+        rate = count * height * width / seconds / 1e9
+        rows.target(
+            f"{count} Kodak-size images, {name}: {seconds * 1e3:.2f} ms",
+            f"{rate:.2f} gigapixels/s",
+            rate >= wanted,
+            f"at least {wanted} gigapixels/s",
+        )
