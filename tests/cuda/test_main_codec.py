@@ -29,7 +29,7 @@ def check(images: list[np.ndarray], **options) -> list[bytes]:
     return expected
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (9, 10, 1)])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 9, 1)])
 def test_gray(shape):
     image = picture(*shape[:2], 1)
     check([image.reshape(shape)], quality=60)
@@ -37,24 +37,24 @@ def test_gray(shape):
 
 def test_batch_with_different_choices():
     """One launch per patch size: images that prefer 8 and 16, with and without restoration; half-size chroma."""
-    flat = np.full((10, 9, 3), 90, np.uint8)
-    files = check([picture(10, 9, 3), flat], step=60)
-    choices = [imfnb.info(data)["patch_sizes"] + imfnb.info(data)["restoration"] for data in files]
-    assert choices[0] != choices[1]
+    flat = np.full((9, 5, 3), 90, np.uint8)
+    files = check([picture(9, 5, 3), flat], step=120)
+    assert [imfnb.info(data)["patch_sizes"][0] for data in files] == [8, 16]
+    assert [imfnb.info(data)["restoration"][0] for data in files] == [True, False]
 
 
 def test_alpha_of_both_kinds_and_full_chroma():
     images = [picture(5, 6, 4, seed) for seed in range(2)]
     images[1][:, :, 3] = 255 * (images[1][:, :, 3] > 99)
-    files = check(images, step=4)
+    files = check(images, step=30, subsampling="4:4:4")
     assert ["alpha" in imfnb.info(data)["segments"] for data in files] == [True, True]
     assert [len(imfnb.info(data)["steps"]) for data in files] == [4, 3]
 
 
 def test_search():
     """Several trials on the same planes, with the choices of the first."""
-    (data,) = check([picture(8, 8, 0)], psnr=34, patch_size=8)
-    assert psnr(picture(8, 8, 0), imfnb.decode(data)) >= 34
+    (data,) = check([picture(8, 8, 0)], psnr=24, patch_size=8)  # four trials, where most targets take ten
+    assert psnr(picture(8, 8, 0), imfnb.decode(data)) >= 24
 
 
 def test_bands_with_a_v_of_their_own(monkeypatch):
@@ -77,7 +77,7 @@ def test_preview_and_damage():
 
 
 def test_arrays_on_the_device():
-    image = picture(6, 9, 0)
+    image = picture(6, 5, 0)
     data = encode(image, step=9, device="cpu")
     assert encode(cuda.to_device(image), step=9) == data
     out = cuda.to_device(np.zeros_like(image))

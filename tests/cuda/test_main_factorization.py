@@ -159,7 +159,8 @@ def check_choose(problem, weight: int, adaptive: bool) -> None:
 def check_reconstruct(grid: tuple[int, int], p: int, step: int, rank: int, largest: int, count: int, seed: int) -> None:
     pairs = [make_factors(grid, rank, 0.5, largest, largest, seed + n) for n in range(count)]
     padded, ranks = np.stack([u for u, _ in pairs]), np.stack([k for _, k in pairs])
-    padded[-1, 1:, :] *= np.int16(rank % 2)  # a plane of rank 0 beside others
+    if rank % 2 == 0:  # a plane of rank 0 beside others
+        padded[-1, 1:], ranks[-1] = 0, 0
     columns = np.ascontiguousarray(basis.dct_basis(p, step).T)
     limit, scale = rd.magnitude_limit(step, p), basis.scale_bits(step)
     expected = np.empty((count, grid[0] * p, grid[1] * p), np.int32)
