@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 
 import numpy as np
@@ -185,7 +186,9 @@ def test_ctrl_c_in_the_shell(tmp_path):
     for i in range(200):
         image.save(folder / f"{i:03}.png")
     command = [sys.executable, "-m", "imfnb", "encode", str(folder), "-o", str(out), "--skip-existing"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # Where the tests run in the background, interrupts may be ignored, which a process would inherit.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     while process.poll() is None and not (out.is_dir() and any(out.glob("*.imf"))):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
