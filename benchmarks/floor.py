@@ -127,7 +127,6 @@ def baseline(report: Report, size: str) -> None:
     pixels, chroma = height * width, (half(height), half(width))
     shapes = [(height, width), chroma, chroma]
     grids = [grid_shape(shape, 8) for shape in shapes]
-    matrices = patchify(image, "YCbCr", True, 8, "cpu")
     planes = 1.5 * pixels
     out = np.empty_like(image)
     # Luma: three products a pixel; chroma: six for each pair of samples.
@@ -156,7 +155,6 @@ def baseline(report: Report, size: str) -> None:
         floats = sum(2 * 64 * g[0] * g[1] * r for g, r in zip(grids, ranks, strict=True))
         report.row(f"{size} factors to pixels at R = {rank}", pixels, decode, 3 * pixels + 2 * planes, floats,
                    2 * 4 * pixels)  # fmt: skip
-    del matrices
 
 
 def main_profile(report: Report, size: str) -> None:

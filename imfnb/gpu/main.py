@@ -279,7 +279,7 @@ class Coder(host.MainCoder):
         return [16 if host._long_patches_pay(int(short), int(long)) else 8 for short, long in zip(*costs, strict=True)]
 
     def _estimate(self, stack: _Stack, step: int, patch_size: int) -> np.ndarray:
-        """Queue estimates of the cost of every plane; of large ones every fourth stripe is looked at."""
+        """Queue estimates of the cost of every plane; of large ones a part of the stripes is looked at."""
         half, name = self.half, f"{stack.name}{patch_size} estimate "
         count, (height, width) = len(stack.owners), stack.shape
         sums = half.zeros(name + "sums", (count,), np.int64)
@@ -287,8 +287,8 @@ class Coder(host.MainCoder):
             filtered = self._filter(stack.planes, patch_size, range(count), name)
             rd_kernels.proxy(filtered, patch_size, step, sums, half.stream)
         else:
-            for n, top in np.ndindex(count, -(-height // (4 * host._STRIPE))):
-                stripe = stack.planes[n][4 * host._STRIPE * top :][: host._STRIPE]
+            for n, top in np.ndindex(count, -(-height // (host._SAMPLING * host._STRIPE))):
+                stripe = stack.planes[n][host._SAMPLING * host._STRIPE * top :][: host._STRIPE]
                 filtered = self._filter(stripe.reshape(1, *stripe.shape), patch_size, [0], name)
                 rd_kernels.proxy(filtered, patch_size, step, sums[n : n + 1], half.stream)
         return half.download(name + "sums", sums)

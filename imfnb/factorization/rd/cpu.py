@@ -411,8 +411,16 @@ def _half_transform(block, cosines, shift, folded, out):
 
 
 @_jit
-def _transform_row(rows, cosines, folded, half, turned, narrow, out):
+def _transform_scratch(p, width):
+    """Room for the intermediate results of `_transform_row`."""
+    wide, narrow = (p, width), (p, width // p)
+    return np.empty(wide, np.int32), np.empty(wide, np.int32), np.empty(narrow, np.int32), np.empty(narrow, np.int32)
+
+
+@_jit
+def _transform_row(rows, cosines, scratch, out):
     """Write the DCT of one row of patches, p rows of a plane, to out (p, p, gw); see `proxy` for its unit."""
+    folded, half, turned, narrow = scratch
     p, _, gw = out.shape
     _half_transform(rows, cosines, _SHIFT, folded, half)
     for i in range(p):
@@ -433,15 +441,13 @@ def proxy(plane, cosines, step):
     """
     p = cosines.shape[0]
     gw = plane.shape[1] // p
-    folded, half = np.empty((p, plane.shape[1]), np.int32), np.empty((p, plane.shape[1]), np.int32)
-    turned, narrow = np.empty((p, gw), np.int32), np.empty((p, gw), np.int32)
-    products = np.empty((p, p, gw), np.int32)
+    scratch, products = _transform_scratch(p, plane.shape[1]), np.empty((p, p, gw), np.int32)
     above = np.zeros(gw, np.int32)
     # A value over 2 p step is a coefficient in 1 / 16 step.
     unit = np.int64(2 * p) * step
     total = np.int64(0)
     for y in range(plane.shape[0] // p):
-        _transform_row(plane[y * p : y * p + p], cosines, folded, half, turned, narrow, products)
+        _transform_row(plane[y * p : y * p + p], cosines, scratch, products)
         for i in range(p):
             for j in range(p):
                 row = products[i, j]
@@ -461,12 +467,10 @@ def spectrum(plane, cosines, counts):
     """Count the coefficients of a plane by magnitude, an octave in eight classes; see `reference.spectrum`."""
     p = cosines.shape[0]
     gw = plane.shape[1] // p
-    folded, half = np.empty((p, plane.shape[1]), np.int32), np.empty((p, plane.shape[1]), np.int32)
-    turned, narrow = np.empty((p, gw), np.int32), np.empty((p, gw), np.int32)
-    products = np.empty((p, p, gw), np.int32)
+    scratch, products = _transform_scratch(p, plane.shape[1]), np.empty((p, p, gw), np.int32)
     above = np.zeros(gw, np.int32)
     for y in range(plane.shape[0] // p):
-        _transform_row(plane[y * p : y * p + p], cosines, folded, half, turned, narrow, products)
+        _transform_row(plane[y * p : y * p + p], cosines, scratch, products)
         for i in range(p):
             for j in range(p):
                 row = products[i, j]
