@@ -14,7 +14,7 @@ from numba.core import cgutils, types
 
 __all__ = ["INDEX", "WIDTH", "Lanes", "clamp", "function", "multiply_add", "registers", "splat"]
 
-#: Elements of a vector.
+#: Elements of a vector, unless said otherwise.
 WIDTH = 16
 
 #: Type of positions in an array.
@@ -26,11 +26,13 @@ _CONTRACT = ("contract",)
 class Lanes:
     """A C-contiguous array of the kernel, read and written by vectors at flat positions."""
 
-    def __init__(self, context: Any, builder: ir.IRBuilder, array_type: types.Array, value: ir.Value) -> None:
+    def __init__(
+        self, context: Any, builder: ir.IRBuilder, array_type: types.Array, value: ir.Value, width: int = WIDTH
+    ) -> None:
         array = context.make_array(array_type)(context, builder, value)
         self._builder, self._data = builder, array.data
         self.shape = cgutils.unpack_tuple(builder, array.shape)
-        self._vector = ir.VectorType(context.get_data_type(array_type.dtype), WIDTH)
+        self._vector = ir.VectorType(context.get_data_type(array_type.dtype), width)
         self._align = array_type.dtype.bitwidth // 8
 
     def _pointer(self, position: ir.Value) -> ir.Value:
@@ -46,11 +48,11 @@ class Lanes:
         return splat(self._builder, self._builder.load(self._builder.gep(self._data, [position])))
 
 
-def splat(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+def splat(builder: ir.IRBuilder, value: ir.Value, width: int = WIDTH) -> ir.Value:
     """A number in all lanes."""
-    undefined = ir.Constant(ir.VectorType(value.type, WIDTH), ir.Undefined)
+    undefined = ir.Constant(ir.VectorType(value.type, width), ir.Undefined)
     first = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width))
 
 
 def registers(context: Any, builder: ir.IRBuilder, dtype: types.Type, count: int) -> list[ir.Value]:

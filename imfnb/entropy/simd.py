@@ -13,22 +13,11 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from .._vectors import INDEX, Lanes, splat
+
 LANES = 8
 _I32 = ir.IntType(32)
 _VECTOR = ir.VectorType(_I32, LANES)
-
-
-def _splat(builder, value):
-    """Repeat an i32 in all lanes."""
-    first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(_I32, 0))
-    lanes = ir.Constant(ir.VectorType(_I32, LANES), [0] * LANES)
-    return builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), lanes)
-
-
-def _pointer(context, builder, array_type, array, index):
-    """Return the address of eight lanes of an int32 array from an index on."""
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
 
 
 def _clamp(builder, value, limit):
@@ -56,17 +45,16 @@ def _mix_vector(typing_context, states, slots, t, shift, stretch, inputs, weight
             index = builder.zext(builder.lshr(state, ir.Constant(_I32, shift_value)), i64)
             value = builder.sext(builder.load(builder.gep(data[2], [index])), _I32)
             vector = builder.insert_element(vector, value, ir.Constant(_I32, k))
-        builder.store(vector, _pointer(context, builder, types_of[5], args[5], ir.Constant(i64, 0)), align=4)
-        pa = _pointer(context, builder, types_of[6], args[6], args[7])
-        pb = _pointer(context, builder, types_of[6], args[6], args[8])
-        product = builder.mul(builder.add(builder.load(pa, align=4), builder.load(pb, align=4)), vector)
+        Lanes(context, builder, types_of[5], args[5], LANES).store(vector, INDEX(0))
+        lanes = Lanes(context, builder, types_of[6], args[6], LANES)
+        product = builder.mul(builder.add(lanes.load(args[7]), lanes.load(args[8])), vector)
         product = builder.ashr(product, ir.Constant(_VECTOR, [5] * LANES))
         width = LANES
         undefined = ir.Constant(_VECTOR, ir.Undefined)
         while width > 1:
             width //= 2
-            lanes = [k + width if k < width else k for k in range(LANES)]
-            turned = builder.shuffle_vector(product, undefined, ir.Constant(ir.VectorType(_I32, LANES), lanes))
+            order = [k + width if k < width else k for k in range(LANES)]
+            turned = builder.shuffle_vector(product, undefined, ir.Constant(_VECTOR, order))
             product = builder.add(product, turned)
         return builder.sext(builder.extract_element(product, ir.Constant(_I32, 0)), ir.IntType(64))
 
@@ -79,14 +67,13 @@ def _train_vector(typing_context, weights, a, b, inputs, error, shift, limit):
     shift_value, limit_value = shift.literal_value, limit.literal_value
 
     def generate(context, builder, signature, args):
-        ps = _pointer(context, builder, signature.args[3], args[3], ir.Constant(ir.IntType(64), 0))
-        delta = builder.mul(builder.load(ps, align=4), _splat(builder, builder.trunc(args[4], _I32)))
+        scaled = Lanes(context, builder, signature.args[3], args[3], LANES).load(INDEX(0))
+        delta = builder.mul(scaled, splat(builder, builder.trunc(args[4], _I32), LANES))
         delta = builder.add(delta, ir.Constant(_VECTOR, [1 << (shift_value - 1)] * LANES))
         delta = builder.ashr(delta, ir.Constant(_VECTOR, [shift_value] * LANES))
+        lanes = Lanes(context, builder, signature.args[0], args[0], LANES)
         for index in args[1:3]:
-            pointer = _pointer(context, builder, signature.args[0], args[0], index)
-            value = builder.add(builder.load(pointer, align=4), delta)
-            builder.store(_clamp(builder, value, limit_value), pointer, align=4)
+            lanes.store(_clamp(builder, builder.add(lanes.load(index), delta), limit_value), index)
 
     return signature, generate
 
