@@ -10,6 +10,7 @@ import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -175,20 +176,24 @@ def _mixing_pays(step: int, error: int, size: int, mixed_error: int, mixed_size:
     return mixed_error * unit + rd.LAMBDA * 8 * mixed_size < _MIXING_GAIN * cost
 
 
-@dataclass(frozen=True)
-class CodedPlane:
-    """A plane on its way to a file.
+@dataclass
+class _Band:
+    """Rows of patches of a plane.
 
     Attributes
     ----------
-    parameters : PlaneParameters
-        What the header says of it.
-    decoded : ndarray of int32, shape (H, W), or None
-        What the decoder will make of it, where a search wants to know.
+    start, stop : int
+        First row of patches, and first that is not in the band.
+    factors : Factors
+        U and V, once they are found and for as long as they are needed.
+    segment : bytes
+        The same as bytes, once they are made.
     """
 
-    parameters: PlaneParameters
-    decoded: np.ndarray | None
+    start: int
+    stop: int
+    factors: rd.Factors | None = None
+    segment: bytes | None = None
 
 
 @dataclass
@@ -199,24 +204,50 @@ class _Job:
     ----------
     index, step, patch_size : int
         Number of the plane, its step in 1/64 gray level and the side of its patches.
+    thrift : int
+        See :func:`imfnb.factorization.rd.multipliers`.
     plane : ndarray of int32 or int16, shape (H, W)
         Its samples.
     filtered : ndarray of int32
         The same after the lapped filter, extended to whole patches.
-    samples : ndarray of int32
-        Receives the product of the factors, band by band once they are found; may be `filtered`.
+    bands : list of _Band
+        Its bands.
+    decoded : ndarray of int32, shape (H, W)
+        What the decoder will make of it, where a search wants to know.
+    restore : bool
+        Whether the restoration filter is on; None until that is decided.
     """
 
     index: int
     step: int
     patch_size: int
+    thrift: int
     plane: np.ndarray | None
     filtered: np.ndarray | None
-    samples: np.ndarray | None
+    bands: list[_Band]
+    decoded: np.ndarray | None = None
+    restore: bool | None = None
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """An image with its factors for one step and thrift, on its way to a file.
+
+    Attributes
+    ----------
+    subsample : bool
+        Whether chroma has half the size.
+    jobs : list of _Job
+        Its planes.
+    """
+
+    subsample: bool
+    jobs: list[_Job]
 
     @property
-    def shape(self) -> tuple[int, int]:
-        return self.plane.shape
+    def bands(self) -> list[tuple[_Job, _Band]]:
+        """All bands in the order of the file."""
+        return [(job, band) for job in self.jobs for band in job.bands]
 
 
 # Whether chroma has half the size, and the patch size of every plane; None: still to be chosen.
@@ -253,25 +284,23 @@ class MainCoder:
         """Encode for a target: quality, step, bpp, size or psnr."""
         fixed = _fixed_step(name, value)
         if fixed is not None:
-            return self._encode_step(fixed)[0]
+            return self._file(self._try(fixed))
         choice = self._first_choice(name, value)
 
-        def trial(step: int) -> tuple[bytes, float]:
+        def measure(step: int, thrift: int) -> tuple[Any, float]:
             nonlocal choice
             # What the first trial chose serves for the others, since bytes and PSNR jump where a choice changes; at the
             # ends of the range nothing may be lost.
-            data, coded = self._encode_step(step, None if step in (STEP_MIN, STEP_MAX) else choice)
-            if choice is None or None in choice[1]:
-                patch_sizes = tuple(plane.parameters.patch_size for plane in coded)
-                choice = _subsamples(self.options, self.frame, step) if choice is None else choice[0], patch_sizes
-            return data, self._psnr(coded) if name == "psnr" else 0.0
+            attempt = self._try(step, thrift, None if step in (STEP_MIN, STEP_MAX) else choice)
+            choice = choice if choice and None not in choice[1] else self._choice(attempt)
+            return attempt, self._psnr(attempt) if name == "psnr" else self._size(attempt)
 
-        def predict(step: int) -> float:
+        def predict(step: int) -> tuple[float, ...]:
             subsample = _subsamples(self.options, self.frame, step) if choice is None else choice[0]
             return self._predict(subsample, step, name)
 
         pixels = self.frame.height * self.frame.width
-        return search_step(trial, predict, STEP_MIN, STEP_MAX, pixels, name, value)
+        return self._file(search_step(measure, predict, STEP_MIN, STEP_MAX, pixels, name, value))
 
     def _first_choice(self, name: str, value: float) -> _Choice | None:
         """4:4:4 for a PSNR to which chroma of half the size, even uncoded, comes too close; else None."""
@@ -284,16 +313,20 @@ class MainCoder:
         self._planes.clear()
         return False, (self._patch_size,) * 4
 
-    def _predict(self, subsample: bool, luma: int, name: str) -> float:
-        """What a search for `name` would measure at a step of luma, estimated from the spectra of the planes."""
+    def _predict(self, subsample: bool, luma: int, name: str) -> tuple[float, ...]:
+        """What a search for `name` would measure at a step of luma, by each model of the spectra of the planes."""
         chroma = _chroma_step(luma, subsample)
         steps = [chroma if _is_chroma(self.frame, index) else luma for index in range(len(self._split(subsample)))]
-        spectra = zip(self._spectra(subsample), steps, strict=True)
-        if name != "psnr":
-            known = _HEADER_BYTES + (len(self._alpha) if self._alpha is not None else 0)
-            return math.log2(known + sum(rd.spectrum_bits(counts, step) for counts, step in spectra) / 8)
-        error = sum(rd.spectrum_error(counts, step) for counts, step in spectra)
-        return 10 * math.log10(255**2 * self.image.size / max(error, 1e-3))
+        known = _HEADER_BYTES + (len(self._alpha) if self._alpha is not None else 0)
+        models = []
+        for model in rd.SPECTRUM_MODELS:
+            spectra = zip(self._spectra(subsample), steps, strict=True)
+            if name == "psnr":
+                error = sum(model.error(counts, step) for counts, step in spectra)
+                models.append(10 * math.log10(255**2 * self.image.size / max(error, 1e-3)))
+            else:
+                models.append(math.log2(known + sum(model.bits(counts, step) for counts, step in spectra) / 8))
+        return tuple(models)
 
     def _spectra(self, subsample: bool) -> list[np.ndarray]:
         """Magnitudes of the coefficients of every plane; kept, since they do not depend on the step."""
@@ -308,32 +341,52 @@ class MainCoder:
             self._magnitudes[subsample] = map_threads(count, range(len(self._split(subsample))), self.threads)
         return self._magnitudes[subsample]
 
-    def _encode_step(self, luma: int, choice: _Choice | None = None) -> tuple[bytes, list[CodedPlane]]:
-        """Encode with the given step of luma, STEP_MIN to STEP_MAX, and, unless they are to be made, choices."""
+    def _try(self, luma: int, thrift: int = rd.PLAIN_THRIFT, choice: _Choice | None = None) -> _Attempt:
+        """Factorize with a step of luma, STEP_MIN to STEP_MAX, and, unless they are to be made, choices."""
         subsample = _subsamples(self.options, self.frame, luma) if choice is None else choice[0]
         chroma = _chroma_step(luma, subsample)
-        count = len(self._split(subsample))
 
         def prepare(index: int) -> _Job:
             patch_size = self._patch_size if choice is None else choice[1][index]
-            return self._prepare(subsample, index, chroma if _is_chroma(self.frame, index) else luma, patch_size)
+            step = chroma if _is_chroma(self.frame, index) else luma
+            return self._prepare(subsample, index, step, patch_size, thrift)
 
-        jobs = map_threads(prepare, range(count), self.threads)
-        bands = [(job, *rows) for job in jobs for rows in _bands(job.shape, job.patch_size)]
-        segments = map_threads(lambda band: self._encode_band(*band), bands, self.threads)
-        coded = map_threads(lambda job: self._finish(job), jobs, self.threads)
-        parameters = Parameters(subsample, tuple(plane.parameters for plane in coded), self._alpha is not None)
-        if self._alpha is not None:
-            segments.append(self._alpha)
-        return pack(self.frame, _serialize(parameters, self.frame), segments), coded
+        attempt = _Attempt(subsample, map_threads(prepare, range(len(self._split(subsample))), self.threads))
+        map_threads(lambda band: self._factorize(*band), attempt.bands, self.threads)
+        return attempt
 
-    def _psnr(self, coded: list[CodedPlane]) -> float:
+    def _choice(self, attempt: _Attempt) -> _Choice:
+        """What an attempt chose."""
+        return attempt.subsample, tuple(job.patch_size for job in attempt.jobs)
+
+    def _size(self, attempt: _Attempt) -> int:
+        """Length of the file in bytes."""
+        return len(self._pack(attempt))
+
+    def _psnr(self, attempt: _Attempt) -> float:
         """PSNR of the image that the decoder will make."""
+        map_threads(lambda job: self._decide(job, True), attempt.jobs, self.threads)
         out = np.empty_like(self.image)
-        join_fine([plane.decoded for plane in coded], out, self.device)
+        join_fine([job.decoded for job in attempt.jobs], out, self.device)
+        for job in attempt.jobs:
+            job.decoded = None
         if self._alpha is not None:
             out[:, :, 3] = self.image[:, :, 3]
         return psnr(self.image, out)
+
+    def _file(self, attempt: _Attempt) -> bytes:
+        """The file, for which a search may have left something to do."""
+        map_threads(lambda job: self._decide(job, False), attempt.jobs, self.threads)
+        return self._pack(attempt)
+
+    def _pack(self, attempt: _Attempt) -> bytes:
+        """The file; its length does not depend on `_decide`."""
+        segments = map_threads(lambda band: self._segment(*band), attempt.bands, self.threads)
+        planes = tuple(PlaneParameters(job.step, job.patch_size, bool(job.restore)) for job in attempt.jobs)
+        parameters = Parameters(attempt.subsample, planes, self._alpha is not None)
+        if self._alpha is not None:
+            segments.append(self._alpha)
+        return pack(self.frame, _serialize(parameters, self.frame), segments)
 
     def _split(self, subsample: bool) -> list[np.ndarray]:
         """The planes to be coded lossily."""
@@ -355,50 +408,64 @@ class MainCoder:
             self._filtered[key] = lapped.forward(plane, patch_size, self.device)
         return self._filtered[key]
 
-    def _prepare(self, subsample: bool, index: int, step: int, patch_size: int | None) -> _Job:
+    def _prepare(self, subsample: bool, index: int, step: int, patch_size: int | None, thrift: int) -> _Job:
         """Filter a plane; None stands for the patch size that is likely to cost least."""
         if patch_size is None:
             patch_size = self._choose_patch_size(subsample, index, step)
         plane = self._split(subsample)[index]
         filtered = self._filter(subsample, index, patch_size)
-        samples = np.empty_like(filtered) if self._keep else filtered
         if not self._keep:
             self._filtered = {key: value for key, value in self._filtered.items() if key[1] != index}
-        return _Job(index, step, patch_size, plane, filtered, samples)
+        bands = [_Band(*rows) for rows in _bands(plane.shape, patch_size)]
+        return _Job(index, step, patch_size, thrift, plane, filtered, bands)
 
-    def _encode_band(self, job: _Job, start: int, stop: int) -> bytes:
-        """Code one band of a plane and write what the factors stand for to the job's samples."""
-        p = job.patch_size
-        rows = slice(start * p, stop * p)
-        filtered, samples = job.filtered[rows], job.samples[rows]
-        factors = rd.factorize(filtered, job.step, p, self.device)
-        coded = _encode_factors(factors, p, self.device)
-        if not _may_mix(filtered.shape):
-            rd.reconstruct(factors, job.step, p, samples, self.device)
-            return coded
-        trial = np.empty_like(filtered)
-        rd.reconstruct(factors, job.step, p, trial, self.device)
-        error = _squared_error(trial, filtered, self.device)
-        mixed = rd.refine(filtered, factors, job.step, p, self.device)
-        rd.reconstruct(mixed, job.step, p, trial, self.device)
-        longer = _encode_factors(mixed, p, self.device)
-        mixed_error = _squared_error(trial, filtered, self.device)
-        if _mixing_pays(job.step, error, len(coded), mixed_error, len(longer)):
-            factors, coded = mixed, longer
-        rd.reconstruct(factors, job.step, p, samples, self.device)
-        return coded
+    def _factorize(self, job: _Job, band: _Band) -> None:
+        """Find the factors of a band; without a search, turn them into bytes and the samples into their product."""
+        filtered = _rows_of(job.filtered, band, job.patch_size)
+        band.factors = rd.factorize(filtered, job.step, job.patch_size, self.device, job.thrift)
+        if _may_mix(filtered.shape):
+            self._mix(job, band, filtered)
+        if not self._keep:
+            self._segment(job, band)
+            rd.reconstruct(band.factors, job.step, job.patch_size, filtered, self.device)
+            band.factors = None
 
-    def _finish(self, job: _Job) -> CodedPlane:
-        """Decide on the restoration filter of a plane whose bands are coded."""
-        job.filtered = None
+    def _mix(self, job: _Job, band: _Band, filtered: np.ndarray) -> None:
+        """Let V leave the prior where that pays."""
+        step, p, device = job.step, job.patch_size, self.device
+        prior, mixed = band.factors, rd.refine(filtered, band.factors, job.step, p, device, job.thrift)
+        product, costs = np.empty_like(filtered), []
+        for factors in (prior, mixed):
+            rd.reconstruct(factors, step, p, product, device)
+            coded = _encode_factors(factors, p, device)
+            costs.append((_squared_error(product, filtered, device), len(coded)))
+            if factors is prior or _mixing_pays(step, *costs[0], *costs[1]):
+                band.factors, band.segment = factors, coded
+
+    def _segment(self, job: _Job, band: _Band) -> bytes:
+        """The bytes of a band."""
+        if band.segment is None:
+            band.segment = _encode_factors(band.factors, job.patch_size, self.device)
+        return band.segment
+
+    def _decide(self, job: _Job, keep: bool) -> None:
+        """Decide on the restoration filter of a plane; `keep`: what it decodes to."""
+        if job.restore is not None:
+            return
+        samples, job.filtered = job.filtered, None
+        if self._keep:
+            samples = np.empty_like(samples)
+            for band in job.bands:
+                out = _rows_of(samples, band, job.patch_size)
+                rd.reconstruct(band.factors, job.step, job.patch_size, out, self.device)
         plane, job.plane = job.plane, None
-        decoded, job.samples = _smooth(job.samples, plane.shape, job.patch_size, self.device), None
+        decoded = _smooth(samples, plane.shape, job.patch_size, self.device)
         error = _squared_error(decoded, plane, self.device)
-        restored = np.empty_like(decoded) if self._keep else decoded
+        restored = np.empty_like(decoded) if keep else decoded
         restoration.restore(decoded, job.step, _is_chroma(self.frame, job.index), self.device, restored)
-        restore = _squared_error(restored, plane, self.device) < error
-        parameters = PlaneParameters(job.step, job.patch_size, restore)
-        return CodedPlane(parameters, (restored if restore else decoded) if self._keep else None)
+        job.restore = _squared_error(restored, plane, self.device) < error
+        if keep:
+            job.decoded = restored if job.restore else decoded
 
     def _sample(self, subsample: bool, index: int, patch_size: int) -> Iterator[np.ndarray]:
         """Stripes of a large plane, one of _SAMPLING rows, filtered for this purpose only."""
@@ -427,6 +494,11 @@ class MainCoder:
         else:
             short, long = (self._sample_cost(subsample, index, step, size) for size in _PATCH_SIZES)
         return 16 if _long_patches_pay(short, long) else 8
+
+
+def _rows_of(plane: np.ndarray, band: _Band, patch_size: int) -> np.ndarray:
+    """The rows of a plane that are in a band."""
+    return plane[band.start * patch_size : band.stop * patch_size]
 
 
 def _squared_error(samples: np.ndarray, plane: np.ndarray, device: str) -> int:

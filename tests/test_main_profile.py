@@ -364,11 +364,11 @@ def test_unreachable_target_says_what_can_be_met(target, found):
     assert float(re.search(found, str(error.value))[1]) == pytest.approx(reach, abs=0.005)
 
 
-def count_trials(monkeypatch) -> list[int]:
-    """The steps that a search tries, as it goes."""
-    trials: list[int] = []
-    once = main.MainCoder._encode_step
-    monkeypatch.setattr(main.MainCoder, "_encode_step", lambda *args: trials.append(args[1]) or once(*args))
+def count_trials(monkeypatch) -> list[tuple[int, int]]:
+    """The steps and thrifts that a search tries, as it goes."""
+    trials: list[tuple[int, int]] = []
+    once = main.MainCoder._try
+    monkeypatch.setattr(main.MainCoder, "_try", lambda *args: trials.append(args[1:3]) or once(*args))
     return trials
 
 
@@ -388,7 +388,24 @@ def test_a_search_on_a_cliff(channels, monkeypatch):
     trials = count_trials(monkeypatch)
     data = encode(image, bpp=0.5)
     assert 0.97 * 0.5 <= 8 * len(data) / 7680 <= 0.5
-    assert len(trials) <= 10
+    assert len(trials) <= 7
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("decibels", [26, 28, 30, 32, 35, 38, 42])
+def test_a_search_on_a_staircase(decibels, monkeypatch):
+    """All patches of a checkerboard are alike, so by the step they lose a coefficient at the same time."""
+    image = np.uint8(255 * (np.indices((64, 64)) // 8).sum(axis=0) % 510)
+    trials = count_trials(monkeypatch)
+    assert decibels <= psnr(image, imfnb.decode(encode(image, psnr=decibels))) <= decibels + 0.15
+    assert len(trials) <= 16
+
+
+@pytest.mark.jit
+def test_a_target_that_every_step_meets_takes_the_smallest_file():
+    """A ramp keeps 30 dB at the largest step, where nothing is left to be saved."""
+    image = np.tile(np.arange(256, dtype=np.uint8), (64, 1))
+    assert len(encode(image, psnr=20)) == len(encode(image, step=256))
 
 
 @pytest.mark.jit

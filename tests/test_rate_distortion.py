@@ -363,17 +363,20 @@ def test_classes_of_a_spectrum_are_eighths_of_an_octave():
         assert abs(found / c - 1) < 0.13
 
 
-@given(seeds, st.integers(1, 200))
-def test_models_of_spectra_are_monotone_and_smooth(seed, scale):
-    """Rates fall and errors rise with the step, and neither jumps."""
-    values = np.random.default_rng(seed).laplace(0, scale, 4096)
+@given(seeds, st.integers(1, 200), st.sampled_from(["laplace", "normal"]))
+def test_models_of_spectra_are_monotone_and_smooth(seed, scale, kind):
+    """Rates fall and errors rise with the step, and where coefficients tell of each other neither jumps."""
+    values = getattr(np.random.default_rng(seed), kind)(0, scale, 4096)
     counts = np.bincount(np.searchsorted(costs._MIDDLES, 64 * np.abs(values)), minlength=costs.SPECTRUM_CLASSES)
     steps = np.geomspace(basis.STEP_MIN, basis.STEP_LIMIT, 200)
-    bits = np.array([costs.spectrum_bits(counts, step) for step in steps])
-    error = np.array([costs.spectrum_error(counts, step) for step in steps])
-    octave = np.log2(steps[1] / steps[0])
-    assert (np.diff(bits) <= 0).all() and (np.diff(error) > -1e-9 * error[1:]).all()
-    assert np.abs(np.diff(bits)).max() <= 6 * octave * counts.sum() and np.diff(np.log2(error)).max() < 8 * octave
+    for model in rd.SPECTRUM_MODELS:
+        bits = np.array([model.bits(counts, step) for step in steps])
+        error = np.array([model.error(counts, step) for step in steps])
+        assert (np.diff(bits) <= 0).all() and (np.diff(error) > -1e-9 * error[1:]).all()
+        if model is costs.Clustered:
+            octave = np.log2(steps[1] / steps[0])
+            assert np.abs(np.diff(bits)).max() <= 6 * octave * counts.sum()
+            assert np.diff(np.log2(error)).max() < 8 * octave
 
 
 # ------------------------------------------------------------------------------------------------------ reconstruction
@@ -437,10 +440,10 @@ def test_reconstruct_is_exact_for_the_worst_factors(p, step):
 # --------------------------------------------------------------------------------------------------------------- whole
 
 
-@given(problems())
-def test_factorize_reference_is_cpu(problem):
+@given(problems(), st.sampled_from([rd.PLAIN_THRIFT, 300, rd.LARGEST_THRIFT]))
+def test_factorize_reference_is_cpu(problem, thrift):
     plane, grid, step, p = problem
-    one, two = rd.factorize(plane, step, p, "cpu"), rd.factorize(plane, step, p, "reference")
+    one, two = (rd.factorize(plane, step, p, device, thrift) for device in ("cpu", "reference"))
     assert one.grid == two.grid == grid
     assert one.padded.dtype == two.padded.dtype == np.int16
     np.testing.assert_array_equal(one.padded, two.padded)
@@ -462,6 +465,16 @@ def test_error_of_the_factors_is_that_of_the_step(p, step):
     assert error < 0.75 * step / 64 + 0.1
     if step > 300:
         assert error > 0.1 * min(step / 64, 70)
+
+
+@given(problems())
+def test_thrift_only_takes_away(problem):
+    """With a larger lambda in the last sweep entries move towards zero, patch by patch from the same first sweep."""
+    plane, grid, step, p = problem
+    plain, thrifty = (rd.factorize(plane, step, p, "cpu", thrift) for thrift in (rd.PLAIN_THRIFT, rd.LARGEST_THRIFT))
+    assert thrifty.ranks.max() <= plain.ranks.max()
+    assert np.abs(thrifty.padded[1:].astype(int)).sum() <= np.abs(plain.padded[1:].astype(int)).sum()
+    np.testing.assert_array_equal(inside(thrifty.padded[0], grid), inside(plain.padded[0], grid))
 
 
 @pytest.mark.parametrize("p", [8, 16])

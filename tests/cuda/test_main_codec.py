@@ -53,7 +53,7 @@ def test_alpha_of_both_kinds_and_full_chroma():
 
 def test_search():
     """Several trials on the same planes, with the choices of the first."""
-    (data,) = check([picture(8, 8, 0)], psnr=24, patch_size=8)  # four trials, where most targets take ten
+    (data,) = check([picture(8, 8, 0)], psnr=24, patch_size=8)
     assert psnr(picture(8, 8, 0), imfnb.decode(data)) >= 24
 
 

@@ -33,17 +33,19 @@ from .costs import (
     FIRST_CONTEXTS,
     MAGNITUDE_CLASSES,
     SPECTRUM_CLASSES,
+    SPECTRUM_MODELS,
     SPECTRUM_PATCH,
     cost_table,
     magnitude_prices,
     rank_costs,
-    spectrum_bits,
-    spectrum_error,
 )
 
 __all__ = [
     "LAMBDA",
+    "LARGEST_THRIFT",
+    "PLAIN_THRIFT",
     "SPECTRUM_PATCH",
+    "SPECTRUM_MODELS",
     "SWEEPS",
     "TRAIL",
     "Factors",
@@ -54,8 +56,6 @@ __all__ = [
     "reconstruct",
     "refine",
     "spectrum",
-    "spectrum_bits",
-    "spectrum_error",
 ]
 
 #: Squared steps that a bit is worth along the codec's rate-distortion curve, for the choices about V.
@@ -67,6 +67,12 @@ LAMBDA = 0.14
 _LAMBDA_FIRST = round(0.12 * 65536)
 _LAMBDA = round(0.117 * 65536)
 _LAMBDA_STATIC = round(0.091 * 65536)
+
+#: The unit of `thrift`, by which the lambda of the last sweep is multiplied.
+PLAIN_THRIFT = 256
+
+#: Largest thrift.
+LARGEST_THRIFT = 4096
 
 #: Before the first sweep a patch's rank ends at its last coefficient of at least this many 1/256 steps.
 TRAIL = 190
@@ -128,13 +134,15 @@ def _numerators(plane: np.ndarray, step: int, patch_size: int, device: str) -> t
     return products, (basis.astype(np.int64) ** 2).sum(axis=0)
 
 
-def multipliers(step: int) -> tuple[int, int, int]:
+def multipliers(step: int, thrift: int = PLAIN_THRIFT) -> tuple[int, int, int]:
     """Lambda of the first component, of the others in the first sweep and in the second.
 
     Parameters
     ----------
     step : int
         Step in 1/64 gray level.
+    thrift : int, default PLAIN_THRIFT
+        Lambda of the second sweep in 1/PLAIN_THRIFT of what is best.
 
     Returns
     -------
@@ -142,7 +150,8 @@ def multipliers(step: int) -> tuple[int, int, int]:
         In units of the kernels: distortion for 2**16 times 1/256 bit.
     """
     square = (step << (scale_bits(step) - SCALE_BITS)) ** 2
-    return tuple(share * square >> 8 for share in (_LAMBDA_FIRST, _LAMBDA_STATIC, _LAMBDA))
+    first, static, adaptive = (share * square >> 8 for share in (_LAMBDA_FIRST, _LAMBDA_STATIC, _LAMBDA))
+    return first, static, adaptive * thrift // PLAIN_THRIFT
 
 
 def magnitude_limit(step: int, patch_size: int) -> int:
@@ -176,7 +185,7 @@ def estimate_cost(plane: np.ndarray, step: int, patch_size: int, device: str) ->
 
 
 def spectrum(plane: np.ndarray, device: str) -> np.ndarray:
-    """Count the coefficients of a plane by magnitude, for :func:`spectrum_bits` and :func:`spectrum_error`.
+    """Count the coefficients of a plane by magnitude, for the models in SPECTRUM_MODELS.
 
     Parameters
     ----------
@@ -195,7 +204,7 @@ def spectrum(plane: np.ndarray, device: str) -> np.ndarray:
     return counts
 
 
-def factorize(plane: np.ndarray, step: int, patch_size: int, device: str) -> Factors:
+def factorize(plane: np.ndarray, step: int, patch_size: int, device: str, thrift: int = PLAIN_THRIFT) -> Factors:
     """Find U for a plane, with V at the prior.
 
     Parameters
@@ -208,6 +217,8 @@ def factorize(plane: np.ndarray, step: int, patch_size: int, device: str) -> Fac
         Side of a patch.
     device : {"cpu", "reference"}
         Which kernels to use; both give the same factors.
+    thrift : int, default PLAIN_THRIFT
+        As in :func:`multipliers`: rate and error between those of two steps, or where no step gives them.
 
     Returns
     -------
@@ -216,7 +227,7 @@ def factorize(plane: np.ndarray, step: int, patch_size: int, device: str) -> Fac
     """
     grid = plane.shape[0] // patch_size, plane.shape[1] // patch_size
     products, lengths = _numerators(plane, step, patch_size, device)
-    padded, ranks = _find_u(products, lengths, step, patch_size, grid, SWEEPS, device)
+    padded, ranks = _find_u(products, lengths, step, patch_size, grid, SWEEPS, device, thrift)
     return Factors(padded, ranks, grid)
 
 
@@ -228,6 +239,7 @@ def _find_u(
     grid: tuple[int, int],
     sweeps: int,
     device: str,
+    thrift: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The U step: from X V and the squared lengths of V's columns to padded factors and active ranks."""
     backend = kernels("factorization.rd", device)
@@ -235,7 +247,7 @@ def _find_u(
     scale = scale_bits(step)
     padded, ranks = np.zeros(products.shape, np.int16), np.zeros(size, np.int32)
     backend.quantize(products, lengths, scale, TRAIL, padded, ranks)
-    first, static, adaptive = multipliers(step)
+    first, static, adaptive = multipliers(step, thrift)
     classes = np.zeros(size, np.int32)
     for sweep in range(sweeps):
         counts = np.zeros((FIRST_CONTEXTS, FIRST_CLASSES), np.int64)
@@ -260,7 +272,9 @@ def _find_u(
     return padded[: int(ranks.max()) + 1].copy(), ranks
 
 
-def refine(plane: np.ndarray, factors: Factors, step: int, patch_size: int, device: str) -> Factors:
+def refine(
+    plane: np.ndarray, factors: Factors, step: int, patch_size: int, device: str, thrift: int = PLAIN_THRIFT
+) -> Factors:
     """Let V leave the prior where that pays, and find U for it.
 
     Parameters
@@ -275,6 +289,8 @@ def refine(plane: np.ndarray, factors: Factors, step: int, patch_size: int, devi
         Side of a patch.
     device : {"cpu", "reference"}
         Which kernels to use; both give the same factors.
+    thrift : int, default PLAIN_THRIFT
+        As in :func:`multipliers`.
 
     Returns
     -------
@@ -297,7 +313,7 @@ def refine(plane: np.ndarray, factors: Factors, step: int, patch_size: int, devi
         backend.mix(products, padded, right[:, :COLUMNS], gram, MIXING_BITS, scale, mixed)
         lengths[:ROWS] = np.diagonal(gram)
         sweeps = SWEEPS if number == _ROUNDS - 1 else 1
-        padded, ranks = _find_u(mixed, lengths, step, patch_size, factors.grid, sweeps, device)
+        padded, ranks = _find_u(mixed, lengths, step, patch_size, factors.grid, sweeps, device, thrift)
         factors = Factors(padded, ranks, factors.grid, mixing)
     return factors
 

@@ -15,12 +15,11 @@ __all__ = [
     "PROXY_COSTS",
     "PROXY_FIRST",
     "SPECTRUM_CLASSES",
+    "SPECTRUM_MODELS",
     "SPECTRUM_PATCH",
     "cost_table",
     "magnitude_prices",
     "rank_costs",
-    "spectrum_bits",
-    "spectrum_error",
 ]
 
 #: Contexts and residual classes of the first component's cost model.
@@ -105,23 +104,65 @@ _MIDDLES = np.array([0.0, *(2.0 ** (n + 1) * (8.5 + k) for n in range(28) for k 
 _OCTAVES = np.log2(np.maximum(_MIDDLES, _MIDDLES[1]))
 
 
-def spectrum_bits(counts: np.ndarray, step: int) -> float:
-    """Estimate the bits that a plane takes.
+class Clustered:
+    """Model of photographs, where large coefficients keep together and the coder's contexts know where."""
 
-    A coefficient c, in steps, takes 4 + log2(c) from 1 on and, between 1/2 and 1, a growing share of that. Over every
-    third image of bsd34 and steps of 1.5 to 180 gray levels that is off by 5% (one standard deviation).
+    @staticmethod
+    def bits(counts: np.ndarray, step: int) -> float:
+        """Estimate the bits that a plane takes.
+
+        A coefficient c, in steps, takes 4 + log2(c) from 1 on and, between 1/2 and 1, a growing share of that. Over
+        every third image of bsd34 and steps of 1.5 to 180 gray levels that is off by 5% (one standard deviation).
+        """
+        octaves = _OCTAVES - math.log2(step)
+        return float(counts @ (np.clip(octaves + 1, 0, 1) * np.maximum(octaves + 4, 0) + 0.002))
+
+    @staticmethod
+    def error(counts: np.ndarray, step: int) -> float:
+        """Estimate the squared error of a plane in squared gray levels.
+
+        What is dropped costs its square, a kept coefficient a fifth of a squared step, with an octave between the two.
+        Off by 0.9 dB on the same images, most of it the same for all steps of an image.
+        """
+        octaves = _OCTAVES - math.log2(step)
+        kept = np.clip(octaves, 0, 1)
+        dropped = np.minimum(1.5 * 4.0**octaves, 1)
+        return float(counts @ (dropped * (1 - kept) + 0.2 * kept)) * (step / 64) ** 2
+
+
+class Scattered:
+    """Model of noise, whose coefficients tell nothing of each other: each kept one costs what its rarity says.
+
+    Dearer coefficients are rarer, and rarer ones dearer: the sweeps follow that down the cliff of the rate. Noise of 3
+    to 50 gray levels and uniform noise take 0.93 to 1.14 times these bits above 0.3 bits per pixel, and their PSNR is
+    0.5 dB less to 0.8 dB more.
     """
-    octaves = _OCTAVES - math.log2(step)
-    return float(counts @ (np.clip(octaves + 1, 0, 1) * np.maximum(octaves + 4, 0) + 0.002))
+
+    @staticmethod
+    def _keep(octaves: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, float, float]:
+        """Share of each class that is kept after two sweeps, the threshold in steps and the bits of one just kept."""
+        threshold = 0.6
+        for weight in (0.08, 0.1, 0.0):
+            kept = np.clip(4 * (octaves - math.log2(threshold)) + 0.5, 0, 1)
+            bits = 2.5 - math.log2(max(float(counts @ kept) / max(counts.sum(), 1), 1e-7))
+            if weight:
+                threshold = (1 + weight * bits) / 2
+        return kept, threshold, bits
+
+    @staticmethod
+    def bits(counts: np.ndarray, step: int) -> float:
+        """As `Clustered.bits`."""
+        octaves = _OCTAVES - math.log2(step)
+        kept, threshold, bits = Scattered._keep(octaves, counts)
+        return float(counts @ (kept * (bits + np.maximum(octaves - math.log2(threshold), 0))))
+
+    @staticmethod
+    def error(counts: np.ndarray, step: int) -> float:
+        """As `Clustered.error`."""
+        octaves = _OCTAVES - math.log2(step)
+        kept, _, _ = Scattered._keep(octaves, counts)
+        return float(counts @ (4.0**octaves * (1 - kept) + 0.09 * kept)) * (step / 64) ** 2
 
 
-def spectrum_error(counts: np.ndarray, step: int) -> float:
-    """Estimate the squared error of a plane in squared gray levels.
-
-    What is dropped costs its square, a kept coefficient a fifth of a squared step, with an octave between the two. Off
-    by 0.9 dB on the same images, most of it the same for all steps of an image.
-    """
-    octaves = _OCTAVES - math.log2(step)
-    kept = np.clip(octaves, 0, 1)
-    dropped = np.minimum(1.5 * 4.0**octaves, 1)
-    return float(counts @ (dropped * (1 - kept) + 0.2 * kept)) * (step / 64) ** 2
+#: Models of rates and errors, the most likely one first.
+SPECTRUM_MODELS = Clustered, Scattered
