@@ -21,6 +21,7 @@ from .._cuda import cuda as _cuda
 from .reference import (
     ACTIVITY_THRESHOLDS,
     CLASSES,
+    CLIPPING_MAX,
     COEFFICIENT_BITS,
     DIRECTIONS,
     LIMIT_SHIFT,
@@ -129,8 +130,8 @@ def _restore(number: int) -> Callable[..., None]:
                     total = np.int32(total + differences[d, y, lane + i])
                 sums[d, y, lane] = total
         _cuda.syncthreads()
-        near = np.int32(min(np.int32(step * limits[number, 0]) >> LIMIT_SHIFT, 2 * SAMPLE_LIMIT))
-        far = np.int32(min(np.int32(step * limits[number, 1]) >> LIMIT_SHIFT, 2 * SAMPLE_LIMIT))
+        near = np.int32(min(np.int32(step * limits[number, 0]) >> LIMIT_SHIFT, CLIPPING_MAX))
+        far = np.int32(min(np.int32(step * limits[number, 1]) >> LIMIT_SHIFT, CLIPPING_MAX))
         bounds = _cuda.local.array(_BOUNDS, int32)
         for i in range(_BOUNDS):
             bounds[i] = np.int32(step * thresholds[i]) >> THRESHOLD_SHIFT

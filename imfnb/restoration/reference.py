@@ -5,9 +5,9 @@ All quantities are integers. Samples are clamped to ±SAMPLE_LIMIT on entry, so 
 - a second difference |2 p - q - r| is at most 4 * 2**14 = 2**16, its sum over the 25 pixels of a window at most
   25 * 2**16 < 2**21, the activity (two such sums) and the multiples compared for the direction below 2**23;
 - a step is at most 2**15, its product with a threshold or a clipping limit (at most 2**12 either) at most 2**27;
-- a neighbour difference is at most 2**15 in magnitude, clipped or not, the sum over a symmetric pair 2**16, and since
-  the absolute coefficients of a class add up to at most COEFFICIENT_SUM_LIMIT = 2**14, the accumulator stays within
-  2**30;
+- a clipped neighbour difference is below 2**14, the sum over a symmetric pair below 2**15, which fits 16 bits, and
+  since the absolute coefficients of a class add up to at most COEFFICIENT_SUM_LIMIT = 2**14, the accumulator stays
+  within 2**29;
 - the correction is then within 2**22, and the corrected sample is clamped to ±SAMPLE_LIMIT again.
 """
 
@@ -24,6 +24,8 @@ SAMPLE_LIMIT = 2**14
 """Largest magnitude of a sample, 1024 gray levels: eight times what a centred 8-bit sample needs."""
 STEP_LIMIT = 2**15
 """Largest step, 512 gray levels; a larger one is treated as this one."""
+CLIPPING_MAX = 2**14 - 1
+"""Largest clipping limit; those of the shipped filters are at most 2**12."""
 COEFFICIENT_BITS = 8
 """Fractional bits of the filter coefficients."""
 COEFFICIENT_SUM_LIMIT = 2**14
@@ -156,8 +158,8 @@ def activity_bound(step: int, threshold: int) -> int:
 
 
 def clipping_limit(step: int, limit: int) -> int:
-    """Clipping limit in sixteenths of a step, converted to the unit of samples; at most every possible difference."""
-    return min((step * limit) >> LIMIT_SHIFT, 2 * SAMPLE_LIMIT)
+    """Clipping limit in sixteenths of a step, converted to the unit of samples."""
+    return min((step * limit) >> LIMIT_SHIFT, CLIPPING_MAX)
 
 
 def _window_sum(values: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -15,6 +15,7 @@ from ..._jit import kernel
 from ...entropy.layout import GROUPS, LEVEL, MAGNITUDE_LIMIT
 from ..cpu import update_column
 from .costs import FIRST_CLASSES, FIRST_CONTEXTS, MAGNITUDE_CLASSES, PROXY_COSTS, PROXY_FIRST
+from .tiles import CHUNK, TILE, pair_product
 
 __all__ = [
     "choose",
@@ -34,8 +35,8 @@ __all__ = [
 
 _jit = kernel(error_model="numpy")
 
-# Patches that `numerators` handles side by side (a block of 64 x 128 int32 fits the first-level cache).
-_LANES = 128
+# One less than the exponent of 16 and three bits of its mantissa, as float64 has them.
+_FIRST_CLASS = np.int64(8 * (1023 + 4) - 1)
 
 # The range of X V.
 _LOWEST, _HIGHEST = -(2**31) + 1, 2**31 - 1
@@ -46,40 +47,50 @@ _SHIFT, _NONE = np.int64(12), np.int64(0)
 
 
 @_jit
+def _pair(first, second):
+    """Two 16-bit integers as one of 32 bits."""
+    return np.int32((np.int32(first) & np.int32(0xFFFF)) | np.int32(np.int32(second) << np.int32(16)))
+
+
+@_jit
 def numerators(plane, p, basis, out):
     """Write X v_r to out (int32, (R, size), padded) for the first R columns; the patch is the SIMD lane.
 
-    |X v| <= |X| |v| with |X| <= 2**17 (2048 * 16, doubled per direction for the filter's overlap) and |v| <= 2**14
-    stays within int32; partial sums may wrap, the total does not.
+    Samples are within +-2**14 (see `lapped.forward`) and an entry of V is at most 2 / p of its length of 2**14: both fit
+    16 bits. |X v| <= |X| |v| with |X| <= 2**17 (2048 * 16, doubled per direction for the filter's overlap) and |v| <=
+    2**14 stays within int32; partial sums may wrap, the total does not.
     """
-    gh = plane.shape[0] // p
     gw = plane.shape[1] // p
-    stride = gw + 4
-    rows = max(1, _LANES // gw)
-    block = np.empty((p * p, rows * gw), np.int32)
-    line = np.empty(rows * gw, np.int32)
-    for top in range(0, gh, rows):
-        count = min(rows, gh - top)
-        lanes = count * gw
-        for y in range(count):
+    count, half, stride = plane.shape[0] // p * gw, p // 2, gw + 4
+    columns, pairs = out.shape[0], p * half
+    words, line = np.zeros((pairs, CHUNK), np.int32), np.empty((TILE, CHUNK), np.int32)
+    weights = np.zeros((columns + -columns % TILE, pairs), np.int32)
+    for r in range(columns):
+        for k in range(pairs):
+            weights[r, k] = _pair(basis[2 * k, r], basis[2 * k + 1, r])
+    for start in range(0, count, CHUNK):
+        stop = min(start + CHUNK, count)
+        n = start
+        while n < stop:  # patches of one row of patches at a time
+            y, x = n // gw, n % gw
+            run = min(stop - n, gw - x)
             for i in range(p):
-                for j in range(p):
-                    for x in range(gw):
-                        block[i * p + j, y * gw + x] = plane[(top + y) * p + i, x * p + j]
-        for r in range(out.shape[0]):
-            line[:] = 0
-            for k in range(0, p * p, 4):
-                v0 = basis[k, r]
-                v1 = basis[k + 1, r]
-                v2 = basis[k + 2, r]
-                v3 = basis[k + 3, r]
-                for x in range(lanes):
-                    line[x] += np.int32(v0 * block[k, x] + v1 * block[k + 1, x] + v2 * block[k + 2, x]
-                                        + v3 * block[k + 3, x])
-            for y in range(count):
-                start = (top + y + 2) * stride + 2
-                for x in range(gw):
-                    out[r, start + x] = line[y * gw + x]
+                source = plane[y * p + i, x * p :]
+                for j in range(half):
+                    target = words[i * half + j, n - start :]
+                    for k in range(run):
+                        target[k] = _pair(source[k * p + 2 * j], source[k * p + 2 * j + 1])
+            n += run
+        for r in range(0, columns, TILE):
+            pair_product(words, weights, r, line)
+            n = start
+            while n < stop:
+                y, x = n // gw, n % gw
+                run = min(stop - n, gw - x)
+                place = (y + 2) * stride + 2 + x
+                for c in range(min(TILE, columns - r)):
+                    out[r + c, place : place + run] = line[c, n - start : n - start + run]
+                n += run
 
 
 @_jit
@@ -445,6 +456,7 @@ def proxy(plane, cosines, step):
     above = np.zeros(gw, np.int32)
     # A value over 2 p step is a coefficient in 1 / 16 step.
     unit = np.int64(2 * p) * step
+    inverse = 1.0 / np.float64(unit)
     total = np.int64(0)
     for y in range(plane.shape[0] // p):
         _transform_row(plane[y * p : y * p + p], cosines, scratch, products)
@@ -458,7 +470,9 @@ def proxy(plane, cosines, step):
                         above[x] = row[x]
                 else:
                     for x in range(gw):
-                        total += PROXY_COSTS[np.uint64(min(np.uint32(abs(row[x])) // np.uint32(unit), 1023))]
+                        # The exact quotient: half a unit of the numerator is far more than what rounding moves.
+                        quotient = np.int32((np.float64(abs(row[x])) + 0.5) * inverse)
+                        total += PROXY_COSTS[np.uint32(min(quotient, np.int32(1023)))]
     return total
 
 
@@ -479,8 +493,8 @@ def spectrum(plane, cosines, counts):
                     if i + j == 0:
                         value = abs(np.int64(row[x]) - above[x]) if y else np.int64(0)
                         above[x] = row[x]
-                    octave = _class_of(value)
-                    counts[0 if octave < 5 else 8 * (octave - 5) + ((value >> (octave - 4)) & 7) + 1] += 1
+                    # Exponent and three bits of the mantissa of a float64 are eighths of an octave.
+                    counts[max((np.float64(value).view(np.int64) >> 49) - _FIRST_CLASS, 0)] += 1
 
 
 @_jit
