@@ -56,9 +56,9 @@ def _pair(first, second):
 def numerators(plane, p, basis, out):
     """Write X v_r to out (int32, (R, size), padded) for the first R columns; the patch is the SIMD lane.
 
-    Samples are within +-2**14 (see `lapped.forward`) and an entry of V is at most 2 / p of its length of 2**14: both fit
-    16 bits. |X v| <= |X| |v| with |X| <= 2**17 (2048 * 16, doubled per direction for the filter's overlap) and |v| <=
-    2**14 stays within int32; partial sums may wrap, the total does not.
+    Samples are within +-2**14 (see `lapped.forward`) and an entry of V is at most 2 / p of its length of 2**14: both
+    fit 16 bits. |X v| <= |X| |v| with |X| <= 2**17 (2048 * 16, doubled per direction for the filter's overlap) and
+    |v| <= 2**14 stays within int32; partial sums may wrap, the total does not.
     """
     gw = plane.shape[1] // p
     count, half, stride = plane.shape[0] // p * gw, p // 2, gw + 4
