@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import llvmlite.binding
+import numba
 from llvmlite import ir
 from numba.core import cgutils, types
 
@@ -18,6 +20,7 @@ __all__ = [
     "Lanes",
     "clamp",
     "function",
+    "has_feature",
     "multiply_add",
     "multiply_add_pairs",
     "registers",
@@ -31,6 +34,14 @@ WIDTH = 16
 INDEX = ir.IntType(64)
 
 _CONTRACT = ("contract",)
+
+
+def has_feature(name: str) -> bool:
+    """Whether the machine code is made for processors with a feature, by LLVM's name for it ("avx512f")."""
+    config = numba.config
+    if config.DISABLE_JIT or config.CPU_NAME or config.CPU_FEATURES:
+        return False
+    return llvmlite.binding.get_host_cpu_features().get(name, False)
 
 
 class Lanes:

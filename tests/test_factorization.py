@@ -164,8 +164,24 @@ def test_gram_cpu_is_reference_is_product(xt, as_float):
 @pytest.mark.parametrize("columns", [1, 3, 13])
 def test_gram_is_exact_at_the_edge_of_float32(rows, columns):
     """All samples 255: the sums in float32 reach 256 * 255**2, just below 2**24."""
-    gram = cpu.gram(to_blocks(np.full((rows, columns), 255, np.uint8)))
-    np.testing.assert_array_equal(gram, np.full((columns, columns), 255.0**2 * rows))
+    blocks = to_blocks(np.full((rows, columns), 255, np.uint8))
+    for gram in (cpu.gram(blocks), cpu._gram(blocks, np.float32)):
+        np.testing.assert_array_equal(gram, np.full((columns, columns), 255.0**2 * rows))
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("low", [-128, 127])
+def test_sums_of_bytes_are_exact_at_the_edge_of_int32(low):
+    """All samples 255 and all factors at a bound, over more blocks than the sums stay in int32."""
+    rows = 64 * 520 + 3
+    blocks = to_blocks(np.full((rows, 4), 255, np.uint8))
+    np.testing.assert_array_equal(cpu.gram(blocks), np.full((4, 4), 255.0**2 * rows))
+    u, vt = np.zeros((len(blocks), 1, 64), np.int8), np.full((1, 4), 1.0 if low > 0 else -1.0, np.float32)
+    assert factorization.exact_in_float32(4, 1, (-128, 127))
+    xtu, utu = cpu.update_u(blocks, rows, vt, u, 0, len(blocks), -128.0, 127.0)
+    np.testing.assert_array_equal(from_blocks(u, rows), np.full((rows, 1), low))
+    np.testing.assert_array_equal(xtu, np.full((4, 1), 255.0 * low * rows))
+    np.testing.assert_array_equal(utu, [[float(low) ** 2 * rows]])
 
 
 @given(
@@ -183,10 +199,10 @@ def test_update_u_cpu_is_reference(problem, first, repeats, working):
     first = min(first, len(blocks) - 1)
     start = first * blocks.shape[2]
     results = []
-    for kernels in TWINS:
+    for update_u in (cpu.update_u, cpu._update_u_floats, reference.update_u):
         factor = to_blocks(u.astype(factor_dtype(limits)))
         vt = np.ascontiguousarray(v.T, working)
-        sums = kernels.update_u(blocks, rows, vt, factor, first, len(blocks), *map(float, limits))
+        sums = update_u(blocks, rows, vt, factor, first, len(blocks), *map(float, limits))
         updated = from_blocks(factor, rows)
         np.testing.assert_array_equal(updated[:start], u[:start])  # patches outside the band are not touched
         np.testing.assert_array_equal(to_blocks(updated), factor)  # lanes beyond the last patch stay zero
@@ -194,7 +210,8 @@ def test_update_u_cpu_is_reference(problem, first, repeats, working):
         np.testing.assert_array_equal(sums[0], x[start:].T.astype(np.int64) @ band)
         np.testing.assert_array_equal(sums[1], band.T @ band)
         results.append(updated)
-    np.testing.assert_array_equal(*results)
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
 
 
 @pytest.mark.jit

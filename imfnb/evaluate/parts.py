@@ -63,6 +63,7 @@ def _nearest(
     grid: tuple[int, int],
     sweeps: int,
     device: str,
+    thrift: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """In the place of `rd._find_u`: every entry rounded to the nearest integer, whatever its bits."""
     padded, ranks = np.zeros(products.shape, np.int16), np.zeros(products.shape[1], np.int32)
@@ -74,8 +75,10 @@ def _nearest(
 def _one_sweep(find_u: Callable) -> Callable:
     """`rd._find_u` with one sweep."""
 
-    def single(products: Any, lengths: Any, step: int, patch_size: int, grid: Any, sweeps: int, device: str) -> Any:
-        return find_u(products, lengths, step, patch_size, grid, 1, device)
+    def single(
+        products: Any, lengths: Any, step: int, patch_size: int, grid: Any, sweeps: int, device: str, thrift: int
+    ) -> Any:
+        return find_u(products, lengths, step, patch_size, grid, 1, device, thrift)
 
     return single
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from .._jit import EXACT, kernel
 from ..patches import LANES
+from . import dots
 from .tiles import PARTS, PIXELS, TILE, accumulate, product, update, widen
 
 __all__ = ["gram", "update_column", "update_columns", "update_u"]
@@ -17,6 +18,10 @@ __all__ = ["gram", "update_column", "update_columns", "update_u"]
 #: Blocks after which the sums of `_accumulate`, each over LANES / PARTS patches of a block, move to float64: over 256
 #: patches they are exact in float32.
 FLUSH = 256 * PARTS // LANES
+
+# Blocks of bytes that go into the sums of X^T U at a time, and blocks after which those move to float64: 512 * 64 * 255
+# * 128 < 2**31.
+_GROUP, _FLUSH_BYTES = 8, 512
 
 
 @kernel(fastmath=EXACT)
@@ -150,26 +155,175 @@ def _gram(blocks, dtype):
     return out
 
 
+@kernel()
+def _accumulate_bytes(x, u, begin, end, triangle, sums):
+    """`_accumulate` for the blocks begin .. end - 1 of bytes; see `dots.accumulate` for the signs."""
+    rank = u.shape[1]
+    r = position = 0
+    while r < rank:
+        count = _tile(rank - r)
+        for n in range(r - r % PIXELS if triangle else 0, x.shape[1], PIXELS):
+            if count == 1:
+                dots.accumulate(x, u, begin, end, sums, position, n, r, 1)
+            elif count == 2:
+                dots.accumulate(x, u, begin, end, sums, position, n, r, 2)
+            elif count == 3:
+                dots.accumulate(x, u, begin, end, sums, position, n, r, 3)
+            elif count == 4:
+                dots.accumulate(x, u, begin, end, sums, position, n, r, 4)
+            elif count == 5:
+                dots.accumulate(x, u, begin, end, sums, position, n, r, 5)
+            else:
+                dots.accumulate(x, u, begin, end, sums, position, n, r, 6)
+            position += PIXELS * count * PARTS
+        r += count
+
+
+@kernel()
+def _add_rows(blocks, begin, end, totals):
+    """Add the sum of every row of the blocks begin .. end - 1 to totals."""
+    for k in range(begin, end):
+        for n in range(blocks.shape[1]):
+            row, total = blocks[k, n], np.int32(0)
+            for i in range(LANES):
+                total += np.int32(row[i])
+            totals[n] += total
+
+
+@kernel()
+def _sums_for(rows, rank):
+    """Room for the sums of `_accumulate_bytes`."""
+    return np.zeros((rows + -rows % PIXELS) * rank * PARTS, np.int32)
+
+
+@kernel()
+def _gram_bytes(blocks):
+    pixels = blocks.shape[1]
+    sums, out, totals = _sums_for(pixels, pixels), np.zeros((pixels, pixels)), np.zeros(pixels)
+    for begin in range(0, len(blocks), _GROUP):
+        end = min(begin + _GROUP, len(blocks))
+        _accumulate_bytes(blocks, blocks, begin, end, True, sums)
+        _add_rows(blocks, begin, end, totals)
+        if end % _FLUSH_BYTES == 0 or end == len(blocks):
+            _gather(sums, True, out)
+    for n in range(pixels):  # the bytes of one side counted 128 less
+        for k in range(n + 1):
+            out[n, k] += 128 * totals[n]
+        out[:n, n] = out[n, :n]
+    return out
+
+
 def gram(blocks: np.ndarray) -> np.ndarray:
     """Twin of :func:`imfnb.factorization.reference.gram`.
 
     For uint8 the products of 256 patches are added in float32, which is exact: 256 * 255**2 < 2**24.
     """
+    if blocks.dtype == np.uint8 and dots.AVAILABLE:
+        return _gram_bytes(blocks)
     return _gram(blocks, np.float32 if blocks.dtype == np.uint8 else np.float64)
 
 
 @kernel(fastmath=EXACT)
-def update_u(blocks, rows, vt, u, first, last, low, high):
-    """Twin of :func:`imfnb.factorization.reference.update_u`; adds in the dtype of `vt`."""
+def _products_of_columns(vt):
+    """V^T V, in the dtype of vt."""
     rank, pixels = vt.shape
-    zero = vt.dtype.type(0)
     b = np.zeros((rank, rank), vt.dtype)
     for r in range(rank):
         for s in range(r + 1):
-            total = zero
+            total = vt.dtype.type(0)
             for n in range(pixels):
                 total += vt[r, n] * vt[s, n]
             b[r, s] = b[s, r] = total
+    return b
+
+
+@kernel(fastmath=EXACT)
+def _update_block(a, b, lanes, w, block, low, high):
+    """Update a block of U given a = V^T X and b = V^T V; w (R, LANES) is the block in their dtype."""
+    rank = len(b)
+    for r in range(rank):
+        if b[r, r] == 0:
+            w[r] = min(max(w.dtype.type(1), low), high)
+        else:
+            update(a, b, w, r, low, high)
+    for r in range(rank):
+        source, target = w[r], block[r]
+        source[lanes:] = w.dtype.type(0)
+        for i in range(LANES):
+            target[i] = block.dtype.type(source[i])
+
+
+@kernel()
+def _words_of(block, words):
+    """Write four rows of a block of bytes to each row of words, int32."""
+    for q in range(words.shape[0]):
+        one, two, three, four, word = block[4 * q], block[4 * q + 1], block[4 * q + 2], block[4 * q + 3], words[q]
+        for i in range(LANES):
+            low = np.int32(np.int32(one[i]) | np.int32(np.int32(two[i]) << np.int32(8)))
+            high = np.int32(np.int32(three[i]) | np.int32(np.int32(four[i]) << np.int32(8)))
+            word[i] = np.int32(low | np.int32(high << np.int32(16)))
+
+
+@kernel()
+def _product_bytes(words, weights, a):
+    """`_product` for a block of bytes: words (Q, LANES), weights (R, Q), a (R, LANES)."""
+    r = 0
+    while r < weights.shape[0]:
+        count = _tile(weights.shape[0] - r)
+        if count == 1:
+            dots.product(words, weights, a, r, 1)
+        elif count == 2:
+            dots.product(words, weights, a, r, 2)
+        elif count == 3:
+            dots.product(words, weights, a, r, 3)
+        elif count == 4:
+            dots.product(words, weights, a, r, 4)
+        elif count == 5:
+            dots.product(words, weights, a, r, 5)
+        else:
+            dots.product(words, weights, a, r, 6)
+        r += count
+
+
+@kernel()
+def _update_u_bytes(blocks, rows, vt, u, first, last, low, high):
+    """`update_u` for X and factors of bytes; vt is of float32, which holds all numerators."""
+    rank, pixels = vt.shape
+    b = _products_of_columns(vt)
+    weights = np.zeros((rank, pixels // 4), np.int32)
+    for r in range(rank):
+        for n in range(pixels):
+            weights[r, n // 4] |= np.int32((np.int64(vt[r, n]) & 0xFF) << (8 * (n % 4)))
+    words = np.empty((pixels // 4, LANES), np.int32)
+    a, w = np.empty((rank, LANES), vt.dtype), np.empty((rank, LANES), vt.dtype)
+    sums_x, sums_u = _sums_for(pixels, rank), _sums_for(rank, rank)
+    xtu, utu, totals = np.zeros((pixels, rank)), np.zeros((rank, rank)), np.zeros(rank)
+    lo, hi = vt.dtype.type(low), vt.dtype.type(high)
+    for begin in range(first, last, _GROUP):
+        end = min(begin + _GROUP, last)
+        for k in range(begin, end):
+            _words_of(blocks[k], words)
+            _product_bytes(words, weights, a)
+            widen(u[k], w)
+            _update_block(a, b, min(LANES, rows - k * LANES), w, u[k], lo, hi)
+        _accumulate_bytes(blocks, u, begin, end, False, sums_x)
+        _accumulate_bytes(u, u, begin, end, True, sums_u)
+        _add_rows(u, begin, end, totals)
+        if (end - first) % _FLUSH_BYTES == 0 or end == last:
+            _gather(sums_x, False, xtu)
+            _gather(sums_u, True, utu)
+    for r in range(rank):  # the bytes of one side counted 128 more
+        for s in range(r + 1):
+            utu[r, s] -= 128 * totals[s]
+        utu[:r, r] = utu[r, :r]
+    return xtu, utu
+
+
+@kernel(fastmath=EXACT)
+def _update_u_floats(blocks, rows, vt, u, first, last, low, high):
+    """`update_u` in the dtype of `vt`."""
+    rank, pixels = vt.shape
+    b = _products_of_columns(vt)
     padded, wide = pixels + -pixels % PIXELS, rank + -rank % PIXELS
     x, w = np.zeros((padded, LANES), vt.dtype), np.zeros((wide, LANES), vt.dtype)
     a = np.empty((rank, LANES), vt.dtype)
@@ -177,21 +331,10 @@ def update_u(blocks, rows, vt, u, first, last, low, high):
     xtu, utu = np.zeros((pixels, rank)), np.zeros((rank, rank))
     lo, hi = vt.dtype.type(low), vt.dtype.type(high)
     for k in range(first, last):
-        lanes = min(LANES, rows - k * LANES)
-        block = u[k]
         widen(blocks[k], x)
-        widen(block, w)
+        widen(u[k], w)
         _product(x, vt, a)
-        for r in range(rank):
-            if b[r, r] == 0:
-                w[r] = min(max(vt.dtype.type(1), lo), hi)
-            else:
-                update(a, b, w, r, lo, hi)
-        for r in range(rank):
-            source, target = w[r], block[r]
-            source[lanes:] = zero
-            for i in range(LANES):
-                target[i] = u.dtype.type(source[i])
+        _update_block(a, b, min(LANES, rows - k * LANES), w, u[k], lo, hi)
         _accumulate(x, w, rank, False, sums_x)
         _accumulate(w, w, rank, True, sums_u)
         if (k - first) % FLUSH == FLUSH - 1 or k == last - 1:
@@ -200,3 +343,12 @@ def update_u(blocks, rows, vt, u, first, last, low, high):
     for r in range(rank):
         utu[:r, r] = utu[r, :r]
     return xtu, utu
+
+
+def update_u(
+    blocks: np.ndarray, rows: int, vt: np.ndarray, u: np.ndarray, first: int, last: int, low: float, high: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Twin of :func:`imfnb.factorization.reference.update_u`; adds in the dtype of `vt` or, exactly, in integers."""
+    small = blocks.dtype == np.uint8 and u.dtype == np.int8 and vt.dtype == np.float32 and blocks.shape[1] % 4 == 0
+    chosen = _update_u_bytes if small and dots.AVAILABLE else _update_u_floats
+    return chosen(blocks, rows, vt, u, first, last, low, high)

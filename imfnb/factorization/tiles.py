@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 from .._vectors import INDEX, WIDTH, Lanes, clamp, function, multiply_add, registers, splat
 from ..patches import LANES
 
-__all__ = ["PARTS", "PIXELS", "TILE", "accumulate", "product", "update", "widen"]
+__all__ = ["PARTS", "PIXELS", "TILE", "accumulate", "fold", "product", "update", "widen"]
 
 #: Largest number of components in a tile, and number of rows of X beside them in `accumulate`: 24 vectors of sums and
 #: 5 of factors, for 32 registers.
@@ -73,12 +73,15 @@ def _product(typing_context, x, vt, a, first, components):
     return types.void(x, vt, a, types.int64, components), generate
 
 
-def _fold(builder: ir.IRBuilder, vectors: list[ir.Value]) -> list[ir.Value]:
-    """Pairs of vectors as one, with sums over pairs of lanes: those of the first come before those of the second."""
+def fold(builder: ir.IRBuilder, vectors: list[ir.Value]) -> list[ir.Value]:
+    """Vectors as the sums over parts of their lanes, PARTS for each in turn."""
     even = [2 * k for k in range(WIDTH)]
     masks = [ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [k + odd for k in even]) for odd in (0, 1)]
-    pairs = zip(vectors[::2], vectors[1::2], strict=True)
-    return [builder.fadd(*(builder.shuffle_vector(a, b, mask) for mask in masks)) for a, b in pairs]
+    add = builder.add if isinstance(vectors[0].type.element, ir.IntType) else builder.fadd
+    for _ in range((WIDTH // PARTS).bit_length() - 1):
+        pairs = zip(vectors[::2], vectors[1::2], strict=True)
+        vectors = [add(*(builder.shuffle_vector(a, b, mask) for mask in masks)) for a, b in pairs]
+    return vectors
 
 
 @intrinsic(prefer_literal=True)
@@ -99,9 +102,7 @@ def _accumulate(typing_context, x, u, sums, position, n, first, components):
                 factor = load(factors, args[5], c)
                 for k in range(PIXELS):
                     multiply_add(builder, values[k], factor, tile[k * count + c])
-        totals = [builder.load(register) for register in tile]
-        for _ in range((WIDTH // PARTS).bit_length() - 1):
-            totals = _fold(builder, totals)
+        totals = fold(builder, [builder.load(register) for register in tile])
         for k, total in enumerate(totals):
             place = builder.add(args[3], INDEX(k * WIDTH))
             out.store(builder.fadd(out.load(place), total), place)

@@ -7,14 +7,13 @@ registers; where the processor can look words up in those it does, elsewhere the
 
 from __future__ import annotations
 
-import llvmlite.binding
 import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .._vectors import INDEX, WIDTH, Lanes, multiply_add_pairs, registers, splat
+from .._vectors import INDEX, WIDTH, Lanes, has_feature, multiply_add_pairs, registers, splat
 from .reference import COEFFICIENT_BITS, SAMPLE_LIMIT
 
 __all__ = ["CHUNK", "WORDS", "correct_row"]
@@ -29,15 +28,7 @@ _I16, _I32 = ir.IntType(16), ir.IntType(32)
 _NARROW, _WIDE = ir.VectorType(_I16, CHUNK), ir.VectorType(_I32, WIDTH)
 
 
-def _looks_up_in_registers() -> bool:
-    """Whether the machine code is made for a processor with AVX-512."""
-    config = numba.config
-    if config.CPU_NAME or config.CPU_FEATURES:
-        return False
-    return llvmlite.binding.get_host_cpu_features().get("avx512f", False)
-
-
-_IN_REGISTERS = not numba.config.DISABLE_JIT and _looks_up_in_registers()
+_IN_REGISTERS = has_feature("avx512f")
 
 
 def _look_up(builder: ir.IRBuilder, tables: Lanes, position: ir.Value, index: ir.Value) -> ir.Value:

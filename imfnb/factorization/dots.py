@@ -1,0 +1,125 @@
+"""Register tiles for X of bytes, where the processor has dot products of four bytes (AVX-512 VNNI).
+
+One instruction multiplies 64 unsigned by 64 signed bytes and adds the products by fours, exactly, to 16 sums: four
+pixels of a patch for X V, four patches for X^T U. The plain definitions at the end say what the tiles do, and are what
+runs with the JIT off; other processors, and factors beyond a byte, take the tiles of floats, which give the same bits.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from .._vectors import INDEX, WIDTH, Lanes, has_feature, registers
+from ..patches import LANES
+from .tiles import PARTS, PIXELS, fold
+
+__all__ = ["AVAILABLE", "accumulate", "product"]
+
+#: Whether X of bytes takes these tiles.
+AVAILABLE = bool(numba.config.DISABLE_JIT) or has_feature("avx512vnni")
+
+_BYTES = ir.VectorType(ir.IntType(8), LANES)
+_SUMS = ir.VectorType(ir.IntType(32), WIDTH)
+
+
+def _add_dot(builder: ir.IRBuilder, unsigned: ir.Value, signed: ir.Value, register: ir.Value) -> None:
+    """register += the dot products of four bytes in every lane."""
+    kind = ir.FunctionType(_SUMS, [_SUMS] * 3)
+    dot = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.vpdpbusd.512")
+    operands = [builder.bitcast(value, _SUMS) for value in (unsigned, signed)]
+    builder.store(builder.call(dot, [builder.load(register), *operands]), register)
+
+
+@intrinsic(prefer_literal=True)
+def _product(typing_context, words, weights, out, first, components):
+    count, vectors = components.literal_value, LANES // WIDTH
+
+    def generate(context, builder, signature, args):
+        lanes, factors, target = (
+            Lanes(context, builder, t, v) for t, v in zip(signature.args[:3], args[:3], strict=True)
+        )
+        quads = factors.shape[1]
+        sums = registers(context, builder, types.int32, count * vectors)
+        with cgutils.for_range(builder, quads, intp=INDEX) as loop:
+            start = builder.mul(loop.index, INDEX(LANES))
+            values = [lanes.load(builder.add(start, INDEX(WIDTH * k))) for k in range(vectors)]
+            for c in range(count):
+                row = builder.mul(builder.add(args[3], INDEX(c)), quads)
+                weight = factors.splat(builder.add(row, loop.index))
+                for k in range(vectors):
+                    _add_dot(builder, values[k], weight, sums[c * vectors + k])
+        start = builder.mul(args[3], INDEX(LANES))
+        for n, register in enumerate(sums):
+            value = builder.sitofp(builder.load(register), ir.VectorType(ir.FloatType(), WIDTH))
+            target.store(value, builder.add(start, INDEX(n * WIDTH)))
+        return context.get_dummy_value()
+
+    return types.void(words, weights, out, types.int64, components), generate
+
+
+@intrinsic(prefer_literal=True)
+def _accumulate(typing_context, x, u, begin, end, sums, position, n, first, components):
+    count = components.literal_value
+
+    def generate(context, builder, signature, args):
+        rows, columns = (
+            Lanes(context, builder, t, v, LANES) for t, v in zip(signature.args[:2], args[:2], strict=True)
+        )
+        out = Lanes(context, builder, signature.args[4], args[4])
+        flip = ir.Constant(_BYTES, [-128] * LANES)
+        tile = registers(context, builder, types.int32, PIXELS * count)
+        with cgutils.for_range_slice(builder, args[2], args[3], INDEX(1), intp=INDEX) as (block, _):
+
+            def load(array, row, k, flipped):
+                row, last = builder.add(row, INDEX(k)), builder.sub(array.shape[1], INDEX(1))
+                row = builder.select(builder.icmp_signed("<", row, last), row, last)
+                row = builder.add(builder.mul(block, array.shape[1]), row)
+                value = array.load(builder.mul(row, INDEX(LANES)))
+                return builder.xor(value, flip) if flipped else value
+
+            values = [load(rows, args[6], k, x.dtype.signed) for k in range(PIXELS)]
+            for c in range(count):
+                factor = load(columns, args[7], c, not u.dtype.signed)
+                for k in range(PIXELS):
+                    _add_dot(builder, values[k], factor, tile[k * count + c])
+        totals = fold(builder, [builder.load(register) for register in tile])
+        for k, total in enumerate(totals):
+            place = builder.add(args[5], INDEX(k * WIDTH))
+            out.store(builder.add(out.load(place), total), place)
+        return context.get_dummy_value()
+
+    integers = [types.int64] * 2
+    return types.void(x, u, *integers, sums, *integers, types.int64, components), generate
+
+
+if numba.config.DISABLE_JIT:
+
+    def product(words, weights, out, first, components):
+        """out[r] = V^T X for `components` rows r from `first` on: words (Q, LANES), weights (R, Q), out (R, LANES).
+
+        Words hold four unsigned bytes, weights four signed ones in each int32.
+        """
+        chosen = slice(first, first + components)
+        pixels = np.ascontiguousarray(words.T).view(np.uint8).astype(np.int32)
+        out[chosen] = np.ascontiguousarray(weights[chosen]).view(np.int8).astype(np.int32) @ pixels.T
+
+    def accumulate(x, u, begin, end, sums, position, n, first, components):
+        """Add X U^T of the blocks begin .. end - 1, x (B, N, LANES) and u (B, R, LANES), to sums, int32.
+
+        For PIXELS rows of x from n on and `components` of u from `first` on, beyond the last one that one again. Every
+        entry of the product, in raster order, has PARTS places from `position` on, which add up to it. Bytes of x that
+        are signed count 128 more, bytes of u that are not 128 less.
+        """
+        rows = np.minimum(np.arange(n, n + PIXELS), x.shape[1] - 1)
+        columns = np.minimum(np.arange(first, first + components), u.shape[1] - 1)
+        left, right = x[begin:end, rows].astype(np.int32), u[begin:end, columns].astype(np.int32)
+        left, right = left + 128 * (x.dtype == np.int8), right - 128 * (u.dtype == np.uint8)
+        total = np.einsum("bnl,brl->nr", left, right)
+        sums[position : position + total.size * PARTS : PARTS] += total.ravel()
+
+else:
+    product, accumulate = _product, _accumulate
