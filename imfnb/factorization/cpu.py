@@ -11,7 +11,7 @@ import numpy as np
 from .._jit import EXACT, kernel
 from ..patches import LANES
 from . import dots
-from .tiles import PARTS, PIXELS, TILE, accumulate, product, update, widen
+from .tiles import PARTS, PIXELS, TILE, accumulate, narrow, product, update, widen
 
 __all__ = ["gram", "update_column", "update_columns", "update_u"]
 
@@ -157,7 +157,7 @@ def _gram(blocks, dtype):
 
 @kernel()
 def _accumulate_bytes(x, u, begin, end, triangle, sums):
-    """`_accumulate` for the blocks begin .. end - 1 of bytes; see `dots.accumulate` for the signs."""
+    """`_accumulate` for the blocks begin .. end - 1 of bytes."""
     rank = u.shape[1]
     r = position = 0
     while r < rank:
@@ -180,17 +180,6 @@ def _accumulate_bytes(x, u, begin, end, triangle, sums):
 
 
 @kernel()
-def _add_rows(blocks, begin, end, totals):
-    """Add the sum of every row of the blocks begin .. end - 1 to totals."""
-    for k in range(begin, end):
-        for n in range(blocks.shape[1]):
-            row, total = blocks[k, n], np.int32(0)
-            for i in range(LANES):
-                total += np.int32(row[i])
-            totals[n] += total
-
-
-@kernel()
 def _sums_for(rows, rank):
     """Room for the sums of `_accumulate_bytes`."""
     return np.zeros((rows + -rows % PIXELS) * rank * PARTS, np.int32)
@@ -199,16 +188,13 @@ def _sums_for(rows, rank):
 @kernel()
 def _gram_bytes(blocks):
     pixels = blocks.shape[1]
-    sums, out, totals = _sums_for(pixels, pixels), np.zeros((pixels, pixels)), np.zeros(pixels)
+    sums, out = _sums_for(pixels, pixels), np.zeros((pixels, pixels))
     for begin in range(0, len(blocks), _GROUP):
         end = min(begin + _GROUP, len(blocks))
         _accumulate_bytes(blocks, blocks, begin, end, True, sums)
-        _add_rows(blocks, begin, end, totals)
         if end % _FLUSH_BYTES == 0 or end == len(blocks):
             _gather(sums, True, out)
-    for n in range(pixels):  # the bytes of one side counted 128 less
-        for k in range(n + 1):
-            out[n, k] += 128 * totals[n]
+    for n in range(pixels):
         out[:n, n] = out[n, :n]
     return out
 
@@ -246,22 +232,9 @@ def _update_block(a, b, lanes, w, block, low, high):
             w[r] = min(max(w.dtype.type(1), low), high)
         else:
             update(a, b, w, r, low, high)
-    for r in range(rank):
-        source, target = w[r], block[r]
-        source[lanes:] = w.dtype.type(0)
-        for i in range(LANES):
-            target[i] = block.dtype.type(source[i])
-
-
-@kernel()
-def _words_of(block, words):
-    """Write four rows of a block of bytes to each row of words, int32."""
-    for q in range(words.shape[0]):
-        one, two, three, four, word = block[4 * q], block[4 * q + 1], block[4 * q + 2], block[4 * q + 3], words[q]
-        for i in range(LANES):
-            low = np.int32(np.int32(one[i]) | np.int32(np.int32(two[i]) << np.int32(8)))
-            high = np.int32(np.int32(three[i]) | np.int32(np.int32(four[i]) << np.int32(8)))
-            word[i] = np.int32(low | np.int32(high << np.int32(16)))
+    if lanes < LANES:
+        w[:, lanes:] = w.dtype.type(0)
+    narrow(w, block)
 
 
 @kernel()
@@ -297,24 +270,21 @@ def _update_u_bytes(blocks, rows, vt, u, first, last, low, high):
     words = np.empty((pixels // 4, LANES), np.int32)
     a, w = np.empty((rank, LANES), vt.dtype), np.empty((rank, LANES), vt.dtype)
     sums_x, sums_u = _sums_for(pixels, rank), _sums_for(rank, rank)
-    xtu, utu, totals = np.zeros((pixels, rank)), np.zeros((rank, rank)), np.zeros(rank)
+    xtu, utu = np.zeros((pixels, rank)), np.zeros((rank, rank))
     lo, hi = vt.dtype.type(low), vt.dtype.type(high)
     for begin in range(first, last, _GROUP):
         end = min(begin + _GROUP, last)
         for k in range(begin, end):
-            _words_of(blocks[k], words)
+            dots.quads(blocks[k], words)
             _product_bytes(words, weights, a)
             widen(u[k], w)
             _update_block(a, b, min(LANES, rows - k * LANES), w, u[k], lo, hi)
         _accumulate_bytes(blocks, u, begin, end, False, sums_x)
         _accumulate_bytes(u, u, begin, end, True, sums_u)
-        _add_rows(u, begin, end, totals)
         if (end - first) % _FLUSH_BYTES == 0 or end == last:
             _gather(sums_x, False, xtu)
             _gather(sums_u, True, utu)
-    for r in range(rank):  # the bytes of one side counted 128 more
-        for s in range(r + 1):
-            utu[r, s] -= 128 * totals[s]
+    for r in range(rank):
         utu[:r, r] = utu[r, :r]
     return xtu, utu
 

@@ -17,7 +17,7 @@ from .._vectors import INDEX, WIDTH, Lanes, has_feature, registers
 from ..patches import LANES
 from .tiles import PARTS, PIXELS, fold
 
-__all__ = ["AVAILABLE", "accumulate", "product"]
+__all__ = ["AVAILABLE", "accumulate", "product", "quads"]
 
 #: Whether X of bytes takes these tiles.
 AVAILABLE = bool(numba.config.DISABLE_JIT) or has_feature("avx512vnni")
@@ -32,6 +32,25 @@ def _add_dot(builder: ir.IRBuilder, unsigned: ir.Value, signed: ir.Value, regist
     dot = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.vpdpbusd.512")
     operands = [builder.bitcast(value, _SUMS) for value in (unsigned, signed)]
     builder.store(builder.call(dot, [builder.load(register), *operands]), register)
+
+
+@intrinsic
+def _quads(typing_context, block, words):
+    def generate(context, builder, signature, args):
+        rows, out = (Lanes(context, builder, t, v) for t, v in zip(signature.args, args, strict=True))
+        with cgutils.for_range(builder, out.shape[0], intp=INDEX) as loop:
+            start = builder.mul(loop.index, INDEX(LANES))
+            for lane in range(0, LANES, WIDTH):
+                word = None
+                for k in range(4):
+                    place = builder.add(builder.mul(start, INDEX(4)), INDEX(k * LANES + lane))
+                    byte = builder.zext(rows.load(place), _SUMS)
+                    shifted = builder.shl(byte, ir.Constant(_SUMS, [8 * k] * WIDTH))
+                    word = shifted if word is None else builder.or_(word, shifted)
+                out.store(word, builder.add(start, INDEX(lane)))
+        return context.get_dummy_value()
+
+    return types.void(block, words), generate
 
 
 @intrinsic(prefer_literal=True)
@@ -72,6 +91,9 @@ def _accumulate(typing_context, x, u, begin, end, sums, position, n, first, comp
         out = Lanes(context, builder, signature.args[4], args[4])
         flip = ir.Constant(_BYTES, [-128] * LANES)
         tile = registers(context, builder, types.int32, PIXELS * count)
+        # What the instruction takes for unsigned counts 128 more where it is not, what it takes for signed 128 less.
+        more = registers(context, builder, types.int32, count) if x.dtype.signed else []
+        less = [] if u.dtype.signed else registers(context, builder, types.int32, PIXELS)
         with cgutils.for_range_slice(builder, args[2], args[3], INDEX(1), intp=INDEX) as (block, _):
 
             def load(array, row, k, flipped):
@@ -82,11 +104,23 @@ def _accumulate(typing_context, x, u, begin, end, sums, position, n, first, comp
                 return builder.xor(value, flip) if flipped else value
 
             values = [load(rows, args[6], k, x.dtype.signed) for k in range(PIXELS)]
+            for value, register in zip(values, less, strict=False):
+                _add_dot(builder, value, flip, register)
             for c in range(count):
                 factor = load(columns, args[7], c, not u.dtype.signed)
                 for k in range(PIXELS):
                     _add_dot(builder, values[k], factor, tile[k * count + c])
-        totals = fold(builder, [builder.load(register) for register in tile])
+                if more:
+                    _add_dot(builder, flip, factor, more[c])
+        totals = []
+        for n, register in enumerate(tile):
+            total = builder.load(register)
+            if more:
+                total = builder.sub(total, builder.load(more[n % count]))
+            if less:
+                total = builder.sub(total, builder.load(less[n // count]))
+            totals.append(total)
+        totals = fold(builder, totals)
         for k, total in enumerate(totals):
             place = builder.add(args[5], INDEX(k * WIDTH))
             out.store(builder.add(out.load(place), total), place)
@@ -97,6 +131,11 @@ def _accumulate(typing_context, x, u, begin, end, sums, position, n, first, comp
 
 
 if numba.config.DISABLE_JIT:
+
+    def quads(block, words):
+        """Write four rows of a block of bytes, (N, LANES), to each row of words, int32."""
+        bytes_ = block.reshape(len(words), 4, -1).transpose(0, 2, 1)
+        words[:] = np.ascontiguousarray(bytes_).view(np.int32)[:, :, 0]
 
     def product(words, weights, out, first, components):
         """out[r] = V^T X for `components` rows r from `first` on: words (Q, LANES), weights (R, Q), out (R, LANES).
@@ -111,15 +150,13 @@ if numba.config.DISABLE_JIT:
         """Add X U^T of the blocks begin .. end - 1, x (B, N, LANES) and u (B, R, LANES), to sums, int32.
 
         For PIXELS rows of x from n on and `components` of u from `first` on, beyond the last one that one again. Every
-        entry of the product, in raster order, has PARTS places from `position` on, which add up to it. Bytes of x that
-        are signed count 128 more, bytes of u that are not 128 less.
+        entry of the product, in raster order, has PARTS places from `position` on, which add up to it.
         """
         rows = np.minimum(np.arange(n, n + PIXELS), x.shape[1] - 1)
         columns = np.minimum(np.arange(first, first + components), u.shape[1] - 1)
         left, right = x[begin:end, rows].astype(np.int32), u[begin:end, columns].astype(np.int32)
-        left, right = left + 128 * (x.dtype == np.int8), right - 128 * (u.dtype == np.uint8)
         total = np.einsum("bnl,brl->nr", left, right)
         sums[position : position + total.size * PARTS : PARTS] += total.ravel()
 
 else:
-    product, accumulate = _product, _accumulate
+    quads, product, accumulate = _quads, _product, _accumulate

@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 from .._vectors import INDEX, WIDTH, Lanes, clamp, function, multiply_add, registers, splat
 from ..patches import LANES
 
-__all__ = ["PARTS", "PIXELS", "TILE", "accumulate", "fold", "product", "update", "widen"]
+__all__ = ["PARTS", "PIXELS", "TILE", "accumulate", "fold", "narrow", "product", "update", "widen"]
 
 #: Largest number of components in a tile, and number of rows of X beside them in `accumulate`: 24 vectors of sums and
 #: 5 of factors, for 32 registers.
@@ -40,6 +40,19 @@ def _widen(typing_context, source, target):
             if isinstance(source.dtype, types.Integer):
                 value = (builder.sitofp if source.dtype.signed else builder.uitofp)(value, vector)
             wide.store(value, position)
+        return context.get_dummy_value()
+
+    return types.void(source, target), generate
+
+
+@intrinsic
+def _narrow(typing_context, source, target):
+    def generate(context, builder, signature, args):
+        wide, narrow = (Lanes(context, builder, t, v) for t, v in zip(signature.args, args, strict=True))
+        vector = ir.VectorType(context.get_data_type(target.dtype), WIDTH)
+        size = builder.mul(*narrow.shape)
+        with cgutils.for_range_slice(builder, INDEX(0), size, INDEX(WIDTH), intp=INDEX) as (position, _):
+            narrow.store(builder.fptosi(wide.load(position), vector), position)
         return context.get_dummy_value()
 
     return types.void(source, target), generate
@@ -120,14 +133,25 @@ def _update(typing_context, a, b, u, r, low, high):
         r, rank = args[3], gram.shape[0]
         start = builder.mul(r, INDEX(LANES))
         places = [builder.add(start, INDEX(k)) for k in range(0, LANES, WIDTH)]
-        rests = registers(context, builder, a.dtype, len(places))
+        rests, others = (registers(context, builder, a.dtype, len(places)) for _ in range(2))
         for rest, place in zip(rests, places, strict=True):
             builder.store(numerators.load(place), rest)
-        with cgutils.for_range(builder, rank, intp=INDEX) as loop:
-            weight = builder.fneg(gram.splat(builder.add(builder.mul(r, rank), loop.index)))
-            line = builder.mul(loop.index, INDEX(LANES))
-            for k, rest in enumerate(rests):
-                multiply_add(builder, factors.load(builder.add(line, INDEX(WIDTH * k))), weight, rest)
+
+        def subtract(s, targets):
+            weight = builder.fneg(gram.splat(builder.add(builder.mul(r, rank), s)))
+            line = builder.mul(s, INDEX(LANES))
+            for k, target in enumerate(targets):
+                multiply_add(builder, factors.load(builder.add(line, INDEX(WIDTH * k))), weight, target)
+
+        # Two sums take turns: the latency of one would be what a column takes.
+        with cgutils.for_range(builder, builder.lshr(rank, INDEX(1)), intp=INDEX) as loop:
+            s = builder.shl(loop.index, INDEX(1))
+            subtract(s, rests)
+            subtract(builder.add(s, INDEX(1)), others)
+        with cgutils.for_range(builder, builder.and_(rank, INDEX(1)), intp=INDEX):
+            subtract(builder.sub(rank, INDEX(1)), rests)
+        for rest, other in zip(rests, others, strict=True):
+            builder.store(builder.fadd(builder.load(rest), builder.load(other)), rest)
         denominator = gram.splat(builder.add(builder.mul(r, rank), r))
         one, half, zero = (ir.Constant(denominator.type, [value] * WIDTH) for value in (1.0, 0.5, 0.0))
         inverse = builder.fdiv(one, denominator)
@@ -158,6 +182,10 @@ if numba.config.DISABLE_JIT:
         """Copy source, shape (N, LANES), to the first N rows of target, in its dtype."""
         target[: len(source)] = source
 
+    def narrow(source, target):
+        """Copy the first R rows of source, integers in floats, to target, shape (R, LANES), in its dtype."""
+        target[:] = source[: len(target)]
+
     def product(x, vt, a, first, components):
         """a[r] = V^T X for `components` rows r from `first` on: x (N, LANES), vt (R, N), a (R, LANES).
 
@@ -181,4 +209,4 @@ if numba.config.DISABLE_JIT:
         u[r] = np.clip(np.array(quotients, float), low, high)
 
 else:
-    widen, product, accumulate, update = _widen, _product, _accumulate, _update
+    widen, narrow, product, accumulate, update = _widen, _narrow, _product, _accumulate, _update
