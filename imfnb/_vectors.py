@@ -15,9 +15,11 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 __all__ = [
+    "DOTS",
     "INDEX",
     "WIDTH",
     "Lanes",
+    "add_dot",
     "clamp",
     "function",
     "has_feature",
@@ -42,6 +44,10 @@ def has_feature(name: str) -> bool:
     if config.DISABLE_JIT or config.CPU_NAME or config.CPU_FEATURES:
         return False
     return llvmlite.binding.get_host_cpu_features().get(name, False)
+
+
+#: Whether the processor has dot products of four bytes (AVX-512 VNNI), or the JIT is off and anything will do.
+DOTS = bool(numba.config.DISABLE_JIT) or has_feature("avx512vnni")
 
 
 class Lanes:
@@ -110,6 +116,15 @@ def multiply_add_pairs(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, register
         for odd in (0, 1)
     ]
     builder.store(builder.add(builder.load(register), builder.add(*halves)), register)
+
+
+def add_dot(builder: ir.IRBuilder, unsigned: ir.Value, signed: ir.Value, register: ir.Value) -> None:
+    """register += the dot product of four unsigned and four signed bytes in every 32-bit lane; where DOTS is true."""
+    sums = ir.VectorType(ir.IntType(32), WIDTH)
+    kind = ir.FunctionType(sums, [sums] * 3)
+    dot = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.vpdpbusd.512")
+    operands = [builder.bitcast(value, sums) for value in (unsigned, signed)]
+    builder.store(builder.call(dot, [builder.load(register), *operands]), register)
 
 
 def clamp(builder: ir.IRBuilder, value: ir.Value, low: ir.Value, high: ir.Value) -> ir.Value:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from strategies import fill, planes, seeds, sides
 
 from imfnb.color import split_planes
-from imfnb.patches import depatchify, from_blocks, grid_shape, patchify, to_blocks
+from imfnb.patches import cpu, depatchify, from_blocks, grid_shape, patchify, to_blocks
 
 patch_sizes = st.sampled_from([4, 8, 16, 32])
 
@@ -119,8 +119,9 @@ def test_depatchify_is_the_clipped_product(height, width, p, rank, count, bits, 
         grid = grid_shape((height, width), p)
         rows, columns = grid[0] * grid[1], count * p * p
     rng, bound = np.random.default_rng(seed), 2**bits - 1
-    u = rng.integers(-bound, bound, (rows, rank), np.int16, endpoint=True)
-    v = rng.integers(-bound, bound, (columns, rank), np.int16, endpoint=True)
+    dtype = np.int8 if bits <= 7 and seed % 2 else np.int16
+    u = rng.integers(-bound, bound, (rows, rank), dtype, endpoint=True)
+    v = rng.integers(-bound, bound, (columns, rank), dtype, endpoint=True)
     x = np.clip(u.astype(np.int64) @ v.T.astype(np.int64), 0, 255)
     results = {device: depatchify(u, v, (height, width), p, bound, device) for device in ("cpu", "reference")}
     for c in range(count):
@@ -140,6 +141,21 @@ def test_depatchify_keeps_every_bit_of_large_products(device):
     u = np.array([[2**15 - 1, 7, 2**15 - 1]], np.int16)
     v = np.array([[2**15 - 1, 1, 1 - 2**15]], np.int16)
     assert depatchify(u, v, (1, 1), None, 2**15 - 1, device)[0] == 7
+
+
+@pytest.mark.parametrize("rank", [1, 3, 4, 5, 20, 64])
+@pytest.mark.parametrize("p", [4, 8, 16])
+def test_products_of_bytes_at_their_bounds(rank, p):
+    """Factors of -128 and 127 in either kernel of the CPU; the largest sum is 64 * 128**2."""
+    rng = np.random.default_rng(rank)
+    u, v = (rng.choice(np.array([-128, 127, -1, 0, 1], np.int8), (count, rank)) for count in (6, p * p))
+    expected = np.clip(u.astype(int) @ v.T.astype(int), 0, 255)
+    vt = np.ascontiguousarray(v.T, np.float32)
+    for kernel in (cpu.depatchify, cpu._depatchify_floats):
+        plane = np.empty((2 * p - 1, 3 * p - 2), np.uint8)
+        kernel(np.asfortranarray(u), vt, p, p, plane)
+        tiles = expected.reshape(2, 3, p, p).transpose(0, 2, 1, 3).reshape(2 * p, 3 * p)
+        np.testing.assert_array_equal(plane, tiles[: plane.shape[0], : plane.shape[1]])
 
 
 def test_grid_shape_rounds_up():

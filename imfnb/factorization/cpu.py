@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._jit import EXACT, kernel
+from .._vectors import DOTS
 from ..patches import LANES
 from . import dots
 from .tiles import PARTS, PIXELS, TILE, accumulate, narrow, product, update, widen
@@ -204,7 +205,7 @@ def gram(blocks: np.ndarray) -> np.ndarray:
 
     For uint8 the products of 256 patches are added in float32, which is exact: 256 * 255**2 < 2**24.
     """
-    if blocks.dtype == np.uint8 and dots.AVAILABLE:
+    if blocks.dtype == np.uint8 and DOTS:
         return _gram_bytes(blocks)
     return _gram(blocks, np.float32 if blocks.dtype == np.uint8 else np.float64)
 
@@ -320,5 +321,5 @@ def update_u(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Twin of :func:`imfnb.factorization.reference.update_u`; adds in the dtype of `vt` or, exactly, in integers."""
     small = blocks.dtype == np.uint8 and u.dtype == np.int8 and vt.dtype == np.float32 and blocks.shape[1] % 4 == 0
-    chosen = _update_u_bytes if small and dots.AVAILABLE else _update_u_floats
+    chosen = _update_u_bytes if small and DOTS else _update_u_floats
     return chosen(blocks, rows, vt, u, first, last, low, high)

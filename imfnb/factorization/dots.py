@@ -13,25 +13,14 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .._vectors import INDEX, WIDTH, Lanes, has_feature, registers
+from .._vectors import INDEX, WIDTH, Lanes, add_dot, registers
 from ..patches import LANES
 from .tiles import PARTS, PIXELS, fold
 
-__all__ = ["AVAILABLE", "accumulate", "product", "quads"]
-
-#: Whether X of bytes takes these tiles.
-AVAILABLE = bool(numba.config.DISABLE_JIT) or has_feature("avx512vnni")
+__all__ = ["accumulate", "product", "quads"]
 
 _BYTES = ir.VectorType(ir.IntType(8), LANES)
 _SUMS = ir.VectorType(ir.IntType(32), WIDTH)
-
-
-def _add_dot(builder: ir.IRBuilder, unsigned: ir.Value, signed: ir.Value, register: ir.Value) -> None:
-    """register += the dot products of four bytes in every lane."""
-    kind = ir.FunctionType(_SUMS, [_SUMS] * 3)
-    dot = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.vpdpbusd.512")
-    operands = [builder.bitcast(value, _SUMS) for value in (unsigned, signed)]
-    builder.store(builder.call(dot, [builder.load(register), *operands]), register)
 
 
 @intrinsic
@@ -70,7 +59,7 @@ def _product(typing_context, words, weights, out, first, components):
                 row = builder.mul(builder.add(args[3], INDEX(c)), quads)
                 weight = factors.splat(builder.add(row, loop.index))
                 for k in range(vectors):
-                    _add_dot(builder, values[k], weight, sums[c * vectors + k])
+                    add_dot(builder, values[k], weight, sums[c * vectors + k])
         start = builder.mul(args[3], INDEX(LANES))
         for n, register in enumerate(sums):
             value = builder.sitofp(builder.load(register), ir.VectorType(ir.FloatType(), WIDTH))
@@ -105,13 +94,13 @@ def _accumulate(typing_context, x, u, begin, end, sums, position, n, first, comp
 
             values = [load(rows, args[6], k, x.dtype.signed) for k in range(PIXELS)]
             for value, register in zip(values, less, strict=False):
-                _add_dot(builder, value, flip, register)
+                add_dot(builder, value, flip, register)
             for c in range(count):
                 factor = load(columns, args[7], c, not u.dtype.signed)
                 for k in range(PIXELS):
-                    _add_dot(builder, values[k], factor, tile[k * count + c])
+                    add_dot(builder, values[k], factor, tile[k * count + c])
                 if more:
-                    _add_dot(builder, flip, factor, more[c])
+                    add_dot(builder, flip, factor, more[c])
         totals = []
         for n, register in enumerate(tile):
             total = builder.load(register)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from .._jit import kernel
-from .._vectors import WIDTH
+from .._vectors import DOTS, WIDTH
 from ..color.cpu import rgb_to_ycbcr_420, rgb_to_ycbcr_444
-from .tiles import CHUNK, multiply, unzip
+from .tiles import CHUNK, multiply, multiply_bytes, unzip
 
 __all__ = ["depatchify", "patchify", "patchify_ycbcr"]
 
@@ -116,29 +116,63 @@ def patchify_ycbcr(image, subsample, patch_size, y, cb, cr):
 
 
 @kernel()
-def depatchify(u, vt, patch_height, patch_width, plane):
-    """Twin of :func:`imfnb.patches.reference.depatchify`."""
-    height, width = plane.shape
+def _place(patch, top, left, patch_height, patch_width, plane):
+    """Write a patch to its place in a plane, as far as that goes."""
+    visible_rows, visible = min(patch_height, plane.shape[0] - top), min(patch_width, plane.shape[1] - left)
+    for y in range(visible_rows):
+        line = plane[top + y, left : left + visible]
+        if visible == 8:  # a literal length becomes one move
+            for x in range(8):
+                line[x] = patch[y * patch_width + x]
+        else:
+            for x in range(visible):
+                line[x] = patch[y * patch_width + x]
+
+
+@kernel()
+def _depatchify_floats(u, vt, patch_height, patch_width, plane):
+    """`depatchify` in the dtype of vt."""
     rank, pixels = vt.shape
-    rows, columns = -(-height // patch_height), -(-width // patch_width)
+    rows, columns = -(-plane.shape[0] // patch_height), -(-plane.shape[1] // patch_width)
     basis = np.zeros((rank, -(-pixels // CHUNK) * CHUNK), vt.dtype)
     basis[:, :pixels] = vt
     patch = np.empty(basis.shape[1], np.uint8)
     weights = np.empty(rank, vt.dtype)
     for row in range(rows):
-        visible_rows = min(patch_height, height - row * patch_height)
         for column in range(columns):
             for r in range(rank):
                 weights[r] = u[row * columns + column, r]
             for chunk in range(0, pixels, CHUNK):
                 multiply(weights, basis, chunk, patch)
-            x0 = column * patch_width
-            visible = min(patch_width, width - x0)
-            for y in range(visible_rows):
-                line = plane[row * patch_height + y, x0 : x0 + visible]
-                if visible == 8:  # a literal length becomes one move
-                    for x in range(8):
-                        line[x] = patch[y * patch_width + x]
-                else:
-                    for x in range(visible):
-                        line[x] = patch[y * patch_width + x]
+            _place(patch, row * patch_height, column * patch_width, patch_height, patch_width, plane)
+
+
+@kernel()
+def _depatchify_bytes(u, vt, patch_height, patch_width, plane):
+    """`depatchify` for factors of bytes, of which those in u are made unsigned by 128 that the sums begin without."""
+    rank, pixels = vt.shape
+    rows, columns = -(-plane.shape[0] // patch_height), -(-plane.shape[1] // patch_width)
+    quads, padded = -(-rank // 4), -(-pixels // CHUNK) * CHUNK
+    basis, start = np.zeros((quads, padded), np.int32), np.zeros(padded, np.int32)
+    for r in range(rank):
+        for n in range(pixels):
+            basis[r // 4, n] |= np.int32((np.int64(vt[r, n]) & 0xFF) << (8 * (r % 4)))
+            start[n] -= np.int32(128 * vt[r, n])
+    patch, weights = np.empty(padded, np.uint8), np.empty((quads, columns), np.int32)
+    for row in range(rows):
+        weights[:] = 0
+        for r in range(rank):
+            line, column, shift = weights[r // 4], u[row * columns : (row + 1) * columns, r], np.int32(8 * (r % 4))
+            for x in range(columns):
+                line[x] |= np.int32(np.int32(np.int32(column[x]) + np.int32(128)) << shift)
+        for column in range(columns):
+            for chunk in range(0, pixels, CHUNK):
+                multiply_bytes(weights, column, basis, start, chunk, patch)
+            _place(patch, row * patch_height, column * patch_width, patch_height, patch_width, plane)
+
+
+def depatchify(u: np.ndarray, vt: np.ndarray, patch_height: int, patch_width: int, plane: np.ndarray) -> None:
+    """Twin of :func:`imfnb.patches.reference.depatchify`; adds in the dtype of `vt` or, exactly, in integers."""
+    small = u.dtype == np.int8 and vt.dtype == np.float32 and vt.min() >= -128 and vt.max() <= 127
+    chosen = _depatchify_bytes if small and DOTS else _depatchify_floats
+    chosen(u, vt, patch_height, patch_width, plane)
