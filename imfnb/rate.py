@@ -85,7 +85,7 @@ _PSNR_MARGIN = 0.14
 _PERFECT = 1000.0
 
 # Rounds of trials that change the step and, where no step will do, of trials that change the thrift of the last sweep,
-# which drops single coefficients. Photographs take one to four trials in all, noise up to seven, where its rate falls
+# which drops single coefficients. Photographs take one to four trials in all, noise up to eight, where its rate falls
 # off a cliff; only drawings and tiny images, whose PSNR is a staircase, take a second round. (There the step alone took
 # ten trials and often ended on the wrong stair.)
 _ROUNDS, _STEP_TRIALS, _THRIFT_TRIALS = 2, 4, 4
@@ -212,6 +212,7 @@ def search_step(
     errors: dict[int, tuple[float, ...]] = {}  # of the predictions
     # Steps whose value is known, or assumed, to be above and below the aim.
     lower, upper = low - 1, high + 1
+    base = low - 1  # the step whose thrift was changed
     for number in range(_ROUNDS):
         while len(steps) < (number + 1) * _STEP_TRIALS and upper - lower > 1 and not search.done:
             if lower in steps and upper in steps and upper < _CLOSE * lower:
@@ -223,9 +224,11 @@ def search_step(
                 lower = step
             else:
                 upper = step
-        if search.done or lower not in steps or upper > high:  # at the ends of the range nothing is left to be saved
+        # At the ends of the range nothing is left to be saved.
+        if search.done or lower == base or lower not in steps or upper > high:
             break
-        _try_thrifts(search, goal, lower, steps)
+        base = lower
+        _try_thrifts(search, goal, base, steps)
     if search.best is None:
         nearest = min(steps, key=lambda step: abs(steps[step] - goal.aim))
         for factor in _RESCUE:

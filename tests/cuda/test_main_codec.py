@@ -9,7 +9,8 @@ from main_helpers import encode
 from stacks import cuda
 
 import imfnb
-from imfnb import FormatError, main
+from imfnb import FormatError, main, rate
+from imfnb.gpu import main as gpu_main
 from imfnb.metrics import psnr
 
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
@@ -51,10 +52,17 @@ def test_alpha_of_both_kinds_and_full_chroma():
     assert [len(imfnb.info(data)["steps"]) for data in files] == [4, 3]
 
 
-def test_search():
-    """Several trials on the same planes, with the choices of the first."""
-    (data,) = check([picture(8, 8, 0)], psnr=24, patch_size=8)
-    assert psnr(picture(8, 8, 0), imfnb.decode(data)) >= 24
+def test_search(monkeypatch):
+    """Three trials on the same planes, with the choices of the first: two steps, then the thrift of one of them."""
+    monkeypatch.setattr(rate, "_ROUNDS", 1)
+    monkeypatch.setattr(rate, "_STEP_TRIALS", 2)
+    monkeypatch.setattr(rate, "_THRIFT_TRIALS", 1)
+    thrifts = []
+    once = gpu_main.Coder._try
+    monkeypatch.setattr(gpu_main.Coder, "_try", lambda *a: thrifts.append(a[2]) or once(*a))
+    (data,) = check([picture(8, 8, 0)], psnr=27, patch_size=8)
+    assert psnr(picture(8, 8, 0), imfnb.decode(data)) >= 27
+    assert len(thrifts) == 3 and thrifts[2] > thrifts[0]
 
 
 def test_bands_with_a_v_of_their_own(monkeypatch):
