@@ -39,6 +39,7 @@ def test_every_file_has_a_checksum_and_a_case():
     assert files == set(TABLE) == set(make.CASES) and len(files) >= 12
 
 
+@pytest.mark.jit
 def test_files_are_small_and_of_the_version_and_profile_in_their_name():
     for name in TABLE:
         data = (FOLDER / f"{name}.imf").read_bytes()
@@ -46,6 +47,7 @@ def test_files_are_small_and_of_the_version_and_profile_in_their_name():
         assert len(data) < 3000 and f"v{data[4]}" == version and imfnb.info(data)["profile"] == profile
 
 
+@pytest.mark.jit
 def test_files_of_the_main_profile_cover_its_fields():
     """Both kinds of alpha, both resolutions of chroma, both patch sizes, restoration on and off, steps far apart."""
     found = [imfnb.info((FOLDER / f"{name}.imf").read_bytes()) for name in TABLE if name.startswith("v1-main")]
