@@ -7,6 +7,7 @@ working precision holds exactly, so neither their order nor a fused multiply-add
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding
@@ -25,6 +26,7 @@ __all__ = [
     "has_feature",
     "multiply_add",
     "multiply_add_pairs",
+    "product_tile",
     "registers",
     "splat",
 ]
@@ -116,6 +118,35 @@ def multiply_add_pairs(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, register
         for odd in (0, 1)
     ]
     builder.store(builder.add(builder.load(register), builder.add(*halves)), register)
+
+
+def product_tile(
+    context: Any,
+    builder: ir.IRBuilder,
+    lanes: Lanes,
+    weights: Lanes,
+    corner: tuple[ir.Value, ir.Value],
+    size: tuple[int, int],
+    add: Callable[..., None],
+    dtype: types.Type,
+) -> list[ir.Value]:
+    """Registers that hold a tile of weights (R, N) times lanes (N, width): rows times vectors, row by row.
+
+    The tile begins at the row and the lane in `corner` and has the rows and vectors in `size`; `add` is a function like
+    :func:`multiply_add`, `dtype` what it adds to.
+    """
+    (first, lane), (rows, vectors) = corner, size
+    length = weights.shape[1]
+    sums = registers(context, builder, dtype, rows * vectors)
+    with cgutils.for_range(builder, length, intp=INDEX) as loop:
+        start = builder.add(builder.mul(loop.index, lanes.shape[1]), lane)
+        values = [lanes.load(builder.add(start, INDEX(WIDTH * k))) for k in range(vectors)]
+        for r in range(rows):
+            line = builder.mul(builder.add(first, INDEX(r)), length)
+            weight = weights.splat(builder.add(line, loop.index))
+            for k in range(vectors):
+                add(builder, values[k], weight, sums[r * vectors + k])
+    return sums
 
 
 def add_dot(builder: ir.IRBuilder, unsigned: ir.Value, signed: ir.Value, register: ir.Value) -> None:

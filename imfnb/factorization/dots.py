@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .._vectors import INDEX, WIDTH, Lanes, add_dot, registers
+from .._vectors import INDEX, WIDTH, Lanes, add_dot, product_tile, registers
 from ..patches import LANES
 from .tiles import PARTS, PIXELS, fold
 
@@ -44,22 +44,14 @@ def _quads(typing_context, block, words):
 
 @intrinsic(prefer_literal=True)
 def _product(typing_context, words, weights, out, first, components):
-    count, vectors = components.literal_value, LANES // WIDTH
+    count = components.literal_value
 
     def generate(context, builder, signature, args):
         lanes, factors, target = (
             Lanes(context, builder, t, v) for t, v in zip(signature.args[:3], args[:3], strict=True)
         )
-        quads = factors.shape[1]
-        sums = registers(context, builder, types.int32, count * vectors)
-        with cgutils.for_range(builder, quads, intp=INDEX) as loop:
-            start = builder.mul(loop.index, INDEX(LANES))
-            values = [lanes.load(builder.add(start, INDEX(WIDTH * k))) for k in range(vectors)]
-            for c in range(count):
-                row = builder.mul(builder.add(args[3], INDEX(c)), quads)
-                weight = factors.splat(builder.add(row, loop.index))
-                for k in range(vectors):
-                    add_dot(builder, values[k], weight, sums[c * vectors + k])
+        size = count, LANES // WIDTH
+        sums = product_tile(context, builder, lanes, factors, (args[3], INDEX(0)), size, add_dot, types.int32)
         start = builder.mul(args[3], INDEX(LANES))
         for n, register in enumerate(sums):
             value = builder.sitofp(builder.load(register), ir.VectorType(ir.FloatType(), WIDTH))

@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .._vectors import INDEX, WIDTH, Lanes, clamp, function, multiply_add, registers, splat
+from .._vectors import INDEX, WIDTH, Lanes, clamp, function, multiply_add, product_tile, registers, splat
 from ..patches import LANES
 
 __all__ = ["PARTS", "PIXELS", "TILE", "accumulate", "fold", "narrow", "product", "update", "widen"]
@@ -65,18 +65,9 @@ def _product(typing_context, x, vt, a, first, components):
 
     def generate(context, builder, signature, args):
         lanes, weights, out = (Lanes(context, builder, t, v) for t, v in zip(signature.args[:3], args[:3], strict=True))
-        pixels = weights.shape[1]
-        chunk = INDEX(WIDTH * vectors)
+        size, chunk = (count, vectors), INDEX(WIDTH * vectors)
         with cgutils.for_range_slice(builder, INDEX(0), INDEX(LANES), chunk, intp=INDEX) as (lane, _):
-            sums = registers(context, builder, x.dtype, count * vectors)
-            with cgutils.for_range(builder, pixels, intp=INDEX) as loop:
-                start = builder.add(builder.mul(loop.index, INDEX(LANES)), lane)
-                values = [lanes.load(builder.add(start, INDEX(WIDTH * k))) for k in range(vectors)]
-                for c in range(count):
-                    row = builder.mul(builder.add(args[3], INDEX(c)), pixels)
-                    weight = weights.splat(builder.add(row, loop.index))
-                    for k in range(vectors):
-                        multiply_add(builder, values[k], weight, sums[c * vectors + k])
+            sums = product_tile(context, builder, lanes, weights, (args[3], lane), size, multiply_add, x.dtype)
             for c in range(count):
                 row = builder.add(builder.mul(builder.add(args[3], INDEX(c)), INDEX(LANES)), lane)
                 for k in range(vectors):

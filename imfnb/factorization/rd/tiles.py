@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
 
-from ..._vectors import INDEX, WIDTH, Lanes, multiply_add_pairs, registers
+from ..._vectors import INDEX, WIDTH, Lanes, multiply_add_pairs, product_tile
 
 __all__ = ["CHUNK", "TILE", "pair_product"]
 
@@ -26,16 +26,10 @@ def _pair_product(typing_context, words, weights, first, out):
         lanes, factors, target = (
             Lanes(context, builder, signature.args[k], args[k]) for k in (0, 1, 3)
         )
-        pairs, vectors = factors.shape[1], CHUNK // WIDTH
-        sums = registers(context, builder, out.dtype, TILE * vectors)
-        with cgutils.for_range(builder, pairs, intp=INDEX) as loop:
-            start = builder.mul(loop.index, INDEX(CHUNK))
-            values = [lanes.load(builder.add(start, INDEX(WIDTH * k))) for k in range(vectors)]
-            for c in range(TILE):
-                row = builder.mul(builder.add(args[2], INDEX(c)), pairs)
-                weight = factors.splat(builder.add(row, loop.index))
-                for k in range(vectors):
-                    multiply_add_pairs(builder, values[k], weight, sums[c * vectors + k])
+        size = TILE, CHUNK // WIDTH
+        sums = product_tile(
+            context, builder, lanes, factors, (args[2], INDEX(0)), size, multiply_add_pairs, out.dtype
+        )
         for n, register in enumerate(sums):
             target.store(builder.load(register), INDEX(n * WIDTH))
         return context.get_dummy_value()
