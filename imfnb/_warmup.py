@@ -28,5 +28,7 @@ def warmup() -> float:
             for options in ({"profile": "main", "step": 20.0}, {"profile": "baseline", "rank": 2}):
                 decode(encode(picture, subsampling=subsampling, **options))
     decode(encode(image, profile="baseline", bounds=(-1000, 1000), rank=2))
+    encode(image, bpp=12.0)
+    encode(np.tile(image[:, :, 0], (26, 19)), step=30.0)  # V leaves its prior from a megapixel on
     factorize(image[:, :, 0].astype(float), 2, bounds=None)
     return time.perf_counter() - start

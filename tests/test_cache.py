@@ -66,3 +66,19 @@ def test_two_processes_at_once(filled, tmp_path):
     command = [sys.executable, "-c", CODE]
     both = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [process.communicate()[0] for process in both] == [filled[1]] * 2
+
+
+def test_warmup_calls_every_kernel():
+    """All that Python calls; `upsample` and `update_column` are called by kernels only."""
+    code = """
+import importlib
+from imfnb._warmup import warmup
+assert warmup() > 0
+for stage in ("color", "patches", "lapped", "restoration", "factorization", "factorization.rd"):
+    module = importlib.import_module(f"imfnb.{stage}.cpu")
+    for name in getattr(module, "__all__", []):
+        if not getattr(getattr(module, name), "signatures", True):
+            print(name)
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert set(out.split()) <= {"upsample", "update_column"}  # fewer, where they were not in the cache
