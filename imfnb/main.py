@@ -434,6 +434,8 @@ class MainCoder:
         """Let V leave the prior where that pays."""
         step, p, device = job.step, job.patch_size, self.device
         prior, mixed = band.factors, rd.refine(filtered, band.factors, job.step, p, device, job.thrift)
+        if mixed is prior:
+            return
         product, costs = np.empty_like(filtered), []
         for factors in (prior, mixed):
             rd.reconstruct(factors, step, p, product, device)

@@ -27,7 +27,7 @@ WORDS = 2 * WIDTH
 _I16, _I32 = ir.IntType(16), ir.IntType(32)
 _NARROW, _WIDE = ir.VectorType(_I16, CHUNK), ir.VectorType(_I32, WIDTH)
 
-
+# Whether a processor's vector registers serve as tables.
 _IN_REGISTERS = has_feature("avx512f")
 
 
