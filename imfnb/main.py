@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -188,12 +188,15 @@ class _Band:
         U and V, once they are found and for as long as they are needed.
     segment : bytes
         The same as bytes, once they are made.
+    draft : Draft
+        What a search has use for, where V cannot leave the prior.
     """
 
     start: int
     stop: int
     factors: rd.Factors | None = None
     segment: bytes | None = None
+    draft: rd.Draft | None = None
 
 
 @dataclass
@@ -204,8 +207,6 @@ class _Job:
     ----------
     index, step, patch_size : int
         Number of the plane, its step in 1/64 gray level and the side of its patches.
-    thrift : int
-        See :func:`imfnb.factorization.rd.multipliers`.
     plane : ndarray of int32 or int16, shape (H, W)
         Its samples.
     filtered : ndarray of int32
@@ -221,7 +222,6 @@ class _Job:
     index: int
     step: int
     patch_size: int
-    thrift: int
     plane: np.ndarray | None
     filtered: np.ndarray | None
     bands: list[_Band]
@@ -231,7 +231,7 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """An image with its factors for one step and thrift, on its way to a file.
+    """An image with its factors, on its way to a file.
 
     Attributes
     ----------
@@ -278,29 +278,15 @@ class MainCoder:
         self._keep = options.target[0] not in ("quality", "step")  # a search comes back to the same planes
         self._planes: dict[bool, list[np.ndarray]] = {}
         self._filtered: dict[tuple[bool, int, int], np.ndarray] = {}
-        self._magnitudes: dict[bool, list[np.ndarray]] = {}
 
     def encode(self, name: str, value: float) -> bytes:
         """Encode for a target: quality, step, bpp, size or psnr."""
         fixed = _fixed_step(name, value)
         if fixed is not None:
             return self._file(self._try(fixed))
-        choice = self._first_choice(name, value)
-
-        def measure(step: int, thrift: int) -> tuple[Any, float]:
-            nonlocal choice
-            # What the first trial chose serves for the others, since bytes and PSNR jump where a choice changes; at the
-            # ends of the range nothing may be lost.
-            attempt = self._try(step, thrift, None if step in (STEP_MIN, STEP_MAX) else choice)
-            choice = choice if choice and None not in choice[1] else self._choice(attempt)
-            return attempt, self._psnr(attempt) if name == "psnr" else self._size(attempt)
-
-        def predict(step: int) -> tuple[float, ...]:
-            subsample = _subsamples(self.options, self.frame, step) if choice is None else choice[0]
-            return self._predict(subsample, step, name)
-
+        trials = _Trials(self, name, self._first_choice(name, value))
         pixels = self.frame.height * self.frame.width
-        return self._file(search_step(measure, predict, STEP_MIN, STEP_MAX, pixels, name, value))
+        return self._file(search_step(trials, STEP_MIN, STEP_MAX, pixels, name, value))
 
     def _first_choice(self, name: str, value: float) -> _Choice | None:
         """4:4:4 for a PSNR to which chroma of half the size, even uncoded, comes too close; else None."""
@@ -313,47 +299,66 @@ class MainCoder:
         self._planes.clear()
         return False, (self._patch_size,) * 4
 
-    def _predict(self, subsample: bool, luma: int, name: str) -> tuple[float, ...]:
-        """What a search for `name` would measure at a step of luma, by each model of the spectra of the planes."""
-        chroma = _chroma_step(luma, subsample)
-        steps = [chroma if _is_chroma(self.frame, index) else luma for index in range(len(self._split(subsample)))]
+    def _curves(self, subsample: bool, name: str) -> list[np.ndarray]:
+        """What a search for `name` would measure at each of rd.SPECTRUM_STEPS of luma, by each model of the spectra."""
         known = _HEADER_BYTES + (len(self._alpha) if self._alpha is not None else 0)
-        models = []
+        curves = []
         for model in rd.SPECTRUM_MODELS:
-            spectra = zip(self._spectra(subsample), steps, strict=True)
+            total = np.zeros(len(rd.SPECTRUM_STEPS))
+            for index, counts in enumerate(self._spectra(subsample)):
+                part = model.error(counts) if name == "psnr" else model.bits(counts)
+                if _is_chroma(self.frame, index):
+                    part = np.interp(rd.SPECTRUM_STEPS * _CHROMA_STEP[subsample], rd.SPECTRUM_STEPS, part)
+                total += part
             if name == "psnr":
-                error = sum(model.error(counts, step) for counts, step in spectra)
-                models.append(10 * math.log10(255**2 * self.image.size / max(error, 1e-3)))
+                curves.append(10 * np.log10(255**2 * self.image.size / np.maximum(total, 1e-3)))
             else:
-                models.append(math.log2(known + sum(model.bits(counts, step) for counts, step in spectra) / 8))
-        return tuple(models)
+                curves.append(np.log2(known + total / 8))
+        return curves
 
     def _spectra(self, subsample: bool) -> list[np.ndarray]:
-        """Magnitudes of the coefficients of every plane; kept, since they do not depend on the step."""
-        if subsample not in self._magnitudes:
+        """Counts of the coefficients of every plane by magnitude."""
 
-            def count(index: int) -> np.ndarray:
-                if self._split(subsample)[index].size <= _BAND_SAMPLES:
-                    return rd.spectrum(self._filter(subsample, index, rd.SPECTRUM_PATCH), self.device)
-                stripes = self._sample(subsample, index, rd.SPECTRUM_PATCH)
-                return _SAMPLING * sum(rd.spectrum(stripe, self.device) for stripe in stripes)
+        def count(index: int) -> np.ndarray:
+            if self._split(subsample)[index].size <= _BAND_SAMPLES:
+                return rd.spectrum(self._filter(subsample, index, rd.SPECTRUM_PATCH), self.device)
+            stripes = self._sample(subsample, index, rd.SPECTRUM_PATCH)
+            return _SAMPLING * sum(rd.spectrum(stripe, self.device) for stripe in stripes)
 
-            self._magnitudes[subsample] = map_threads(count, range(len(self._split(subsample))), self.threads)
-        return self._magnitudes[subsample]
+        return map_threads(count, range(len(self._split(subsample))), self.threads)
 
-    def _try(self, luma: int, thrift: int = rd.PLAIN_THRIFT, choice: _Choice | None = None) -> _Attempt:
+    def _try(self, luma: int, choice: _Choice | None = None) -> _Attempt:
         """Factorize with a step of luma, STEP_MIN to STEP_MAX, and, unless they are to be made, choices."""
         subsample = _subsamples(self.options, self.frame, luma) if choice is None else choice[0]
         chroma = _chroma_step(luma, subsample)
 
         def prepare(index: int) -> _Job:
             patch_size = self._patch_size if choice is None else choice[1][index]
-            step = chroma if _is_chroma(self.frame, index) else luma
-            return self._prepare(subsample, index, step, patch_size, thrift)
+            return self._prepare(subsample, index, chroma if _is_chroma(self.frame, index) else luma, patch_size)
 
         attempt = _Attempt(subsample, map_threads(prepare, range(len(self._split(subsample))), self.threads))
         map_threads(lambda band: self._factorize(*band), attempt.bands, self.threads)
         return attempt
+
+    def _vary(self, attempt: _Attempt, thrift: int) -> _Attempt:
+        """The same with another thrift, see :func:`imfnb.factorization.rd.factorize`."""
+        new = self._again(attempt)
+        drafts = [band.draft for _, band in attempt.bands]
+        work = [(*band, draft, thrift) for band, draft in zip(new.bands, drafts, strict=True)]
+        map_threads(lambda arguments: self._factorize(*arguments), work, self.threads)
+        return new
+
+    def _blend(self, one: _Attempt, other: _Attempt, share: float) -> _Attempt:
+        """A share of the patches from the other of two attempts that differ in thrift."""
+        new = self._again(one)
+        for (_, band), (_, first), (_, second) in zip(new.bands, one.bands, other.bands, strict=True):
+            band.factors = rd.blend(first.factors, second.factors, share)
+        return new
+
+    def _again(self, attempt: _Attempt) -> _Attempt:
+        """The planes of an attempt, yet without factors."""
+        sub = attempt.subsample
+        return _Attempt(sub, [self._prepare(sub, job.index, job.step, job.patch_size) for job in attempt.jobs])
 
     def _choice(self, attempt: _Attempt) -> _Choice:
         """What an attempt chose."""
@@ -408,7 +413,7 @@ class MainCoder:
             self._filtered[key] = lapped.forward(plane, patch_size, self.device)
         return self._filtered[key]
 
-    def _prepare(self, subsample: bool, index: int, step: int, patch_size: int | None, thrift: int) -> _Job:
+    def _prepare(self, subsample: bool, index: int, step: int, patch_size: int | None) -> _Job:
         """Filter a plane; None stands for the patch size that is likely to cost least."""
         if patch_size is None:
             patch_size = self._choose_patch_size(subsample, index, step)
@@ -417,23 +422,30 @@ class MainCoder:
         if not self._keep:
             self._filtered = {key: value for key, value in self._filtered.items() if key[1] != index}
         bands = [_Band(*rows) for rows in _bands(plane.shape, patch_size)]
-        return _Job(index, step, patch_size, thrift, plane, filtered, bands)
+        return _Job(index, step, patch_size, plane, filtered, bands)
 
-    def _factorize(self, job: _Job, band: _Band) -> None:
+    def _factorize(
+        self, job: _Job, band: _Band, draft: rd.Draft | None = None, thrift: int = rd.PLAIN_THRIFT
+    ) -> None:
         """Find the factors of a band; without a search, turn them into bytes and the samples into their product."""
         filtered = _rows_of(job.filtered, band, job.patch_size)
-        band.factors = rd.factorize(filtered, job.step, job.patch_size, self.device, job.thrift)
+        if draft is None:
+            draft = rd.draft(filtered, job.step, job.patch_size, self.device)
+        band.factors = rd.finish(draft, self.device, thrift)
         if _may_mix(filtered.shape):
-            self._mix(job, band, filtered)
+            del draft  # twice as large as the band
+            self._mix(job, band, filtered, thrift)
+        elif self._keep:
+            band.draft = draft
         if not self._keep:
             self._segment(job, band)
             rd.reconstruct(band.factors, job.step, job.patch_size, filtered, self.device)
             band.factors = None
 
-    def _mix(self, job: _Job, band: _Band, filtered: np.ndarray) -> None:
+    def _mix(self, job: _Job, band: _Band, filtered: np.ndarray, thrift: int) -> None:
         """Let V leave the prior where that pays."""
         step, p, device = job.step, job.patch_size, self.device
-        prior, mixed = band.factors, rd.refine(filtered, band.factors, job.step, p, device, job.thrift)
+        prior, mixed = band.factors, rd.refine(filtered, band.factors, job.step, p, device, thrift)
         if mixed is prior:
             return
         product, costs = np.empty_like(filtered), []
@@ -496,6 +508,41 @@ class MainCoder:
         else:
             short, long = (self._sample_cost(subsample, index, step, size) for size in _PATCH_SIZES)
         return 16 if _long_patches_pay(short, long) else 8
+
+
+@dataclass
+class _Trials:
+    """What a search can try; see :class:`imfnb.rate.Trials`."""
+
+    coder: MainCoder
+    name: str
+    choice: _Choice | None
+    curves: dict[bool, list[np.ndarray]] = field(default_factory=dict)
+
+    def step(self, step: int) -> tuple[Any, float]:
+        # What the first trial chose serves for the others, since bytes and PSNR jump where a choice changes; at the
+        # ends of the range nothing may be lost.
+        attempt = self.coder._try(step, None if step in (STEP_MIN, STEP_MAX) else self.choice)
+        if self.choice is None or None in self.choice[1]:
+            self.choice = self.coder._choice(attempt)
+        return self._measured(attempt)
+
+    def thrift(self, attempt: Any, thrift: int) -> tuple[Any, float]:
+        return self._measured(self.coder._vary(attempt, thrift))
+
+    def blend(self, one: Any, other: Any, share: float) -> tuple[Any, float]:
+        return self._measured(self.coder._blend(one, other, share))
+
+    def predict(self, step: int) -> list[float]:
+        coder = self.coder
+        subsample = self.choice[0] if self.choice else _subsamples(coder.options, coder.frame, step)
+        if subsample not in self.curves:
+            self.curves[subsample] = coder._curves(subsample, self.name)
+        octave, octaves = math.log2(step), np.log2(rd.SPECTRUM_STEPS)
+        return [float(np.interp(octave, octaves, curve)) for curve in self.curves[subsample]]
+
+    def _measured(self, attempt: Any) -> tuple[Any, float]:
+        return attempt, self.coder._psnr(attempt) if self.name == "psnr" else self.coder._size(attempt)
 
 
 def _rows_of(plane: np.ndarray, band: _Band, patch_size: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from .errors import OptionError
 from .factorization.rd import LARGEST_THRIFT, PLAIN_THRIFT
 from .metrics import psnr
 
-__all__ = ["search_levels", "search_step"]
+__all__ = ["Trials", "search_levels", "search_step"]
 
 
 def search_levels(
@@ -84,23 +84,43 @@ _PSNR_MARGIN = 0.14
 # Stands for the PSNR of identical images.
 _PERFECT = 1000.0
 
-# Rounds of trials that change the step and, where no step will do, of trials that change the thrift of the last sweep,
-# which drops single coefficients. Photographs take one to four trials in all, noise up to eight, where its rate falls
-# off a cliff; only drawings and tiny images, whose PSNR is a staircase, take a second round. (There the step alone took
-# ten trials and often ended on the wrong stair.)
-_ROUNDS, _STEP_TRIALS, _THRIFT_TRIALS = 2, 4, 4
+# What a search may cost, and what trials of a step and of a thrift or a blend cost, in quarters of a plain encoding.
+# Pictures below _SMALL pixels have an allowance, small ones twice as much in all: their values are staircases, and it
+# is a matter of milliseconds.
+_BUDGET, _STEP_COST, _THRIFT_COST = 14, 3, 1
+_SMALL = 1 << 20
 
-# No step will do where trials around the aim are closer than this factor.
-_CLOSE = 1.03
+# Blends of two attempts: more only count single patches.
+_BLENDS = 4
 
-# As long as all trials are on one side of the aim, the third goes on from the nearest by this factor at least, the next
-# by its fourth power and so on.
-_PROGRESS = 1.03
+# No other step is tried, but the thrift, where two trials around the aim are closer than the first factor or, after
+# three trials, than the second.
+_CLOSE, _NEAR = 1.03, 1.6
+
+# As long as all trials are on one side of the aim, the third goes on from the nearest by the first factor at least, the
+# next by its fourth power and so on, and none by more than the second.
+_PROGRESS, _FARTHEST = 1.03, 4.0
 
 # Where nothing met the target, the step goes on from the nearest trial by these factors, in the end to its limit.
 _RESCUE = (1.05, 1.25, 2.0, math.inf)
 
 T = TypeVar("T")
+
+
+class Trials(Protocol[T]):
+    """What can be tried: attempts, each with its size in bytes or, for a PSNR target, its PSNR in dB."""
+
+    def step(self, step: int) -> tuple[T, float]:
+        """A step."""
+
+    def thrift(self, attempt: T, thrift: int) -> tuple[T, float]:
+        """The step of an attempt with another thrift, see :func:`imfnb.factorization.rd.factorize`."""
+
+    def blend(self, one: T, other: T, share: float) -> tuple[T, float]:
+        """A share of the patches from the other of two attempts that differ in thrift, the rest from the first."""
+
+    def predict(self, step: int) -> list[float]:
+        """log2 of the bytes, or the PSNR in dB, of a step by every model of the image; monotone."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +154,10 @@ class _Goal:
     def aim(self) -> float:
         return self.value + self.inside * self.margin / 2
 
+    def linear(self, found: float) -> float:
+        """Bytes or squared error, which add up over the patches, in some unit."""
+        return 2.0**found if self.inside < 0 else 10.0 ** (-found / 10)
+
     def excess(self, found: float) -> float:
         """How far a value is on the side on which the target is met."""
         return (found - self.value) * self.inside
@@ -147,20 +171,25 @@ def _make_goal(name: str, value: float, pixels: int) -> _Goal:
 
 
 class _Search(Generic[T]):
-    """Trials of steps and thrifts, and the best of them."""
+    """The best of all trials."""
 
-    def __init__(self, measure: Callable[[int, int], tuple[T, float]], goal: _Goal, name: str) -> None:
-        self._measure, self._goal, self._name = measure, goal, name
+    def __init__(self, goal: _Goal, name: str, budget: int) -> None:
+        self._goal, self._name, self._left = goal, name, budget
         self.best: tuple[float, T] | None = None
 
-    def try_(self, step: int, thrift: int = PLAIN_THRIFT) -> float:
-        """Measure one setting; return log2 of the bytes, or the PSNR."""
-        attempt, value = self._measure(step, thrift)
+    def affords(self, cost: int) -> bool:
+        """Whether a trial of this cost may be made."""
+        return self._left >= cost
+
+    def note(self, measured: tuple[T, float], cost: int) -> tuple[T, float]:
+        """Take note of a trial; return it with log2 of the bytes, or the PSNR."""
+        attempt, value = measured
+        self._left -= cost
         found = min(value, _PERFECT) if self._name == "psnr" else math.log2(value)
         excess = self._goal.excess(found)
         if excess >= 0 and (self.best is None or excess < self.best[0]):
             self.best = excess, attempt
-        return found
+        return attempt, found
 
     @property
     def done(self) -> bool:
@@ -168,24 +197,13 @@ class _Search(Generic[T]):
         return self.best is not None and self.best[0] <= self._goal.margin
 
 
-def search_step(
-    measure: Callable[[int, int], tuple[T, float]],
-    predict: Callable[[int], tuple[float, ...]],
-    low: int,
-    high: int,
-    pixels: int,
-    name: str,
-    value: float,
-) -> T:
+def search_step(trials: Trials[T], low: int, high: int, pixels: int, name: str, value: float) -> T:
     """Find the best setting for a target: the step, by models of the image that every trial corrects, then thrift.
 
     Parameters
     ----------
-    measure : callable
-        From an integer step and a thrift (see :func:`imfnb.factorization.rd.multipliers`) to whatever stands for the
-        encoded image, and its size in bytes or, for a PSNR target, its PSNR in dB.
-    predict : callable
-        From a step to log2 of the bytes, or the PSNR in dB, by every model; monotone.
+    trials : Trials
+        What can be tried.
     low, high : int
         Smallest and largest step.
     pixels : int
@@ -198,8 +216,8 @@ def search_step(
     Returns
     -------
     object
-        What `measure` gave for the largest file found that is not above the target, or for the smallest PSNR found
-        that reaches it.
+        The attempt with the largest file found that is not above the target, or with the smallest PSNR found that
+        reaches it.
 
     Raises
     ------
@@ -207,34 +225,35 @@ def search_step(
         If no step meets the target; it says what can be met.
     """
     goal = _make_goal(name, value, pixels)
-    search = _Search(measure, goal, name)
+    search: _Search[T] = _Search(goal, name, _BUDGET + min(_BUDGET, _SMALL // pixels))
     steps: dict[int, float] = {}
-    errors: dict[int, tuple[float, ...]] = {}  # of the predictions
-    # Steps whose value is known, or assumed, to be above and below the aim.
-    lower, upper = low - 1, high + 1
+    errors: dict[int, list[float]] = {}  # of the predictions
+    # Steps whose value is known, or assumed, to be above and below the aim, and the attempt of the one above.
+    lower, upper, above = low - 1, high + 1, None
     base = low - 1  # the step whose thrift was changed
-    for number in range(_ROUNDS):
-        while len(steps) < (number + 1) * _STEP_TRIALS and upper - lower > 1 and not search.done:
-            if lower in steps and upper in steps and upper < _CLOSE * lower:
-                break
-            step = _next_step(predict, steps, errors, goal, lower, upper)
-            steps[step] = found = search.try_(step)
-            errors[step] = tuple(found - guess for guess in predict(step))
-            if found > goal.aim:
-                lower = step
+    while search.affords(_THRIFT_COST) and upper - lower > 1 and not search.done:
+        around = above is not None and upper in steps
+        near = around and upper < (_CLOSE if len(steps) < 3 else _NEAR) * lower
+        if search.affords(_STEP_COST) and (not near or lower == base):
+            step = _next_step(trials.predict, steps, errors, goal, lower, upper)
+            attempt, steps[step] = search.note(trials.step(step), _STEP_COST)
+            errors[step] = [steps[step] - guess for guess in trials.predict(step)]
+            if steps[step] > goal.aim:
+                lower, above = step, attempt
             else:
                 upper = step
-        # At the ends of the range nothing is left to be saved.
-        if search.done or lower == base or lower not in steps or upper > high:
+            del attempt  # no more of them in memory than what is still of use
+        elif around and lower != base:
+            base = lower
+            _try_thrifts(trials, search, goal, above, steps[lower], goal.thrift * _steepness(steps, goal))
+        else:
             break
-        base = lower
-        _try_thrifts(search, goal, base, steps)
     if search.best is None:
         nearest = min(steps, key=lambda step: abs(steps[step] - goal.aim))
         for factor in _RESCUE:
             step = round(min(max(nearest * factor**-goal.inside, low), high))
             if search.best is None and step not in steps:
-                steps[step] = search.try_(step)
+                _, steps[step] = search.note(trials.step(step), _STEP_COST)
     if search.best is not None:
         return search.best[1]
     if name == "psnr":
@@ -245,21 +264,39 @@ def search_step(
     raise OptionError(f"{name}={value:g} cannot be met: this image in this profile takes {reach}")
 
 
-def _try_thrifts(search: _Search, goal: _Goal, step: int, steps: dict[int, float]) -> None:
-    """Come from a step above the aim down to it by the thrift."""
-    thrifts = {PLAIN_THRIFT: steps[step]}
-    fall = goal.thrift * _steepness(steps, goal)
-    while len(thrifts) <= _THRIFT_TRIALS and not search.done:
-        thrift = _next_thrift(thrifts, goal.aim, fall)
-        if thrift in thrifts:
+def _try_thrifts(
+    trials: Trials[T], search: _Search[T], goal: _Goal, plain: T, found: float, fall: float
+) -> None:
+    """Come down to the aim from an attempt above it, by the thrift and then by the share of the patches that have it.
+
+    `found` is what the attempt measured, `fall` how much of that an octave of the thrift is expected to take.
+    """
+    above, last, thrift, value = plain, plain, PLAIN_THRIFT, found
+    while value > goal.aim and thrift < LARGEST_THRIFT and search.affords(_THRIFT_COST) and not search.done:
+        above, first = last, value
+        octaves = min(max((value - goal.aim) / fall, 0.01), 2.0)
+        previous, thrift = thrift, min(max(round(thrift * 2**octaves), thrift + 1), LARGEST_THRIFT)
+        last, value = search.note(trials.thrift(plain, thrift), _THRIFT_COST)
+        fall = max((first - value) / math.log2(thrift / previous), fall / 4)
+    if value > goal.aim:
+        return
+    left, right = (0.0, goal.linear(first)), (1.0, goal.linear(value))
+    for _ in range(_BLENDS):
+        if search.done or not search.affords(_THRIFT_COST):
             break
-        thrifts[thrift] = search.try_(step, thrift)
+        part = (left[1] - goal.linear(goal.aim)) / (left[1] - right[1])
+        share = left[0] + min(max(part, 0.2), 0.8) * (right[0] - left[0])
+        _, value = search.note(trials.blend(above, last, share), _THRIFT_COST)
+        if value > goal.aim:
+            left = share, goal.linear(value)
+        else:
+            right = share, goal.linear(value)
 
 
 def _next_step(
-    predict: Callable[[int], tuple[float, ...]],
+    predict: Callable[[int], list[float]],
     steps: dict[int, float],
-    errors: dict[int, tuple[float, ...]],
+    errors: dict[int, list[float]],
     goal: _Goal,
     lower: int,
     upper: int,
@@ -293,11 +330,11 @@ def _next_step(
     elif len(steps) > 1 and not around:
         progress = _PROGRESS ** (len(steps) - 1) ** 2
         if lower in steps:
+            last = min(last, round(lower * _FARTHEST))
             first = min(max(first, round(lower * progress)), last)
         else:
+            first = max(first, round(upper / _FARTHEST))
             last = max(min(last, round(upper / progress)), first)
-    if around and len(steps) >= 2 * _STEP_TRIALS - 2:
-        return min(max(round(math.sqrt(lower * upper)), first), last)
     while last > first:  # the smallest step not above the aim
         middle = (first + last) // 2
         if corrected(middle) > goal.aim:
@@ -311,21 +348,3 @@ def _steepness(steps: dict[int, float], goal: _Goal) -> float:
     """Fall of the value with an octave of the step, between the two trials nearest to the aim."""
     one, two = sorted(steps, key=lambda step: abs(steps[step] - goal.aim))[:2]
     return max((steps[one] - steps[two]) / math.log2(two / one), 0.5)
-
-
-def _next_thrift(thrifts: dict[int, float], aim: float, fall: float) -> int:
-    """The thrift at which the value is at the aim, if it is linear in log2 of the thrift between trials.
-
-    `fall` is the expected slope. A thrift that has been tried stands for none.
-    """
-    above = max(t for t in thrifts if thrifts[t] > aim)
-    below = min((t for t in thrifts if thrifts[t] <= aim), default=None)
-    excess = thrifts[above] - aim
-    if below is None:
-        if len(thrifts) > 1:
-            found = (thrifts[PLAIN_THRIFT] - thrifts[above]) / math.log2(above / PLAIN_THRIFT)
-            fall = max(found, fall / 4)
-        octaves = min(excess / fall, 2.0)
-    else:
-        octaves = min(max(excess / (excess + aim - thrifts[below]), 0.1), 0.9) * math.log2(below / above)
-    return min(max(round(above * 2.0**octaves), above + 1), LARGEST_THRIFT)

@@ -368,15 +368,13 @@ def test_models_of_spectra_are_monotone_and_smooth(seed, scale, kind):
     """Rates fall and errors rise with the step, and where coefficients tell of each other neither jumps."""
     values = getattr(np.random.default_rng(seed), kind)(0, scale, 4096)
     counts = np.bincount(np.searchsorted(costs._MIDDLES, 64 * np.abs(values)), minlength=costs.SPECTRUM_CLASSES)
-    steps = np.geomspace(basis.STEP_MIN, basis.STEP_LIMIT, 200)
     for model in rd.SPECTRUM_MODELS:
-        bits = np.array([model.bits(counts, step) for step in steps])
-        error = np.array([model.error(counts, step) for step in steps])
+        bits, error = model.bits(counts), model.error(counts)
+        assert bits.shape == error.shape == rd.SPECTRUM_STEPS.shape
         assert (np.diff(bits) <= 0).all() and (np.diff(error) > -1e-9 * error[1:]).all()
         if model is costs.Clustered:
-            octave = np.log2(steps[1] / steps[0])
-            assert np.abs(np.diff(bits)).max() <= 6 * octave * counts.sum()
-            assert np.diff(np.log2(error)).max() < 8 * octave
+            assert np.abs(np.diff(bits)).max() <= 6 / 8 * counts.sum()
+            assert np.diff(np.log2(error)).max() < 1
 
 
 # ------------------------------------------------------------------------------------------------------ reconstruction
@@ -475,6 +473,27 @@ def test_thrift_only_takes_away(problem):
     assert thrifty.ranks.max() <= plain.ranks.max()
     assert np.abs(thrifty.padded[1:].astype(int)).sum() <= np.abs(plain.padded[1:].astype(int)).sum()
     np.testing.assert_array_equal(inside(thrifty.padded[0], grid), inside(plain.padded[0], grid))
+
+
+@given(problems(), st.floats(0, 1))
+def test_a_draft_serves_for_every_thrift_and_blends_take_patches_whole(problem, share):
+    plane, grid, step, p = problem
+    draft = rd.draft(plane, step, p, "cpu")
+    one, other = (rd.finish(draft, "cpu", thrift) for thrift in (rd.PLAIN_THRIFT, 1000))
+    for factors, thrift in ((one, rd.PLAIN_THRIFT), (other, 1000)):
+        whole = rd.factorize(plane, step, p, "cpu", thrift)
+        np.testing.assert_array_equal(factors.padded, whole.padded)
+        np.testing.assert_array_equal(factors.ranks, whole.ranks)
+    blend = rd.blend(one, other, share)
+    count = round(share * grid[0] * grid[1])
+    assert len(blend.padded) == blend.ranks.max() + 1
+    for m in range(grid[0] * grid[1]):
+        source = other if m < count else one
+        k = inside(source.ranks, grid).ravel()[m]
+        assert inside(blend.ranks, grid).ravel()[m] == k
+        u, v = (inside(f.padded, grid).reshape(len(f.padded), -1)[:, m] for f in (blend, source))
+        np.testing.assert_array_equal(u[: k + 1], v[: k + 1])
+        assert not u[k + 1 :].any()
 
 
 @pytest.mark.parametrize("p", [8, 16])

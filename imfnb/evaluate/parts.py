@@ -63,22 +63,25 @@ def _nearest(
     grid: tuple[int, int],
     sweeps: int,
     device: str,
-    thrift: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """In the place of `rd._find_u`: every entry rounded to the nearest integer, whatever its bits."""
-    padded, ranks = np.zeros(products.shape, np.int16), np.zeros(products.shape[1], np.int32)
-    rd.kernels("factorization.rd", device).quantize(products, lengths, rd.scale_bits(step), 128, padded, ranks)
-    ranks = layout.active_ranks(padded)  # an entry next to a half may have been rounded to zero
-    return padded[: int(ranks.max()) + 1].copy(), ranks
+) -> rd.Draft:
+    """In the place of `rd._draft_u`: every entry rounded to the nearest integer, and bits that cost nothing."""
+    size = products.shape[1]
+    padded, ranks = np.zeros(products.shape, np.int16), np.zeros(size, np.int32)
+    scale = rd.scale_bits(step)
+    rd.kernels("factorization.rd", device).quantize(products, lengths, scale, 128, padded, ranks)
+    costs, contexts = np.zeros((3, 0, size), np.uint16), np.zeros(products.shape, np.uint16)
+    prices, classes = np.zeros((1, 2), np.int32), np.zeros(size, np.int32)
+    table = np.zeros((1, len(products)), np.int64)
+    return rd.Draft(padded, ranks, grid, 0, products, lengths, scale, costs, contexts, prices, classes, table)
 
 
-def _one_sweep(find_u: Callable) -> Callable:
-    """`rd._find_u` with one sweep."""
+def _one_sweep(draft_u: Callable) -> Callable:
+    """`rd._draft_u` with one sweep."""
 
     def single(
-        products: Any, lengths: Any, step: int, patch_size: int, grid: Any, sweeps: int, device: str, thrift: int
-    ) -> Any:
-        return find_u(products, lengths, step, patch_size, grid, 1, device, thrift)
+        products: Any, lengths: Any, step: int, patch_size: int, grid: Any, sweeps: int, device: str
+    ) -> rd.Draft:
+        return draft_u(products, lengths, step, patch_size, grid, 1, device)
 
     return single
 
@@ -161,8 +164,8 @@ def _always(function: Callable) -> Callable[[Callable], Callable]:
 _REPLACEMENTS: dict[str, tuple[tuple[Any, str, Callable[[Callable], Callable]], ...]] = {
     "lapped filter": ((lapped, "forward", _always(_copy)), (lapped, "inverse", _always(_no_filter))),
     "restoration": ((restoration, "restore", _always(_no_restoration)),),
-    "rate term": ((rd, "_find_u", _always(_nearest)),),
-    "second sweep": ((rd, "_find_u", _one_sweep),),
+    "rate term": ((rd, "_draft_u", _always(_nearest)),),
+    "second sweep": ((rd, "_draft_u", _one_sweep),),
     "context coder": ((entropy, "encode_factors", _always(_deflate)), (entropy, "decode_factors", _always(_inflate))),
     "learned states": ((states, "learned_model", _always(states.untrained_model)),),
     "bilinear chroma": ((main, "join_fine", _repeat_chroma),),

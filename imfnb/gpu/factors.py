@@ -39,7 +39,7 @@ def constant(half: Half, name: str, array: np.ndarray) -> Any:
 
 
 def factorize(
-    planes: Any, step: int, patch_size: int, half: Half, pool: Executor, name: str, thrift: int = rd.PLAIN_THRIFT
+    planes: Any, step: int, patch_size: int, half: Half, pool: Executor, name: str
 ) -> streams.Task:
     """Find U for a stack of planes, with V at the prior; the integers of :func:`rd.factorize`.
 
@@ -57,8 +57,6 @@ def factorize(
         Threads for the coder's costs.
     name : str
         Prefix of the names of the memory.
-    thrift : int, default PLAIN_THRIFT
-        As in :func:`rd.multipliers`.
 
     Returns
     -------
@@ -74,7 +72,7 @@ def factorize(
     grid = planes.shape[1] // patch_size, planes.shape[2] // patch_size
     size, _ = padded_size(*grid)
     scale = scale_bits(step)
-    first, static, adaptive = rd.multipliers(step, thrift)
+    first, static, adaptive = rd.multipliers(step)
 
     def array(key: str, *shape: int, dtype: Any = np.int32) -> Any:
         return half.array(name + key, (count, *shape), dtype)

@@ -158,26 +158,42 @@ class Coder(host.MainCoder):
         self._split_stacks: dict[bool, list[_Stack]] = {}
         self._trial: list[_Stack] = []
         self._host: host.MainCoder | None = None
+        self._last_twin: tuple[_Attempt, host._Attempt] | None = None
 
-    def _try(self, luma: int, thrift: int = rd.PLAIN_THRIFT, choice: host._Choice | None = None) -> _Attempt:
+    def _try(self, luma: int, choice: host._Choice | None = None) -> _Attempt:
         """As that of `MainCoder`, for the first image; what it decodes to stays on the device, until the next one."""
         keep = self.options.target[0] == "psnr"
-        task = self.encode_step(luma, thrift, choice, keep)
+        task = self.encode_step(luma, choice, keep)
         (future,), (parameters,), self._trial = streams.drive(task, self.half)
         return future, parameters
+
+    def _vary(self, attempt: _Attempt | host._Attempt, thrift: int) -> host._Attempt:
+        return self._on_host()._vary(self._twin(attempt), thrift)
+
+    def _blend(self, one: _Attempt | host._Attempt, other: host._Attempt, share: float) -> host._Attempt:
+        return self._on_host()._blend(self._twin(one), other, share)
+
+    def _twin(self, attempt: _Attempt | host._Attempt) -> host._Attempt:
+        """The same on the CPU, where a search goes on that no step can end: that needs little but the entropy coder."""
+        if isinstance(attempt, host._Attempt):
+            return attempt
+        if self._last_twin is None or self._last_twin[0] is not attempt:
+            twin = self._on_host()._try(attempt[1].planes[0].step, self._choice(attempt))
+            self._last_twin = attempt, twin
+        return self._last_twin[1]
 
     def _choice(self, attempt: _Attempt) -> host._Choice:
         parameters = attempt[1]
         return parameters.subsample, tuple(plane.patch_size for plane in parameters.planes)
 
-    def _size(self, attempt: _Attempt) -> int:
+    def _size(self, attempt: _Attempt | host._Attempt) -> int:
         return len(self._file(attempt))
 
-    def _file(self, attempt: _Attempt) -> bytes:
-        return attempt[0].result()
+    def _file(self, attempt: _Attempt | host._Attempt) -> bytes:
+        return self._on_host()._file(attempt) if isinstance(attempt, host._Attempt) else attempt[0].result()
 
     def _on_host(self) -> host.MainCoder:
-        """What looks at the first image before a search, on the CPU: a small part of the work."""
+        """What looks at the first image before a search and at its end, on the CPU: a small part of the work."""
         if self._host is None:
             self._host = host.MainCoder(self._pixels()[0], self.frame, self.options, "cpu", 1)
         return self._host
@@ -185,11 +201,13 @@ class Coder(host.MainCoder):
     def _first_choice(self, name: str, value: float) -> host._Choice | None:
         return self._on_host()._first_choice(name, value)
 
-    def _predict(self, subsample: bool, luma: int, name: str) -> tuple[float, ...]:
-        return self._on_host()._predict(subsample, luma, name)
+    def _curves(self, subsample: bool, name: str) -> list[np.ndarray]:
+        return self._on_host()._curves(subsample, name)
 
-    def _psnr(self, attempt: _Attempt) -> float:
+    def _psnr(self, attempt: _Attempt | host._Attempt) -> float:
         """PSNR of the image that the decoder will make of the last attempt."""
+        if isinstance(attempt, host._Attempt):
+            return self._on_host()._psnr(attempt)
         image, pixels = self._pixels()[0], streams.drive(self._download(), self.half)
         if self._alphas[0] is not None:
             pixels[:, :, 3] = image[:, :, 3]
@@ -207,10 +225,8 @@ class Coder(host.MainCoder):
         """The images on the host."""
         return [image if isinstance(image, np.ndarray) else image.copy_to_host() for image in self.images]
 
-    def encode_step(
-        self, luma: int, thrift: int = rd.PLAIN_THRIFT, choice: host._Choice | None = None, keep: bool = False
-    ) -> streams.Task:
-        """Encode with a step of luma and a thrift and, unless they are to be made, choices.
+    def encode_step(self, luma: int, choice: host._Choice | None = None, keep: bool = False) -> streams.Task:
+        """Encode with a step of luma and, unless they are to be made, choices.
 
         Returns
         -------
@@ -234,7 +250,7 @@ class Coder(host.MainCoder):
                 sizes = yield from self._patch_sizes(stack, step)
             else:
                 sizes = [choice[1][index] for _, index in stack.owners]
-            result, coded = yield from self._code(stack, step, sizes, thrift)
+            result, coded = yield from self._code(stack, step, sizes)
             flags = yield from self._decide(stack, step, result, keep)
             for owner, size, flag, bands in zip(stack.owners, sizes, flags, coded, strict=True):
                 codings[owner] = host.PlaneParameters(step, size, flag)
@@ -308,7 +324,7 @@ class Coder(host.MainCoder):
                 rd_kernels.proxy(filtered, patch_size, step, sums[n : n + 1], half.stream)
         return half.download(name + "sums", sums)
 
-    def _code(self, stack: _Stack, step: int, sizes: Sequence[int], thrift: int) -> streams.Task:
+    def _code(self, stack: _Stack, step: int, sizes: Sequence[int]) -> streams.Task:
         """Code the planes of a stack.
 
         Returns
@@ -325,16 +341,16 @@ class Coder(host.MainCoder):
             name = f"{stack.name}{p} "
             filtered = self._filter(stack.planes, p, which, name)
             for start, stop in bands:
-                coded = yield from self._code_band(_rows(filtered, start * p, stop * p), step, p, thrift, name)
+                coded = yield from self._code_band(_rows(filtered, start * p, stop * p), step, p, name)
                 for n, segment in zip(which, coded, strict=True):
                     segments[n].append(segment)
             lapped.inverse(filtered, p, decoded, _numbers(which, half, name), half.stream)
         return _Stack(decoded, stack.owners, stack.chroma), segments
 
-    def _code_band(self, rows: Any, step: int, patch_size: int, thrift: int, name: str) -> streams.Task:
+    def _code_band(self, rows: Any, step: int, patch_size: int, name: str) -> streams.Task:
         """Code a band of several planes, and replace its samples by the product of the factors."""
         half, pool = self.half, self.pool
-        padded, ranks, factors = yield from factorize(rows, step, patch_size, half, pool, name, thrift)
+        padded, ranks, factors = yield from factorize(rows, step, patch_size, half, pool, name)
         coded = [pool.submit(host._encode_factors, f, patch_size, "cpu") for f in factors]
         if not host._may_mix(rows.shape[1:]):
             reconstruct(padded, ranks, None, step, patch_size, rows, half, name)
@@ -342,7 +358,7 @@ class Coder(host.MainCoder):
         # The search for V stays on the CPU. Its planes are large and come one by one.
         plane = half.download(name + "rows", rows)
         yield None
-        search = pool.submit(rd.refine, plane[0], factors[0], step, patch_size, "cpu", thrift)
+        search = pool.submit(rd.refine, plane[0], factors[0], step, patch_size, "cpu")
         yield [search]
         longer = pool.submit(host._encode_factors, search.result(), patch_size, "cpu")
         products = [half.array(f"{name}product {i}", rows.shape, np.int32) for i in range(2)]

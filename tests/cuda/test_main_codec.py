@@ -53,16 +53,16 @@ def test_alpha_of_both_kinds_and_full_chroma():
 
 
 def test_search(monkeypatch):
-    """Three trials on the same planes, with the choices of the first: two steps, then the thrift of one of them."""
-    monkeypatch.setattr(rate, "_ROUNDS", 1)
-    monkeypatch.setattr(rate, "_STEP_TRIALS", 2)
-    monkeypatch.setattr(rate, "_THRIFT_TRIALS", 1)
-    thrifts = []
-    once = gpu_main.Coder._try
-    monkeypatch.setattr(gpu_main.Coder, "_try", lambda *a: thrifts.append(a[2]) or once(*a))
-    (data,) = check([picture(8, 8, 0)], psnr=27, patch_size=8)
-    assert psnr(picture(8, 8, 0), imfnb.decode(data)) >= 27
-    assert len(thrifts) == 3 and thrifts[2] > thrifts[0]
+    """Two steps on the device; then, on the CPU, a thrift and a blend of what was above the target."""
+    for name, value in (("_CLOSE", 300), ("_BUDGET", 8), ("_SMALL", 0)):
+        monkeypatch.setattr(rate, name, value)
+    trials = []
+    for name in ("_try", "_vary", "_blend"):
+        once = getattr(gpu_main.Coder, name)
+        monkeypatch.setattr(gpu_main.Coder, name, lambda *a, once=once, name=name: trials.append(name) or once(*a))
+    (data,) = check([picture(8, 16, 0, 1)], psnr=30, patch_size=8)
+    assert psnr(picture(8, 16, 0, 1), imfnb.decode(data)) >= 30
+    assert trials == ["_try", "_try", "_vary", "_blend"]
 
 
 def test_bands_with_a_v_of_their_own(monkeypatch):

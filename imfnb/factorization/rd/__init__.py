@@ -18,7 +18,7 @@ to three times the bits. One orthogonal prior learned on bsd34 instead of the DC
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 
 import numpy as np
@@ -35,6 +35,7 @@ from .costs import (
     SPECTRUM_CLASSES,
     SPECTRUM_MODELS,
     SPECTRUM_PATCH,
+    SPECTRUM_STEPS,
     cost_table,
     magnitude_prices,
     rank_costs,
@@ -46,11 +47,16 @@ __all__ = [
     "PLAIN_THRIFT",
     "SPECTRUM_PATCH",
     "SPECTRUM_MODELS",
+    "SPECTRUM_STEPS",
     "SWEEPS",
     "TRAIL",
+    "Draft",
     "Factors",
+    "blend",
+    "draft",
     "estimate_cost",
     "factorize",
+    "finish",
     "magnitude_limit",
     "multipliers",
     "reconstruct",
@@ -68,7 +74,7 @@ _LAMBDA_FIRST = round(0.12 * 65536)
 _LAMBDA = round(0.117 * 65536)
 _LAMBDA_STATIC = round(0.091 * 65536)
 
-#: The unit of `thrift`, by which the lambda of the last sweep is multiplied.
+#: The unit of `thrift`, by which the lambda of the last choice is multiplied.
 PLAIN_THRIFT = 256
 
 #: Largest thrift.
@@ -134,15 +140,13 @@ def _numerators(plane: np.ndarray, step: int, patch_size: int, device: str) -> t
     return products, (basis.astype(np.int64) ** 2).sum(axis=0)
 
 
-def multipliers(step: int, thrift: int = PLAIN_THRIFT) -> tuple[int, int, int]:
+def multipliers(step: int) -> tuple[int, int, int]:
     """Lambda of the first component, of the others in the first sweep and in the second.
 
     Parameters
     ----------
     step : int
         Step in 1/64 gray level.
-    thrift : int, default PLAIN_THRIFT
-        Lambda of the second sweep in 1/PLAIN_THRIFT of what is best.
 
     Returns
     -------
@@ -151,7 +155,7 @@ def multipliers(step: int, thrift: int = PLAIN_THRIFT) -> tuple[int, int, int]:
     """
     square = (step << (scale_bits(step) - SCALE_BITS)) ** 2
     first, static, adaptive = (share * square >> 8 for share in (_LAMBDA_FIRST, _LAMBDA_STATIC, _LAMBDA))
-    return first, static, adaptive * thrift // PLAIN_THRIFT
+    return first, static, adaptive
 
 
 def magnitude_limit(step: int, patch_size: int) -> int:
@@ -204,6 +208,46 @@ def spectrum(plane: np.ndarray, device: str) -> np.ndarray:
     return counts
 
 
+@dataclass(frozen=True)
+class Draft:
+    """U before the last choice of its last sweep, and the arguments of that choice, whatever the thrift.
+
+    Attributes
+    ----------
+    padded : ndarray of int16, shape (R, size)
+        U so far.
+    ranks : ndarray of int32, shape (size,)
+        Active rank of every patch so far.
+    grid : (int, int)
+        Patches down and across.
+    lam : int
+        Lambda without thrift, in the unit of :func:`multipliers`.
+    products, lengths, scale, costs, contexts, prices, classes, rank_table
+        As the kernel `choose` takes them.
+    """
+
+    padded: np.ndarray
+    ranks: np.ndarray
+    grid: tuple[int, int]
+    lam: int
+    products: np.ndarray
+    lengths: np.ndarray
+    scale: int
+    costs: np.ndarray
+    contexts: np.ndarray
+    prices: np.ndarray
+    classes: np.ndarray
+    rank_table: np.ndarray
+
+    def choose(self, padded: np.ndarray, ranks: np.ndarray, device: str, thrift: int = PLAIN_THRIFT) -> None:
+        """Make the choice in place."""
+        lam = self.lam * thrift // PLAIN_THRIFT
+        costs, contexts, prices, table = self.costs, self.contexts, self.prices, self.rank_table
+        kernels("factorization.rd", device).choose(
+            self.products, self.lengths, self.scale, lam, costs, contexts, prices, self.classes, table, padded, ranks
+        )
+
+
 def factorize(plane: np.ndarray, step: int, patch_size: int, device: str, thrift: int = PLAIN_THRIFT) -> Factors:
     """Find U for a plane, with V at the prior.
 
@@ -218,20 +262,59 @@ def factorize(plane: np.ndarray, step: int, patch_size: int, device: str, thrift
     device : {"cpu", "reference"}
         Which kernels to use; both give the same factors.
     thrift : int, default PLAIN_THRIFT
-        As in :func:`multipliers`: rate and error between those of two steps, or where no step gives them.
+        Lambda of the last choice in 1/PLAIN_THRIFT of what is best: for a rate or an error that no step gives.
 
     Returns
     -------
     Factors
         U and the active ranks.
     """
+    return finish(draft(plane, step, patch_size, device), device, thrift)
+
+
+def draft(plane: np.ndarray, step: int, patch_size: int, device: str) -> Draft:
+    """Do the part of :func:`factorize` that does not depend on the thrift, most of it."""
     grid = plane.shape[0] // patch_size, plane.shape[1] // patch_size
     products, lengths = _numerators(plane, step, patch_size, device)
-    padded, ranks = _find_u(products, lengths, step, patch_size, grid, SWEEPS, device, thrift)
-    return Factors(padded, ranks, grid)
+    return _draft_u(products, lengths, step, patch_size, grid, SWEEPS, device)
 
 
-def _find_u(
+def finish(draft: Draft, device: str, thrift: int = PLAIN_THRIFT) -> Factors:
+    """Do the rest of :func:`factorize`; the draft stays as it is."""
+    padded, ranks = draft.padded.copy(), draft.ranks.copy()
+    draft.choose(padded, ranks, device, thrift)
+    return Factors(padded[: int(ranks.max()) + 1], ranks, draft.grid)
+
+
+def blend(one: Factors, other: Factors, share: float) -> Factors:
+    """Take a share of the patches from other factors of the same plane and step.
+
+    Parameters
+    ----------
+    one, other : Factors
+        What :func:`finish` made of one draft: given that, every patch has chosen for itself.
+    share : float
+        Share of the patches, the first ones, that come from `other`; all or none where V has left the prior.
+
+    Returns
+    -------
+    Factors
+        U and the active ranks.
+    """
+    if one.mixing is not None or other.mixing is not None:
+        return other if share >= 0.5 else one
+    height, width = one.grid
+    y, x = divmod(round(share * height * width), width)
+    cut = (y + 2) * (width + 4) + x + 2
+    ranks = np.concatenate([other.ranks[:cut], one.ranks[cut:]])
+    padded = np.zeros((int(ranks.max()) + 1, ranks.size), np.int16)
+    for source, columns in ((other, slice(cut)), (one, slice(cut, None))):
+        count = min(len(padded), len(source.padded))
+        padded[:count, columns] = source.padded[:count, columns]
+    return Factors(padded, ranks, one.grid)
+
+
+def _draft_u(
     products: np.ndarray,
     lengths: np.ndarray,
     step: int,
@@ -239,37 +322,38 @@ def _find_u(
     grid: tuple[int, int],
     sweeps: int,
     device: str,
-    thrift: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The U step: from X V and the squared lengths of V's columns to padded factors and active ranks."""
+) -> Draft:
+    """The U step but for its last choice, from X V and the squared lengths of V's columns."""
     backend = kernels("factorization.rd", device)
     size = products.shape[1]
     scale = scale_bits(step)
     padded, ranks = np.zeros(products.shape, np.int16), np.zeros(size, np.int32)
     backend.quantize(products, lengths, scale, TRAIL, padded, ranks)
-    first, static, adaptive = multipliers(step, thrift)
-    classes = np.zeros(size, np.int32)
+    first, static, adaptive = multipliers(step)
     for sweep in range(sweeps):
         counts = np.zeros((FIRST_CONTEXTS, FIRST_CLASSES), np.int64)
         backend.first_counts(padded[0], *grid, counts)
         table = cost_table(counts)
         table[:, 1:] += 256  # the sign
         backend.choose_first(products[0], lengths[0], scale, first, table, *grid, padded[0])
-        rank_max = int(ranks.max()) + 1
+        top = int(ranks.max()) + 1
         if sweep == 0:
-            costs, contexts = np.zeros((3, 0, size), np.uint16), np.zeros((rank_max, size), np.uint16)
+            costs, contexts = np.zeros((3, 0, size), np.uint16), np.zeros((top, size), np.uint16)
             counts = np.zeros((2 * GROUPS * 16, MAGNITUDE_CLASSES), np.int64)
             backend.count_magnitudes(padded, ranks, component_table(patch_size), grid[1] + 4, contexts, counts)
             prices, lam = magnitude_prices(counts), static
         else:
             costs, lam = entropy.estimate_costs(padded, ranks, *grid, patch_size, device), adaptive
             contexts, prices = np.zeros((0, size), np.uint16), np.zeros((0, MAGNITUDE_CLASSES), np.int32)
+        classes = np.zeros(size, np.int32)
         backend.rank_classes(ranks, *grid, classes)
-        rank_table = rank_costs(ranks, classes, *grid, rank_max)
-        backend.choose(
-            products, lengths, scale, lam, costs, contexts, prices, classes, rank_table, padded, ranks
+        table = rank_costs(ranks, classes, *grid, top)
+        draft = Draft(
+            padded[:top], ranks, grid, lam, products[:top], lengths, scale, costs, contexts, prices, classes, table
         )
-    return padded[: int(ranks.max()) + 1].copy(), ranks
+        if sweep < sweeps - 1:
+            draft.choose(padded, ranks, device)
+    return draft
 
 
 def refine(
@@ -290,7 +374,7 @@ def refine(
     device : {"cpu", "reference"}
         Which kernels to use; both give the same factors.
     thrift : int, default PLAIN_THRIFT
-        As in :func:`multipliers`.
+        As in :func:`factorize`.
 
     Returns
     -------
@@ -312,9 +396,9 @@ def refine(
         gram = (right.T @ right * square) >> (2 * MIXING_BITS)
         backend.mix(products, padded, right[:, :COLUMNS], gram, MIXING_BITS, scale, mixed)
         lengths[:ROWS] = np.diagonal(gram)
-        sweeps = SWEEPS if number == _ROUNDS - 1 else 1
-        padded, ranks = _find_u(mixed, lengths, step, patch_size, factors.grid, sweeps, device, thrift)
-        factors = Factors(padded, ranks, factors.grid, mixing)
+        last = number == _ROUNDS - 1
+        draft = _draft_u(mixed, lengths, step, patch_size, factors.grid, SWEEPS if last else 1, device)
+        factors = replace(finish(draft, device, thrift if last else PLAIN_THRIFT), mixing=mixing)
     return factors
 
 
