@@ -26,6 +26,7 @@ __all__ = [
     "has_feature",
     "multiply_add",
     "multiply_add_pairs",
+    "multiply_pairs",
     "product_tile",
     "registers",
     "splat",
@@ -102,14 +103,16 @@ def multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, register: ir.V
     builder.store(builder.fadd(builder.load(register), product, flags=_CONTRACT), register)
 
 
-def multiply_add_pairs(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, register: ir.Value) -> None:
-    """register += a[0] b[0] + a[1] b[1] in every lane, where a and b hold two 16-bit integers in each of 32 bits.
-
-    In this form LLVM finds the instruction that does it, where there is one.
-    """
+def multiply_pairs(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
+    """a[0] b[0] + a[1] b[1] in every lane, where a and b hold two 16-bit integers in each of 32 bits."""
     narrow, wide = (ir.VectorType(ir.IntType(bits), 2 * WIDTH) for bits in (16, 32))
-    one, two = (builder.sext(builder.bitcast(value, narrow), wide) for value in (a, b))
-    product = builder.mul(one, two)
+    one, two = (builder.bitcast(value, narrow) for value in (a, b))
+    if has_feature("avx512bw"):
+        kind = ir.FunctionType(ir.VectorType(ir.IntType(32), WIDTH), [narrow, narrow])
+        both = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.pmaddw.d.512")
+        return builder.call(both, [one, two])
+    # In this form LLVM mostly finds the instruction that does it, where there is one.
+    product = builder.mul(builder.sext(one, wide), builder.sext(two, wide))
     undefined = ir.Constant(wide, ir.Undefined)
     halves = [
         builder.shuffle_vector(
@@ -117,7 +120,12 @@ def multiply_add_pairs(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, register
         )
         for odd in (0, 1)
     ]
-    builder.store(builder.add(builder.load(register), builder.add(*halves)), register)
+    return builder.add(*halves)
+
+
+def multiply_add_pairs(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, register: ir.Value) -> None:
+    """register += :func:`multiply_pairs`."""
+    builder.store(builder.add(builder.load(register), multiply_pairs(builder, a, b)), register)
 
 
 def product_tile(

@@ -170,6 +170,21 @@ def test_gram_is_exact_at_the_edge_of_float32(rows, columns):
 
 
 @pytest.mark.jit
+@pytest.mark.parametrize("rows", [70, 64 * 5, 64 * 270 + 9])
+def test_all_sweeps_in_one_call_are_the_same_sweeps(rows, monkeypatch):
+    """One block, several bands, and more bytes than are kept in words; with a history of costs there is no such call."""
+    monkeypatch.setattr(factorization, "BAND", 2 if rows < 1000 else 100)
+    x = np.random.default_rng(rows).integers(0, 256, (rows, 64), dtype=np.uint8)
+    x[:, 8:] = x[:, :56] // 2 + x[:, 8:] // 2
+    blocks = to_blocks(x)
+    together = factorization.bcd(blocks, rows, 3, (-16, 15), 4, "cpu", 1)
+    for device, threads in (("cpu", 1), ("cpu", 2), ("reference", 1)):
+        one_by_one = factorization.bcd(blocks, rows, 3, (-16, 15), 4, device, threads, [])
+        for found, expected in zip(together, one_by_one, strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.jit
 @pytest.mark.parametrize("low", [-128, 127])
 def test_sums_of_bytes_are_exact_at_the_edge_of_int32(low):
     """All samples 255 and all factors at a bound, over more blocks than the sums stay in int32."""

@@ -5,41 +5,27 @@ from __future__ import annotations
 import numpy as np
 
 from .._jit import kernel
-from .matrix import (
-    B_CB,
-    BITS,
-    CB_B,
-    CB_G,
-    CB_R,
-    CENTRE,
-    CR_B,
-    CR_G,
-    CR_R,
-    FRACTION,
-    G_CB,
-    G_CR,
-    LIMIT,
-    R_CR,
-    Y_B,
-    Y_G,
-    Y_R,
-)
+from .._vectors import WIDTH
+from .matrix import B_CB, BITS, CENTRE, FRACTION, G_CB, G_CR, LIMIT, R_CR
+from .tiles import one_row, two_rows
 
-__all__ = ["fine_to_rgb", "rgb_to_fine", "rgb_to_ycbcr", "upsample", "ycbcr_to_rgb"]
+__all__ = [
+    "fine_to_rgb",
+    "rgb_to_fine",
+    "rgb_to_planes_420",
+    "rgb_to_planes_444",
+    "rgb_to_ycbcr",
+    "upsample",
+    "ycbcr_to_rgb",
+]
 
 # int32 constants: with Python integers Numba computes in int64, at half the SIMD width.
 _i32 = np.int32
-_YR, _YG, _YB = _i32(Y_R), _i32(Y_G), _i32(Y_B)
-_BR, _BG, _BB = _i32(CB_R), _i32(CB_G), _i32(CB_B)
-_RR, _RG, _RB = _i32(CR_R), _i32(CR_G), _i32(CR_B)
 _S1, _H1 = _i32(BITS), _i32(1 << (BITS - 1))
-_S4, _H4 = _i32(BITS + 2), _i32(1 << (BITS + 1))
 _RCR, _GCB, _GCR, _BCB = _i32(R_CR), _i32(G_CB), _i32(G_CR), _i32(B_CB)
 _0, _128, _255 = _i32(0), _i32(128), _i32(255)
 _i16 = np.int16
 _BLACK, _WHITE = _i16(0), _i16(255)
-_SF, _HF = _i32(BITS - FRACTION), _i32(1 << (BITS - FRACTION - 1))
-_SF4, _HF4 = _i32(BITS - FRACTION + 2), _i32(1 << (BITS - FRACTION + 1))
 _SB, _HB = _i32(BITS + FRACTION), _i32(1 << (BITS + FRACTION - 1))
 _CENTRE, _LOW, _HIGH = _i32(CENTRE), _i32(-LIMIT), _i32(LIMIT - 1)
 
@@ -49,7 +35,7 @@ def rgb_to_ycbcr(image: np.ndarray, subsample: bool) -> tuple[np.ndarray, np.nda
     height, width = image.shape[:2]
     chroma = ((height + 1) // 2, (width + 1) // 2) if subsample else (height, width)
     y, cb, cr = np.empty((height, width), np.uint8), np.empty(chroma, np.uint8), np.empty(chroma, np.uint8)
-    (rgb_to_ycbcr_420 if subsample else rgb_to_ycbcr_444)(image, y, cb, cr)
+    (rgb_to_planes_420 if subsample else rgb_to_planes_444)(image, y, cb, cr)
     return y, cb, cr
 
 
@@ -58,71 +44,77 @@ def ycbcr_to_rgb(y: np.ndarray, cb: np.ndarray, cr: np.ndarray, out: np.ndarray)
     (_ycbcr_to_rgb_444 if cb.shape == y.shape else _ycbcr_to_rgb_420)(y, cb, cr, out)
 
 
-# Every kernel works row by row through planar copies of a row: splitting and joining the interleaved samples in loops
-# of their own lets the arithmetic vectorise. For 768x512 that is 0.17 instead of 0.64 ms back to RGB, and 0.08 instead
-# of 0.5 ms for Y.
-
-
-@kernel()
-def _split_row(row, r, g, b):
-    flat = row.reshape(row.size)
-    if row.shape[1] == 3:  # a literal stride vectorises, a variable one does not
-        for j in range(r.shape[0]):
-            r[j], g[j], b[j] = flat[3 * j], flat[3 * j + 1], flat[3 * j + 2]
+@kernel(forceinline=True)
+def _one_row(image, pixel, y, cb, cr, place):
+    if image.shape[2] == 3:  # the number of channels is a constant of the machine code
+        one_row(image, pixel, y, cb, cr, place, 3)
     else:
-        for j in range(r.shape[0]):
-            r[j], g[j], b[j] = flat[4 * j], flat[4 * j + 1], flat[4 * j + 2]
+        one_row(image, pixel, y, cb, cr, place, 4)
+
+
+@kernel(forceinline=True)
+def _two_rows(image, top, bottom, y, cb, cr, upper, lower, place):
+    if image.shape[2] == 3:
+        two_rows(image, top, bottom, y, cb, cr, upper, lower, place, 3)
+    else:
+        two_rows(image, top, bottom, y, cb, cr, upper, lower, place, 4)
 
 
 @kernel()
-def _luma_row(r, g, b, y):
-    for j in range(y.shape[0]):
-        y[j] = (_YR * _i32(r[j]) + _YG * _i32(g[j]) + _YB * _i32(b[j]) + _H1) >> _S1
+def _copy_edge(image, row, column, edge):
+    """Write the pixels from a column on to one row of `edge`; the last one goes on to its end."""
+    last = image.shape[1] - 1
+    for x in range(edge.shape[0]):
+        for c in range(edge.shape[1]):
+            edge[x, c] = image[row, min(column + x, last), c]
 
 
 @kernel()
-def _sum_rows(top, bottom, width, out):
-    """Sums over 2x2 samples of two rows; an odd last column counts twice."""
-    if width % 2:
-        top[width], bottom[width] = top[width - 1], bottom[width - 1]
-    for j in range(out.shape[0]):
-        k = 2 * j
-        out[j] = _i32(top[k]) + _i32(top[k + 1]) + _i32(bottom[k]) + _i32(bottom[k + 1])
+def rgb_to_planes_444(image, y, cb, cr):
+    """Y, Cb and Cr of full size: uint8, or int32 and centred with fractional bits.
 
-
-@kernel()
-def rgb_to_ycbcr_444(image, y, cb, cr):
+    With loops that LLVM vectorises, which had to take the colours apart first, a 768x512 image took 0.38 ms, and
+    0.30 ms in `rgb_to_planes_420`; with vectors of pixels a third of that.
+    """
     height, width = y.shape
-    r, g, b = np.empty(width, np.uint8), np.empty(width, np.uint8), np.empty(width, np.uint8)
+    edge, planes = np.empty((1, WIDTH, image.shape[2]), np.uint8), np.empty((3, 1, WIDTH), y.dtype)
     for i in range(height):
-        _split_row(image[i], r, g, b)
-        _luma_row(r, g, b, y[i])
-        blue, red = cb[i], cr[i]
-        for j in range(width):
-            blue[j] = min(((_BR * _i32(r[j]) + _BG * _i32(g[j]) + _BB * _i32(b[j]) + _H1) >> _S1) + _128, _255)
-            red[j] = min(((_RR * _i32(r[j]) + _RG * _i32(g[j]) + _RB * _i32(b[j]) + _H1) >> _S1) + _128, _255)
+        for column in range(0, width, WIDTH):
+            place = i * width + column
+            if column + WIDTH <= width:
+                _one_row(image, place, y, cb, cr, place)
+                continue
+            _copy_edge(image, i, column, edge[0])
+            _one_row(edge, 0, planes[0], planes[1], planes[2], 0)
+            for x in range(width - column):
+                y[i, column + x] = planes[0, 0, x]
+                cb[i, column + x], cr[i, column + x] = planes[1, 0, x], planes[2, 0, x]
 
 
 @kernel()
-def rgb_to_ycbcr_420(image, y, cb, cr):
+def rgb_to_planes_420(image, y, cb, cr):
+    """As `rgb_to_planes_444`, with Cb and Cr averaged over 2x2 pixels; odd last ones count twice."""
     height, width = y.shape
-    half = cb.shape[1]
-    r, g, b = np.empty(2 * half, np.uint8), np.empty(2 * half, np.uint8), np.empty(2 * half, np.uint8)
-    r1, g1, b1 = np.empty(2 * half, np.uint8), np.empty(2 * half, np.uint8), np.empty(2 * half, np.uint8)
-    sum_r, sum_g, sum_b = np.empty(half, np.int32), np.empty(half, np.int32), np.empty(half, np.int32)
+    half, step = cb.shape[1], 2 * WIDTH
+    edge, planes = np.empty((2, step, image.shape[2]), np.uint8), np.empty((3, 2, step), y.dtype)
     for i in range(cb.shape[0]):
         top, bottom = 2 * i, min(2 * i + 1, height - 1)
-        _split_row(image[top], r[:width], g[:width], b[:width])
-        _split_row(image[bottom], r1[:width], g1[:width], b1[:width])
-        _luma_row(r[:width], g[:width], b[:width], y[top])
-        _luma_row(r1[:width], g1[:width], b1[:width], y[bottom])
-        _sum_rows(r, r1, width, sum_r)
-        _sum_rows(g, g1, width, sum_g)
-        _sum_rows(b, b1, width, sum_b)
-        blue, red = cb[i], cr[i]
-        for j in range(half):
-            blue[j] = min(((_BR * sum_r[j] + _BG * sum_g[j] + _BB * sum_b[j] + _H4) >> _S4) + _128, _255)
-            red[j] = min(((_RR * sum_r[j] + _RG * sum_g[j] + _RB * sum_b[j] + _H4) >> _S4) + _128, _255)
+        for column in range(0, width, step):
+            upper, lower, place = top * width + column, bottom * width + column, i * half + column // 2
+            if column + step <= width:
+                _two_rows(image, upper, lower, y, cb, cr, upper, lower, place)
+                continue
+            _copy_edge(image, top, column, edge[0])
+            _copy_edge(image, bottom, column, edge[1])
+            _two_rows(edge, 0, step, planes[0], planes[1], planes[2], 0, step, 0)
+            for x in range(width - column):
+                y[top, column + x], y[bottom, column + x] = planes[0, 0, x], planes[0, 1, x]
+            for x in range(half - column // 2):
+                cb[i, column // 2 + x], cr[i, column // 2 + x] = planes[1, 0, x], planes[2, 0, x]
+
+
+# Back to RGB every kernel works row by row through planar copies of a row: joining the samples in a loop of its own
+# lets the arithmetic vectorise. For 768x512 that is 0.17 instead of 0.64 ms.
 
 
 @kernel()
@@ -185,54 +177,13 @@ def rgb_to_fine(image: np.ndarray, subsample: bool) -> tuple[np.ndarray, np.ndar
     height, width = image.shape[:2]
     chroma = ((height + 1) // 2, (width + 1) // 2) if subsample else (height, width)
     y, cb, cr = np.empty((height, width), np.int32), np.empty(chroma, np.int32), np.empty(chroma, np.int32)
-    (_rgb_to_fine_420 if subsample else _rgb_to_fine_444)(image, y, cb, cr)
+    (rgb_to_planes_420 if subsample else rgb_to_planes_444)(image, y, cb, cr)
     return y, cb, cr
 
 
 def fine_to_rgb(y: np.ndarray, cb: np.ndarray, cr: np.ndarray, out: np.ndarray) -> None:
     """Twin of :func:`imfnb.color.reference.fine_to_rgb`."""
     (_fine_to_rgb_444 if cb.shape == y.shape else _fine_to_rgb_420)(y, cb, cr, out)
-
-
-@kernel()
-def _fine_luma_row(r, g, b, y):
-    for j in range(y.shape[0]):
-        y[j] = ((_YR * _i32(r[j]) + _YG * _i32(g[j]) + _YB * _i32(b[j]) + _HF) >> _SF) - _CENTRE
-
-
-@kernel()
-def _rgb_to_fine_444(image, y, cb, cr):
-    height, width = y.shape
-    r, g, b = np.empty(width, np.uint8), np.empty(width, np.uint8), np.empty(width, np.uint8)
-    for i in range(height):
-        _split_row(image[i], r, g, b)
-        _fine_luma_row(r, g, b, y[i])
-        blue, red = cb[i], cr[i]
-        for j in range(width):
-            blue[j] = (_BR * _i32(r[j]) + _BG * _i32(g[j]) + _BB * _i32(b[j]) + _HF) >> _SF
-            red[j] = (_RR * _i32(r[j]) + _RG * _i32(g[j]) + _RB * _i32(b[j]) + _HF) >> _SF
-
-
-@kernel()
-def _rgb_to_fine_420(image, y, cb, cr):
-    height, width = y.shape
-    half = cb.shape[1]
-    r, g, b = np.empty(2 * half, np.uint8), np.empty(2 * half, np.uint8), np.empty(2 * half, np.uint8)
-    r1, g1, b1 = np.empty(2 * half, np.uint8), np.empty(2 * half, np.uint8), np.empty(2 * half, np.uint8)
-    sum_r, sum_g, sum_b = np.empty(half, np.int32), np.empty(half, np.int32), np.empty(half, np.int32)
-    for i in range(cb.shape[0]):
-        top, bottom = 2 * i, min(2 * i + 1, height - 1)
-        _split_row(image[top], r[:width], g[:width], b[:width])
-        _split_row(image[bottom], r1[:width], g1[:width], b1[:width])
-        _fine_luma_row(r[:width], g[:width], b[:width], y[top])
-        _fine_luma_row(r1[:width], g1[:width], b1[:width], y[bottom])
-        _sum_rows(r, r1, width, sum_r)
-        _sum_rows(g, g1, width, sum_g)
-        _sum_rows(b, b1, width, sum_b)
-        blue, red = cb[i], cr[i]
-        for j in range(half):
-            blue[j] = (_BR * sum_r[j] + _BG * sum_g[j] + _BB * sum_b[j] + _HF4) >> _SF4
-            red[j] = (_RR * sum_r[j] + _RG * sum_g[j] + _RB * sum_b[j] + _HF4) >> _SF4
 
 
 @kernel()

@@ -222,8 +222,12 @@ def bcd(
     # 2^24, float32 holds them exactly.
     working = np.float32 if _fits_float32(blocks, rank, bounds) else np.float64
     bands = _bands(len(blocks))
+    workers = min(threads, len(bands))
+    if device == "cpu" and workers == 1 and costs is None:
+        if backend.sweeps(blocks, rows, u, v, working, BAND, iterations, (low, high)):
+            return from_blocks(u, rows), np.asfortranarray(v.astype(dtype))
     squares = energy(blocks) if costs is not None else 0.0
-    with thread_map(min(threads, len(bands))) as run:
+    with thread_map(workers) as run:
         for _ in range(iterations):
             vt = np.ascontiguousarray(v.T, working)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from .._jit import kernel
 from .._vectors import DOTS, WIDTH
-from ..color.cpu import rgb_to_ycbcr_420, rgb_to_ycbcr_444
+from ..color.cpu import rgb_to_planes_420, rgb_to_planes_444
 from .tiles import CHUNK, multiply, multiply_bytes, unzip
 
 __all__ = ["depatchify", "patchify", "patchify_ycbcr"]
@@ -107,9 +107,9 @@ def patchify_ycbcr(image, subsample, patch_size, y, cb, cr):
         visible, half_visible = bottom - top, -(-(bottom - top) // scale)
         luma_strip, blue_strip, red_strip = luma[:visible], blue[:half_visible], red[:half_visible]
         if subsample:
-            rgb_to_ycbcr_420(image[top:bottom], luma_strip, blue_strip, red_strip)
+            rgb_to_planes_420(image[top:bottom], luma_strip, blue_strip, red_strip)
         else:
-            rgb_to_ycbcr_444(image[top:bottom], luma_strip, blue_strip, red_strip)
+            rgb_to_planes_444(image[top:bottom], luma_strip, blue_strip, red_strip)
         _patchify_strip(luma_strip, first * scale, p, k * scale, min((k + 1) * scale, rows), row, corner, y)
         _patchify_strip(blue_strip, first, p, k, k + 1, half_row, corner, cb)
         _patchify_strip(red_strip, first, p, k, k + 1, half_row, corner, cr)

@@ -1,0 +1,181 @@
+"""RGB to YCbCr by vectors of pixels.
+
+A pixel becomes two pairs of 16-bit integers, (R, G) and (B, G), which one instruction multiplies by a pair of weights
+and adds. 2x2 pixels are added up as pairs, before any weight. The plain definitions at the end say what the tiles do,
+and are what runs with the JIT off.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from .._vectors import INDEX, WIDTH, Lanes, multiply_pairs
+from .matrix import BITS, CB_B, CB_G, CB_R, CENTRE, CR_B, CR_G, CR_R, FRACTION, Y_B, Y_G, Y_R
+
+__all__ = ["one_row", "two_rows"]
+
+
+def _weights(red: int, green: int, blue: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Weights of the two pairs; each has half of G's, with which all are within 16 bits."""
+    return (red, green // 2), (blue, green - green // 2)
+
+
+# Chroma has the opposite sign, since 32768 is not within 16 bits.
+_LUMA = _weights(Y_R, Y_G, Y_B)
+_CHROMA = _weights(-CB_R, -CB_G, -CB_B), _weights(-CR_R, -CR_G, -CR_B)
+
+_WORDS = ir.VectorType(ir.IntType(32), WIDTH)
+
+
+def _constant(value: int) -> ir.Constant:
+    return ir.Constant(_WORDS, [value] * WIDTH)
+
+
+def _pairs(builder: ir.IRBuilder, image: Lanes, pixel: ir.Value, channels: int) -> list[ir.Value]:
+    """(R, G) and (B, G) of WIDTH pixels."""
+    first = builder.mul(pixel, INDEX(channels))
+    # Four pixels to every 16 bytes of a register; of three channels the last ones begin before, not to read too far.
+    begins = [min(4 * channels * k, (channels - 1) * WIDTH) for k in range(4)]
+    parts = [image.load(builder.add(first, INDEX(begin))) for begin in begins]
+    while len(parts) > 1:
+        count = 2 * parts[0].type.count
+        order = ir.Constant(ir.VectorType(ir.IntType(32), count), list(range(count)))
+        parts = [builder.shuffle_vector(one, two, order) for one, two in zip(parts[::2], parts[1::2], strict=True)]
+    pixels, zero = parts[0], 4 * WIDTH
+    out = []
+    for color in (0, 2):
+        order = []
+        for n in range(WIDTH):
+            start = WIDTH * (n // 4) + channels * n - begins[n // 4]
+            order += [start + color, zero, start + 1, zero]
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order)
+        picked = builder.shuffle_vector(pixels, ir.Constant(pixels.type, None), mask)
+        out.append(builder.bitcast(picked, _WORDS))
+    return out
+
+
+def _weigh(builder: ir.IRBuilder, pairs: list[ir.Value], weights: tuple) -> ir.Value:
+    """The weighted sum of both pairs."""
+    products = []
+    for pair, (low, high) in zip(pairs, weights, strict=True):
+        weight = ir.Constant(ir.VectorType(ir.IntType(16), 2 * WIDTH), [low, high] * WIDTH)
+        products.append(multiply_pairs(builder, pair, builder.bitcast(weight, _WORDS)))
+    return builder.add(*products)
+
+
+def _store(builder: ir.IRBuilder, value: ir.Value, plane: Lanes, position: ir.Value, fine: bool) -> None:
+    if not fine:
+        value = builder.trunc(value, ir.VectorType(ir.IntType(8), WIDTH))
+    plane.store(value, position)
+
+
+def _put_luma(builder: ir.IRBuilder, pairs: list[ir.Value], plane: Lanes, position: ir.Value, fine: bool) -> None:
+    shift = BITS - (FRACTION if fine else 0)
+    value = builder.add(_weigh(builder, pairs, _LUMA), _constant(1 << (shift - 1)))
+    value = builder.ashr(value, _constant(shift))
+    _store(builder, builder.sub(value, _constant(CENTRE)) if fine else value, plane, position, fine)
+
+
+def _put_chroma(
+    builder: ir.IRBuilder, pairs: list[ir.Value], count: int, planes: list[Lanes], position: ir.Value, fine: bool
+) -> None:
+    """Write Cb and Cr of the sums of `count` pixels."""
+    shift = BITS - (FRACTION if fine else 0) + count.bit_length() - 1
+    for weights, plane in zip(_CHROMA, planes, strict=True):
+        value = builder.sub(_constant(1 << (shift - 1)), _weigh(builder, pairs, weights))
+        value = builder.ashr(value, _constant(shift))
+        if not fine:
+            value, white = builder.add(value, _constant(128)), _constant(255)
+            value = builder.select(builder.icmp_signed("<", value, white), value, white)
+        _store(builder, value, plane, position, fine)
+
+
+@intrinsic(prefer_literal=True)
+def _one_row(typing_context, image, pixel, y, cb, cr, place, channels):
+    count = channels.literal_value
+
+    def generate(context, builder, signature, args):
+        pixels = Lanes(context, builder, image, args[0])
+        planes = [Lanes(context, builder, signature.args[k], args[k]) for k in (2, 3, 4)]
+        fine = y.dtype.bitwidth > 8
+        pairs = _pairs(builder, pixels, args[1], count)
+        _put_luma(builder, pairs, planes[0], args[5], fine)
+        _put_chroma(builder, pairs, 1, planes[1:], args[5], fine)
+        return context.get_dummy_value()
+
+    return types.void(image, types.int64, y, cb, cr, types.int64, channels), generate
+
+
+@intrinsic(prefer_literal=True)
+def _two_rows(typing_context, image, top, bottom, y, cb, cr, upper, lower, place, channels):
+    count = channels.literal_value
+
+    def generate(context, builder, signature, args):
+        pixels = Lanes(context, builder, image, args[0])
+        planes = [Lanes(context, builder, signature.args[k], args[k]) for k in (3, 4, 5)]
+        fine = y.dtype.bitwidth > 8
+        columns = []
+        for column in (INDEX(0), INDEX(WIDTH)):
+            rows = []
+            for source, target in ((1, 6), (2, 7)):
+                pairs = _pairs(builder, pixels, builder.add(args[source], column), count)
+                _put_luma(builder, pairs, planes[0], builder.add(args[target], column), fine)
+                rows.append(pairs)
+            columns.append([builder.add(*both) for both in zip(*rows, strict=True)])  # no carry between 16-bit halves
+        sums = []
+        for left, right in zip(*columns, strict=True):
+            orders = [[2 * k + odd for k in range(WIDTH)] for odd in (0, 1)]
+            masks = [ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), order) for order in orders]
+            sums.append(builder.add(*(builder.shuffle_vector(left, right, mask) for mask in masks)))
+        _put_chroma(builder, sums, 4, planes[1:], args[8], fine)
+        return context.get_dummy_value()
+
+    return types.void(image, *[types.int64] * 2, y, cb, cr, *[types.int64] * 3, channels), generate
+
+
+if numba.config.DISABLE_JIT:
+
+    def _weighted(colors, weights, shift):
+        """Weighted sums of colours (..., 3), rounded and shifted."""
+        return (colors.astype(np.int64) @ np.array(weights) + (1 << (shift - 1))) >> shift
+
+    def _put(colors, plane, position, index, summed):
+        """Write plane `index` of colours, shape (WIDTH, 3), sums of `summed` pixels, to plane.flat[position:]."""
+        fine = plane.dtype != np.uint8
+        shift = BITS - (FRACTION if fine else 0) + summed.bit_length() - 1
+        value = _weighted(colors, ((Y_R, Y_G, Y_B), (CB_R, CB_G, CB_B), (CR_R, CR_G, CR_B))[index], shift)
+        if fine:
+            value = value - (0 if index else CENTRE)
+        elif index:
+            value = np.minimum(value + 128, 255)
+        plane.reshape(-1)[position : position + WIDTH] = value
+
+    def one_row(image, pixel, y, cb, cr, place, channels):
+        """Convert WIDTH pixels from number `pixel` of the image on to y, cb and cr.flat[place:].
+
+        Planes of bytes hold samples of 8 bits, planes of int32 centred ones with fractional bits.
+        """
+        colors = image.reshape(-1, channels)[pixel : pixel + WIDTH, :3]
+        for index, plane in enumerate((y, cb, cr)):
+            _put(colors, plane, place, index, 1)
+
+    def two_rows(image, top, bottom, y, cb, cr, upper, lower, place, channels):
+        """Convert twice WIDTH pixels of two rows, to y.flat[upper:] and y.flat[lower:], cb and cr.flat[place:].
+
+        `top` and `bottom` are the numbers of the first pixels; chroma is that of the mean of 2x2 pixels.
+        """
+        pixels = image.reshape(-1, channels)
+        rows = [pixels[first : first + 2 * WIDTH, :3].astype(np.int64) for first in (top, bottom)]
+        for row, target in zip(rows, (upper, lower), strict=True):
+            for column in (0, WIDTH):
+                _put(row[column : column + WIDTH], y, target + column, 0, 1)
+        sums = (rows[0] + rows[1]).reshape(WIDTH, 2, 3).sum(axis=1)
+        for index, plane in ((1, cb), (2, cr)):
+            _put(sums, plane, place, index, 4)
+
+else:
+    one_row, two_rows = _one_row, _two_rows
