@@ -62,17 +62,18 @@ class Lanes:
         array = context.make_array(array_type)(context, builder, value)
         self._builder, self._data = builder, array.data
         self.shape = cgutils.unpack_tuple(builder, array.shape)
-        self._vector = ir.VectorType(context.get_data_type(array_type.dtype), width)
+        self._element, self._width = context.get_data_type(array_type.dtype), width
         self._align = array_type.dtype.bitwidth // 8
 
-    def _pointer(self, position: ir.Value) -> ir.Value:
-        return self._builder.bitcast(self._builder.gep(self._data, [position]), self._vector.as_pointer())
+    def _pointer(self, position: ir.Value, width: int) -> ir.Value:
+        vector = ir.VectorType(self._element, width)
+        return self._builder.bitcast(self._builder.gep(self._data, [position]), vector.as_pointer())
 
-    def load(self, position: ir.Value) -> ir.Value:
-        return self._builder.load(self._pointer(position), align=self._align)
+    def load(self, position: ir.Value, width: int | None = None) -> ir.Value:
+        return self._builder.load(self._pointer(position, width or self._width), align=self._align)
 
     def store(self, value: ir.Value, position: ir.Value) -> None:
-        self._builder.store(value, self._pointer(position), align=self._align)
+        self._builder.store(value, self._pointer(position, value.type.count), align=self._align)
 
     def at(self, position: ir.Value) -> ir.Value:
         return self._builder.load(self._builder.gep(self._data, [position]))

@@ -30,5 +30,6 @@ def warmup() -> float:
     decode(encode(image, profile="baseline", bounds=(-1000, 1000), rank=2))
     encode(image, bpp=12.0)
     encode(np.tile(image[:, :, 0], (26, 19)), step=30.0)  # V leaves its prior from a megapixel on
+    factorize(image[:, :, 0], 2)
     factorize(image[:, :, 0].astype(float), 2, bounds=None)
     return time.perf_counter() - start

@@ -172,7 +172,7 @@ def test_gram_is_exact_at_the_edge_of_float32(rows, columns):
 @pytest.mark.jit
 @pytest.mark.parametrize("rows", [70, 64 * 5, 64 * 270 + 9])
 def test_all_sweeps_in_one_call_are_the_same_sweeps(rows, monkeypatch):
-    """One block, several bands, and more bytes than are kept in words; with a history of costs there is no such call."""
+    """One block, several bands, more bytes than are kept in words; with a history of costs there is no such call."""
     monkeypatch.setattr(factorization, "BAND", 2 if rows < 1000 else 100)
     x = np.random.default_rng(rows).integers(0, 256, (rows, 64), dtype=np.uint8)
     x[:, 8:] = x[:, :56] // 2 + x[:, 8:] // 2

@@ -1,8 +1,9 @@
-"""RGB to YCbCr by vectors of pixels.
+"""RGB to YCbCr and back by vectors of pixels.
 
-A pixel becomes two pairs of 16-bit integers, (R, G) and (B, G), which one instruction multiplies by a pair of weights
-and adds. 2x2 pixels are added up as pairs, before any weight. The plain definitions at the end say what the tiles do,
-and are what runs with the JIT off.
+Forward, a pixel becomes two pairs of 16-bit integers, (R, G) and (B, G), which one instruction multiplies by a pair of
+weights and adds. 2x2 pixels are added up as pairs, before any weight. Back, the three colours of a pixel come together
+in a word, whose bytes are then packed. The plain definitions at the end say what the tiles do, and are what runs with
+the JIT off.
 """
 
 from __future__ import annotations
@@ -14,9 +15,27 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from .._vectors import INDEX, WIDTH, Lanes, multiply_pairs
-from .matrix import BITS, CB_B, CB_G, CB_R, CENTRE, CR_B, CR_G, CR_R, FRACTION, Y_B, Y_G, Y_R
+from .matrix import (
+    B_CB,
+    BITS,
+    CB_B,
+    CB_G,
+    CB_R,
+    CENTRE,
+    CR_B,
+    CR_G,
+    CR_R,
+    FRACTION,
+    G_CB,
+    G_CR,
+    LIMIT,
+    R_CR,
+    Y_B,
+    Y_G,
+    Y_R,
+)
 
-__all__ = ["one_row", "two_rows"]
+__all__ = ["fine_row", "join_row", "join_two_rows", "one_row", "two_rows"]
 
 
 def _weights(red: int, green: int, blue: int) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -137,6 +156,104 @@ def _two_rows(typing_context, image, top, bottom, y, cb, cr, upper, lower, place
     return types.void(image, *[types.int64] * 2, y, cb, cr, *[types.int64] * 3, channels), generate
 
 
+def _limit(builder: ir.IRBuilder, value: ir.Value, low: int, high: int) -> ir.Value:
+    least, most = _constant(low), _constant(high)
+    value = builder.select(builder.icmp_signed("<", value, least), least, value)
+    return builder.select(builder.icmp_signed(">", value, most), most, value)
+
+
+def _added(builder: ir.IRBuilder, blue: ir.Value, red: ir.Value, start: ir.Value, shift: int) -> list[ir.Value]:
+    """start plus what chroma adds to each colour, shifted."""
+    parts = [
+        builder.mul(red, _constant(R_CR)),
+        builder.add(builder.mul(blue, _constant(G_CB)), builder.mul(red, _constant(G_CR))),
+        builder.mul(blue, _constant(B_CB)),
+    ]
+    return [builder.ashr(builder.add(start, part), _constant(shift)) for part in parts]
+
+
+def _put_colors(builder: ir.IRBuilder, colors: list[ir.Value], out: Lanes, pixel: ir.Value, channels: int) -> None:
+    """Write R, G and B of WIDTH pixels, clamped to bytes."""
+    word = None
+    for k, color in enumerate(colors):
+        value = builder.shl(_limit(builder, color, 0, 255), _constant(8 * k))
+        word = value if word is None else builder.or_(word, value)
+    first, byte = builder.mul(pixel, INDEX(channels)), ir.VectorType(ir.IntType(8), 4 * WIDTH)
+    if channels == 4:
+        old = builder.bitcast(out.load(first, 4 * WIDTH), _WORDS)
+        word = builder.or_(word, builder.and_(old, _constant(-(1 << 24))))  # alpha stays
+        out.store(builder.bitcast(word, byte), first)
+        return
+    bytes_ = builder.bitcast(word, byte)
+    undefined = ir.Constant(byte, ir.Undefined)
+    picked = [4 * n + c for n in range(WIDTH) for c in range(3)]
+    for begin in range(0, 48, 16):
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), picked[begin : begin + WIDTH])
+        out.store(builder.shuffle_vector(bytes_, undefined, mask), builder.add(first, INDEX(begin)))
+
+
+def _centred(builder: ir.IRBuilder, plane: Lanes, place: ir.Value) -> ir.Value:
+    """WIDTH samples of chroma of bytes, less 128."""
+    return builder.sub(builder.zext(plane.load(place), _WORDS), _constant(128))
+
+
+def _join(builder: ir.IRBuilder, added: list[ir.Value], y: Lanes, place: ir.Value, out: Lanes, pixel: ir.Value,
+          channels: int) -> None:
+    """Write WIDTH pixels of luma of bytes and what chroma adds to it."""
+    luma = builder.zext(y.load(place), _WORDS)
+    _put_colors(builder, [builder.add(luma, value) for value in added], out, pixel, channels)
+
+
+@intrinsic(prefer_literal=True)
+def _join_row(typing_context, y, cb, cr, place, out, pixel, channels):
+    count = channels.literal_value
+
+    def generate(context, builder, signature, args):
+        planes = [Lanes(context, builder, signature.args[k], args[k]) for k in (0, 1, 2, 4)]
+        blue, red = (_centred(builder, plane, args[3]) for plane in planes[1:3])
+        added = _added(builder, blue, red, _constant(1 << (BITS - 1)), BITS)
+        _join(builder, added, planes[0], args[3], planes[3], args[5], count)
+        return context.get_dummy_value()
+
+    return types.void(y, cb, cr, types.int64, out, types.int64, channels), generate
+
+
+@intrinsic(prefer_literal=True)
+def _join_two_rows(typing_context, y, upper, lower, cb, cr, place, out, top, bottom, channels):
+    count = channels.literal_value
+
+    def generate(context, builder, signature, args):
+        planes = [Lanes(context, builder, signature.args[k], args[k]) for k in (0, 3, 4, 6)]
+        blue, red = (_centred(builder, plane, args[5]) for plane in planes[1:3])
+        added = _added(builder, blue, red, _constant(1 << (BITS - 1)), BITS)
+        for half in (0, WIDTH):
+            order = ir.Constant(_WORDS, [(half + k) // 2 for k in range(WIDTH)])
+            twice = [builder.shuffle_vector(v, ir.Constant(_WORDS, ir.Undefined), order) for v in added]
+            for source, target in ((1, 7), (2, 8)):
+                places = [builder.add(args[k], INDEX(half)) for k in (source, target)]
+                _join(builder, twice, planes[0], places[0], planes[3], places[1], count)
+        return context.get_dummy_value()
+
+    integers = [types.int64] * 2
+    return types.void(y, *integers, cb, cr, types.int64, out, *integers, channels), generate
+
+
+@intrinsic(prefer_literal=True)
+def _fine_row(typing_context, y, place, blue, red, column, out, pixel, channels):
+    count = channels.literal_value
+
+    def generate(context, builder, signature, args):
+        planes = [Lanes(context, builder, signature.args[k], args[k]) for k in (0, 2, 3, 5)]
+        values = [plane.load(args[k]) for plane, k in zip(planes, (1, 4, 4), strict=False)]
+        luma, blue, red = (_limit(builder, value, -LIMIT, LIMIT - 1) for value in values)
+        start = builder.shl(builder.add(luma, _constant(CENTRE)), _constant(BITS))
+        start = builder.add(start, _constant(1 << (BITS + FRACTION - 1)))
+        _put_colors(builder, _added(builder, blue, red, start, BITS + FRACTION), planes[3], args[6], count)
+        return context.get_dummy_value()
+
+    return types.void(y, types.int64, blue, red, types.int64, out, types.int64, channels), generate
+
+
 if numba.config.DISABLE_JIT:
 
     def _weighted(colors, weights, shift):
@@ -177,5 +294,35 @@ if numba.config.DISABLE_JIT:
         for index, plane in ((1, cb), (2, cr)):
             _put(sums, plane, place, index, 4)
 
+    def _colors(luma, blue, red, shift):
+        """Colours, shape (WIDTH, 3), of luma that is already shifted and centred chroma."""
+        parts = np.array([R_CR * red, G_CB * blue + G_CR * red, B_CB * blue])
+        return (luma + parts) >> shift
+
+    def _samples(plane, place, count=WIDTH):
+        return plane.reshape(-1)[place : place + count].astype(np.int64)
+
+    def _put_pixels(colors, out, pixel, channels):
+        count = colors.shape[1]
+        out.reshape(-1, channels)[pixel : pixel + count, :3] = np.clip(colors, 0, 255).T
+
+    def join_row(y, cb, cr, place, out, pixel, channels):
+        """Convert WIDTH samples of bytes from y, cb and cr.flat[place:] to pixels of the image from `pixel` on."""
+        added = _colors(1 << (BITS - 1), *(_samples(plane, place) - 128 for plane in (cb, cr)), BITS)
+        _put_pixels(_samples(y, place) + added, out, pixel, channels)
+
+    def join_two_rows(y, upper, lower, cb, cr, place, out, top, bottom, channels):
+        """Convert twice WIDTH samples of two rows; every sample of chroma stands for 2x2 pixels."""
+        added = _colors(1 << (BITS - 1), *(_samples(plane, place) - 128 for plane in (cb, cr)), BITS)
+        for source, target in ((upper, top), (lower, bottom)):
+            _put_pixels(_samples(y, source, 2 * WIDTH) + added.repeat(2, axis=1), out, target, channels)
+
+    def fine_row(y, place, blue, red, column, out, pixel, channels):
+        """Convert WIDTH centred samples with fractional bits, clamped to +-LIMIT, from rows of chroma of full width."""
+        parts = _samples(y, place), _samples(blue, column), _samples(red, column)
+        luma, b, r = (np.clip(part, -LIMIT, LIMIT - 1) for part in parts)
+        start = ((luma + CENTRE) << BITS) + (1 << (BITS + FRACTION - 1))
+        _put_pixels(_colors(start, b, r, BITS + FRACTION), out, pixel, channels)
+
 else:
-    one_row, two_rows = _one_row, _two_rows
+    one_row, two_rows, join_row, join_two_rows, fine_row = _one_row, _two_rows, _join_row, _join_two_rows, _fine_row
