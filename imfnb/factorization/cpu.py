@@ -375,6 +375,6 @@ def update_u(
     blocks: np.ndarray, rows: int, vt: np.ndarray, u: np.ndarray, first: int, last: int, low: float, high: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Twin of :func:`imfnb.factorization.reference.update_u`; adds in the dtype of `vt` or, exactly, in integers."""
-    if DOTS and _takes_bytes(blocks, u, vt.dtype):
+    if DOTS and _takes_bytes(blocks, u, vt.dtype.type):
         return _update_u_bytes(blocks, _words_of(blocks, 1), rows, vt, u, first, last, low, high)
     return _update_u_floats(blocks, rows, vt, u, first, last, low, high)

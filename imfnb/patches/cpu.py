@@ -120,13 +120,8 @@ def _place(patch, top, left, patch_height, patch_width, plane):
     """Write a patch to its place in a plane, as far as that goes."""
     visible_rows, visible = min(patch_height, plane.shape[0] - top), min(patch_width, plane.shape[1] - left)
     for y in range(visible_rows):
-        line = plane[top + y, left : left + visible]
-        if visible == 8:  # a literal length becomes one move
-            for x in range(8):
-                line[x] = patch[y * patch_width + x]
-        else:
-            for x in range(visible):
-                line[x] = patch[y * patch_width + x]
+        for x in range(visible):
+            plane[top + y, left + x] = patch[y * patch_width + x]
 
 
 @kernel()
@@ -142,9 +137,13 @@ def _depatchify_floats(u, vt, patch_height, patch_width, plane):
         for column in range(columns):
             for r in range(rank):
                 weights[r] = u[row * columns + column, r]
+            top, left = row * patch_height, column * patch_width
+            if patch_height == patch_width == 8 and top + 8 <= plane.shape[0] and left + 8 <= plane.shape[1]:
+                multiply(weights, basis, 0, plane, top * plane.shape[1] + left, plane.shape[1], 8)
+                continue
             for chunk in range(0, pixels, CHUNK):
-                multiply(weights, basis, chunk, patch)
-            _place(patch, row * patch_height, column * patch_width, patch_height, patch_width, plane)
+                multiply(weights, basis, chunk, patch, chunk, 0, 0)
+            _place(patch, top, left, patch_height, patch_width, plane)
 
 
 @kernel()
@@ -166,9 +165,13 @@ def _depatchify_bytes(u, vt, patch_height, patch_width, plane):
             for x in range(columns):
                 line[x] |= np.int32(np.int32(np.int32(column[x]) + np.int32(128)) << shift)
         for column in range(columns):
+            top, left = row * patch_height, column * patch_width
+            if patch_height == patch_width == 8 and top + 8 <= plane.shape[0] and left + 8 <= plane.shape[1]:
+                multiply_bytes(weights, column, basis, start, 0, plane, top * plane.shape[1] + left, plane.shape[1], 8)
+                continue
             for chunk in range(0, pixels, CHUNK):
-                multiply_bytes(weights, column, basis, start, chunk, patch)
-            _place(patch, row * patch_height, column * patch_width, patch_height, patch_width, plane)
+                multiply_bytes(weights, column, basis, start, chunk, patch, chunk, 0, 0)
+            _place(patch, top, left, patch_height, patch_width, plane)
 
 
 def depatchify(u: np.ndarray, vt: np.ndarray, patch_height: int, patch_width: int, plane: np.ndarray) -> None:

@@ -44,8 +44,21 @@ def _unzip(typing_context, row, column, patch_size, out, position, stride):
     return types.void(row, types.int64, patch_size, out, types.int64, types.int64), generate
 
 
-@intrinsic
-def _multiply(typing_context, weights, basis, first, out):
+def _store_pixels(builder, value, k, out, position, stride, side):
+    """Write vector k of the bytes of a chunk: to a row, or to rows of `side` pixels that lie `stride` apart."""
+    if not side:
+        out.store(value, builder.add(position, INDEX(WIDTH * k)))
+        return
+    undefined = ir.Constant(value.type, ir.Undefined)
+    for first in range(0, WIDTH, side):
+        row = (WIDTH * k + first) // side
+        part = ir.Constant(ir.VectorType(ir.IntType(32), side), list(range(first, first + side)))
+        place = builder.add(position, builder.mul(stride, INDEX(row)))
+        out.store(builder.shuffle_vector(value, undefined, part), place)
+
+
+@intrinsic(prefer_literal=True)
+def _multiply(typing_context, weights, basis, first, out, position, stride, side):
     def generate(context, builder, signature, args):
         factor, rows, pixels = (Lanes(context, builder, signature.args[k], args[k]) for k in (0, 1, 3))
         rank, length = rows.shape
@@ -61,14 +74,14 @@ def _multiply(typing_context, weights, basis, first, out):
             value = clamp(builder, value, black, white)
             narrow = builder.fptosi(value, ir.VectorType(ir.IntType(32), WIDTH))
             narrow = builder.trunc(narrow, ir.VectorType(ir.IntType(8), WIDTH))
-            pixels.store(narrow, builder.add(args[2], INDEX(WIDTH * k)))
+            _store_pixels(builder, narrow, k, pixels, args[4], args[5], side.literal_value)
         return context.get_dummy_value()
 
-    return types.void(weights, basis, types.int64, out), generate
+    return types.void(weights, basis, types.int64, out, types.int64, types.int64, side), generate
 
 
-@intrinsic
-def _multiply_bytes(typing_context, weights, patch, basis, start, first, out):
+@intrinsic(prefer_literal=True)
+def _multiply_bytes(typing_context, weights, patch, basis, start, first, out, position, stride, side):
     def generate(context, builder, signature, args):
         kinds = signature.args
         factor, rows, least, pixels = (Lanes(context, builder, kinds[k], args[k]) for k in (0, 2, 3, 5))
@@ -87,10 +100,11 @@ def _multiply_bytes(typing_context, weights, patch, basis, start, first, out):
             value = builder.select(builder.icmp_signed("<", value, black), black, value)
             value = builder.select(builder.icmp_signed(">", value, white), white, value)
             narrow = builder.trunc(value, ir.VectorType(ir.IntType(8), WIDTH))
-            pixels.store(narrow, builder.add(args[4], INDEX(WIDTH * k)))
+            _store_pixels(builder, narrow, k, pixels, args[6], args[7], side.literal_value)
         return context.get_dummy_value()
 
-    return types.void(weights, types.int64, basis, start, types.int64, out), generate
+    integers = [types.int64] * 3
+    return types.void(weights, types.int64, basis, start, integers[0], out, *integers[1:], side), generate
 
 
 if numba.config.DISABLE_JIT:
@@ -101,20 +115,27 @@ if numba.config.DISABLE_JIT:
         for x in range(patch_size):
             out.reshape(-1)[position + x * stride :][:WIDTH] = samples[:, x]
 
-    def multiply(weights, basis, first, out):
-        """out = clip(weights @ basis, 0, 255) for CHUNK pixels from `first` on: weights (R,), basis (R, pixels)."""
-        chosen = slice(first, first + CHUNK)
-        out[chosen] = np.clip(weights @ basis[:, chosen], 0, 255)
+    def _place(pixels, out, position, stride, side):
+        rows = pixels.reshape(-1, side) if side else pixels[None]
+        for k, row in enumerate(rows):
+            out.reshape(-1)[position + k * stride :][: len(row)] = row
 
-    def multiply_bytes(weights, patch, basis, start, first, out):
-        """out = clip(start + weights[:, patch] @ basis, 0, 255) for CHUNK pixels from `first` on.
+    def multiply(weights, basis, first, out, position, stride, side):
+        """clip(weights @ basis, 0, 255) for CHUNK pixels from `first` on: weights (R,), basis (R, pixels).
+
+        They go to out.flat[position:], or if `side` is not zero to rows of so many pixels that lie `stride` apart.
+        """
+        _place(np.clip(weights @ basis[:, first : first + CHUNK], 0, 255), out, position, stride, side)
+
+    def multiply_bytes(weights, patch, basis, start, first, out, position, stride, side):
+        """clip(start + weights[:, patch] @ basis, 0, 255) for CHUNK pixels from `first` on, placed as by `multiply`.
 
         weights (Q, patches) hold four unsigned bytes, basis (Q, pixels) four signed ones in each int32.
         """
         chosen = slice(first, first + CHUNK)
         left = np.ascontiguousarray(weights[:, patch]).view(np.uint8).astype(np.int32)
         right = np.ascontiguousarray(basis[:, chosen].T).view(np.int8).astype(np.int32)
-        out[chosen] = np.clip(start[chosen] + right @ left, 0, 255)
+        _place(np.clip(start[chosen] + right @ left, 0, 255), out, position, stride, side)
 
 else:
     unzip, multiply, multiply_bytes = _unzip, _multiply, _multiply_bytes
