@@ -523,5 +523,10 @@ def reconstruct(U, ranks, columns, limit, scale, p, plane):
                     for k in range(n):
                         patch[k] += np.int32(u * columns[r, k])
             for i in range(p):
-                for j in range(p):
-                    plane[y * p + i, x * p + j] = patch[i * p + j] >> scale
+                line, pixels = plane[y * p + i, x * p : x * p + p], patch[i * p : i * p + p]
+                if p == 8:  # literal lengths become one move
+                    for j in range(8):
+                        line[j] = pixels[j] >> scale
+                else:
+                    for j in range(16):
+                        line[j] = pixels[j] >> scale
