@@ -99,22 +99,25 @@ def quantize(num, lengths, scale, trail, U, ranks):
 
     A patch's rank ends at its last |c| >= trail / 256: a later, weaker entry would cost more than it gains.
     """
+    top = np.int32(MAGNITUDE_LIMIT >> 1)
     for r in range(num.shape[0]):
         den = lengths[r]
-        half = den >> (scale + 1)
-        last = (den * trail) >> (8 + scale)
-        for m in range(num.shape[1]):
-            v = np.int64(num[r, m])
-            a = abs(v)
-            if a >= half:
-                q = min(((a << (scale + 1)) + den) // (2 * den), MAGNITUDE_LIMIT >> 1)
-                U[r, m] = q if v > 0 else -q
-                if r and a >= last:
-                    ranks[m] = r
+        half, last = np.int32(den >> (scale + 1)), np.int32((den * trail) >> (8 + scale))
+        last = max(last, half) if r else np.int32(_HIGHEST)
+        # The exact quotient: half a unit of the numerator is far more than what rounding moves. No branches, so that
+        # LLVM makes vectors of it.
+        factor, start, inverse = np.float64(2 << scale), np.float64(den) + 0.5, 0.5 / np.float64(den)
+        row, line = num[r], U[r]
+        for m in range(row.shape[0]):
+            a = np.int32(abs(row[m]))
+            q = min(np.int32((np.float64(a) * factor + start) * inverse), top)
+            q = q if a >= half else np.int32(0)
+            line[m] = np.int16(q if row[m] > 0 else -q)
+            ranks[m] = np.int32(r) if a >= last else ranks[m]
     for r in range(1, num.shape[0]):
-        for m in range(num.shape[1]):
-            if r > ranks[m]:
-                U[r, m] = 0
+        line = U[r]
+        for m in range(line.shape[0]):
+            line[m] = line[m] if r <= ranks[m] else np.int16(0)
 
 
 @_jit
