@@ -14,6 +14,7 @@ import llvmlite.binding
 import numba
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.errors import TypingError
 
 __all__ = [
     "DOTS",
@@ -59,6 +60,8 @@ class Lanes:
     def __init__(
         self, context: Any, builder: ir.IRBuilder, array_type: types.Array, value: ir.Value, width: int = WIDTH
     ) -> None:
+        if array_type.layout != "C":
+            raise TypingError(f"vectors are read from C-contiguous arrays; found {array_type}")
         array = context.make_array(array_type)(context, builder, value)
         self._builder, self._data = builder, array.data
         self.shape = cgutils.unpack_tuple(builder, array.shape)

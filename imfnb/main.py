@@ -293,7 +293,7 @@ class MainCoder:
         if name != "psnr" or self.frame.channels < 3 or self.options.subsampling is not None:
             return None
         out = np.empty_like(self.image)
-        join_fine(self._split(True)[:3], out, self.device)
+        join_fine([np.asarray(plane, np.int32) for plane in self._split(True)[:3]], out, self.device)
         if psnr(self.image[:, :, :3], out[:, :, :3]) >= value + _SUBSAMPLING_MARGIN:
             return None
         self._planes.clear()
@@ -341,7 +341,7 @@ class MainCoder:
         return attempt
 
     def _vary(self, attempt: _Attempt, thrift: int) -> _Attempt:
-        """The same with another thrift, see :func:`imfnb.factorization.rd.factorize`."""
+        """The same with another thrift, see :func:`imfnb.factorization.rd.factorize`, and V at the prior."""
         new = self._again(attempt)
         drafts = [band.draft for _, band in attempt.bands]
         work = [(*band, draft, thrift) for band, draft in zip(new.bands, drafts, strict=True)]
@@ -353,6 +353,9 @@ class MainCoder:
         new = self._again(one)
         for (_, band), (_, first), (_, second) in zip(new.bands, one.bands, other.bands, strict=True):
             band.factors = rd.blend(first.factors, second.factors, share)
+            for source in (first, second):
+                if band.factors is source.factors:
+                    band.segment = source.segment
         return new
 
     def _again(self, attempt: _Attempt) -> _Attempt:
@@ -434,7 +437,8 @@ class MainCoder:
         band.factors = rd.finish(draft, self.device, thrift)
         if _may_mix(filtered.shape):
             del draft  # twice as large as the band
-            self._mix(job, band, filtered, thrift)
+            if thrift == rd.PLAIN_THRIFT:
+                self._mix(job, band, filtered)
         elif self._keep:
             band.draft = draft
         if not self._keep:
@@ -442,10 +446,10 @@ class MainCoder:
             rd.reconstruct(band.factors, job.step, job.patch_size, filtered, self.device)
             band.factors = None
 
-    def _mix(self, job: _Job, band: _Band, filtered: np.ndarray, thrift: int) -> None:
+    def _mix(self, job: _Job, band: _Band, filtered: np.ndarray) -> None:
         """Let V leave the prior where that pays."""
         step, p, device = job.step, job.patch_size, self.device
-        prior, mixed = band.factors, rd.refine(filtered, band.factors, job.step, p, device, thrift)
+        prior, mixed = band.factors, rd.refine(filtered, band.factors, job.step, p, device)
         if mixed is prior:
             return
         product, costs = np.empty_like(filtered), []

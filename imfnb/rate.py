@@ -231,10 +231,10 @@ def search_step(trials: Trials[T], low: int, high: int, pixels: int, name: str, 
     # Steps whose value is known, or assumed, to be above and below the aim, and the attempt of the one above.
     lower, upper, above = low - 1, high + 1, None
     base = low - 1  # the step whose thrift was changed
-    while search.affords(_THRIFT_COST) and upper - lower > 1 and not search.done:
+    while search.affords(_THRIFT_COST) and not search.done:
         around = above is not None and upper in steps
         near = around and upper < (_CLOSE if len(steps) < 3 else _NEAR) * lower
-        if search.affords(_STEP_COST) and (not near or lower == base):
+        if upper - lower > 1 and search.affords(_STEP_COST) and (not near or lower == base):
             step = _next_step(trials.predict, steps, errors, goal, lower, upper)
             attempt, steps[step] = search.note(trials.step(step), _STEP_COST)
             errors[step] = [steps[step] - guess for guess in trials.predict(step)]
@@ -242,7 +242,7 @@ def search_step(trials: Trials[T], low: int, high: int, pixels: int, name: str, 
                 lower, above = step, attempt
             else:
                 upper = step
-            del attempt  # no more of them in memory than what is still of use
+            del attempt  # not in memory during the next trial, unless it is of use
         elif around and lower != base:
             base = lower
             _try_thrifts(trials, search, goal, above, steps[lower], goal.thrift * _steepness(steps, goal))
@@ -274,8 +274,11 @@ def _try_thrifts(
     above, last, thrift, value = plain, plain, PLAIN_THRIFT, found
     while value > goal.aim and thrift < LARGEST_THRIFT and search.affords(_THRIFT_COST) and not search.done:
         above, first = last, value
-        octaves = min(max((value - goal.aim) / fall, 0.01), 2.0)
-        previous, thrift = thrift, min(max(round(thrift * 2**octaves), thrift + 1), LARGEST_THRIFT)
+        if value == found and last is not plain:  # no effect so far: all or nothing
+            octaves = math.inf
+        else:
+            octaves = min(max((value - goal.aim) / fall, 0.01), 2.0)
+        previous, thrift = thrift, round(min(max(thrift * 2**octaves, thrift + 1), LARGEST_THRIFT))
         last, value = search.note(trials.thrift(plain, thrift), _THRIFT_COST)
         fall = max((first - value) / math.log2(thrift / previous), fall / 4)
     if value > goal.aim:
@@ -286,7 +289,10 @@ def _try_thrifts(
             break
         part = (left[1] - goal.linear(goal.aim)) / (left[1] - right[1])
         share = left[0] + min(max(part, 0.2), 0.8) * (right[0] - left[0])
+        previous = value
         _, value = search.note(trials.blend(above, last, share), _THRIFT_COST)
+        if value == previous:  # the patches in between have nothing to give
+            break
         if value > goal.aim:
             left = share, goal.linear(value)
         else:

@@ -110,3 +110,23 @@ def test_alpha_passes_through(device):
 
 def test_half_rounds_up():
     assert [half(n) for n in (1, 2, 3, 4, 5)] == [1, 1, 2, 2, 3]
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("subsample", [False, True])
+@pytest.mark.parametrize("width", [15, 16, 17, 31, 32, 33, 64, 65])
+def test_rows_of_whole_vectors_and_what_is_left_of_them(width, subsample, channels):
+    """Both directions, bytes and fine planes; what is not a colour of the image stays."""
+    rng = np.random.default_rng(width)
+    image = rng.integers(0, 256, (3, width, channels), np.uint8)
+    for forward, back in (("rgb_to_ycbcr", "ycbcr_to_rgb"), ("rgb_to_fine", "fine_to_rgb")):
+        planes = [getattr(kernels, forward)(image, subsample) for kernels in (cpu, reference)]
+        for found, expected in zip(*planes, strict=True):
+            np.testing.assert_array_equal(found, expected)
+        limit = 256 if planes[0][0].dtype == np.uint8 else 5000
+        wild = [rng.integers(0 if limit == 256 else -limit, limit, p.shape).astype(p.dtype) for p in planes[0]]
+        out = [rng.integers(0, 256, image.shape, np.uint8)] * 2
+        out[1] = out[0].copy()
+        for kernels, target in zip((cpu, reference), out, strict=True):
+            getattr(kernels, back)(*wild, target)
+        np.testing.assert_array_equal(*out)

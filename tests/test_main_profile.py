@@ -410,13 +410,45 @@ def test_searches_on_a_staircase(monkeypatch):
 
 
 @pytest.mark.jit
-def test_a_large_picture_has_no_more_than_the_budget(monkeypatch):
-    """A checkerboard of a megapixel: the search ends where a small one would go on."""
-    monkeypatch.setattr(rate, "_SMALL", 0)
+def test_only_small_pictures_have_an_allowance(monkeypatch):
+    """A checkerboard for whose target the search would go on."""
     image = np.uint8(255 * (np.indices((256, 256)) // 8).sum(axis=0) % 510)
-    trials = count_trials(monkeypatch)
-    assert psnr(image, imfnb.decode(encode(image, psnr=37))) >= 37
-    assert 3 * trials.count("step") + trials.count("thrift") + trials.count("blend") <= rate._BUDGET
+    trials, costs = count_trials(monkeypatch), []
+    for small in (rate._SMALL, 0):
+        monkeypatch.setattr(rate, "_SMALL", small)
+        trials.clear()
+        assert psnr(image, imfnb.decode(encode(image, psnr=31))) >= 31
+        costs.append(3 * trials.count("step") + trials.count("thrift") + trials.count("blend"))
+    assert costs[0] > rate._BUDGET >= costs[1]
+
+
+class Cliff:
+    """Two neighbouring steps with nothing in between but the thrift: bytes that fall with it and with the step."""
+
+    def step(self, step):
+        return (step, rate.PLAIN_THRIFT), 4000.0 if step <= 100 else 2000.0
+
+    def thrift(self, attempt, thrift):
+        return (attempt[0], thrift), 4000.0 * (rate.PLAIN_THRIFT / thrift) ** 0.3
+
+    def blend(self, one, other, share):
+        raise AssertionError("the thrift is smooth")
+
+    def predict(self, step):
+        return [math.log2(3000) + 0.01 * (100.5 - step)]
+
+
+def test_the_thrift_comes_between_neighbouring_steps():
+    step, thrift = rate.search_step(Cliff(), 100, 101, 10**7, "size", 3000)
+    assert step == 100 and 2910 <= 4000 * (rate.PLAIN_THRIFT / thrift) ** 0.3 <= 3000
+
+
+def test_psnr_of_a_picture_whose_planes_are_halved(monkeypatch):
+    """Planes beyond a band are kept in 16 bits, those of the test for full chroma too."""
+    monkeypatch.setattr(main, "_BAND_SAMPLES", 512)
+    image = picture(40, 48, 3)
+    for device in ("cpu", "reference"):
+        assert psnr(image, imfnb.decode(encode(image, psnr=30, device=device))) >= 30
 
 
 @pytest.mark.jit

@@ -139,9 +139,6 @@ def _put_edge(edge, row, column, out):
 
 @kernel()
 def _ycbcr_to_rgb_444(y, cb, cr, out):
-    """With loops that LLVM vectorises and that joined the colours afterwards, 768x512 pixels took 0.29 ms in
-    `_ycbcr_to_rgb_420`; with vectors of pixels a third of that.
-    """
     height, width = y.shape
     planes, edge = np.empty((3, 1, WIDTH), np.uint8), np.empty((1, WIDTH, out.shape[2]), np.uint8)
     for i in range(height):
@@ -159,6 +156,11 @@ def _ycbcr_to_rgb_444(y, cb, cr, out):
 
 @kernel()
 def _ycbcr_to_rgb_420(y, cb, cr, out):
+    """Every sample of chroma stands for 2x2 pixels.
+
+    With loops that LLVM vectorises and that joined the colours afterwards, 768x512 pixels took 0.29 ms, with vectors
+    of pixels 0.11.
+    """
     height, width = y.shape
     half, step = cb.shape[1], 2 * WIDTH
     planes, edge = np.empty((3, 2, step), np.uint8), np.empty((2, step, out.shape[2]), np.uint8)

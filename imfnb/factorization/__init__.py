@@ -223,9 +223,9 @@ def bcd(
     working = np.float32 if _fits_float32(blocks, rank, bounds) else np.float64
     bands = _bands(len(blocks))
     workers = min(threads, len(bands))
-    if device == "cpu" and workers == 1 and costs is None:
-        if backend.sweeps(blocks, rows, u, v, working, BAND, iterations, (low, high)):
-            return from_blocks(u, rows), np.asfortranarray(v.astype(dtype))
+    together = device == "cpu" and workers == 1 and costs is None
+    if together and backend.sweeps(blocks, rows, u, v, working, BAND, iterations, (low, high)):
+        return from_blocks(u, rows), np.asfortranarray(v.astype(dtype))
     squares = energy(blocks) if costs is not None else 0.0
     with thread_map(workers) as run:
         for _ in range(iterations):

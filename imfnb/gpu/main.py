@@ -174,7 +174,7 @@ class Coder(host.MainCoder):
         return self._on_host()._blend(self._twin(one), other, share)
 
     def _twin(self, attempt: _Attempt | host._Attempt) -> host._Attempt:
-        """The same on the CPU, where a search goes on that no step can end: that needs little but the entropy coder."""
+        """The same on the CPU, where a search goes on that no step can end; made once for all that it tries there."""
         if isinstance(attempt, host._Attempt):
             return attempt
         if self._last_twin is None or self._last_twin[0] is not attempt:
@@ -187,7 +187,7 @@ class Coder(host.MainCoder):
         return parameters.subsample, tuple(plane.patch_size for plane in parameters.planes)
 
     def _size(self, attempt: _Attempt | host._Attempt) -> int:
-        return len(self._file(attempt))
+        return self._on_host()._size(attempt) if isinstance(attempt, host._Attempt) else len(self._file(attempt))
 
     def _file(self, attempt: _Attempt | host._Attempt) -> bytes:
         return self._on_host()._file(attempt) if isinstance(attempt, host._Attempt) else attempt[0].result()

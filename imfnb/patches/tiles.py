@@ -45,7 +45,10 @@ def _unzip(typing_context, row, column, patch_size, out, position, stride):
 
 
 def _store_pixels(builder, value, k, out, position, stride, side):
-    """Write vector k of the bytes of a chunk: to a row, or to rows of `side` pixels that lie `stride` apart."""
+    """Write vector k of the bytes of a chunk: to a row, or to rows of `side` pixels that lie `stride` apart.
+
+    A side, if not zero, divides WIDTH.
+    """
     if not side:
         out.store(value, builder.add(position, INDEX(WIDTH * k)))
         return

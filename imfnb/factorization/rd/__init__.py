@@ -356,9 +356,7 @@ def _draft_u(
     return draft
 
 
-def refine(
-    plane: np.ndarray, factors: Factors, step: int, patch_size: int, device: str, thrift: int = PLAIN_THRIFT
-) -> Factors:
+def refine(plane: np.ndarray, factors: Factors, step: int, patch_size: int, device: str) -> Factors:
     """Let V leave the prior where that pays, and find U for it.
 
     Parameters
@@ -373,8 +371,6 @@ def refine(
         Side of a patch.
     device : {"cpu", "reference"}
         Which kernels to use; both give the same factors.
-    thrift : int, default PLAIN_THRIFT
-        As in :func:`factorize`.
 
     Returns
     -------
@@ -396,9 +392,9 @@ def refine(
         gram = (right.T @ right * square) >> (2 * MIXING_BITS)
         backend.mix(products, padded, right[:, :COLUMNS], gram, MIXING_BITS, scale, mixed)
         lengths[:ROWS] = np.diagonal(gram)
-        last = number == _ROUNDS - 1
-        draft = _draft_u(mixed, lengths, step, patch_size, factors.grid, SWEEPS if last else 1, device)
-        factors = replace(finish(draft, device, thrift if last else PLAIN_THRIFT), mixing=mixing)
+        sweeps = SWEEPS if number == _ROUNDS - 1 else 1
+        draft = _draft_u(mixed, lengths, step, patch_size, factors.grid, sweeps, device)
+        factors = replace(finish(draft, device), mixing=mixing)
     return factors
 
 
