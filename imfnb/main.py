@@ -436,7 +436,7 @@ class MainCoder:
             draft = rd.draft(filtered, job.step, job.patch_size, self.device)
         band.factors = rd.finish(draft, self.device, thrift)
         if _may_mix(filtered.shape):
-            del draft  # twice as large as the band
+            del draft  # larger than the band
             if thrift == rd.PLAIN_THRIFT:
                 self._mix(job, band, filtered)
         elif self._keep:

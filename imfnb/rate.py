@@ -278,9 +278,9 @@ def _try_thrifts(
             octaves = math.inf
         else:
             octaves = min(max((value - goal.aim) / fall, 0.01), 2.0)
-        previous, thrift = thrift, round(min(max(thrift * 2**octaves, thrift + 1), LARGEST_THRIFT))
+        before, thrift = thrift, round(min(max(thrift * 2**octaves, thrift + 1), LARGEST_THRIFT))
         last, value = search.note(trials.thrift(plain, thrift), _THRIFT_COST)
-        fall = max((first - value) / math.log2(thrift / previous), fall / 4)
+        fall = max((first - value) / math.log2(thrift / before), fall / 4)
     if value > goal.aim:
         return
     left, right = (0.0, goal.linear(first)), (1.0, goal.linear(value))

@@ -22,13 +22,17 @@ __all__ = [
 _i32 = np.int32
 
 
-def rgb_to_ycbcr(image: np.ndarray, subsample: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Twin of :func:`imfnb.color.reference.rgb_to_ycbcr`."""
+def _rgb_to_planes(image: np.ndarray, subsample: bool, dtype: type) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     height, width = image.shape[:2]
     chroma = ((height + 1) // 2, (width + 1) // 2) if subsample else (height, width)
-    y, cb, cr = np.empty((height, width), np.uint8), np.empty(chroma, np.uint8), np.empty(chroma, np.uint8)
+    y, cb, cr = np.empty((height, width), dtype), np.empty(chroma, dtype), np.empty(chroma, dtype)
     (rgb_to_planes_420 if subsample else rgb_to_planes_444)(image, y, cb, cr)
     return y, cb, cr
+
+
+def rgb_to_ycbcr(image: np.ndarray, subsample: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Twin of :func:`imfnb.color.reference.rgb_to_ycbcr`."""
+    return _rgb_to_planes(image, subsample, np.uint8)
 
 
 def ycbcr_to_rgb(y: np.ndarray, cb: np.ndarray, cr: np.ndarray, out: np.ndarray) -> None:
@@ -182,11 +186,7 @@ def _ycbcr_to_rgb_420(y, cb, cr, out):
 
 def rgb_to_fine(image: np.ndarray, subsample: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Twin of :func:`imfnb.color.reference.rgb_to_fine`."""
-    height, width = image.shape[:2]
-    chroma = ((height + 1) // 2, (width + 1) // 2) if subsample else (height, width)
-    y, cb, cr = np.empty((height, width), np.int32), np.empty(chroma, np.int32), np.empty(chroma, np.int32)
-    (rgb_to_planes_420 if subsample else rgb_to_planes_444)(image, y, cb, cr)
-    return y, cb, cr
+    return _rgb_to_planes(image, subsample, np.int32)
 
 
 def fine_to_rgb(y: np.ndarray, cb: np.ndarray, cr: np.ndarray, out: np.ndarray) -> None:
