@@ -50,9 +50,12 @@ _LONG_PATCH_STEP = 18 * STEP_UNIT
 # Samples of a plane that are coded in one go; larger planes are cut into bands of patch rows.
 _BAND_SAMPLES = 1 << 22
 
-# Rows of a large plane that are looked at together for an estimate, and the share of rows that are: one in four.
+# Choices are made by the quarter in the middle of every so many rows of a plane.
 _STRIPE = 256
-_SAMPLING = 4
+
+# Rows around them that are decoded for their sake: the lapped filter mixes half a patch, both passes of the restoration
+# reach three rows each.
+_REACH = 16
 
 # Bytes of a file beside its segments, about.
 _HEADER_BYTES = 60
@@ -139,6 +142,17 @@ def _extend(plane: np.ndarray, patch_size: int) -> np.ndarray:
     return np.pad(plane, ((0, -height % patch_size), (0, -width % patch_size)), mode="edge")
 
 
+def _sampled_rows(height: int) -> tuple[int, int, int]:
+    """The rows of a plane by which choices are made: from the first up to the second number in every so many."""
+    return (3 * _STRIPE // 8, 5 * _STRIPE // 8, _STRIPE) if height >= _STRIPE else (0, height, height)
+
+
+def _samples(height: int) -> list[slice]:
+    """The same as slices."""
+    first, last, period = _sampled_rows(height)
+    return [slice(top + first, min(top + last, height)) for top in range(0, height - first, period)]
+
+
 def _is_chroma(frame: Frame, index: int) -> bool:
     return frame.channels >= 3 and index in (1, 2)
 
@@ -200,6 +214,36 @@ class _Band:
 
 
 @dataclass
+class _Stripe:
+    """Rows of a plane that decide on restoration.
+
+    Attributes
+    ----------
+    rows : slice
+        Which.
+    start : int
+        First row of `samples`.
+    samples : ndarray of int32
+        Product of the factors for these rows and those around them.
+    """
+
+    rows: slice
+    start: int
+    samples: np.ndarray
+
+
+def _stripes(shape: tuple[int, int], patch_size: int) -> list[_Stripe]:
+    """The stripes of a plane, still without samples."""
+    height, width = _whole_patches(shape, patch_size)
+    stripes = []
+    for rows in _samples(shape[0]):
+        start = max(rows.start - _REACH, 0) // patch_size * patch_size
+        stop = min(-(-(rows.stop + _REACH) // patch_size) * patch_size, height)
+        stripes.append(_Stripe(rows, start, np.empty((stop - start, width), np.int32)))
+    return stripes
+
+
+@dataclass
 class _Job:
     """A plane between its stages; each sets to None what no later one needs, since planes are large.
 
@@ -213,6 +257,8 @@ class _Job:
         The same after the lapped filter, extended to whole patches.
     bands : list of _Band
         Its bands.
+    stripes : list of _Stripe
+        What decides on restoration, where nothing else is decoded.
     decoded : ndarray of int32, shape (H, W)
         What the decoder will make of it, where a search wants to know.
     restore : bool
@@ -225,6 +271,7 @@ class _Job:
     plane: np.ndarray | None
     filtered: np.ndarray | None
     bands: list[_Band]
+    stripes: list[_Stripe] = field(default_factory=list)
     decoded: np.ndarray | None = None
     restore: bool | None = None
 
@@ -320,10 +367,12 @@ class MainCoder:
         """Counts of the coefficients of every plane by magnitude."""
 
         def count(index: int) -> np.ndarray:
-            if self._split(subsample)[index].size <= _BAND_SAMPLES:
+            plane = self._split(subsample)[index]
+            if plane.size <= _BAND_SAMPLES:
                 return rd.spectrum(self._filter(subsample, index, rd.SPECTRUM_PATCH), self.device)
             stripes = self._sample(subsample, index, rd.SPECTRUM_PATCH)
-            return _SAMPLING * sum(rd.spectrum(stripe, self.device) for stripe in stripes)
+            counts = sum(rd.spectrum(stripe, self.device) for stripe in stripes)
+            return counts * plane.size // counts.sum()
 
         return map_threads(count, range(len(self._split(subsample))), self.threads)
 
@@ -425,12 +474,13 @@ class MainCoder:
         if not self._keep:
             self._filtered = {key: value for key, value in self._filtered.items() if key[1] != index}
         bands = [_Band(*rows) for rows in _bands(plane.shape, patch_size)]
-        return _Job(index, step, patch_size, plane, filtered, bands)
+        stripes = [] if self._keep else _stripes(plane.shape, patch_size)
+        return _Job(index, step, patch_size, plane, filtered, bands, stripes)
 
     def _factorize(
         self, job: _Job, band: _Band, draft: rd.Draft | None = None, thrift: int = rd.PLAIN_THRIFT
     ) -> None:
-        """Find the factors of a band; without a search, turn them into bytes and the samples into their product."""
+        """Find the factors of a band; without a search, turn them into bytes and what is wanted of their product."""
         filtered = _rows_of(job.filtered, band, job.patch_size)
         if draft is None:
             draft = rd.draft(filtered, job.step, job.patch_size, self.device)
@@ -443,7 +493,7 @@ class MainCoder:
             band.draft = draft
         if not self._keep:
             self._segment(job, band)
-            rd.reconstruct(band.factors, job.step, job.patch_size, filtered, self.device)
+            self._multiply(job, band)
             band.factors = None
 
     def _mix(self, job: _Job, band: _Band, filtered: np.ndarray) -> None:
@@ -466,33 +516,67 @@ class MainCoder:
             band.segment = _encode_factors(band.factors, job.patch_size, self.device)
         return band.segment
 
+    def _multiply(self, job: _Job, band: _Band) -> None:
+        """Fill the stripes of a plane as far as they are in a band."""
+        p = job.patch_size
+        for stripe in job.stripes:
+            start, stop = max(band.start, stripe.start // p), min(band.stop, (stripe.start + len(stripe.samples)) // p)
+            if start < stop:
+                factors = rd.rows_of(band.factors, start - band.start, stop - band.start)
+                out = stripe.samples[start * p - stripe.start : stop * p - stripe.start]
+                rd.reconstruct(factors, job.step, p, out, self.device)
+
     def _decide(self, job: _Job, keep: bool) -> None:
-        """Decide on the restoration filter of a plane; `keep`: what it decodes to."""
+        """Decide on the restoration filter of a plane; `keep`: what it decodes to.
+
+        On bsd34, a third of Kodak and five drawings and gray photographs, at six steps, the sampled rows decide
+        differently than all would for 8 of 786 planes, seven at the price of 0.24 dB of the plane or less and one, of
+        chroma, at 0.38; restoration is on in 97% of all.
+        """
         if job.restore is not None:
             return
-        samples, job.filtered = job.filtered, None
-        if self._keep:
-            samples = np.empty_like(samples)
+        plane, job.plane, job.filtered = job.plane, None, None
+        if keep:
+            samples = np.empty(_whole_patches(plane.shape, job.patch_size), np.int32)
             for band in job.bands:
                 out = _rows_of(samples, band, job.patch_size)
                 rd.reconstruct(band.factors, job.step, job.patch_size, out, self.device)
-        plane, job.plane = job.plane, None
-        decoded = _smooth(samples, plane.shape, job.patch_size, self.device)
-        error = _squared_error(decoded, plane, self.device)
-        restored = np.empty_like(decoded) if keep else decoded
-        restoration.restore(decoded, job.step, _is_chroma(self.frame, job.index), self.device, restored)
-        job.restore = _squared_error(restored, plane, self.device) < error
-        if keep:
+            decoded = _smooth(samples, plane.shape, job.patch_size, self.device)
+            restored = self._restored(job, decoded)
+            rows = _samples(len(plane))
+            job.restore = sum(self._gain(decoded[part], restored[part], plane[part]) for part in rows) > 0
             job.decoded = restored if job.restore else decoded
+            return
+        if self._keep:
+            job.stripes = _stripes(plane.shape, job.patch_size)
+            for band in job.bands:
+                self._multiply(job, band)
+        gain = 0
+        for stripe in job.stripes:
+            height = min(len(stripe.samples), len(plane) - stripe.start)
+            decoded = _smooth(stripe.samples, (height, plane.shape[1]), job.patch_size, self.device)
+            restored = self._restored(job, decoded)
+            part = slice(stripe.rows.start - stripe.start, stripe.rows.stop - stripe.start)
+            gain += self._gain(decoded[part], restored[part], plane[stripe.rows])
+        job.restore = gain > 0
+        job.stripes = []
+
+    def _gain(self, decoded: np.ndarray, restored: np.ndarray, plane: np.ndarray) -> int:
+        """By how much restoration lowers the squared error."""
+        return _squared_error(decoded, plane, self.device) - _squared_error(restored, plane, self.device)
+
+    def _restored(self, job: _Job, decoded: np.ndarray) -> np.ndarray:
+        """Samples of a plane after restoration."""
+        return restoration.restore(decoded, job.step, _is_chroma(self.frame, job.index), self.device)
 
     def _sample(self, subsample: bool, index: int, patch_size: int) -> Iterator[np.ndarray]:
-        """Stripes of a large plane, one of _SAMPLING rows, filtered for this purpose only."""
+        """The sampled rows of a large plane, filtered for this purpose only."""
         plane = self._split(subsample)[index]
-        for top in range(0, len(plane), _SAMPLING * _STRIPE):
-            yield lapped.forward(_extend(plane[top : top + _STRIPE], patch_size), patch_size, self.device)
+        for rows in _samples(len(plane)):
+            yield lapped.forward(_extend(plane[rows], patch_size), patch_size, self.device)
 
     def _sample_cost(self, subsample: bool, index: int, step: int, patch_size: int) -> int:
-        """Estimate of the cost of a part of a large plane."""
+        """Estimate of the cost of a part of a large plane. (For planes of bsd34 the sample is too small: +0.4%.)"""
         stripes = self._sample(subsample, index, patch_size)
         return sum(rd.estimate_cost(stripe, step, patch_size, self.device) for stripe in stripes)
 

@@ -310,18 +310,16 @@ class Coder(host.MainCoder):
         return [16 if host._long_patches_pay(int(short), int(long)) else 8 for short, long in zip(*costs, strict=True)]
 
     def _estimate(self, stack: _Stack, step: int, patch_size: int) -> np.ndarray:
-        """Queue estimates of the cost of every plane; of large ones a part of the stripes is looked at."""
+        """Queue estimates of the cost of every plane by its sampled rows if it is large."""
         half, name = self.half, f"{stack.name}{patch_size} estimate "
         count, (height, width) = len(stack.owners), stack.shape
         sums = half.zeros(name + "sums", (count,), np.int64)
-        if height * width <= host._BAND_SAMPLES:
-            filtered = self._filter(stack.planes, patch_size, range(count), name)
+        for rows in [slice(0, height)] if height * width <= host._BAND_SAMPLES else host._samples(height):
+            shape = host._whole_patches((rows.stop - rows.start, width), patch_size)
+            filtered = half.array(name + "filtered", (count, *shape), np.int32)
+            which = _numbers(range(count), half, name)
+            lapped.forward(stack.planes, patch_size, filtered, which, half.stream, rows)
             rd_kernels.proxy(filtered, patch_size, step, sums, half.stream)
-        else:
-            for n, top in np.ndindex(count, -(-height // (host._SAMPLING * host._STRIPE))):
-                stripe = stack.planes[n][host._SAMPLING * host._STRIPE * top :][: host._STRIPE]
-                filtered = self._filter(stripe.reshape(1, *stripe.shape), patch_size, [0], name)
-                rd_kernels.proxy(filtered, patch_size, step, sums[n : n + 1], half.stream)
         return half.download(name + "sums", sums)
 
     def _code(self, stack: _Stack, step: int, sizes: Sequence[int]) -> streams.Task:
@@ -381,8 +379,9 @@ class Coder(host.MainCoder):
         restored = half.array(stack.name + "restored", decoded.planes.shape, np.int32)
         _restore(decoded, step, restored, range(count), half)
         sums = half.zeros(stack.name + "errors", (2, count), np.int64)
-        restoration.squared_error(decoded.planes, stack.planes, sums[0], half.stream)
-        restoration.squared_error(restored, stack.planes, sums[1], half.stream)
+        rows = host._sampled_rows(stack.shape[0])
+        restoration.squared_error(decoded.planes, stack.planes, sums[0], half.stream, rows)
+        restoration.squared_error(restored, stack.planes, sums[1], half.stream, rows)
         before, after = half.download(stack.name + "errors", sums)
         yield None
         flags = (after < before).tolist()

@@ -31,7 +31,7 @@ _ROUNDING = np.int32(1 << ROTATION_BITS)
 _LOW, _HIGH = np.int32(-INPUT_LIMIT), np.int32(INPUT_LIMIT)
 
 
-@template("void(int32[:,:,::1], int32[:,:,::1], int32[::1])", (8, False), (8, True), (16, False), (16, True))
+@template("void(int32[:,:,::1], int32[:,:,::1], int32[::1], int32, int32)", (8, False), (8, True), (16, False), (16, True))
 def _filter(p: int, inverted: bool) -> Callable[..., None]:
     """The kernel of one patch size and direction: loops of known length and constant weights stay in registers."""
     half = p // 2
@@ -53,7 +53,7 @@ def _filter(p: int, inverted: bool) -> Callable[..., None]:
             line[half - 1 - i] = np.int32(total[i] + turned) >> (ROTATION_BITS + 1)
             line[half + i] = np.int32(total[i] - turned) >> (ROTATION_BITS + 1)
 
-    def filter_strip(planes, out, which):
+    def filter_strip(planes, out, which, skipped, rows):
         weights = _cuda.const.array_like(matrix)
         strip = _cuda.shared.array((p, _PITCH), int32)
         line = _cuda.local.array(p, int32)
@@ -68,7 +68,7 @@ def _filter(p: int, inverted: bool) -> Callable[..., None]:
         x = left + t
         across = min(max(x, 0), source.shape[2] - 1)
         for i in range(p):
-            line[i] = source[origin, min(max(top + i, 0), source.shape[1] - 1), across]
+            line[i] = source[origin, skipped + min(max(top + i, 0), rows - 1), across]
         if inverted:
             for i in range(p):
                 line[i] = min(max(line[i], _LOW), _HIGH)
@@ -104,7 +104,9 @@ def _blocks(count: int, shape: tuple[int, ...], p: int) -> int:
     return count * (shape[1] // p + 1) * -(-(shape[2] + p // 2) // _WIDTH)
 
 
-def forward(planes: Any, patch_size: int, out: Any, which: Any, stream: Any = 0) -> None:
+def forward(
+    planes: Any, patch_size: int, out: Any, which: Any, stream: Any = 0, rows: slice | None = None
+) -> None:
     """Twin of :func:`imfnb.lapped.reference.forward` for a stack of planes, continued to whole patches on the way.
 
     Parameters
@@ -114,14 +116,18 @@ def forward(planes: Any, patch_size: int, out: Any, which: Any, stream: Any = 0)
     patch_size : {8, 16}
         Side of a patch.
     out : device array of int32, shape (K, H', W')
-        Receives the filtered planes; H' and W' are H and W rounded up to whole patches, and the last row and column of
-        a plane are repeated. Not `planes`.
+        Receives the filtered planes; H' and W' are H (or the number of `rows`) and W rounded up to whole patches, and
+        the last row and column of a plane are repeated. Not `planes`.
     which : device array of int32, shape (K,)
         Numbers of the planes to filter.
     stream : stream, optional
         Where to run.
+    rows : slice, optional
+        Filter these rows as if they were all.
     """
-    _filter(patch_size, False)[_blocks(len(which), out.shape, patch_size), _WIDTH, stream](planes, out, which)
+    start, stop = (0, planes.shape[1]) if rows is None else (rows.start, rows.stop)
+    blocks = _blocks(len(which), out.shape, patch_size)
+    _filter(patch_size, False)[blocks, _WIDTH, stream](planes, out, which, start, stop - start)
 
 
 def inverse(planes: Any, patch_size: int, out: Any, which: Any, stream: Any = 0) -> None:
@@ -140,4 +146,5 @@ def inverse(planes: Any, patch_size: int, out: Any, which: Any, stream: Any = 0)
     stream : stream, optional
         Where to run.
     """
-    _filter(patch_size, True)[_blocks(len(which), planes.shape, patch_size), _WIDTH, stream](planes, out, which)
+    blocks = _blocks(len(which), planes.shape, patch_size)
+    _filter(patch_size, True)[blocks, _WIDTH, stream](planes, out, which, 0, planes.shape[1])

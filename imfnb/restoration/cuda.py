@@ -160,8 +160,8 @@ def _restore(number: int) -> Callable[..., None]:
     return run_pass
 
 
-@kernel("void(int32[:,:,::1], int32[:,:,::1], int64[::1])")
-def _squared_error(a, b, out):
+@kernel("void(int32[:,:,::1], int32[:,:,::1], int32, int32, int32, int64[::1])")
+def _squared_error(a, b, first, last, period, out):
     """Differences are below 2**16: their squares need 64 bits from two terms on."""
     total = _cuda.shared.array(1, int64)
     width = a.shape[2]
@@ -176,8 +176,10 @@ def _squared_error(a, b, out):
     for i in range(start + thread, min(start + _ERROR_THREADS * _ERROR_SAMPLES, size), _ERROR_THREADS):
         y = np.int64(np.uint32(i) // np.uint32(width))
         x = i - y * width
-        difference = np.int64(a[n, y, x]) - np.int64(b[n, y, x])
-        mine += difference * difference
+        place = np.uint32(y) % np.uint32(period)
+        if first <= place and place < last:
+            difference = np.int64(a[n, y, x]) - np.int64(b[n, y, x])
+            mine += difference * difference
     _cuda.atomic.add(total, 0, mine)  # sums of integers have no order
     _cuda.syncthreads()
     if thread == 0:
@@ -215,7 +217,9 @@ def restore(
     _restore(1)[blocks, (_ACROSS, _ROWS), stream](scratch, step, filters, limits, out, which)
 
 
-def squared_error(a: Any, b: Any, out: Any, stream: Any = 0) -> None:
+def squared_error(
+    a: Any, b: Any, out: Any, stream: Any = 0, rows: tuple[int, int, int] = (0, 1, 1)
+) -> None:
     """Twin of :func:`imfnb.restoration.reference.squared_error` for stacks of planes.
 
     Parameters
@@ -226,7 +230,9 @@ def squared_error(a: Any, b: Any, out: Any, stream: Any = 0) -> None:
         The sums are added to it.
     stream : stream, optional
         Where to run.
+    rows : (int, int, int), optional
+        Which rows count: from the first up to the second in every so many.
     """
     count, height, width = a.shape
     blocks = count * -(-(height * width) // (_ERROR_THREADS * _ERROR_SAMPLES))
-    _squared_error[blocks, _ERROR_THREADS, stream](a, b, out)
+    _squared_error[blocks, _ERROR_THREADS, stream](a, b, *rows, out)

@@ -61,6 +61,7 @@ __all__ = [
     "multipliers",
     "reconstruct",
     "refine",
+    "rows_of",
     "spectrum",
 ]
 
@@ -312,6 +313,14 @@ def blend(one: Factors, other: Factors, share: float) -> Factors:
         count = min(len(padded), len(source.padded))
         padded[:count, columns] = source.padded[:count, columns]
     return Factors(padded, ranks, one.grid)
+
+
+def rows_of(factors: Factors, start: int, stop: int) -> Factors:
+    """The factors of the rows of patches from `start` up to `stop`."""
+    _, width = factors.grid
+    places = slice(start * (width + 4), (stop + 3) * (width + 4))
+    padded, ranks = np.ascontiguousarray(factors.padded[:, places]), factors.ranks[places]
+    return Factors(padded, ranks, (stop - start, width), factors.mixing)
 
 
 def _draft_u(
