@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from device_rows import Rows
 
-from imfnb import entropy, main
+from imfnb import main
 from imfnb._cuda import SIMULATED, cuda
 from imfnb.color import cuda as color
 from imfnb.entropy import layout
@@ -32,7 +32,7 @@ STEP = main._fixed_step("quality", 50.0)
 # Cost of a sign in 1/256 bit.
 _SIGN = 256
 
-# Different pictures of a batch; more would take the CPU long for their costs and change nothing.
+# Different pictures of a batch; more would take the CPU long to make and change nothing.
 _PICTURES = 8
 
 
@@ -52,12 +52,7 @@ def pictures(count: int, shape: tuple[int, int]) -> np.ndarray:
     def part(i: int) -> np.ndarray:
         return photograph[(rows + 37 * i) % photograph.shape[0]][:, (columns + 91 * i) % photograph.shape[1]]
 
-    return np.ascontiguousarray(np.stack([part(i) for i in repeats(count)]))
-
-
-def repeats(count: int) -> list[int]:
-    """For each picture of a batch the number of the first one that is equal to it."""
-    return [i % _PICTURES for i in range(count)]
+    return np.ascontiguousarray(np.stack([part(i % _PICTURES) for i in range(count)]))
 
 
 class Stack:
@@ -73,12 +68,10 @@ class Stack:
         Side of a patch.
     chroma : bool
         Whether they are chroma.
-    like : sequence of int
-        For each plane the number of the first one that is equal to it.
     """
 
-    def __init__(self, planes: Any, step: int, patch_size: int, chroma: bool, like: Sequence[int]) -> None:
-        self.planes, self.step, self.p, self.like = planes, step, patch_size, like
+    def __init__(self, planes: Any, step: int, patch_size: int, chroma: bool) -> None:
+        self.planes, self.step, self.p = planes, step, patch_size
         count, *shape = planes.shape
         whole = main._whole_patches((shape[0], shape[1]), patch_size)
         self.grid = whole[0] // patch_size, whole[1] // patch_size
@@ -91,8 +84,6 @@ class Stack:
         constants = v, squares, np.ascontiguousarray(v.T), layout.component_table(patch_size), *filter_set(step, chroma)
         self.basis, self.lengths, self.columns, self.table, *self.filters = map(cuda.to_device, constants)
         self.which = cuda.to_device(np.arange(count, dtype=np.int32))
-        self.starts = self.no_starts = cuda.to_device(np.zeros(count + 1, np.int64))
-        self.costs = cuda.to_device(np.zeros(1, np.uint16))
 
         def array(*sides: int, dtype: Any = np.int32) -> Any:
             return cuda.device_array((count, *sides), dtype)
@@ -100,9 +91,11 @@ class Stack:
         self.filtered, self.product = array(*whole), array(*whole)
         self.decoded, self.scratch, self.restored = array(*shape), array(*shape), array(*shape)
         self.products, self.factors = array(components, size), array(components, size, dtype=np.int16)
-        self.contexts, self.ranks, self.classes = array(components, size, dtype=np.uint16), array(size), array(size)
+        self.contexts, self.ranks, self.classes = array(2, components, size, dtype=np.uint16), array(size), array(size)
         self.first, self.first_table = (array(costs.FIRST_CONTEXTS, costs.FIRST_CLASSES) for _ in range(2))
-        self.counts, self.prices = (array(2 * layout.GROUPS * 16, costs.MAGNITUDE_CLASSES) for _ in range(2))
+        self.counts, self.prices = (
+            array(costs.MAGNITUDE_CONTEXTS, costs.MAGNITUDE_CLASSES, dtype=dtype) for dtype in (np.int32, np.uint16)
+        )
         self.rank_counts, self.rank_table = (array(kernels.RANK_CLASSES, kernels.RANK_CLASSES) for _ in range(2))
         self.sums = cuda.to_device(np.zeros(count, np.int64))
 
@@ -131,9 +124,11 @@ class Stack:
     def rank_classes(self) -> None:
         kernels.rank_classes(self.ranks, self.grid, self.classes, self.rank_counts)
 
-    def choose(self, weight: int, adaptive: bool) -> None:
-        starts = self.starts if adaptive else self.no_starts
-        numbers = self.products, self.lengths, self.scale, weight, self.costs, starts, self.contexts, self.prices
+    def magnitude_prices(self) -> None:
+        kernels.magnitude_prices(self.counts, self.prices)
+
+    def choose(self, weight: int) -> None:
+        numbers = self.products, self.lengths, self.scale, weight, self.contexts, self.prices
         kernels.choose(*numbers, self.classes, self.rank_table, self.grid, self.factors, self.ranks)
 
     def reconstruct(self) -> None:
@@ -155,51 +150,23 @@ class Stack:
         self.numerators()
         self.quantize()
 
-    def first_component(self) -> None:
-        """The part of a sweep up to the costs of the other components."""
+    def sweep(self) -> None:
+        """One sweep over U."""
+        first, others = rd.multipliers(self.step)
         self.first_counts()
-        kernels.cost_table(self.first, _SIGN, costs.FIRST_CONTEXTS, self.first_table)
-        self.choose_first(rd.multipliers(self.step)[0])
-
-    def first_sweep(self) -> None:
-        """The sweep with costs from frequencies."""
-        self.first_component()
+        kernels.cost_table(self.first, _SIGN, self.first_table)
+        self.choose_first(first)
         self.count_magnitudes()
-        kernels.cost_table(self.counts, _SIGN, layout.GROUPS * 16, self.prices)
-        self.rank_choices(False)
-
-    def second_sweep(self) -> None:
-        """The sweep with the costs of the coder, which are on the device already."""
-        self.first_component()
-        self.rank_choices(True)
-
-    def rank_choices(self, adaptive: bool) -> None:
-        """The part of a sweep that needs those costs."""
+        self.magnitude_prices()
         self.rank_classes()
-        kernels.cost_table(self.rank_counts, 0, kernels.RANK_CLASSES, self.rank_table)
-        self.choose(rd.multipliers(self.step)[2 if adaptive else 1], adaptive)
+        kernels.cost_table(self.rank_counts, 0, self.rank_table)
+        self.choose(others)
 
     def encode(self) -> None:
-        """All kernels of the factorization, once the costs are there."""
+        """All kernels of the factorization."""
         self.analyse()
-        self.first_sweep()
-        self.second_sweep()
-
-    def prepare(self) -> None:
-        """Ask the entropy coder for the costs of the second sweep, and leave the state behind both sweeps."""
-        self.analyse()
-        self.first_sweep()
-        self.first_component()
-
-        def estimate(n: int) -> np.ndarray:
-            image, ends = self.factors[n].copy_to_host(), self.ranks[n].copy_to_host()
-            return entropy.estimate_costs(image, ends, *self.grid, self.p, "cpu").ravel()
-
-        different = {n: estimate(n) for n in sorted(set(self.like))}
-        parts = [different[n] for n in self.like]
-        self.starts = cuda.to_device(np.cumsum([0, *(part.size for part in parts)], dtype=np.int64))
-        self.costs = cuda.to_device(np.concatenate(parts))
-        self.encode()
+        for _ in range(rd.SWEEPS):
+            self.sweep()
 
     def rank(self) -> float:
         """Mean active rank of the patches."""
@@ -233,7 +200,7 @@ def kernel_rows(rows: Rows, count: int, shape: tuple[int, int]) -> None:
     row("color.rgb_to_fine 4:2:0", lambda i: color.rgb_to_fine(images[i], *fine[i]), pixels, 9, 16)
     row("color.fine_to_rgb 4:2:0", lambda i: color.fine_to_rgb(*fine[i], images[i]), pixels, 9, 42)
     for p in main._PATCH_SIZES[:1] if SIMULATED else main._PATCH_SIZES:
-        stacks = [Stack(luma, STEP, p, False, repeats(count)) for luma, _, _ in fine]
+        stacks = [Stack(luma, STEP, p, False) for luma, _, _ in fine]
         for launch, name, nbytes, operations in _plan(stacks, p):
             row(name, launch, stacks[0].samples, nbytes, operations)
 
@@ -251,7 +218,7 @@ def _plan(stacks: Sequence[Stack], p: int) -> Any:
 
     for stack in stacks:
         stack.analyse()
-        stack.first_sweep()
+        stack.sweep()
         stack.analyse()  # as before the first sweep, with its tables
     r = stacks[0].rank()
     print(f"  patches of {p} x {p}, mean active rank {r:.1f} after rounding")
@@ -261,14 +228,15 @@ def _plan(stacks: Sequence[Stack], p: int) -> Any:
     yield on_each(Stack.quantize), "rd.quantize", 6 + 4 * r / area, 3 + 75 * r / area
     yield on_each(Stack.first_counts), "rd.first_counts", 8 / area, 60 / area
     yield on_each(Stack.choose_first, 0), "rd.choose_first", 30 / area, 520 / area
-    yield on_each(Stack.count_magnitudes), "rd.count_magnitudes", 14 * r / area, 45 * r / area
+    yield on_each(Stack.count_magnitudes), "rd.count_magnitudes", 26 * r / area, 60 * r / area
+    table = costs.MAGNITUDE_CONTEXTS * costs.MAGNITUDE_CLASSES * len(stacks[0].planes) / stacks[0].samples
+    yield on_each(Stack.magnitude_prices), "rd.magnitude_prices", 6 * table, 25 * table
     yield on_each(Stack.rank_classes), "rd.rank_classes", 24 / area, 25 / area
-    yield on_each(Stack.choose, 0, False), "rd.choose, costs from frequencies", 12 * r / area, 75 * r / area
+    yield on_each(Stack.choose, 0), "rd.choose", 14 * r / area, 75 * r / area
     for stack in stacks:
-        stack.prepare()
+        stack.encode()
     r = stacks[0].rank()
     print(f"  patches of {p} x {p}, mean active rank {r:.1f} after both sweeps")
-    yield on_each(Stack.choose, 0, True), "rd.choose, costs of the coder", 16 * r / area, 75 * r / area
     yield on_each(Stack.reconstruct), "rd.reconstruct", 4 + 2 * (r + 1) / area, r + 1
     yield on_each(Stack.inverse), "lapped.inverse", 8, p + 8
     yield on_each(Stack.restore), "restoration.restore, both passes", 16, 250 + 160
@@ -290,10 +258,9 @@ def target_rows(rows: Rows) -> None:
     chroma = cuda.device_array((2 * count, *blue.shape[1:]), np.int32)
     for half, source in ((chroma[:count], blue), (chroma[count:], red)):
         half.copy_to_device(source)
-    like = repeats(count)
-    stacks = [Stack(luma, steps[0], 8, False, like), Stack(chroma, steps[1], 8, True, like + [count + i for i in like])]
+    stacks = [Stack(luma, steps[0], 8, False), Stack(chroma, steps[1], 8, True)]
     for stack in stacks:
-        stack.prepare()
+        stack.encode()
 
     def encode(_: int) -> None:
         for stack in stacks:
@@ -308,7 +275,7 @@ def target_rows(rows: Rows) -> None:
         color.fine_to_rgb(luma, chroma[:count], chroma[count:], images)
 
     for name, work, wanted in (
-        ("transform and both rate-distortion sweeps, costs of the coder at hand", encode, 2),
+        ("transform and both rate-distortion sweeps", encode, 2),
         ("decoder from factors to pixels, every plane restored", decode, 5),
     ):
         seconds = rows.seconds(work)

@@ -9,6 +9,7 @@ from imfnb.entropy.layout import MAGNITUDE_LIMIT
 from imfnb.factorization import cpu, reference
 from imfnb.factorization.rd import cpu as rd_cpu
 from imfnb.factorization.rd import reference as rd_reference
+from imfnb.factorization.rd.costs import MAGNITUDE_CLASSES
 
 TWINS = [(cpu, rd_cpu), (reference, rd_reference)]
 BOUNDS = [(-16, 15), (-1, 1), (0, 7), (-128, 127)]
@@ -47,10 +48,9 @@ def u_step(kernels, x, u, v) -> np.ndarray:
     mixed, lengths = np.ascontiguousarray(mixed[:rank]), np.diagonal(gram).copy()
     out, ranks = np.zeros((rank, len(x)), np.int16), np.zeros(len(x), np.int32)
     kernels.quantize(mixed, lengths, 0, HALF, out, ranks)
-    costs, rank_table = np.full((3, rank, len(x)), 77, np.uint16), np.zeros((9, rank), np.int64)
-    classes = np.zeros(len(x), np.int32)
-    contexts, prices = np.zeros((0, len(x)), np.uint16), np.zeros((0, 4), np.int32)
-    kernels.choose(mixed, lengths, 0, 0, costs, contexts, prices, classes, rank_table, out, ranks)
+    classes, rank_table = np.zeros(len(x), np.int32), np.zeros((9, rank), np.int64)
+    contexts, prices = np.zeros((2, rank, len(x)), np.uint16), np.full((1, MAGNITUDE_CLASSES), 77, np.uint16)
+    kernels.choose(mixed, lengths, 0, 0, contexts, prices, classes, rank_table, out, ranks)
     return out.T
 
 

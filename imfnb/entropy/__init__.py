@@ -3,8 +3,8 @@
 `deflate` is the coder of the baseline profile. The functions here are that of the main profile: an adaptive binary
 range coder whose probabilities come from a logistic mixture of eight contexts and a final adaptive map, all integers.
 U is coded component by component, each a small image with one sample per patch; `layout` has the geometry, `states` the
-learned initial state, and `mixing` codes V where it has left its prior. Encoder, decoder and the encoder's rate
-estimate are one traversal with one definition of the contexts.
+learned initial state, and `mixing` codes V where it has left its prior. Encoder and decoder are one traversal with one
+definition of the contexts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from .._backend import kernels
 from ..errors import FormatError
 
-__all__ = ["component_bytes", "decode_factors", "decode_mixing", "encode_factors", "encode_mixing", "estimate_costs"]
+__all__ = ["component_bytes", "decode_factors", "decode_mixing", "encode_factors", "encode_mixing"]
 
 
 def encode_factors(
@@ -42,24 +42,6 @@ def encode_factors(
         One segment.
     """
     return kernels("entropy", device).encode_factors(padded, ranks, grid_h, grid_w, patch_size)
-
-
-def estimate_costs(
-    padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: int, patch_size: int, device: str
-) -> np.ndarray:
-    """Estimate what the candidates of every coefficient cost in the contexts of `padded`.
-
-    Parameters
-    ----------
-    padded, ranks, grid_h, grid_w, patch_size, device
-        As in :func:`encode_factors`.
-
-    Returns
-    -------
-    ndarray of uint16, shape (3, largest rank + 1, size)
-        Cost of the values 0, |u| - 1 and |u| in 1/256 bit; only entries with component <= active rank are meaningful.
-    """
-    return kernels("entropy", device).estimate_costs(padded, ranks, grid_h, grid_w, patch_size)
 
 
 def decode_factors(

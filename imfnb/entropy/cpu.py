@@ -1,8 +1,6 @@
 """The context model and its range coder, one thread of Numba.
 
-One traversal (`_run`) and one definition of the contexts serve three modes: ENCODE writes bytes, DECODE reads them,
-ESTIMATE writes the cost of the candidates of every coefficient (components from 1 on; their states are their own, so
-the first component and the ranks need not be coded for it).
+One traversal (`_run`) and one definition of the contexts serve both modes: ENCODE writes bytes, DECODE reads them.
 
 Order: component 0 (median edge detector, residual coded), the map of active ranks, then component by component only
 those patches whose rank reaches it. A patch's rank is the index of its last nonzero component, so the zero flag of
@@ -25,7 +23,6 @@ from .layout import (
     DECODE,
     ENCODE,
     ESCAPE_BITS,
-    ESTIMATE,
     GROUPS,
     LEVEL,
     MAGNITUDE_LIMIT,
@@ -45,11 +42,11 @@ from .layout import (
     WEIGHT_LIMIT,
 )
 from .states import initial_model
-from .tables import COST, RATE
+from .tables import RATE
 from .tables import SQUASH as _SQUASH
 from .tables import STRETCH as _STRETCH
 
-__all__ = ["decode_factors", "encode_factors", "estimate_costs"]
+__all__ = ["decode_factors", "encode_factors"]
 
 # Half as wide as in `tables`, for the sake of the first-level cache.
 SQUASH = _SQUASH.astype(np.uint16)
@@ -68,7 +65,7 @@ _SLOTS_DC, _SLOTS_DCS, _SLOTS_RANK, _SLOTS_AC, _SLOTS_ACS = SLOTS
 # Strides of a type class in the weights and maps of a section, and the first bin type, for the same reason.
 _DC_STRIDES = tuple(map(np.int64, (1, 16, 16)))
 _AC_STRIDES = tuple(map(np.int64, (GROUPS, 128, 32)))
-_ZERO, _ONE, _ESTIMATE = np.int64(0), np.int64(1), np.int64(ESTIMATE)
+_ZERO, _ONE = np.int64(0), np.int64(1)
 
 _jit = kernel(error_model="numpy")
 _inline = kernel(error_model="numpy", forceinline=True)
@@ -198,7 +195,7 @@ def _bin(mode, bit, t, w0, w1, row, M):
     p = _predict(t, w0, w1, row, M)
     if mode == DECODE:
         bit = _get(p, M)
-    elif mode == ENCODE:
+    else:
         _put(bit, p, M)
     _update(bit, t, w0, w1, row, M)
     return bit
@@ -209,8 +206,7 @@ def _raw(mode, bit, M):
     """Code one bin of probability 1 / 2; return the bit."""
     if mode == DECODE:
         return _get(32768, M)
-    if mode == ENCODE:
-        _put(bit, 32768, M)
+    _put(bit, 32768, M)
     return bit
 
 
@@ -432,7 +428,7 @@ def _sign3(value):
 
 
 @_jit
-def _code_component(mode, r, active, count, U, K, S, table, stride, M, costs):
+def _code_component(mode, r, active, count, U, K, S, table, stride, M):
     """Code component r over the `count` active positions; S (int32, padded) sums the magnitudes of each patch."""
     C = U[r]
     D = U[0]
@@ -493,103 +489,41 @@ def _code_component(mode, r, active, count, U, K, S, table, stride, M, costs):
         row = _MAP_AC + 2 * mean + (1 if left > 2 else 0)
         value = np.int64(C[_u(m)]) if mode != DECODE else np.int64(0)
         a = abs(value)
-        if mode == ESTIMATE:
-            zero, lower, same = _estimate(a, left, w0, w1, row, M)
-            costs[0, _u(r), _u(m)] = zero
-            if a:
-                costs[1, _u(r), _u(m)] = lower
-                costs[2, _u(r), _u(m)] = same
-        else:
-            s0, s1, sr = _AC_STRIDES
-            a = _magnitude(mode, a, _ZERO if left else _ONE, w0, s0, w1, s1, row, sr, M)
-            if a:
-                if r < SIGNED_COMPONENTS:
-                    h = _signed_level(horizontal)
-                    v = _signed_level(vertical)
-                    s = _STATE_ACS + r * 16
-                    zs = _SLOTS_ACS
-                    M.ix[0] = s + h
-                    M.ix[1] = s + zs + v
-                    M.ix[2] = s + 2 * zs + _sign3(C[_u(m - 1)]) * 3 + _sign3(C[_u(m - stride)])
-                    M.ix[3] = s + 3 * zs + _sign3(C[_u(m - stride - 1)]) * 3 + _sign3(C[_u(m - stride + 1)])
-                    M.ix[4] = s + 4 * zs + (_sign3(RA[_u(m)]) * 3 + _sign3(RB[_u(m)]) if ra else 0)
-                    M.ix[5] = s + 5 * zs + _signed_level(2 * np.int64(D[_u(m)]) - D[_u(m - 1)] - D[_u(m + 1)])
-                    M.ix[6] = s + 6 * zs + _signed_level(2 * np.int64(D[_u(m)]) - D[_u(m - stride)] - D[_u(m + stride)])
-                    M.ix[7] = s + 7 * zs + (_sign3(U[1, m]) * 3 + _sign3(U[2, m]) if r > 2 else 0)
-                    q = h if direction == 1 else v if direction == 2 else 5
-                    sign = _bin(mode, 1 if value < 0 else 0, _ZERO, _W0_ACS + r, _W1_ACS + q, _MAP_ACS + q,
-                                M)
-                else:
-                    sign = _raw(mode, 1 if value < 0 else 0, M)
-                if mode == DECODE:
-                    C[_u(m)] = -a if sign else a
+        s0, s1, sr = _AC_STRIDES
+        a = _magnitude(mode, a, _ZERO if left else _ONE, w0, s0, w1, s1, row, sr, M)
+        if a:
+            if r < SIGNED_COMPONENTS:
+                h = _signed_level(horizontal)
+                v = _signed_level(vertical)
+                s = _STATE_ACS + r * 16
+                zs = _SLOTS_ACS
+                M.ix[0] = s + h
+                M.ix[1] = s + zs + v
+                M.ix[2] = s + 2 * zs + _sign3(C[_u(m - 1)]) * 3 + _sign3(C[_u(m - stride)])
+                M.ix[3] = s + 3 * zs + _sign3(C[_u(m - stride - 1)]) * 3 + _sign3(C[_u(m - stride + 1)])
+                M.ix[4] = s + 4 * zs + (_sign3(RA[_u(m)]) * 3 + _sign3(RB[_u(m)]) if ra else 0)
+                M.ix[5] = s + 5 * zs + _signed_level(2 * np.int64(D[_u(m)]) - D[_u(m - 1)] - D[_u(m + 1)])
+                M.ix[6] = s + 6 * zs + _signed_level(2 * np.int64(D[_u(m)]) - D[_u(m - stride)] - D[_u(m + stride)])
+                M.ix[7] = s + 7 * zs + (_sign3(U[1, m]) * 3 + _sign3(U[2, m]) if r > 2 else 0)
+                q = h if direction == 1 else v if direction == 2 else 5
+                sign = _bin(mode, 1 if value < 0 else 0, _ZERO, _W0_ACS + r, _W1_ACS + q, _MAP_ACS + q,
+                            M)
+            else:
+                sign = _raw(mode, 1 if value < 0 else 0, M)
+            if mode == DECODE:
+                C[_u(m)] = -a if sign else a
         S[_u(m)] += min(a, 40)
 
 
 @_jit
-def _estimate(a, left, w0, w1, row, M):
-    """Return the costs of 0, a - 1 and a (1 / 256 bit), the last two only for a > 0; adapt to a.
-
-    Bins of probability p cost COST[p] where they go on and COST[4095 - p] where they stop.
-    """
-    zero = np.int64(0)
-    go = np.int64(0)
-    if left:
-        p = _predict(_ZERO, w0, w1, row, M)
-        _update(1 if a else 0, _ZERO, w0, w1, row, M)
-        go = np.int64(COST[_u(p >> 4)])
-        zero = np.int64(COST[_u(4095 - (p >> 4))])
-    if a == 0:
-        return zero, zero, zero
-    go += 256
-    lower = stop = zero
-    t = _ONE
-    while t <= UNARY:
-        c = _type_class(t)
-        x0 = w0 + GROUPS * c
-        x1 = w1 + 128 * c
-        xr = row + 32 * c
-        p = _predict(t, x0, x1, xr, M)
-        more = 1 if a > t else 0
-        _update(more, t, x0, x1, xr, M)
-        lower = stop
-        stop = go + COST[_u(4095 - (p >> 4))]
-        if not more:
-            return zero, lower, stop
-        go += COST[_u(p >> 4)]
-        t += 1
-    # Escapes are rare and their candidates cost nearly the same: the exponent is charged two bits a step.
-    if a - 1 > UNARY:
-        stop = min(go + 512 * _bit_length(a - UNARY - 1), 65535)
-    _escape(_ESTIMATE, a - UNARY - 1, w0, _AC_STRIDES[0], w1, _AC_STRIDES[1], row, _AC_STRIDES[2], M)
-    return zero, stop, min(go + 512 * _bit_length(a - UNARY), 65535)
-
-
-@_jit
-def _repeat_edges(D, gh, gw, stride):
-    """Fill the guards of component 0 as `_code_first` leaves them."""
-    for y in range(gh):
-        base = (y + 2) * stride + 2
-        D[base - 1] = D[base - 2] = D[base - stride] if y else D[base]
-        D[base + gw] = D[base + gw + 1] = D[base + gw - 1]
-    for m in range((gh + 2) * stride, (gh + 3) * stride):
-        D[m] = D[m - stride]
-    for m in range(stride, 2 * stride):
-        D[m] = D[m + stride]
-
-
-@_jit
-def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, table, M, costs, spent):
+def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, table, M, spent):
     """Code a whole plane. spent (int64, rank_max + 1) gets the byte position after each part (DC, ranks, 1, 2 ...)."""
     size = U.shape[1]
     S = np.zeros(size, np.int32)
     E = np.zeros(size, np.int32)
-    if mode == ESTIMATE:
-        _repeat_edges(U[0], gh, gw, stride)
-    else:
-        _code_first(mode, U, E, gh, gw, stride, M)
+    _code_first(mode, U, E, gh, gw, stride, M)
     spent[0] = M.position
-    if rank_max > 1 and mode != ESTIMATE:
+    if rank_max > 1:
         _code_ranks(mode, U, K, gh, gw, stride, rank_max, M)
     spent[1] = M.position
     active = np.empty(gh * gw, np.int32)
@@ -610,7 +544,7 @@ def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, table, M, costs, spent
         count = kept
         if count == 0 or M.overrun:
             break
-        _code_component(mode, r, active, count, U, K, S, table, stride, M, costs)
+        _code_component(mode, r, active, count, U, K, S, table, stride, M)
         spent[r + 1] = M.position
 
 
@@ -647,8 +581,6 @@ def _finish(M):
 
 
 # ---- launchers -------------------------------------------------------------------------------------------------------
-
-_NO_COSTS = np.zeros((3, 1, 1), np.uint16)
 
 # A symbol has at most this many bins, and a bin costs at most 11 bits (probabilities are kept above 32 / 65536).
 _BINS_PER_ESCAPE = 2 * ESCAPE_BITS + 4
@@ -690,22 +622,9 @@ def encode_factors(
     record = _record(model)
     _attach(model, buffer)
     spent = np.zeros(len(table) + 1, np.int64)
-    none = _NO_COSTS.copy()
-    _run(ENCODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_max, table, record, none, spent)
+    _run(ENCODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_max, table, record, spent)
     end = _finish(record)
     return bytes([rank_max - 1]) + buffer[:end].tobytes()
-
-
-def estimate_costs(padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: int, patch_size: int) -> np.ndarray:
-    """Twin of :func:`imfnb.entropy.reference.estimate_costs`."""
-    rank_max = int(ranks.max()) + 1
-    size, stride = layout.padded_size(grid_h, grid_w)
-    costs = np.zeros((3, rank_max, size), np.uint16)
-    table = layout.component_table(patch_size)
-    spent = np.zeros(rank_max + 1, np.int64)
-    record = _record(initial_model())
-    _run(ESTIMATE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_max, table, record, costs, spent)
-    return costs
 
 
 def decode_factors(
@@ -732,6 +651,5 @@ def decode_factors(
     record = _record(model)
     _attach(model, buffer)
     _start(record)
-    none = _NO_COSTS.copy()
-    _run(DECODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_stop, table, record, none, spent)
+    _run(DECODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_stop, table, record, spent)
     return padded, ranks, bool(model["overrun"][0]) or not data

@@ -100,8 +100,8 @@ def _level_table() -> np.ndarray:
 LEVEL = _level_table()
 
 
-#: Modes of the one traversal: write bytes, read them, or write the cost of the candidates of every coefficient.
-ENCODE, DECODE, ESTIMATE = 0, 1, 2
+#: Modes of the one traversal: write bytes or read them.
+ENCODE, DECODE = 0, 1
 
 #: States stop slowing down after this many observations (127 and 400 code the same bytes to 0.01% on bsd34).
 COUNT_LIMIT = 255

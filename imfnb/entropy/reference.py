@@ -18,7 +18,6 @@ from .layout import (
     DECODE,
     ENCODE,
     ESCAPE_BITS,
-    ESTIMATE,
     GROUPS,
     LEVEL,
     MAP_SHIFT,
@@ -31,11 +30,11 @@ from .layout import (
     WEIGHT_LIMIT,
 )
 from .states import initial_model
-from .tables import COST, RATE, SQUASH, STRETCH
+from .tables import RATE, SQUASH, STRETCH
 
 
 class Bits:
-    """Range coder in one of three modes; in ESTIMATE it neither reads nor writes."""
+    """Range coder, writing or reading."""
 
     def __init__(self, mode: int, data: bytes = b"") -> None:
         self.mode = mode
@@ -64,8 +63,6 @@ class Bits:
 
     def code(self, bit: int, p: int) -> int:
         """Code one bit whose probability of being 1 is p / 65536; return it."""
-        if self.mode == ESTIMATE:
-            return bit
         bound = (self.range * p) >> 16
         if self.mode == DECODE:
             bit = 1 if self.low < bound else 0
@@ -300,35 +297,8 @@ def code_ranks(bits: Bits, D: np.ndarray, K: np.ndarray, rank_max: int) -> None:
                 K[y, x] = min(value, rank_max - 1)
 
 
-def estimate(section: Section, a: int, left: int, place: tuple[int, int, int], strides: tuple[int, int, int]
-             ) -> tuple[int, int, int]:
-    """Return the costs of 0, a - 1 and a in 1 / 256 bit, and adapt to a."""
-    costs = [0, 0, 0]
-    go = 0
-    if left:
-        p = section.predict(0, *place)
-        section.update(1 if a else 0, 0, *place)
-        go, costs[0] = int(COST[p >> 4]), int(COST[4095 - (p >> 4)])
-    if a == 0:
-        return tuple(costs)
-    go += 256
-    stops = {0: costs[0]}
-    for t in range(1, min(a, UNARY) + 1):
-        selected = tuple(u + v * type_class(t) for u, v in zip(place, strides, strict=True))
-        p = section.predict(t, *selected)
-        section.update(1 if a > t else 0, t, *selected)
-        stops[t] = go + int(COST[4095 - (p >> 4)])
-        go += int(COST[p >> 4])
-    for v in (a - 1, a):
-        if v > UNARY:
-            stops[v] = min(go + 512 * (v - UNARY).bit_length(), 65535)
-    if a > UNARY:
-        section.escape(a - UNARY - 1, place, strides)
-    return costs[0], stops[a - 1], stops[a]
-
-
 def code_component(bits: Bits, r: int, U: np.ndarray, K: np.ndarray, S: np.ndarray, table: np.ndarray,
-                   size: Section, sign: Section, costs: np.ndarray | None) -> None:
+                   size: Section, sign: Section) -> None:
     """Code component r of U, an int object array (R, height, width) with guards; S sums magnitudes per patch."""
     C, D = U[r], U[0]
     first, second, direction, group, ring = (int(v) for v in table[r])
@@ -360,9 +330,7 @@ def code_component(bits: Bits, r: int, U: np.ndarray, K: np.ndarray, S: np.ndarr
         strides = (GROUPS, 128, 32)
         value = C[y, x]
         a = abs(value)
-        if bits.mode == ESTIMATE:
-            costs[:, r, y, x] = estimate(size, a, left, place, strides)
-        elif left == 0 or size.classed(1 if a else 0, 0, place, strides):
+        if left == 0 or size.classed(1 if a else 0, 0, place, strides):
             a = size.magnitude(a, place, strides)
             negative = 1 if value < 0 else 0
             if r < layout.SIGNED_COMPONENTS:
@@ -386,8 +354,8 @@ def code_component(bits: Bits, r: int, U: np.ndarray, K: np.ndarray, S: np.ndarr
         S[y, x] += min(a, 40)
 
 
-def _run(bits: Bits, padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: int, patch_size: int, rank_max: int,
-         costs: np.ndarray | None = None) -> None:
+def _run(bits: Bits, padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: int, patch_size: int, rank_max: int
+         ) -> None:
     shape = (grid_h + 3, grid_w + 4)
     U = padded.reshape(-1, *shape).astype(object)
     K = ranks.reshape(shape).astype(object)
@@ -399,8 +367,7 @@ def _run(bits: Bits, padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w:
     for r in range(1, min(rank_max, len(U))):
         if bits.overrun or not (K >= r).any():
             break
-        code_component(bits, r, U, K, S, layout.component_table(patch_size), size, sign,
-                       None if costs is None else costs.reshape(*costs.shape[:2], *shape))
+        code_component(bits, r, U, K, S, layout.component_table(patch_size), size, sign)
     padded[:] = U.reshape(padded.shape)
     ranks[:] = K.ravel()
 
@@ -411,14 +378,6 @@ def encode_factors(padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: i
     rank_max = int(ranks.max()) + 1
     _run(bits, padded, ranks, grid_h, grid_w, patch_size, rank_max)
     return bytes([rank_max - 1]) + bits.finish()
-
-
-def estimate_costs(padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: int, patch_size: int) -> np.ndarray:
-    """Return the costs of the candidates; see :func:`imfnb.entropy.estimate_costs`."""
-    rank_max = int(ranks.max()) + 1
-    costs = np.zeros((3, rank_max, padded.shape[1]), np.uint16)
-    _run(Bits(ESTIMATE), padded, ranks, grid_h, grid_w, patch_size, rank_max, costs)
-    return costs
 
 
 def decode_factors(

@@ -1,4 +1,4 @@
-"""Integer tables of the context model: squash, stretch, adaptation rates and bit costs.
+"""Integer tables of the context model: squash, stretch and adaptation rates; logarithms.
 
 All of them are computed with integers only, so that every machine holds the same numbers: a floating-point ``exp``
 may differ in its last bit between C libraries, and one differing entry would desynchronise the decoder.
@@ -61,7 +61,5 @@ def log2_fixed(values: np.ndarray, bits: int = COST_BITS) -> np.ndarray:
 SQUASH = _squash_table()
 #: int32 (4096,): stretch value of a probability in 1 / 4096.
 STRETCH = _stretch_table(SQUASH)
-#: int32 (4096,): cost in 1 / 256 bit of an event whose probability is (i + 1/2) / 4096.
-COST = (log2_fixed(np.array([8192])) - log2_fixed(2 * np.arange(4096, dtype=np.int64) + 1)).astype(np.int32)
 #: int32 (1024,): step of a probability state seen n times, 65536 / (n + 1.5).
 RATE = (131072 // (2 * np.arange(1024, dtype=np.int64) + 3)).astype(np.int32)

@@ -1,11 +1,7 @@
 """The main profile's factorization of a stack of planes on the device: :mod:`imfnb.factorization.rd` for batches.
 
-What crosses the bus, per sample of a plane of N-sample patches with largest active rank R (2 bytes an entry of U):
-
-- the costs of the entropy coder's model for the second sweep, 6 R / N bytes up. That model adapts from one bin to the
-  next and stays on the CPU, and it needs U: 2 bytes down before and after;
-- nothing else. Frequencies become prices on the device, since numerators (4 bytes) would have to follow the choices,
-  and a table per plane of 12 000 logarithms takes the CPU longer than all kernels together.
+Between the planes and U nothing crosses the bus: frequencies become prices on the device, since a table per plane of
+24 000 logarithms takes the CPU longer than all kernels together.
 
 V leaves its prior in bands of a megapixel and more only; that is rare enough for the CPU (:func:`rd.refine`).
 """
@@ -13,17 +9,15 @@ V leaves its prior in bands of a megapixel and more only; that is rare enough fo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 
-from .. import entropy
-from ..entropy.layout import GROUPS, component_table, padded_size
+from ..entropy.layout import component_table, padded_size
 from ..factorization import rd
 from ..factorization.rd import cuda as kernels
 from ..factorization.rd.basis import dct_basis, mixed_basis, scale_bits
-from ..factorization.rd.costs import FIRST_CLASSES, FIRST_CONTEXTS, MAGNITUDE_CLASSES
+from ..factorization.rd.costs import FIRST_CLASSES, FIRST_CONTEXTS, MAGNITUDE_CLASSES, MAGNITUDE_CONTEXTS
 from . import streams
 from .transfer import Half
 
@@ -38,9 +32,7 @@ def constant(half: Half, name: str, array: np.ndarray) -> Any:
     return half.upload(name, [array]).reshape(array.shape)
 
 
-def factorize(
-    planes: Any, step: int, patch_size: int, half: Half, pool: Executor, name: str
-) -> streams.Task:
+def factorize(planes: Any, step: int, patch_size: int, half: Half, name: str) -> streams.Task:
     """Find U for a stack of planes, with V at the prior; the integers of :func:`rd.factorize`.
 
     Parameters
@@ -53,8 +45,6 @@ def factorize(
         Side of a patch.
     half : Half
         Stream and memory.
-    pool : Executor
-        Threads for the coder's costs.
     name : str
         Prefix of the names of the memory.
 
@@ -72,7 +62,7 @@ def factorize(
     grid = planes.shape[1] // patch_size, planes.shape[2] // patch_size
     size, _ = padded_size(*grid)
     scale = scale_bits(step)
-    first, static, adaptive = rd.multipliers(step)
+    first, others = rd.multipliers(step)
 
     def array(key: str, *shape: int, dtype: Any = np.int32) -> Any:
         return half.array(name + key, (count, *shape), dtype)
@@ -82,43 +72,25 @@ def factorize(
     basis, lengths = constant(half, name + "basis", v), constant(half, name + "lengths", squares)
     table = constant(half, name + "table", component_table(patch_size))
     products, ranks = array("products", components, size), array("ranks", size)
-    padded, contexts = (array(key, components, size, dtype=np.int16) for key in ("padded", "contexts"))
-    contexts, classes = contexts.view(np.uint16), array("classes", size)
+    padded, classes = array("padded", components, size, dtype=np.int16), array("classes", size)
+    contexts = array("contexts", 2, components, size, dtype=np.uint16)
     first_counts, first_table = (array(f"first {i}", FIRST_CONTEXTS, FIRST_CLASSES) for i in range(2))
-    counts, prices = (array(f"prices {i}", 2 * GROUPS * 16, MAGNITUDE_CLASSES) for i in range(2))
+    counts = array("counts", MAGNITUDE_CONTEXTS, MAGNITUDE_CLASSES)
+    prices = array("prices", MAGNITUDE_CONTEXTS, MAGNITUDE_CLASSES, dtype=np.uint16)
     rank_counts, rank_table = (array(f"ranks {i}", kernels.RANK_CLASSES, kernels.RANK_CLASSES) for i in range(2))
-    costs = half.array(name + "costs", (3 * padded.size,), np.uint16)
-    starts = half.zeros(name + "no starts", (count + 1,), np.int64)
 
     kernels.numerators(planes, patch_size, basis, products, stream)
     kernels.quantize(products, lengths, scale, rd.TRAIL, grid, padded, ranks, stream)
-    for sweep in range(rd.SWEEPS):
+    for _ in range(rd.SWEEPS):
         kernels.first_counts(padded, grid, first_counts, stream)
-        kernels.cost_table(first_counts, _SIGN, FIRST_CONTEXTS, first_table, stream)
+        kernels.cost_table(first_counts, _SIGN, first_table, stream)
         kernels.choose_first(products, squares[0], scale, first, first_table, grid, padded, stream)
-        if sweep == 0:
-            kernels.count_magnitudes(padded, ranks, table, grid, contexts, counts, stream)
-            kernels.cost_table(counts, _SIGN, GROUPS * 16, prices, stream)  # the last component is never zero
-        else:
-            starts = yield from _coder_costs(padded, ranks, grid, patch_size, costs, half, pool, name)
+        kernels.count_magnitudes(padded, ranks, table, grid, contexts, counts, stream)
+        kernels.magnitude_prices(counts, prices, stream)
         kernels.rank_classes(ranks, grid, classes, rank_counts, stream)
-        kernels.cost_table(rank_counts, 0, kernels.RANK_CLASSES, rank_table, stream)
-        kernels.choose(
-            products,
-            lengths,
-            scale,
-            adaptive if sweep else static,
-            costs,
-            starts,
-            contexts,
-            prices,
-            classes,
-            rank_table,
-            grid,
-            padded,
-            ranks,
-            stream,
-        )
+        kernels.cost_table(rank_counts, 0, rank_table, stream)
+        numbers = products, lengths, scale, others
+        kernels.choose(*numbers, contexts, prices, classes, rank_table, grid, padded, ranks, stream)
     images, ends = half.download(name + "padded", padded), half.download(name + "ranks", ranks)
     yield None
     factors = [  # copies: the half's memory is about to be used again
@@ -126,32 +98,6 @@ def factorize(
         for image, end in zip(images, ends, strict=True)
     ]
     return padded, ranks, factors
-
-
-def _coder_costs(
-    padded: Any,
-    ranks: Any,
-    grid: tuple[int, int],
-    patch_size: int,
-    costs: Any,
-    half: Half,
-    pool: Executor,
-    name: str,
-) -> streams.Task:
-    """Fill `costs` with those of the entropy coder's model, one plane after the other; where each begins and ends."""
-    images, ends = half.download(name + "padded", padded), half.download(name + "ranks", ranks)
-    yield None
-    futures = [
-        pool.submit(entropy.estimate_costs, image, end, *grid, patch_size, "cpu")
-        for image, end in zip(images, ends, strict=True)
-    ]
-    yield futures
-    parts = [future.result() for future in futures]
-    starts = np.cumsum([0, *(part.size for part in parts)], dtype=np.int64)
-    staging = half.pinned(name + "costs", costs.shape, np.uint16)[: starts[-1]]
-    np.concatenate([part.ravel() for part in parts], out=staging)
-    costs[: int(starts[-1])].copy_to_device(staging, stream=half.stream)
-    return constant(half, name + "starts", starts)
 
 
 def reconstruct(

@@ -348,7 +348,7 @@ class Coder(host.MainCoder):
     def _code_band(self, rows: Any, step: int, patch_size: int, name: str) -> streams.Task:
         """Code a band of several planes, and replace its samples by the product of the factors."""
         half, pool = self.half, self.pool
-        padded, ranks, factors = yield from factorize(rows, step, patch_size, half, pool, name)
+        padded, ranks, factors = yield from factorize(rows, step, patch_size, half, name)
         coded = [pool.submit(host._encode_factors, f, patch_size, "cpu") for f in factors]
         if not host._may_mix(rows.shape[1:]):
             reconstruct(padded, ranks, None, step, patch_size, rows, half, name)

@@ -6,8 +6,9 @@ since the columns of the prior are orthogonal up to rounding. Each entry then ta
 
     D + lambda * bits        among  round, one towards zero, zero
 
-with the bits that the entropy coder's own contexts give it in the factors of the previous sweep, and each patch ends
-where its remaining components are not worth their bits. All quantities are exact integers.
+with the bits that its contexts give it in the factors of the previous sweep, and each patch ends where its remaining
+components are not worth their bits. The contexts are two of those that the entropy coder mixes, their bits come from
+frequencies counted over the plane. All quantities are exact integers.
 
 On large planes :func:`refine` lets V leave the prior. Since the prior is an orthogonal basis, X ~ U V^T is the
 factorization of its coordinates Y = 2^s X V0 / |v0|^2 with right factor C = V0^T V / |v0|^2, which is the identity for
@@ -23,21 +24,20 @@ from types import ModuleType
 
 import numpy as np
 
-from ... import entropy
 from ..._backend import kernels
-from ...entropy.layout import GROUPS, component_table, padded_size
+from ...entropy.layout import component_table, padded_size
 from ...entropy.mixing import COLUMNS, MIXING_BITS, MIXING_LIMIT, ROWS
 from .basis import SCALE_BITS, dct_basis, mixed_basis, proxy_cosines, scale_bits
 from .costs import (
     FIRST_CLASSES,
     FIRST_CONTEXTS,
     MAGNITUDE_CLASSES,
+    MAGNITUDE_CONTEXTS,
     SPECTRUM_CLASSES,
     SPECTRUM_MODELS,
     SPECTRUM_PATCH,
     SPECTRUM_STEPS,
     cost_table,
-    magnitude_prices,
     rank_costs,
 )
 
@@ -68,12 +68,10 @@ __all__ = [
 #: Squared steps that a bit is worth along the codec's rate-distortion curve, for the choices about V.
 LAMBDA = 0.14
 
-# lambda in units of the squared step, 1/65536 per bit: for the first component, for the others with costs of the
-# entropy coder's model and with costs from frequencies, which are sharper than the coder can be (with 0.13 in the
-# first sweep: +0.4%).
+# lambda in units of the squared step, 1/65536 per bit: for the first component and for the others. With 0.085, 0.1 and
+# 0.105 for these: +0.1, 0 and +0.05%.
 _LAMBDA_FIRST = round(0.12 * 65536)
-_LAMBDA = round(0.117 * 65536)
-_LAMBDA_STATIC = round(0.091 * 65536)
+_LAMBDA = round(0.095 * 65536)
 
 #: The unit of `thrift`, by which the lambda of the last choice is multiplied.
 PLAIN_THRIFT = 256
@@ -85,12 +83,11 @@ LARGEST_THRIFT = 4096
 TRAIL = 190
 
 #: Sweeps over U.
-# The first one takes its costs from frequencies counted over the plane, the second from the entropy coder's adaptive
-# model. In BD-rate on a third of bsd34 against the adaptive model in both sweeps, with steps of 14 to 34 / 22
-# to 54 / 34 to 85 / 54 to 130 gray levels: this +0.08 / +0.06 / +0.05 / +0.02%, frequencies in both +0.06 / +0.22 /
-# +0.46 / +0.78%. At 0.5 bits per pixel an adaptive sweep takes 8 ms for 768x512, frequencies take 2. Changing between
-# the two at some step makes the bytes jump by 3% there, which no search for a rate can bridge. A third sweep gains
-# another 0.2%.
+# A third one: +-0.02%. BD-rate on bsd34 with steps of 4 to 13 / 14 to 34 / 22 to 54 / 34 to 85 / 54 to 130 / 90 to 240
+# gray levels, against costs of the entropy coder's adaptive model in the second sweep and of one context in the first:
+# -0.10 / -0.19 / -0.09 / +0.05 / +0.18 / -0.03%; that took 8 ms more for 768x512 at 0.5 bits per pixel. On a third of
+# bsd34, from 14 gray levels on, one context in the second sweep, around or inside: +0.20 / +0.32 / +0.37 / +0.44% and
+# +0.03 / +0.12 / +0.12 / +0.23%; three, four and six were no better than two.
 SWEEPS = 2
 
 # Rounds of V step and U step. BD-rate after 1, 2 and 3 rounds, with costs of the entropy coder's model in every sweep:
@@ -141,8 +138,8 @@ def _numerators(plane: np.ndarray, step: int, patch_size: int, device: str) -> t
     return products, (basis.astype(np.int64) ** 2).sum(axis=0)
 
 
-def multipliers(step: int) -> tuple[int, int, int]:
-    """Lambda of the first component, of the others in the first sweep and in the second.
+def multipliers(step: int) -> tuple[int, int]:
+    """Lambda of the first component and of the others.
 
     Parameters
     ----------
@@ -151,12 +148,11 @@ def multipliers(step: int) -> tuple[int, int, int]:
 
     Returns
     -------
-    (int, int, int)
+    (int, int)
         In units of the kernels: distortion for 2**16 times 1/256 bit.
     """
     square = (step << (scale_bits(step) - SCALE_BITS)) ** 2
-    first, static, adaptive = (share * square >> 8 for share in (_LAMBDA_FIRST, _LAMBDA_STATIC, _LAMBDA))
-    return first, static, adaptive
+    return _LAMBDA_FIRST * square >> 8, _LAMBDA * square >> 8
 
 
 def magnitude_limit(step: int, patch_size: int) -> int:
@@ -223,7 +219,7 @@ class Draft:
         Patches down and across.
     lam : int
         Lambda without thrift, in the unit of :func:`multipliers`.
-    products, lengths, scale, costs, contexts, prices, classes, rank_table
+    products, lengths, scale, contexts, prices, classes, rank_table
         As the kernel `choose` takes them.
     """
 
@@ -234,7 +230,6 @@ class Draft:
     products: np.ndarray
     lengths: np.ndarray
     scale: int
-    costs: np.ndarray
     contexts: np.ndarray
     prices: np.ndarray
     classes: np.ndarray
@@ -243,9 +238,9 @@ class Draft:
     def choose(self, padded: np.ndarray, ranks: np.ndarray, device: str, thrift: int = PLAIN_THRIFT) -> None:
         """Make the choice in place."""
         lam = self.lam * thrift // PLAIN_THRIFT
-        costs, contexts, prices, table = self.costs, self.contexts, self.prices, self.rank_table
+        contexts, prices, classes, table = self.contexts, self.prices, self.classes, self.rank_table
         kernels("factorization.rd", device).choose(
-            self.products, self.lengths, self.scale, lam, costs, contexts, prices, self.classes, table, padded, ranks
+            self.products, self.lengths, self.scale, lam, contexts, prices, classes, table, padded, ranks
         )
 
 
@@ -338,7 +333,7 @@ def _draft_u(
     scale = scale_bits(step)
     padded, ranks = np.zeros(products.shape, np.int16), np.zeros(size, np.int32)
     backend.quantize(products, lengths, scale, TRAIL, padded, ranks)
-    first, static, adaptive = multipliers(step)
+    first, others = multipliers(step)
     for sweep in range(sweeps):
         counts = np.zeros((FIRST_CONTEXTS, FIRST_CLASSES), np.int64)
         backend.first_counts(padded[0], *grid, counts)
@@ -346,19 +341,16 @@ def _draft_u(
         table[:, 1:] += 256  # the sign
         backend.choose_first(products[0], lengths[0], scale, first, table, *grid, padded[0])
         top = int(ranks.max()) + 1
-        if sweep == 0:
-            costs, contexts = np.zeros((3, 0, size), np.uint16), np.zeros((top, size), np.uint16)
-            counts = np.zeros((2 * GROUPS * 16, MAGNITUDE_CLASSES), np.int64)
-            backend.count_magnitudes(padded, ranks, component_table(patch_size), grid[1] + 4, contexts, counts)
-            prices, lam = magnitude_prices(counts), static
-        else:
-            costs, lam = entropy.estimate_costs(padded, ranks, *grid, patch_size, device), adaptive
-            contexts, prices = np.zeros((0, size), np.uint16), np.zeros((0, MAGNITUDE_CLASSES), np.int32)
+        contexts = np.zeros((2, top, size), np.uint16)
+        counts = np.zeros((MAGNITUDE_CONTEXTS, MAGNITUDE_CLASSES), np.int64)
+        backend.count_magnitudes(padded, ranks, component_table(patch_size), grid[1] + 4, contexts, counts)
+        prices = np.empty(counts.shape, np.uint16)
+        backend.magnitude_prices(counts, prices)
         classes = np.zeros(size, np.int32)
         backend.rank_classes(ranks, *grid, classes)
         table = rank_costs(ranks, classes, *grid, top)
         draft = Draft(
-            padded[:top], ranks, grid, lam, products[:top], lengths, scale, costs, contexts, prices, classes, table
+            padded[:top], ranks, grid, others, products[:top], lengths, scale, contexts, prices, classes, table
         )
         if sweep < sweeps - 1:
             draft.choose(padded, ranks, device)

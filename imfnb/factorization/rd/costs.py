@@ -6,12 +6,17 @@ import math
 
 import numpy as np
 
+from ...entropy.layout import GROUPS
 from ...entropy.tables import log2_fixed
 
 __all__ = [
     "FIRST_CLASSES",
     "FIRST_CONTEXTS",
+    "INSIDE_CONTEXTS",
     "MAGNITUDE_CLASSES",
+    "MAGNITUDE_CONTEXTS",
+    "MANTISSAS",
+    "PRIOR",
     "PROXY_COSTS",
     "PROXY_FIRST",
     "SPECTRUM_CLASSES",
@@ -19,7 +24,7 @@ __all__ = [
     "SPECTRUM_PATCH",
     "SPECTRUM_STEPS",
     "cost_table",
-    "magnitude_prices",
+    "log2",
     "rank_costs",
 ]
 
@@ -28,38 +33,38 @@ FIRST_CONTEXTS = 12
 FIRST_CLASSES = 64
 
 
-#: Magnitudes that the first sweep's cost model tells apart; the last stands for all that are larger.
+#: Magnitudes that the cost model of the components from 1 on tells apart; the last stands for all that are larger.
 MAGNITUDE_CLASSES = 16
 
+#: Contexts of a magnitude inside its patch: 12 levels of the magnitudes so far, 10 of the number of components to come,
+#: 6 rings of frequencies. Zero to come: the last component, whose zero flag is not coded.
+INSIDE_CONTEXTS = 12 * 10 * 6
 
-#: round(256 log2(1 + k / 4096)).
-_MANTISSAS = log2_fixed(4096 + np.arange(4096, dtype=np.int64)) - (12 << 8)
+#: Contexts of both kinds. Those around it, second: the last component or not, 24 groups of components, 16 levels of the
+#: magnitudes around it and of its relatives.
+MAGNITUDE_CONTEXTS = INSIDE_CONTEXTS + 2 * GROUPS * 16
+
+#: Observations that the frequencies of all contexts together are worth in each of them. BD-rate on a third of bsd34
+#: with 0, 8, 16 and 32, mean of four ranges of steps: +0.06, 0, -0.02 and 0%.
+PRIOR = 16
+
+#: round(256 log2(1 + k / 4096)), uint16.
+MANTISSAS = (log2_fixed(4096 + np.arange(4096, dtype=np.int64)) - (12 << 8)).astype(np.uint16)
 
 
-def _log2(values: np.ndarray) -> np.ndarray:
+def log2(values: np.ndarray) -> np.ndarray:
     """256 log2 of positive integers below 2**52, from their leading 13 bits: integers that are at most one too small.
 
     `log2_fixed` took a tenth of an encoding.
     """
     mantissa, octave = np.frexp(values.astype(np.float64))
-    return (octave.astype(np.int64) - 1) * 256 + _MANTISSAS[((2 * mantissa - 1) * 4096).astype(np.int64)]
+    return (octave.astype(np.int64) - 1) * 256 + MANTISSAS[((2 * mantissa - 1) * 4096).astype(np.int64)]
 
 
 def cost_table(counts: np.ndarray) -> np.ndarray:
     """Return -log2 of the (smoothed) relative frequencies of each row, in 1 / 256 bit, int32 like counts."""
     c = 16 * counts + 1
-    return (_log2(c.sum(axis=1, keepdims=True)) - _log2(c)).astype(np.int32)
-
-
-def magnitude_prices(counts: np.ndarray) -> np.ndarray:
-    """Return the cost of every magnitude with its sign in 1 / 256 bit, int32 like counts.
-
-    In the second half of the contexts, those of a patch's last component, zero is not coded and costs nothing.
-    """
-    prices = cost_table(counts)
-    prices[:, 1:] += 256
-    prices[len(prices) // 2 :, 0] = 0
-    return prices
+    return (log2(c.sum(axis=1, keepdims=True)) - log2(c)).astype(np.int32)
 
 
 def rank_costs(ranks: np.ndarray, classes: np.ndarray, grid_h: int, grid_w: int, rank_max: int) -> np.ndarray:

@@ -14,7 +14,16 @@ import numpy as np
 from ..._jit import kernel
 from ...entropy.layout import GROUPS, LEVEL, MAGNITUDE_LIMIT
 from ..cpu import update_column
-from .costs import FIRST_CLASSES, FIRST_CONTEXTS, MAGNITUDE_CLASSES, PROXY_COSTS, PROXY_FIRST
+from .costs import (
+    FIRST_CLASSES,
+    FIRST_CONTEXTS,
+    INSIDE_CONTEXTS,
+    MAGNITUDE_CLASSES,
+    MANTISSAS,
+    PRIOR,
+    PROXY_COSTS,
+    PROXY_FIRST,
+)
 from .tiles import CHUNK, TILE, pair_product
 
 __all__ = [
@@ -22,6 +31,7 @@ __all__ = [
     "choose_first",
     "count_magnitudes",
     "first_counts",
+    "magnitude_prices",
     "mix",
     "moments",
     "numerators",
@@ -121,117 +131,107 @@ def quantize(num, lengths, scale, trail, U, ranks):
 
 
 @_jit
-def _list_active(ranks, active):
-    """Write the positions of positive rank to active; return their number."""
-    count = 0
-    for m in range(ranks.size):
-        active[count] = m
-        count += ranks[m] > 0
-    return count
-
-
-@_jit
-def choose(num, lengths, scale, lam, costs, contexts, prices, classes, rank_table, U, ranks):
+def choose(num, lengths, scale, lam, contexts, prices, classes, rank_table, U, ranks):
     """Choose u among |u|, one less and zero, and the active rank of every patch, in place.
 
-    lam is lambda * |v|**2 * 2**16 / 256, for costs in 1 / 256 bit: costs[0 .. 2, r, m], uint16 (3, R, size), of zero,
-    |u| - 1 and |u|, or where costs has no component prices[contexts[r, m]], uint16 (R, size) and int32 (contexts,
-    magnitudes). rank_table (int64, (9, R)) holds the cost of every rank for each class of neighbours.
+    lam is lambda * |v|**2 * 2**16 / 256, for costs in 1 / 256 bit. A magnitude costs the mean of what it costs in its
+    two contexts: contexts is uint16 (2, R, size), prices uint16 (contexts, magnitudes). rank_table (int64, (9, R))
+    holds the cost of every rank for each class of neighbours.
     """
-    size = num.shape[1]
-    rank_max = rank_table.shape[1]
-    adaptive = costs.shape[1] > 0
-    total = np.zeros(size, np.int64)
-    best = np.empty(size, np.int64)
-    kept = np.zeros(size, np.int32)
-    active = np.empty(size, np.int32)
-    left = _list_active(ranks, active)
-    for m in range(size):
-        best[m] = (lam * rank_table[classes[m], 0]) >> 16
-    for r in range(1, rank_max):
-        den = lengths[r]
-        count, left = left, 0
-        for i in range(count):
-            m = np.uint64(active[i])
-            if ranks[m] < r:
-                continue
-            active[left] = m
-            left += 1
+    # Patch by patch: component by component, with the sums of all patches in arrays, took twice as long.
+    for m in range(ranks.size):
+        rank = np.int64(ranks[m])
+        if rank == 0:
+            continue
+        total, kept = np.int64(0), np.int64(0)
+        best = (lam * rank_table[classes[m], 0]) >> 16
+        for r in range(1, rank + 1):
+            one, two = np.uint64(contexts[0, r, m]), np.uint64(contexts[1, r, m])
+            cost = (lam * (np.int64(prices[one, 0]) + prices[two, 0])) >> 17
             a = abs(np.int64(U[r, m]))
-            if adaptive:
-                zero, lower, same = np.int64(costs[0, r, m]), np.int64(costs[1, r, m]), np.int64(costs[2, r, m])
-            else:
-                price = prices[contexts[r, m]]
-                top = min(a, prices.shape[1] - 1)
-                zero, lower, same = np.int64(price[0]), np.int64(price[max(top - 1, 0)]), np.int64(price[top])
-            cost = (lam * zero) >> 16
             if a:
-                v = abs(np.int64(num[r, m])) << (scale + 1)
+                den, product = lengths[r], np.int64(num[r, m])
+                v = abs(product) << (scale + 1)
+                top = np.uint64(min(a, MAGNITUDE_CLASSES - 1))
                 u = np.int64(0)
-                high = a * (a * den - v) + ((lam * same) >> 16)
+                high = a * (a * den - v) + ((lam * (np.int64(prices[one, top]) + prices[two, top])) >> 17)
                 if high < cost:
                     u = a
                     cost = high
                 if a > 1:
-                    low = (a - 1) * ((a - 1) * den - v) + ((lam * lower) >> 16)
+                    bits = np.int64(prices[one, top - _ONE]) + prices[two, top - _ONE]
+                    low = (a - 1) * ((a - 1) * den - v) + ((lam * bits) >> 17)
                     if low < cost:
                         u = a - 1
                         cost = low
-                U[r, m] = u if num[r, m] > 0 else -u
+                U[r, m] = u if product > 0 else -u
                 if u:
-                    whole = total[m] + cost + ((lam * rank_table[classes[m], r]) >> 16)
-                    if whole < best[m]:
-                        best[m] = whole
-                        kept[m] = r
-            total[m] += cost
-    left = _list_active(ranks, active)
-    for r in range(1, rank_max):
-        count, left = left, 0
-        for i in range(count):
-            m = np.uint64(active[i])
-            if ranks[m] >= r:
-                active[left] = m
-                left += 1
-                if r > kept[m]:
-                    U[r, m] = 0
-    ranks[:] = kept
+                    whole = total + cost + ((lam * rank_table[classes[m], r]) >> 16)
+                    if whole < best:
+                        best = whole
+                        kept = r
+            total += cost
+        for r in range(kept + 1, rank + 1):
+            U[r, m] = 0
+        ranks[m] = kept
 
 
 @_jit
 def count_magnitudes(U, ranks, table, stride, contexts, counts):
-    """Count the magnitudes of the components from 1 on in contexts of their own, for `choose`.
+    """Count the magnitudes of the components from 1 on in two contexts each, for `choose`.
 
-    A context is the group of the component, whether it is the patch's last, and the level of what surrounds it: the
-    magnitudes to the west, north, north-west and north-east, of the patch's own components so far and of the two
-    relatives of lower frequency. contexts is uint16 (R, size), counts int64 (2 * GROUPS * 16, MAGNITUDE_CLASSES).
+    One is made of what the patch itself has and has still to come. The other one, of the magnitudes to the west, north,
+    north-west and north-east, and of the two relatives of lower frequency here, to the east and to the south. `costs`
+    has their numbers. contexts is uint16 (2, R, size), counts int64 (MAGNITUDE_CONTEXTS, MAGNITUDE_CLASSES).
     """
-    own = np.zeros(U.shape[1], np.int32)
-    active = np.empty(U.shape[1], np.int32)
-    left = _list_active(ranks, active)
-    for r in range(1, contexts.shape[0]):
-        row = U[r]
-        first, second, group = U[table[r, 0]], U[table[r, 1]], table[r, 3]
-        count, left = left, 0
-        for i in range(count):
-            m = np.uint64(active[i])
-            if ranks[m] < r:
-                continue
-            active[left] = m
-            left += 1
-            near = 2 * (abs(np.int64(row[m - _ONE])) + abs(np.int64(row[m - np.uint64(stride)])))
-            near += abs(np.int64(row[m - np.uint64(stride + 1)])) + abs(np.int64(row[m - np.uint64(stride - 1)]))
-            relatives = np.int64(0)
-            if table[r, 0]:
-                relatives += abs(np.int64(first[m]))
-            if table[r, 1]:
-                relatives += abs(np.int64(second[m]))
-            context = group * 16 + LEVEL[min(near + own[m] + 2 * relatives, 1023)]
-            if ranks[m] == r:
-                context += GROUPS * 16
-            a = abs(np.int64(row[m]))
-            contexts[r, m] = context
-            counts[context, min(a, MAGNITUDE_CLASSES - 1)] += 1
-            own[m] += min(a, 40)
+    # Patch by patch; component by component, with sums of magnitudes as vectors, took as long.
+    for m in range(ranks.size):
+        rank, own = np.int64(ranks[m]), np.int64(0)
+        for r in range(1, rank + 1):
+            near = 2 * (abs(np.int64(U[r, m - 1])) + abs(np.int64(U[r, m - stride])))
+            near += abs(np.int64(U[r, m - stride - 1])) + abs(np.int64(U[r, m - stride + 1]))
+            for k in range(2):
+                relative = table[r, k]
+                if relative:
+                    near += 2 * abs(np.int64(U[relative, m]))
+                    near += abs(np.int64(U[relative, m + 1])) + abs(np.int64(U[relative, m + stride]))
+            rest = rank - r
+            inside = min(np.int64(LEVEL[min(own, 1023)]), 11) * 10 + min(np.int64(LEVEL[rest]), 9)
+            inside = inside * 6 + table[r, 4]
+            around = INSIDE_CONTEXTS + table[r, 3] * 16 + LEVEL[min(near, 1023)]
+            if rest == 0:
+                around += GROUPS * 16
+            a = abs(np.int64(U[r, m]))
+            magnitude = min(a, MAGNITUDE_CLASSES - 1)
+            contexts[0, r, m], contexts[1, r, m] = inside, around
+            counts[inside, magnitude] += 1
+            counts[around, magnitude] += 1
+            own += min(a, 40)
+
+
+@_jit
+def _log2(value):
+    """`costs.log2` of a positive integer: exponent and leading bits of the mantissa of a float64."""
+    bits = np.float64(value).view(np.int64)
+    return ((bits >> 52) - 1023) * 256 + MANTISSAS[np.uint64((bits >> 40) & 4095)]
+
+
+@_jit
+def magnitude_prices(counts, prices):
+    """Twin of :func:`imfnb.factorization.rd.reference.magnitude_prices`."""
+    total = np.zeros(MAGNITUDE_CLASSES, np.int64)
+    for context in range(INSIDE_CONTEXTS):
+        for k in range(MAGNITUDE_CLASSES):
+            total[k] += counts[context, k]
+    every = total.sum()
+    for context in range(counts.shape[0]):
+        row, out = counts[context], prices[context]
+        whole = _log2((row.sum() + PRIOR) * every + MAGNITUDE_CLASSES)
+        for k in range(MAGNITUDE_CLASSES):
+            out[k] = whole - _log2(row[k] * every + PRIOR * total[k] + 1) + (256 if k else 0)
+        last = context // 6 % 10 == 0 if context < INSIDE_CONTEXTS else context >= INSIDE_CONTEXTS + GROUPS * 16
+        if last:
+            out[0] = 0
 
 
 @_jit

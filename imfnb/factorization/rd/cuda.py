@@ -12,10 +12,11 @@ numerators        4 + 4                  N multiplications and additions
 quantize          4 + 4 R / N + 2        3 + 75 R / N (64-bit divisions)
 first_counts      8 / N                  60 / N
 cost_table        none                   (one entry of a table per thread)
+magnitude_prices  none                   (some rows of a table per thread)
 choose_first      30 / N                 520 / N
-count_magnitudes  14 R / N               45 R / N
+count_magnitudes  26 R / N               60 R / N
 rank_classes      24 / N                 25 / N
-choose            12 R / N               75 R / N (64-bit), + 4 R / N bytes with costs of the coder
+choose            14 R / N               75 R / N (64-bit)
 reconstruct       2 R / N + 4            R multiplications and additions
 proxy             8                      2 p multiplications and additions, 15 for the cost
 ================  =====================  ============================================
@@ -35,9 +36,18 @@ from numba import int32, int64
 from ..._cuda import SIMULATED, device_function, kernel, template, tile_of_block
 from ..._cuda import cuda as _cuda
 from ...entropy.layout import GROUPS, LEVEL, MAGNITUDE_LIMIT
-from ...entropy.tables import COST_BITS
 from .basis import proxy_cosines
-from .costs import FIRST_CLASSES, FIRST_CONTEXTS, MAGNITUDE_CLASSES, PROXY_COSTS, PROXY_FIRST
+from .costs import (
+    FIRST_CLASSES,
+    FIRST_CONTEXTS,
+    INSIDE_CONTEXTS,
+    MAGNITUDE_CLASSES,
+    MAGNITUDE_CONTEXTS,
+    MANTISSAS,
+    PRIOR,
+    PROXY_COSTS,
+    PROXY_FIRST,
+)
 
 __all__ = [
     "RANK_CLASSES",
@@ -46,6 +56,7 @@ __all__ = [
     "cost_table",
     "count_magnitudes",
     "first_counts",
+    "magnitude_prices",
     "numerators",
     "proxy",
     "quantize",
@@ -59,6 +70,9 @@ RANK_CLASSES = 9
 # Threads of a block where a thread is a patch; the simulator starts a Python thread for each.
 _THREADS = 16 if SIMULATED else 64
 
+# Threads of the block that makes the prices of a plane.
+_PRICE_THREADS = 16 if SIMULATED else 256
+
 # Entries of a table that a thread makes.
 _CLASSES = 16
 
@@ -68,7 +82,12 @@ _TILE, _SIDE, _MICRO = 32, 8, 4
 # Components that `reconstruct` adds between two exchanges.
 _DEPTH = 8
 
-_BIT_SHIFT = np.int64(16)
+# Lambda times bits of one cost, and of the sum of two whose mean is meant.
+_BIT_SHIFT, _TWO_SHIFT = np.int64(16), np.int64(17)
+
+# Cost of a sign in 1/256 bit.
+_SIGN = np.int32(256)
+
 _LEVEL = LEVEL.astype(np.uint8)
 _PROXY_COSTS, _PROXY_FIRST = PROXY_COSTS.astype(np.int32), PROXY_FIRST.astype(np.int32)
 _PROXY_TOP = np.uint32(len(PROXY_COSTS) - 1)
@@ -314,22 +333,18 @@ def first_counts(factors: Any, grid: tuple[int, int], counts: Any, stream: Any =
 
 
 @device_function
-def _log2(value):
-    """`entropy.tables.log2_fixed` of a positive int32; the squares need 62 bits."""
-    whole = _length(value) - np.int32(1)
-    x = (np.int64(value) << 30) >> whole
-    result = np.int32(whole)
-    for _ in range(COST_BITS + 1):
-        x = (x * x) >> 30
-        carry = np.int32(x >> 31)
-        result = np.int32(2 * result + carry)
-        x >>= carry
-    return np.int32((result + 1) >> 1)
+def _log2(mantissas, value):
+    """`costs.log2` of a positive int64 below 2**52, given costs.MANTISSAS."""
+    high = np.int32(value >> 31)
+    whole = np.int32(_length(high) + 30 if high else _length(np.int32(value)) - 1)
+    leading = value >> (whole - 12) if whole > 12 else value << (12 - whole)
+    return np.int32(whole * 256 + np.int32(mantissas[np.int32(leading & 4095)]))
 
 
-@kernel("void(int32[:,:,::1], int32, int32, int32[:,:,::1])")
-def _cost_table(counts, sign, free, out):
+@kernel("void(int32[:,:,::1], int32, int32[:,:,::1])")
+def _cost_table(counts, sign, out):
     """A thread makes up to _CLASSES entries of a row; most are those of no count, whose logarithm is zero."""
+    mantissas = _cuda.const.array_like(MANTISSAS)
     rows, columns = counts.shape[1], counts.shape[2]
     parts = (columns + _CLASSES - 1) // _CLASSES
     n, index = _item(rows * parts)
@@ -339,19 +354,15 @@ def _cost_table(counts, sign, free, out):
         total = np.int32(0)
         for k in range(columns):
             total += np.int32(16 * counts[n, row, k] + 1)
-        whole = _log2(total)
+        whole = _log2(mantissas, np.int64(total))
         for k in range(start, min(start + _CLASSES, columns)):
             cost = whole
             if counts[n, row, k]:
-                cost -= _log2(np.int32(16 * counts[n, row, k] + 1))
-            if k:
-                cost += sign
-            elif row >= free:
-                cost = np.int32(0)
-            out[n, row, k] = cost
+                cost -= _log2(mantissas, np.int64(16 * counts[n, row, k] + 1))
+            out[n, row, k] = cost + sign if k else cost
 
 
-def cost_table(counts: Any, sign: int, free: int, out: Any, stream: Any = 0) -> None:
+def cost_table(counts: Any, sign: int, out: Any, stream: Any = 0) -> None:
     """Twin of :func:`imfnb.factorization.rd.costs.cost_table`, one table per plane.
 
     Parameters
@@ -360,8 +371,6 @@ def cost_table(counts: Any, sign: int, free: int, out: Any, stream: Any = 0) -> 
         Frequencies; those of a row add up to less than 2**26.
     sign : int
         Added to the cost of every class but 0, in 1/256 bit.
-    free : int
-        From this row on class 0 costs nothing.
     out : device array of int32, shape (B, contexts, classes)
         Receives the costs in 1/256 bit.
     stream : stream, optional
@@ -369,7 +378,7 @@ def cost_table(counts: Any, sign: int, free: int, out: Any, stream: Any = 0) -> 
     """
     items = counts.shape[1] * -(-counts.shape[2] // _CLASSES)
     _cost_table[len(counts) * _blocks(items), _THREADS, stream](
-        counts, np.int32(sign), np.int32(free), out
+        counts, np.int32(sign), out
     )
 
 
@@ -460,7 +469,12 @@ def choose_first(
     )
 
 
-@kernel("void(int16[:,:,::1], int32[:,::1], int32[:,::1], int32, int32, uint16[:,:,::1], int32[:,:,::1])")
+@device_function
+def _magnitude(factors, n, r, m):
+    return np.int32(abs(np.int32(factors[n, r, m])))
+
+
+@kernel("void(int16[:,:,::1], int32[:,::1], int32[:,::1], int32, int32, uint16[:,:,:,::1], int32[:,:,::1])")
 def _count_magnitudes(factors, ranks, table, gh, gw, contexts, counts):
     levels = _cuda.const.array_like(_LEVEL)
     n, patch = _item(gh * gw)
@@ -470,19 +484,25 @@ def _count_magnitudes(factors, ranks, table, gh, gw, contexts, counts):
     rank = ranks[n, m]
     own = np.int32(0)
     for r in range(1, rank + 1):
-        near = 2 * (abs(np.int32(factors[n, r, m - 1])) + abs(np.int32(factors[n, r, m - stride])))
-        near += abs(np.int32(factors[n, r, m - stride - 1])) + abs(np.int32(factors[n, r, m - stride + 1]))
-        relatives = np.int32(0)
+        near = 2 * (_magnitude(factors, n, r, m - 1) + _magnitude(factors, n, r, m - stride))
+        near += _magnitude(factors, n, r, m - stride - 1) + _magnitude(factors, n, r, m - stride + 1)
         for k in range(2):
-            if table[r, k]:
-                relatives += abs(np.int32(factors[n, table[r, k], m]))
-        context = table[r, 3] * 16 + levels[min(near + own + 2 * relatives, 1023)]
-        if r == rank:
-            context += GROUPS * 16
-        a = np.int32(abs(np.int32(factors[n, r, m])))
-        contexts[n, r, m] = context
-        # Straight into the table of the plane: 48 KB of counts of its own would leave a multiprocessor four blocks.
-        _cuda.atomic.add(counts, (n, context, min(a, _MAGNITUDE_TOP)), 1)
+            other = table[r, k]
+            if other:
+                near += 2 * _magnitude(factors, n, other, m)
+                near += _magnitude(factors, n, other, m + 1) + _magnitude(factors, n, other, m + stride)
+        rest = np.int32(rank - r)
+        inside = min(np.int32(levels[min(own, 1023)]), np.int32(11)) * 10
+        inside = np.int32((inside + min(np.int32(levels[rest]), np.int32(9))) * 6 + table[r, 4])
+        around = np.int32(INSIDE_CONTEXTS + table[r, 3] * 16 + levels[min(near, 1023)])
+        if rest == 0:
+            around += GROUPS * 16
+        a = _magnitude(factors, n, r, m)
+        contexts[n, 0, r, m] = inside
+        contexts[n, 1, r, m] = around
+        # Straight into the table of the plane: 93 KB of counts of its own would leave a multiprocessor two blocks.
+        _cuda.atomic.add(counts, (n, inside, min(a, _MAGNITUDE_TOP)), 1)
+        _cuda.atomic.add(counts, (n, around, min(a, _MAGNITUDE_TOP)), 1)
         own = np.int32(own + min(a, np.int32(40)))
 
 
@@ -501,9 +521,9 @@ def count_magnitudes(
         `entropy.layout.component_table`.
     grid : (int, int)
         Patches down and across.
-    contexts : device array of uint16, shape (B, N, size)
+    contexts : device array of uint16, shape (B, 2, N, size)
         Receives the contexts of the components from 1 to the active rank.
-    counts : device array of int32, shape (B, 2 * GROUPS * 16, MAGNITUDE_CLASSES)
+    counts : device array of int32, shape (B, MAGNITUDE_CONTEXTS, MAGNITUDE_CLASSES)
         Receives the counts.
     stream : stream, optional
         Where to run.
@@ -511,6 +531,62 @@ def count_magnitudes(
     _clear[len(counts), _THREADS, stream](counts)
     blocks = len(factors) * _blocks(grid[0] * grid[1])
     _count_magnitudes[blocks, _THREADS, stream](factors, ranks, table, *_sides(grid), contexts, counts)
+
+
+@kernel("void(int32[:,:,::1], uint16[:,:,::1])")
+def _magnitude_prices(counts, prices):
+    """A block is a plane, a thread makes some of the rows; those of no count, most of them, are all the same."""
+    mantissas = _cuda.const.array_like(MANTISSAS)
+    total = _cuda.shared.array(MAGNITUDE_CLASSES, int32)
+    shares = _cuda.shared.array(MAGNITUDE_CLASSES, int32)
+    n, t = _cuda.blockIdx.x, _cuda.threadIdx.x
+    if t < MAGNITUDE_CLASSES:
+        total[t] = 0
+    _cuda.syncthreads()
+    mine = np.int32(0)
+    for row in range(t // MAGNITUDE_CLASSES, INSIDE_CONTEXTS, _PRICE_THREADS // MAGNITUDE_CLASSES):
+        mine += counts[n, row, t % MAGNITUDE_CLASSES]
+    _cuda.atomic.add(total, t % MAGNITUDE_CLASSES, mine)
+    _cuda.syncthreads()
+    every = np.int64(0)
+    for k in range(MAGNITUDE_CLASSES):
+        every += total[k]
+    if t < MAGNITUDE_CLASSES:
+        shares[t] = _log2(mantissas, np.int64(PRIOR * total[t]) + 1)
+    _cuda.syncthreads()
+    nothing = _log2(mantissas, PRIOR * every + MAGNITUDE_CLASSES)
+    for context in range(t, MAGNITUDE_CONTEXTS, _PRICE_THREADS):
+        here = np.int64(0)
+        for k in range(MAGNITUDE_CLASSES):
+            here += counts[n, context, k]
+        whole = nothing
+        if here:
+            whole = _log2(mantissas, (here + PRIOR) * every + MAGNITUDE_CLASSES)
+        for k in range(MAGNITUDE_CLASSES):
+            share = shares[k]
+            if here:
+                share = _log2(mantissas, np.int64(counts[n, context, k]) * every + np.int64(PRIOR * total[k]) + 1)
+            prices[n, context, k] = whole - share + _SIGN if k else whole - share
+        last = context // 6 % 10 == 0
+        if context >= INSIDE_CONTEXTS:
+            last = context >= INSIDE_CONTEXTS + GROUPS * 16
+        if last:
+            prices[n, context, 0] = 0
+
+
+def magnitude_prices(counts: Any, prices: Any, stream: Any = 0) -> None:
+    """Twin of :func:`imfnb.factorization.rd.reference.magnitude_prices`.
+
+    Parameters
+    ----------
+    counts : device array of int32, shape (B, MAGNITUDE_CONTEXTS, MAGNITUDE_CLASSES)
+        Frequencies.
+    prices : device array of uint16, shape (B, MAGNITUDE_CONTEXTS, MAGNITUDE_CLASSES)
+        Receives the costs in 1/256 bit.
+    stream : stream, optional
+        Where to run.
+    """
+    _magnitude_prices[len(counts), _PRICE_THREADS, stream](counts, prices)
 
 
 @kernel("void(int32[:,::1], int32, int32, int32[:,::1], int32[:,:,::1])")
@@ -552,40 +628,32 @@ def _rank_cost(table, n, kind, rank):
 
 
 @kernel(
-    "void(int32[:,:,::1], int64[::1], int32, int64, uint16[::1], int64[::1], uint16[:,:,::1], int32[:,:,::1], "
-    "int32[:,::1], int32[:,:,::1], int32, int32, int16[:,:,::1], int32[:,::1])"
+    "void(int32[:,:,::1], int64[::1], int32, int64, uint16[:,:,:,::1], uint16[:,:,::1], int32[:,::1], "
+    "int32[:,:,::1], int32, int32, int16[:,:,::1], int32[:,::1])"
 )
-def _choose(num, lengths, scale, lam, costs, starts, contexts, prices, classes, rank_table, gh, gw, factors, ranks):
+def _choose(num, lengths, scale, lam, contexts, prices, classes, rank_table, gh, gw, factors, ranks):
     n, patch = _item(gh * gw)
     if patch >= gh * gw:
         return
-    m, size = np.int64(_at(patch, gw)), np.int64(factors.shape[2])
-    adaptive = starts[starts.size - 1] > 0
-    base, third = np.int64(0), np.int64(0)
-    if adaptive:
-        base, third = starts[n] + m, (starts[n + 1] - starts[n]) // 3
+    m = _at(patch, gw)
     rank, kind = ranks[n, m], classes[n, m]
     kept, total = np.int32(0), np.int64(0)
     best = (lam * _rank_cost(rank_table, n, kind, np.int32(0))) >> _BIT_SHIFT
     for r in range(1, rank + 1):
         den, product = lengths[r], num[n, r, m]
         a = abs(np.int64(factors[n, r, m]))
-        if adaptive:
-            at = base + r * size
-            zero, lower, same = np.int64(costs[at]), np.int64(costs[at + third]), np.int64(costs[at + 2 * third])
-        else:
-            context, last = contexts[n, r, m], min(a, np.int64(_MAGNITUDE_TOP))
-            zero, same = np.int64(prices[n, context, 0]), np.int64(prices[n, context, last])
-            lower = np.int64(prices[n, context, max(last - 1, 0)])
-        cost = (lam * zero) >> _BIT_SHIFT
+        one, two, top = contexts[n, 0, r, m], contexts[n, 1, r, m], min(a, np.int64(_MAGNITUDE_TOP))
+        cost = (lam * (np.int64(prices[n, one, 0]) + np.int64(prices[n, two, 0]))) >> _TWO_SHIFT
         if a:
             v = abs(np.int64(product)) << (scale + 1)
             u = np.int64(0)
-            high = a * (a * den - v) + ((lam * same) >> _BIT_SHIFT)
+            bits = np.int64(prices[n, one, top]) + np.int64(prices[n, two, top])
+            high = a * (a * den - v) + ((lam * bits) >> _TWO_SHIFT)
             if high < cost:
                 u, cost = a, high
             if a > 1:
-                low = (a - 1) * ((a - 1) * den - v) + ((lam * lower) >> _BIT_SHIFT)
+                bits = np.int64(prices[n, one, top - 1]) + np.int64(prices[n, two, top - 1])
+                low = (a - 1) * ((a - 1) * den - v) + ((lam * bits) >> _TWO_SHIFT)
                 if low < cost:
                     u, cost = a - 1, low
             factors[n, r, m] = u if product > 0 else -u
@@ -604,8 +672,6 @@ def choose(
     lengths: Any,
     scale: int,
     lam: int,
-    costs: Any,
-    starts: Any,
     contexts: Any,
     prices: Any,
     classes: Any,
@@ -625,13 +691,9 @@ def choose(
         Squared lengths of the columns of V.
     scale, lam : int
         As on the CPU.
-    costs : device array of uint16, 1-D
-        `entropy.estimate_costs` of one plane after the other, each flattened.
-    starts : device array of int64, shape (B + 1,)
-        Where in `costs` each plane begins and the last one ends; zeros for costs from `prices`.
-    contexts : device array of uint16, shape (B, N, size)
+    contexts : device array of uint16, shape (B, 2, N, size)
         Contexts by `count_magnitudes`.
-    prices : device array of int32, shape (B, 2 * GROUPS * 16, MAGNITUDE_CLASSES)
+    prices : device array of uint16, shape (B, MAGNITUDE_CONTEXTS, MAGNITUDE_CLASSES)
         Cost of every magnitude in its context, in 1/256 bit.
     classes : device array of int32, shape (B, size)
         As by `rank_classes`.
@@ -649,8 +711,6 @@ def choose(
         lengths,
         np.int32(scale),
         np.int64(lam),
-        costs,
-        starts,
         contexts,
         prices,
         classes,

@@ -5,7 +5,16 @@ import numpy as np
 
 from ...entropy.layout import GROUPS, LEVEL, MAGNITUDE_LIMIT
 from ..reference import update_column
-from .costs import FIRST_CLASSES, FIRST_CONTEXTS, MAGNITUDE_CLASSES, PROXY_COSTS, PROXY_FIRST
+from .costs import (
+    FIRST_CLASSES,
+    FIRST_CONTEXTS,
+    INSIDE_CONTEXTS,
+    MAGNITUDE_CLASSES,
+    PRIOR,
+    PROXY_COSTS,
+    PROXY_FIRST,
+    log2,
+)
 
 
 def _inside(image: np.ndarray, gh: int, gw: int) -> np.ndarray:
@@ -34,8 +43,8 @@ def quantize(num: np.ndarray, lengths: np.ndarray, scale: int, trail: int, U: np
     U[:] = np.sign(num) * q
 
 
-def choose(num: np.ndarray, lengths: np.ndarray, scale: int, lam: int, costs: np.ndarray, contexts: np.ndarray,
-           prices: np.ndarray, classes: np.ndarray, rank_table: np.ndarray, U: np.ndarray, ranks: np.ndarray) -> None:
+def choose(num: np.ndarray, lengths: np.ndarray, scale: int, lam: int, contexts: np.ndarray, prices: np.ndarray,
+           classes: np.ndarray, rank_table: np.ndarray, U: np.ndarray, ranks: np.ndarray) -> None:
     """Choose u among |u|, one less and zero, and the active rank of every patch, in place; see `cpu.choose`."""
     rank_max = rank_table.shape[1]
     best = (lam * rank_table[classes, 0]) >> 16
@@ -45,9 +54,10 @@ def choose(num: np.ndarray, lengths: np.ndarray, scale: int, lam: int, costs: np
         active = ranks >= r
         a = np.abs(U[r].astype(np.int64))
         v = np.abs(num[r].astype(np.int64)) << (scale + 1)
-        top = np.minimum(a, prices.shape[1] - 1)
-        bits = costs[:, r] if costs.shape[1] else prices[contexts[r], [0 * top, np.maximum(top - 1, 0), top]]
-        price = (lam * bits.astype(np.int64)) >> 16
+        top = np.minimum(a, MAGNITUDE_CLASSES - 1)
+        candidates = [0 * top, np.maximum(top - 1, 0), top]
+        bits = sum(prices[kind[r], candidates].astype(np.int64) for kind in contexts)
+        price = (lam * bits) >> 17
         cost, u = price[0].copy(), np.zeros_like(a)
         for candidate, extra, allowed in ((a, price[2], a > 0), (a - 1, price[1], a > 1)):
             j = candidate * (candidate * lengths[r] - v) + extra
@@ -65,18 +75,46 @@ def choose(num: np.ndarray, lengths: np.ndarray, scale: int, lam: int, costs: np
 
 def count_magnitudes(U: np.ndarray, ranks: np.ndarray, table: np.ndarray, stride: int, contexts: np.ndarray,
                      counts: np.ndarray) -> None:
-    """Count the magnitudes of the components from 1 on in contexts of their own; see `cpu.count_magnitudes`."""
+    """Count the magnitudes of the components from 1 on in two contexts each; see `cpu.count_magnitudes`."""
     magnitudes = np.abs(U.astype(np.int64))
     own = np.zeros(U.shape[1], np.int64)
-    for r in range(1, len(contexts)):
+    for r in range(1, contexts.shape[1]):
         m = np.flatnonzero(ranks >= r)
-        a = magnitudes[r]
+        a, rest = magnitudes[r], ranks[m] - r
         near = 2 * (a[m - 1] + a[m - stride]) + a[m - stride - 1] + a[m - stride + 1]
-        relatives = sum(magnitudes[table[r, k]][m] for k in (0, 1) if table[r, k])
-        level = LEVEL[np.minimum(near + own[m] + 2 * relatives, 1023)]
-        contexts[r, m] = table[r, 3] * 16 + level + GROUPS * 16 * (ranks[m] == r)
-        np.add.at(counts, (contexts[r, m], np.minimum(a[m], MAGNITUDE_CLASSES - 1)), 1)
+        for relative in (magnitudes[table[r, k]] for k in (0, 1) if table[r, k]):
+            near += 2 * relative[m] + relative[m + 1] + relative[m + stride]
+        inside = np.minimum(_level(own[m]), 11) * 10 + np.minimum(_level(rest), 9)
+        contexts[0, r, m] = inside * 6 + table[r, 4]
+        contexts[1, r, m] = INSIDE_CONTEXTS + ((rest == 0) * GROUPS + table[r, 3]) * 16 + _level(near)
+        for kind in contexts:
+            np.add.at(counts, (kind[r, m], np.minimum(a[m], MAGNITUDE_CLASSES - 1)), 1)
         own[m] += np.minimum(a[m], 40)
+
+
+def magnitude_prices(counts: np.ndarray, prices: np.ndarray) -> None:
+    """Write the cost of every magnitude with its sign in each context, in 1 / 256 bit.
+
+    It is -log2 of its share, with PRIOR observations of the frequencies of all contexts together. For a patch's last
+    component, where zero is not coded, that costs nothing.
+
+    Parameters
+    ----------
+    counts : ndarray of int64, shape (MAGNITUDE_CONTEXTS, MAGNITUDE_CLASSES)
+        Frequencies by `count_magnitudes`; at most 2**22 in all, the samples of a band, in the contexts of either kind.
+    prices : ndarray of uint16, shape (MAGNITUDE_CONTEXTS, MAGNITUDE_CLASSES)
+        Receives the costs.
+    """
+    total = counts[:INSIDE_CONTEXTS].sum(axis=0)
+    weights = counts * total.sum() + PRIOR * total + 1
+    prices[:] = log2(weights.sum(axis=1, keepdims=True)) - log2(weights)
+    prices[:, 1:] += 256
+    prices[:INSIDE_CONTEXTS].reshape(12, 10, 6, -1)[:, 0, :, 0] = 0
+    prices[INSIDE_CONTEXTS + GROUPS * 16 :, 0] = 0
+
+
+def _level(activity: np.ndarray) -> np.ndarray:
+    return LEVEL[np.minimum(activity, 1023)]
 
 
 def moments(num: np.ndarray, U: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
