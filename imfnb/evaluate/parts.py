@@ -69,10 +69,9 @@ def _nearest(
     padded, ranks = np.zeros(products.shape, np.int16), np.zeros(size, np.int32)
     scale = rd.scale_bits(step)
     rd.kernels("factorization.rd", device).quantize(products, lengths, scale, 128, padded, ranks)
-    costs, contexts = np.zeros((3, 0, size), np.uint16), np.zeros(products.shape, np.uint16)
-    prices, classes = np.zeros((1, 2), np.int32), np.zeros(size, np.int32)
-    table = np.zeros((1, len(products)), np.int64)
-    return rd.Draft(padded, ranks, grid, 0, products, lengths, scale, costs, contexts, prices, classes, table)
+    contexts, prices = np.zeros((2, *products.shape), np.uint16), np.zeros((1, rd.MAGNITUDE_CLASSES), np.uint16)
+    classes, table = np.zeros(size, np.int32), np.zeros((1, len(products)), np.int64)
+    return rd.Draft(padded, ranks, grid, 0, products, lengths, scale, contexts, prices, classes, table)
 
 
 def _one_sweep(draft_u: Callable) -> Callable:
