@@ -144,6 +144,14 @@ def _gather(sums, triangle, out):
 
 
 @kernel()
+def _mirror(out):
+    """Write the triangle above the diagonal of a symmetric matrix from the one below it."""
+    for n in range(len(out)):
+        for k in range(n):
+            out[k, n] = out[n, k]
+
+
+@kernel()
 def _gram(blocks, dtype):
     pixels = blocks.shape[1]
     padded = pixels + -pixels % PIXELS
@@ -155,8 +163,7 @@ def _gram(blocks, dtype):
         if b % FLUSH == FLUSH - 1:
             _gather(sums, True, out)
     _gather(sums, True, out)
-    for n in range(pixels):
-        out[:n, n] = out[n, :n]
+    _mirror(out)
     return out
 
 
@@ -199,8 +206,7 @@ def _gram_bytes(blocks):
         _accumulate_bytes(blocks, blocks, begin, end, True, sums)
         if end % _FLUSH_BYTES == 0 or end == len(blocks):
             _gather(sums, True, out)
-    for n in range(pixels):
-        out[:n, n] = out[n, :n]
+    _mirror(out)
     return out
 
 
@@ -302,8 +308,7 @@ def _update_u_bytes(blocks, words, rows, vt, u, first, last, low, high):
         if (end - first) % _FLUSH_BYTES == 0 or end == last:
             _gather(sums_x, False, xtu)
             _gather(sums_u, True, utu)
-    for r in range(rank):
-        utu[:r, r] = utu[r, :r]
+    _mirror(utu)
     return xtu, utu
 
 
@@ -328,8 +333,7 @@ def _update_u_floats(blocks, rows, vt, u, first, last, low, high):
         if (k - first) % FLUSH == FLUSH - 1 or k == last - 1:
             _gather(sums_x, False, xtu)
             _gather(sums_u, True, utu)
-    for r in range(rank):
-        utu[:r, r] = utu[r, :r]
+    _mirror(utu)
     return xtu, utu
 
 

@@ -130,7 +130,9 @@ def _depatchify_floats(u, vt, patch_height, patch_width, plane):
     rank, pixels = vt.shape
     rows, columns = -(-plane.shape[0] // patch_height), -(-plane.shape[1] // patch_width)
     basis = np.zeros((rank, -(-pixels // CHUNK) * CHUNK), vt.dtype)
-    basis[:, :pixels] = vt
+    for r in range(rank):
+        for n in range(pixels):
+            basis[r, n] = vt[r, n]
     patch = np.empty(basis.shape[1], np.uint8)
     weights = np.empty(rank, vt.dtype)
     for row in range(rows):

@@ -90,7 +90,9 @@ def _run_pass(
             places[k, 0] = (middle + dy) % _LINES * stride + RADIUS + dx
             places[k, 1] = (middle - dy) % _LINES * stride + RADIUS - dx
         correct_row(lines, middle % _LINES * stride + RADIUS, places, tables, classes, near, far, corrected)
-        out[row] = corrected[:width]
+        target = out[row]
+        for x in range(width):
+            target[x] = corrected[x]
 
 
 @kernel()
@@ -102,7 +104,9 @@ def _load(plane: NDArray[np.int32], row: int, lines: NDArray[np.int16]) -> None:
     height, width = plane.shape
     target = lines[(row + RADIUS) % _LINES]
     if row >= height:
-        target[:] = lines[(row - 1 + RADIUS) % _LINES]
+        last = lines[(row - 1 + RADIUS) % _LINES]
+        for x in range(target.size):
+            target[x] = last[x]
         return
     source = plane[max(row, 0)]
     for x in range(width):

@@ -99,7 +99,9 @@ def numerators(plane, p, basis, out):
                 run = min(stop - n, gw - x)
                 place = (y + 2) * stride + 2 + x
                 for c in range(min(TILE, columns - r)):
-                    out[r + c, place : place + run] = line[c, n - start : n - start + run]
+                    target, source = out[r + c, place:], line[c, n - start :]
+                    for k in range(run):
+                        target[k] = source[k]
                 n += run
 
 
@@ -293,10 +295,12 @@ def mix(num, U, mixing, gram, bits, scale, out):
     line = np.empty(size, np.int64)
     others = np.empty(size, np.int64)
     for r in range(num.shape[0]):
-        out[r] = num[r]
+        source, target = num[r], out[r]
+        for m in range(size):
+            target[m] = source[m]
+            line[m] = source[m]
         if r >= rows:
             continue
-        line[:] = num[r]
         if r < columns:
             line[:] = 0
             for s in range(rows):
@@ -314,7 +318,6 @@ def mix(num, U, mixing, gram, bits, scale, out):
                 u = U[s]
                 for m in range(size):
                     others[m] += weight * u[m]
-        target = out[r]
         for m in range(size):
             target[m] = min(max(line[m] - (others[m] >> scale), _LOWEST), _HIGHEST)
 
