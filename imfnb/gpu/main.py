@@ -349,29 +349,20 @@ class Coder(host.MainCoder):
         """Code a band of several planes, and replace its samples by the product of the factors."""
         half, pool = self.half, self.pool
         padded, ranks, factors = yield from factorize(rows, step, patch_size, half, name)
-        coded = [pool.submit(host._encode_factors, f, patch_size, "cpu") for f in factors]
         if not host._may_mix(rows.shape[1:]):
+            coded = [pool.submit(host._encode_factors, f, patch_size, "cpu") for f in factors]
             reconstruct(padded, ranks, None, step, patch_size, rows, half, name)
             return coded
         # The search for V stays on the CPU. Its planes are large and come one by one.
         plane = half.download(name + "rows", rows)
         yield None
-        search = pool.submit(rd.refine, plane[0], factors[0], step, patch_size, "cpu")
+        search = pool.submit(host._let_v_move, plane[0], factors[0], step, patch_size, "cpu")
         yield [search]
-        longer = pool.submit(host._encode_factors, search.result(), patch_size, "cpu")
-        products = [half.array(f"{name}product {i}", rows.shape, np.int32) for i in range(2)]
-        reconstruct(padded, ranks, None, step, patch_size, products[0], half, name)
-        multiply([search.result()], step, patch_size, products[1], half, name + "mixed ")
-        sums = half.zeros(name + "errors", (2,), np.int64)
-        for i, product in enumerate(products):
-            restoration.squared_error(product, rows, sums[i : i + 1], half.stream)
-        errors = half.download(name + "errors", sums)
-        yield None
-        yield [*coded, longer]
-        sizes = len(coded[0].result()), len(longer.result())
-        mixed = host._mixing_pays(step, int(errors[0]), sizes[0], int(errors[1]), sizes[1])
-        rows.copy_to_device(products[mixed], stream=half.stream)
-        return [longer] if mixed else coded
+        if search.result() is factors[0]:
+            reconstruct(padded, ranks, None, step, patch_size, rows, half, name)
+            return [pool.submit(host._encode_factors, factors[0], patch_size, "cpu")]
+        multiply([search.result()], step, patch_size, rows, half, name + "mixed ")
+        return [pool.submit(host._encode_factors, search.result(), patch_size, "cpu")]
 
     def _decide(self, stack: _Stack, step: int, decoded: _Stack, keep: bool) -> streams.Task:
         """Whether to restore each plane; if `keep` is true, `decoded` is restored where that is so."""

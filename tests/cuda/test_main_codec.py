@@ -70,6 +70,8 @@ def test_bands_with_a_v_of_their_own(monkeypatch):
     monkeypatch.setattr(main, "_BAND_SAMPLES", 500)
     monkeypatch.setattr(main, "_MIXED_SAMPLES", 350)
     monkeypatch.setattr(main, "_STRIPE", 8)
+    monkeypatch.setattr(main, "_SEARCHED_SAMPLES", 200)
+    monkeypatch.setattr(main, "_LINES", 16)
     monkeypatch.setattr(main, "_MIXING_GAIN", 1.5)
     y, x = np.mgrid[:45, :16]
     (data,) = check([np.uint8(128 + 100 * np.sin(0.9 * x + 0.5 * y))], step=20)

@@ -52,6 +52,7 @@ __all__ = [
     "TRAIL",
     "Draft",
     "Factors",
+    "adopt",
     "blend",
     "draft",
     "estimate_cost",
@@ -357,7 +358,9 @@ def _draft_u(
     return draft
 
 
-def refine(plane: np.ndarray, factors: Factors, step: int, patch_size: int, device: str) -> Factors:
+def refine(
+    plane: np.ndarray, factors: Factors, step: int, patch_size: int, device: str, weight: int = 1
+) -> Factors:
     """Let V leave the prior where that pays, and find U for it.
 
     Parameters
@@ -372,6 +375,8 @@ def refine(plane: np.ndarray, factors: Factors, step: int, patch_size: int, devi
         Side of a patch.
     device : {"cpu", "reference"}
         Which kernels to use; both give the same factors.
+    weight : int, default 1
+        How many times as large the plane is of which this one is a sample: V serves all of it and costs its bits once.
 
     Returns
     -------
@@ -381,22 +386,61 @@ def refine(plane: np.ndarray, factors: Factors, step: int, patch_size: int, devi
     backend = kernels("factorization.rd", device)
     products, lengths = _numerators(plane, step, patch_size, device)
     scale = scale_bits(step)
-    square = (step << (scale - SCALE_BITS)) ** 2
-    mixed = np.empty_like(products)
     for number in range(_ROUNDS):
         padded = _without_guards(factors)
-        mixing = _update_v(products, padded, square, scale, factors.mixing, backend)
+        square = (step << (scale - SCALE_BITS)) ** 2
+        mixing = _update_v(products, padded, square, scale, factors.mixing, weight, backend)
         if not mixing.any():
             return factors
-        right = np.eye(ROWS, dtype=np.int64) << MIXING_BITS
-        right[:, :COLUMNS] += mixing
-        gram = (right.T @ right * square) >> (2 * MIXING_BITS)
-        backend.mix(products, padded, right[:, :COLUMNS], gram, MIXING_BITS, scale, mixed)
-        lengths[:ROWS] = np.diagonal(gram)
         sweeps = SWEEPS if number == _ROUNDS - 1 else 1
-        draft = _draft_u(mixed, lengths, step, patch_size, factors.grid, sweeps, device)
-        factors = replace(finish(draft, device), mixing=mixing)
+        factors = _find_u(products, lengths, padded, mixing, step, patch_size, factors.grid, sweeps, device)
     return factors
+
+
+def adopt(
+    plane: np.ndarray, factors: Factors, mixing: np.ndarray, step: int, patch_size: int, device: str
+) -> Factors:
+    """Find U for a V that is known.
+
+    Parameters
+    ----------
+    plane, factors, step, patch_size, device
+        As in :func:`refine`.
+    mixing : ndarray of int32, shape (mixing.ROWS, mixing.COLUMNS)
+        How V differs from the prior.
+
+    Returns
+    -------
+    Factors
+        New factors.
+    """
+    products, lengths = _numerators(plane, step, patch_size, device)
+    padded = _without_guards(factors)
+    return _find_u(products, lengths, padded, mixing, step, patch_size, factors.grid, SWEEPS, device)
+
+
+def _find_u(
+    products: np.ndarray,
+    lengths: np.ndarray,
+    padded: np.ndarray,
+    mixing: np.ndarray,
+    step: int,
+    patch_size: int,
+    grid: tuple[int, int],
+    sweeps: int,
+    device: str,
+) -> Factors:
+    """The U step for a V that has left the prior, from X V0, the squared lengths of V0's columns and the previous U."""
+    scale = scale_bits(step)
+    square = (step << (scale - SCALE_BITS)) ** 2
+    right = np.eye(ROWS, dtype=np.int64) << MIXING_BITS
+    right[:, :COLUMNS] += mixing
+    gram = (right.T @ right * square) >> (2 * MIXING_BITS)
+    mixed, mixed_lengths = np.empty_like(products), lengths.copy()
+    kernels("factorization.rd", device).mix(products, padded, right[:, :COLUMNS], gram, MIXING_BITS, scale, mixed)
+    mixed_lengths[:ROWS] = np.diagonal(gram)
+    draft = _draft_u(mixed, mixed_lengths, step, patch_size, grid, sweeps, device)
+    return replace(finish(draft, device), mixing=mixing)
 
 
 def _without_guards(factors: Factors) -> np.ndarray:
@@ -410,12 +454,20 @@ def _without_guards(factors: Factors) -> np.ndarray:
 
 
 def _update_v(
-    products: np.ndarray, padded: np.ndarray, square: int, scale: int, mixing: np.ndarray | None, backend: ModuleType
+    products: np.ndarray,
+    padded: np.ndarray,
+    square: int,
+    scale: int,
+    mixing: np.ndarray | None,
+    weight: int,
+    backend: ModuleType,
 ) -> np.ndarray:
     """The V step: how V differs from the prior, int32 (ROWS, COLUMNS), given X V0, U and the previous difference."""
     count = min(COLUMNS, len(padded))
     a, b = np.empty((ROWS, count), np.int64), np.empty((ROWS, count), np.int64)
     backend.moments(products, padded, a, b)
+    a *= weight
+    b *= weight
     energy = np.diagonal(b).copy()
     shift = max(0, int(energy.max()).bit_length() - _SUM_BITS)
     b >>= shift
