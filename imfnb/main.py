@@ -184,6 +184,16 @@ def _subsamples(options: EncodeOptions, frame: Frame, luma: int) -> bool:
     return luma >= _FULL_CHROMA_BELOW * STEP_UNIT
 
 
+def _restoration_pays(before: int, after: int) -> bool:
+    """Whether a plane should be restored, by the squared errors of the sampled rows: unless that costs 1% or more.
+
+    On bsd34 and eight drawings and gray pictures, at seven steps, restoration is best on in 97% of the planes, and 9 of
+    784 are decided differently than by all rows, at a mean price of 0.03 dB of the plane. (Without the 1% a picture
+    whose sampled rows are not like the others lost 0.1 to 0.2 dB of luma.) Where it changes nothing it is off.
+    """
+    return after != before and 100 * after < 101 * before
+
+
 def _long_patches_pay(short: int, long: int) -> bool:
     """Whether a plane is better coded in patches of 16 than of 8 samples, by the estimates of both costs."""
     return 100 * long < 98 * short
@@ -537,12 +547,7 @@ class MainCoder:
                 rd.reconstruct(factors, job.step, p, out, self.device)
 
     def _decide(self, job: _Job, keep: bool) -> None:
-        """Decide on the restoration filter of a plane; `keep`: what it decodes to.
-
-        On bsd34, a third of Kodak and five drawings and gray photographs, at six steps, the sampled rows decide
-        differently than all would for 8 of 786 planes, seven at the price of 0.24 dB of the plane or less and one, of
-        chroma, at 0.38; restoration is on in 97% of all.
-        """
+        """Decide on the restoration filter of a plane; `keep`: what it decodes to."""
         if job.restore is not None:
             return
         plane, job.plane, job.filtered = job.plane, None, None
@@ -553,27 +558,27 @@ class MainCoder:
                 rd.reconstruct(band.factors, job.step, job.patch_size, out, self.device)
             decoded = _smooth(samples, plane.shape, job.patch_size, self.device)
             restored = self._restored(job, decoded)
-            rows = _samples(len(plane))
-            job.restore = sum(self._gain(decoded[part], restored[part], plane[part]) for part in rows) > 0
+            errors = [self._errors(decoded[rows], restored[rows], plane[rows]) for rows in _samples(len(plane))]
+            job.restore = _restoration_pays(*map(sum, zip(*errors, strict=True)))
             job.decoded = restored if job.restore else decoded
             return
         if self._keep:
             job.stripes = _stripes(plane.shape, job.patch_size)
             for band in job.bands:
                 self._multiply(job, band)
-        gain = 0
+        errors = []
         for stripe in job.stripes:
             height = min(len(stripe.samples), len(plane) - stripe.start)
             decoded = _smooth(stripe.samples, (height, plane.shape[1]), job.patch_size, self.device)
             restored = self._restored(job, decoded)
             part = slice(stripe.rows.start - stripe.start, stripe.rows.stop - stripe.start)
-            gain += self._gain(decoded[part], restored[part], plane[stripe.rows])
-        job.restore = gain > 0
+            errors.append(self._errors(decoded[part], restored[part], plane[stripe.rows]))
+        job.restore = _restoration_pays(*map(sum, zip(*errors, strict=True)))
         job.stripes = []
 
-    def _gain(self, decoded: np.ndarray, restored: np.ndarray, plane: np.ndarray) -> int:
-        """By how much restoration lowers the squared error."""
-        return _squared_error(decoded, plane, self.device) - _squared_error(restored, plane, self.device)
+    def _errors(self, decoded: np.ndarray, restored: np.ndarray, plane: np.ndarray) -> tuple[int, int]:
+        """Squared errors before and after restoration."""
+        return _squared_error(decoded, plane, self.device), _squared_error(restored, plane, self.device)
 
     def _restored(self, job: _Job, decoded: np.ndarray) -> np.ndarray:
         """Samples of a plane after restoration."""

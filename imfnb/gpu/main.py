@@ -375,7 +375,7 @@ class Coder(host.MainCoder):
         restoration.squared_error(restored, stack.planes, sums[1], half.stream, rows)
         before, after = half.download(stack.name + "errors", sums)
         yield None
-        flags = (after < before).tolist()
+        flags = [host._restoration_pays(*pair) for pair in zip(before.tolist(), after.tolist(), strict=True)]
         for n in np.flatnonzero(flags) if keep else ():
             decoded.planes[int(n)].copy_to_device(restored[int(n)], stream=half.stream)
         return flags
