@@ -260,6 +260,35 @@ def test_restoration_is_used_where_it_helps(crop, monkeypatch):
 
 
 @pytest.mark.jit
+@pytest.mark.jit
+@pytest.mark.parametrize("stripe", [16, 64, 256])
+@pytest.mark.parametrize(("height", "width"), [(15, 40), (64, 64), (203, 31), (256, 9), (391, 24)])
+def test_a_part_of_the_rows_decides_on_restoration_as_in_the_whole_plane(height, width, stripe, monkeypatch):
+    """A plain encode decodes stripes only, a search for a PSNR all rows, one for a rate stripes of factors it kept."""
+    monkeypatch.setattr(main, "_STRIPE", stripe)
+    seen = []
+    once = main.MainCoder._errors
+    monkeypatch.setattr(main.MainCoder, "_errors", lambda *args: seen.append(once(*args)) or seen[-1])
+    image = picture(height, width, 3)
+
+    def as_search(self: main.MainCoder, name: str, value: float) -> bytes:
+        self._keep = True
+        attempt = self._try(main._fixed_step(name, value))
+        if decodes:
+            self._psnr(attempt)
+        return self._file(attempt)
+
+    errors, files = [], []
+    for decodes in (None, False, True):
+        if decodes is not None:
+            monkeypatch.setattr(main.MainCoder, "encode", as_search)
+        seen.clear()
+        files.append(encode(image, step=24, threads=1))
+        errors.append(sorted(seen))
+    assert files[0] == files[1] == files[2]
+    assert errors[0] == errors[1] == errors[2] != []
+
+
 def test_auto_takes_the_better_patch_size():
     """Long patches on what is smooth, short ones on text."""
     y, x = np.mgrid[:128, :128]
