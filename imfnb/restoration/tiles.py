@@ -1,8 +1,9 @@
-"""The inner loop of the restoration filter as LLVM vectors: a row of pixels in 16-bit lanes.
+"""The inner loops of the restoration filter as LLVM vectors, a row of pixels each.
 
-A clipped difference fits 16 bits, the sum of both sides of a tap too, and those sums at the two clipping limits beside
-their two coefficients are what a multiply-add of pairs takes. The filter's 25 coefficient words of a tap fit two vector
-registers; where the processor can look words up in those it does, elsewhere they are read one by one.
+The classification takes 32-bit lanes, since its sums reach 2**21, the filter 16-bit ones: a clipped difference fits
+them, the sum of both sides of a tap too, and those sums at the two clipping limits beside their two coefficients are
+what a multiply-add of pairs takes. The filter's 25 coefficient words of a tap fit two vector registers; where the
+processor can look words up in those it does, elsewhere they are read one by one.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from .._vectors import INDEX, WIDTH, Lanes, has_feature, multiply_add_pairs, registers, splat
-from .reference import COEFFICIENT_BITS, SAMPLE_LIMIT
+from .reference import ACTIVITY_THRESHOLDS, COEFFICIENT_BITS, DIRECTIONS, SAMPLE_LIMIT
 
-__all__ = ["CHUNK", "WORDS", "correct_row"]
+__all__ = ["CHUNK", "WINDOW", "WORDS", "classify_row", "correct_row", "slide_row"]
+
+#: Side of the window of the classification.
+WINDOW = 5
 
 #: Pixels that are corrected at a time; rows are padded to a multiple of it.
 CHUNK = 2 * WIDTH
@@ -100,7 +104,109 @@ def _correct_row(typing_context, lines, centre, places, tables, classes, near, f
     return types.void(lines, types.int64, places, tables, classes, types.int64, types.int64, out), generate
 
 
+def _words(value: int) -> ir.Constant:
+    return ir.Constant(_WIDE, [value] * WIDTH)
+
+
+def _largest(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
+    return builder.select(builder.icmp_signed(">", a, b), a, b)
+
+
+def _magnitude(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    return _largest(builder, value, builder.neg(value))
+
+
+@intrinsic
+def _slide_row(typing_context, lines, above, beside, below, oldest, sums):
+    def generate(context, builder, signature, args):
+        samples = Lanes(context, builder, signature.args[0], args[0])
+        oldest, sums = (Lanes(context, builder, signature.args[k], args[k]) for k in (4, 5))
+        length = sums.shape[1]
+
+        def sample(row, x, column):
+            return builder.sext(samples.load(builder.add(builder.add(row, x), INDEX(column))), _WIDE)
+
+        with cgutils.for_range_slice(builder, INDEX(0), length, INDEX(WIDTH), intp=INDEX) as (x, _):
+            middle = sample(args[2], x, 1)
+            twice = builder.add(middle, middle)
+            pairs = (
+                (sample(args[2], x, 0), sample(args[2], x, 2)),
+                (sample(args[1], x, 1), sample(args[3], x, 1)),
+                (sample(args[1], x, 0), sample(args[3], x, 2)),
+                (sample(args[1], x, 2), sample(args[3], x, 0)),
+            )
+            for number, (before, after) in enumerate(pairs):
+                new = _magnitude(builder, builder.sub(builder.sub(twice, before), after))
+                place = builder.add(builder.mul(length, INDEX(number)), x)
+                total = builder.add(sums.load(place), builder.sub(new, oldest.load(place)))
+                sums.store(total, place)
+                oldest.store(new, place)
+        return context.get_dummy_value()
+
+    return types.void(lines, types.int64, types.int64, types.int64, oldest, sums), generate
+
+
+@intrinsic
+def _classify_row(typing_context, sums, bounds, classes):
+    def generate(context, builder, signature, args):
+        sums, bounds, classes = (Lanes(context, builder, signature.args[k], args[k]) for k in range(3))
+        limits = [bounds.splat(INDEX(k)) for k in range(len(ACTIVITY_THRESHOLDS))]
+        length = sums.shape[1]
+
+        def window(number, x):
+            first = builder.add(builder.mul(length, INDEX(number)), x)
+            total = sums.load(first)
+            for k in range(1, WINDOW):
+                total = builder.add(total, sums.load(builder.add(first, INDEX(k))))
+            return total
+
+        with cgutils.for_range_slice(builder, INDEX(0), classes.shape[0], INDEX(WIDTH), intp=INDEX) as (x, _):
+            h, v, f, r = (window(number, x) for number in range(4))
+            both = builder.add(h, v)
+            out = _words(0)
+            for limit in limits:
+                above = builder.icmp_signed(">", both, limit)
+                out = builder.add(out, builder.select(above, _words(DIRECTIONS), _words(0)))
+            straight, diagonal = (_magnitude(builder, builder.sub(a, b)) for a, b in ((h, v), (f, r)))
+            axis = builder.select(builder.icmp_signed(">", h, v), _words(1), _words(2))
+            slope = builder.select(builder.icmp_signed(">", f, r), _words(3), _words(4))
+            direction = builder.select(builder.icmp_signed(">=", straight, diagonal), axis, slope)
+            contrast = builder.shl(_largest(builder, straight, diagonal), _words(2))
+            direction = builder.select(builder.icmp_signed(">", contrast, both), direction, _words(0))
+            classes.store(builder.add(out, direction), x)
+        return context.get_dummy_value()
+
+    return types.void(sums, bounds, classes), generate
+
+
 if numba.config.DISABLE_JIT:
+
+    def slide_row(lines, above, beside, below, oldest, sums):
+        """Replace the oldest second differences, int32 (4, n), by those around a row; update their sums per column.
+
+        Positions `above`, `beside` and `below` of the flat lines (int16) are the first samples of three rows. n is a
+        multiple of WIDTH.
+        """
+        flat, length = lines.ravel().astype(np.int32), sums.shape[1]
+
+        def part(row, column):
+            return flat[row + column : row + column + length]
+
+        pairs = ((beside, 0, beside, 2), (above, 1, below, 1), (above, 0, below, 2), (above, 2, below, 0))
+        for number, (row, column, other_row, other_column) in enumerate(pairs):
+            new = np.abs(2 * part(beside, 1) - part(row, column) - part(other_row, other_column))
+            sums[number] += new - oldest[number]
+            oldest[number] = new
+
+    def classify_row(sums, bounds, classes):
+        """Classes of a row, int32, a multiple of WIDTH long, from the sums per column of its window."""
+        length = classes.size
+        h, v, f, r = sum(sums[:, k : k + length] for k in range(WINDOW))
+        activity = sum((h + v > bound).astype(np.int32) for bound in bounds)
+        straight, diagonal = np.abs(h - v), np.abs(f - r)
+        direction = np.where(straight >= diagonal, np.where(h > v, 1, 2), np.where(f > r, 3, 4))
+        direction[4 * np.maximum(straight, diagonal) <= h + v] = 0
+        classes[:] = DIRECTIONS * activity + direction
 
     def correct_row(lines, centre, places, tables, classes, near, far, out):
         """Write the corrected samples of a row to out, int32, a multiple of CHUNK long.
@@ -119,4 +225,4 @@ if numba.config.DISABLE_JIT:
         out[:] = np.clip(middle + (total >> COEFFICIENT_BITS), -SAMPLE_LIMIT, SAMPLE_LIMIT)
 
 else:
-    correct_row = _correct_row
+    slide_row, classify_row, correct_row = _slide_row, _classify_row, _correct_row
