@@ -500,8 +500,8 @@ def switched(image, level, *off, name="imf"):
         return data, found.decode(data)
 
 
-# Enough patches for every part to matter; one of 16 x 16 where the JIT is off.
-SIDES = (16, 24) if numba.config.DISABLE_JIT else (48, 64)
+# Enough patches for every part to matter; few where the JIT is off.
+SIDES = (24, 32) if numba.config.DISABLE_JIT else (48, 64)
 
 MAIN_PARTS = [p for p in parts.PARTS if not p.startswith("SVD")]
 
