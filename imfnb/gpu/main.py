@@ -292,11 +292,15 @@ class Coder(host.MainCoder):
             self._split_stacks[subsample] = stacks
         return self._split_stacks[subsample]
 
-    def _filter(self, planes: Any, patch_size: int, which: Sequence[int], name: str) -> Any:
-        """The given planes behind the lapped filter."""
-        shape = len(which), *host._whole_patches(planes.shape[1:], patch_size)
+    def _filter(
+        self, planes: Any, patch_size: int, which: Sequence[int], name: str, rows: slice | None = None
+    ) -> Any:
+        """The given planes behind the lapped filter, or these rows of theirs as if they were all."""
+        height, width = planes.shape[1:]
+        height = height if rows is None else rows.stop - rows.start
+        shape = len(which), *host._whole_patches((height, width), patch_size)
         out = self.half.array(name + "filtered", shape, np.int32)
-        lapped.forward(planes, patch_size, out, _numbers(which, self.half, name), self.half.stream)
+        lapped.forward(planes, patch_size, out, _numbers(which, self.half, name), self.half.stream, rows)
         return out
 
     def _patch_sizes(self, stack: _Stack, step: int) -> streams.Task:
@@ -315,10 +319,7 @@ class Coder(host.MainCoder):
         count, (height, width) = len(stack.owners), stack.shape
         sums = half.zeros(name + "sums", (count,), np.int64)
         for rows in [slice(0, height)] if height * width <= host._BAND_SAMPLES else host._samples(height):
-            shape = host._whole_patches((rows.stop - rows.start, width), patch_size)
-            filtered = half.array(name + "filtered", (count, *shape), np.int32)
-            which = _numbers(range(count), half, name)
-            lapped.forward(stack.planes, patch_size, filtered, which, half.stream, rows)
+            filtered = self._filter(stack.planes, patch_size, range(count), name, rows)
             rd_kernels.proxy(filtered, patch_size, step, sums, half.stream)
         return half.download(name + "sums", sums)
 
