@@ -16,7 +16,7 @@ from device_rows import Rows
 from imfnb import main
 from imfnb._cuda import SIMULATED, cuda
 from imfnb.color import cuda as color
-from imfnb.entropy import layout
+from imfnb.entropy import layout, mixing
 from imfnb.factorization import rd
 from imfnb.factorization.rd import basis, costs
 from imfnb.factorization.rd import cuda as kernels
@@ -82,6 +82,9 @@ class Stack:
         squares = (v.astype(np.int64) ** 2).sum(axis=0)
         self.shortest = squares[0]
         constants = v, squares, np.ascontiguousarray(v.T), layout.component_table(patch_size), *filter_set(step, chroma)
+        moved = np.zeros((mixing.ROWS, mixing.COLUMNS), np.int32)
+        moved[:8, :8] = 40  # the time does not depend on what V is
+        self.matrices = [cuda.to_device(matrix) for matrix in rd.mixing_matrices(moved, step)]
         self.basis, self.lengths, self.columns, self.table, *self.filters = map(cuda.to_device, constants)
         self.which = cuda.to_device(np.arange(count, dtype=np.int32))
 
@@ -91,6 +94,7 @@ class Stack:
         self.filtered, self.product = array(*whole), array(*whole)
         self.decoded, self.scratch, self.restored = array(*shape), array(*shape), array(*shape)
         self.products, self.factors = array(components, size), array(components, size, dtype=np.int16)
+        self.mixed = array(components, size)
         self.contexts, self.ranks, self.classes = array(2, components, size, dtype=np.uint16), array(size), array(size)
         self.first, self.first_table = (array(costs.FIRST_CONTEXTS, costs.FIRST_CLASSES) for _ in range(2))
         self.counts, self.prices = (
@@ -110,6 +114,10 @@ class Stack:
 
     def quantize(self) -> None:
         kernels.quantize(self.products, self.lengths, self.scale, rd.TRAIL, self.grid, self.factors, self.ranks)
+
+    def mix(self) -> None:
+        numbers = mixing.MIXING_BITS, self.scale, self.grid
+        kernels.mix(self.products, self.factors, *self.matrices, *numbers, self.mixed)
 
     def first_counts(self) -> None:
         kernels.first_counts(self.factors, self.grid, self.first)
@@ -226,6 +234,8 @@ def _plan(stacks: Sequence[Stack], p: int) -> Any:
     yield on_each(Stack.proxy), "rd.proxy", 8, 2 * p + 15
     yield on_each(Stack.numerators), "rd.numerators", 8, area
     yield on_each(Stack.quantize), "rd.quantize", 6 + 4 * r / area, 3 + 75 * r / area
+    moved = mixing.ROWS * (mixing.ROWS + mixing.COLUMNS) / area
+    yield on_each(Stack.mix), "rd.mix, V free", 8 + 2 * min(1, mixing.ROWS / area), 2 * moved
     yield on_each(Stack.first_counts), "rd.first_counts", 8 / area, 60 / area
     yield on_each(Stack.choose_first, 0), "rd.choose_first", 30 / area, 520 / area
     yield on_each(Stack.count_magnitudes), "rd.count_magnitudes", 26 * r / area, 60 * r / area

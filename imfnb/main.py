@@ -60,22 +60,17 @@ _REACH = 16
 # Bytes of a file beside its segments, about.
 _HEADER_BYTES = 60
 
-# In bands of at least this many samples V may leave the prior, which takes up to twice as long again as everything else
-# (12 megapixels where all bands move: 4.1 s of processor time instead of 1.4). The gain hardly depends on the size
-# (forced on bsd34: -0.07%), so this is a matter of time only.
+# In bands of at least this many samples V may leave the prior. The gain hardly depends on the size (forced on bsd34:
+# -0.07%); small pictures are spared the search.
 _MIXED_SAMPLES = 1 << 20
 
-# Samples of such a band by which V is found and judged, in stripes of so many rows. BD-rate with 2**19, 2**20, 2**21
-# and all against the prior: a photograph of 3.4 megapixels -0.13, -0.53, -0.62 and -0.62%, a picture of bsd34 enlarged
-# to 2.5 megapixels -1.59, -1.68, -1.67 and -1.67%.
+# Samples of such a plane by which V is found for all of its bands, in stripes of so many rows. BD-rate over steps of 20
+# to 140 gray levels against the prior: four pictures of bsd34 enlarged and stacked to 10 megapixels -0.75% with 2**20
+# and -1.02% with 2**21, one enlarged to 13.5 megapixels -4.90 and -5.14%. The latter with 64, 32 and 16 rows -4.90,
+# -4.84 and -5.08%, a photograph of 3.4 megapixels -0.47, -0.40 and -0.46%. With a V for every band, found from its own
+# U: -0.89, -5.56 and -0.53%, for up to twice the time.
 _SEARCHED_SAMPLES = 1 << 20
-_LINES = 64
-
-# V leaves the prior where the cost before restoration, which takes back up to two thirds of the gain, falls at least to
-# this share. BD-rate over steps of 20 to 140 gray levels against the prior with 0.99 / 0.995 / 0.998: a photograph of
-# 3.4 megapixels 0.00 / -0.62 / -0.61%, a mosaic of bsd34 of 4.6 megapixels 0.00 / -0.04 / -0.08%, a picture of bsd34
-# enlarged to 2.5 megapixels -0.59 / -0.96 / -0.96%.
-_MIXING_GAIN = 0.995
+_LINES = 16
 
 # Alpha planes with at most this many values are stored losslessly.
 _FEW_VALUES = 16
@@ -200,29 +195,23 @@ def _long_patches_pay(short: int, long: int) -> bool:
     return 100 * long < 98 * short
 
 
-def _let_v_move(
-    filtered: np.ndarray, factors: rd.Factors, step: int, patch_size: int, device: str
-) -> rd.Factors:
-    """Factors of a large band whose V leaves the prior where that pays, by stripes of it; else those given."""
-    period = max(1, filtered.size // _SEARCHED_SAMPLES)
-    sample, prior = filtered, factors
-    if period > 1:
-        sample = np.concatenate([filtered[top : top + _LINES] for top in range(0, len(filtered), period * _LINES)])
-        prior = rd.factorize(sample, step, patch_size, device)
-    mixed = rd.refine(sample, prior, step, patch_size, device, period)
-    if mixed is prior:
-        return factors
-    product, unit = np.empty_like(sample), (STEP_UNIT / 16 / step) ** 2  # from the squared unit of samples to steps
-    costs = []
-    for found in (prior, mixed):
-        rd.reconstruct(found, step, patch_size, product, device)
-        size = len(entropy.encode_factors(found.padded, found.ranks, *found.grid, patch_size, device))
-        if found is mixed:
-            size += len(entropy.encode_mixing(mixed.mixing, patch_size)) / period
-        costs.append(_squared_error(product, sample, device) * unit + rd.LAMBDA * 8 * size)
-    if costs[1] >= _MIXING_GAIN * costs[0]:
-        return factors
-    return mixed if period == 1 else rd.adopt(filtered, factors, mixed.mixing, step, patch_size, device)
+def _searched_rows(height: int, width: int) -> list[slice]:
+    """The rows of a filtered plane by which V is found; none where it stays at the prior."""
+    size = height * width
+    if size < _MIXED_SAMPLES:
+        return []
+    period = max(1, size // _SEARCHED_SAMPLES)
+    return [slice(top, min(top + _LINES, height)) for top in range(0, height, period * _LINES)]
+
+
+def _find_v(
+    stripes: list[np.ndarray], shape: tuple[int, int], step: int, patch_size: int, device: str
+) -> np.ndarray | None:
+    """How V of the bands of a large plane of this shape differs from the prior; None where it does not."""
+    sample = np.concatenate(stripes)
+    # Each band has V's bits.
+    weight = max(1, shape[0] // len(sample) // len(_bands(shape, patch_size)))
+    return rd.find_v(sample, step, patch_size, device, weight)
 
 
 @dataclass
@@ -238,7 +227,7 @@ class _Band:
     segment : bytes
         The same as bytes, once they are made.
     draft : Draft
-        What a search has use for, where V cannot leave the prior.
+        What a search has use for, unless the band is large.
     """
 
     start: int
@@ -290,6 +279,8 @@ class _Job:
         Its samples.
     filtered : ndarray of int32
         The same after the lapped filter, extended to whole patches.
+    mixing : ndarray of int32 or None
+        How V of large bands differs from the prior, once it is found.
     bands : list of _Band
         Its bands.
     stripes : list of _Stripe
@@ -309,6 +300,7 @@ class _Job:
     stripes: list[_Stripe] = field(default_factory=list)
     decoded: np.ndarray | None = None
     restore: bool | None = None
+    mixing: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -418,14 +410,18 @@ class MainCoder:
 
         def prepare(index: int) -> _Job:
             patch_size = self._patch_size if choice is None else choice[1][index]
-            return self._prepare(subsample, index, chroma if _is_chroma(self.frame, index) else luma, patch_size)
+            job = self._prepare(subsample, index, chroma if _is_chroma(self.frame, index) else luma, patch_size)
+            stripes = [job.filtered[rows] for rows in _searched_rows(*job.filtered.shape)]
+            if stripes:
+                job.mixing = _find_v(stripes, job.filtered.shape, job.step, job.patch_size, self.device)
+            return job
 
         attempt = _Attempt(subsample, map_threads(prepare, range(len(self._split(subsample))), self.threads))
         map_threads(lambda band: self._factorize(*band), attempt.bands, self.threads)
         return attempt
 
     def _vary(self, attempt: _Attempt, thrift: int) -> _Attempt:
-        """The same with another thrift, see :func:`imfnb.factorization.rd.factorize`, and V at the prior."""
+        """The same with another thrift, see :func:`imfnb.factorization.rd.factorize`."""
         new = self._again(attempt)
         drafts = [band.draft for _, band in attempt.bands]
         work = [(*band, draft, thrift) for band, draft in zip(new.bands, drafts, strict=True)]
@@ -443,9 +439,13 @@ class MainCoder:
         return new
 
     def _again(self, attempt: _Attempt) -> _Attempt:
-        """The planes of an attempt, yet without factors."""
-        sub = attempt.subsample
-        return _Attempt(sub, [self._prepare(sub, job.index, job.step, job.patch_size) for job in attempt.jobs])
+        """The planes of an attempt and V, yet without U."""
+        jobs = []
+        for job in attempt.jobs:
+            new = self._prepare(attempt.subsample, job.index, job.step, job.patch_size)
+            new.mixing = job.mixing
+            jobs.append(new)
+        return _Attempt(attempt.subsample, jobs)
 
     def _choice(self, attempt: _Attempt) -> _Choice:
         """What an attempt chose."""
@@ -517,15 +517,13 @@ class MainCoder:
     ) -> None:
         """Find the factors of a band; without a search, turn them into bytes and what is wanted of their product."""
         filtered = _rows_of(job.filtered, band, job.patch_size)
+        large = _may_mix(filtered.shape)
         if draft is None:
-            draft = rd.draft(filtered, job.step, job.patch_size, self.device)
+            draft = rd.draft(filtered, job.step, job.patch_size, self.device, job.mixing if large else None)
         band.factors = rd.finish(draft, self.device, thrift)
-        if _may_mix(filtered.shape):
-            del draft  # larger than the band
-            if thrift == rd.PLAIN_THRIFT:
-                band.factors = _let_v_move(filtered, band.factors, job.step, job.patch_size, self.device)
-        elif self._keep:
+        if self._keep and not large:
             band.draft = draft
+        del draft  # larger than the band
         if not self._keep:
             self._segment(job, band)
             self._multiply(job, band)

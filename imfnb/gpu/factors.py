@@ -3,7 +3,7 @@
 Between the planes and U nothing crosses the bus: frequencies become prices on the device, since a table per plane of
 24 000 logarithms takes the CPU longer than all kernels together.
 
-V leaves its prior in bands of a megapixel and more only; that is rare enough for the CPU (:func:`rd.refine`).
+V leaves its prior in planes of a megapixel and more only; the CPU searches it, on a part of them (:func:`rd.find_v`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..entropy.layout import component_table, padded_size
+from ..entropy.mixing import MIXING_BITS
 from ..factorization import rd
 from ..factorization.rd import cuda as kernels
 from ..factorization.rd.basis import dct_basis, mixed_basis, scale_bits
@@ -32,8 +33,10 @@ def constant(half: Half, name: str, array: np.ndarray) -> Any:
     return half.upload(name, [array]).reshape(array.shape)
 
 
-def factorize(planes: Any, step: int, patch_size: int, half: Half, name: str) -> streams.Task:
-    """Find U for a stack of planes, with V at the prior; the integers of :func:`rd.factorize`.
+def factorize(
+    planes: Any, step: int, patch_size: int, half: Half, name: str, mixing: np.ndarray | None = None
+) -> streams.Task:
+    """Find U for a stack of planes; the integers of :func:`rd.factorize`.
 
     Parameters
     ----------
@@ -47,6 +50,8 @@ def factorize(planes: Any, step: int, patch_size: int, half: Half, name: str) ->
         Stream and memory.
     name : str
         Prefix of the names of the memory.
+    mixing : ndarray of int32, optional
+        How V of all of them differs from the prior.
 
     Returns
     -------
@@ -81,6 +86,14 @@ def factorize(planes: Any, step: int, patch_size: int, half: Half, name: str) ->
 
     kernels.numerators(planes, patch_size, basis, products, stream)
     kernels.quantize(products, lengths, scale, rd.TRAIL, grid, padded, ranks, stream)
+    if mixing is not None:
+        right, gram = rd.mixing_matrices(mixing, step)
+        squares[: len(gram)] = np.diagonal(gram)
+        prior, products = products, array("mixed", components, size)
+        matrices = constant(half, name + "right", right), constant(half, name + "gram", gram)
+        kernels.mix(prior, padded, *matrices, MIXING_BITS, scale, grid, products, stream)
+        lengths = constant(half, name + "mixed lengths", squares)
+        kernels.quantize(products, lengths, scale, rd.TRAIL, grid, padded, ranks, stream)
     for _ in range(rd.SWEEPS):
         kernels.first_counts(padded, grid, first_counts, stream)
         kernels.cost_table(first_counts, _SIGN, first_table, stream)
@@ -94,7 +107,7 @@ def factorize(planes: Any, step: int, patch_size: int, half: Half, name: str) ->
     images, ends = half.download(name + "padded", padded), half.download(name + "ranks", ranks)
     yield None
     factors = [  # copies: the half's memory is about to be used again
-        rd.Factors(image[: int(end.max()) + 1].copy(), end.copy(), grid)
+        rd.Factors(image[: int(end.max()) + 1].copy(), end.copy(), grid, mixing)
         for image, end in zip(images, ends, strict=True)
     ]
     return padded, ranks, factors

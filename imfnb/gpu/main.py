@@ -339,31 +339,36 @@ class Coder(host.MainCoder):
         for p, which, bands in _groups(sizes, stack.shape):
             name = f"{stack.name}{p} "
             filtered = self._filter(stack.planes, p, which, name)
+            mixing = yield from self._find_v(filtered, step, p, name)
             for start, stop in bands:
-                coded = yield from self._code_band(_rows(filtered, start * p, stop * p), step, p, name)
+                coded = yield from self._code_band(_rows(filtered, start * p, stop * p), step, p, name, mixing)
                 for n, segment in zip(which, coded, strict=True):
                     segments[n].append(segment)
             lapped.inverse(filtered, p, decoded, _numbers(which, half, name), half.stream)
         return _Stack(decoded, stack.owners, stack.chroma), segments
 
-    def _code_band(self, rows: Any, step: int, patch_size: int, name: str) -> streams.Task:
-        """Code a band of several planes, and replace its samples by the product of the factors."""
-        half, pool = self.half, self.pool
-        padded, ranks, factors = yield from factorize(rows, step, patch_size, half, name)
-        if not host._may_mix(rows.shape[1:]):
-            coded = [pool.submit(host._encode_factors, f, patch_size, "cpu") for f in factors]
-            reconstruct(padded, ranks, None, step, patch_size, rows, half, name)
-            return coded
-        # The search for V stays on the CPU. Its planes are large and come one by one.
-        plane = half.download(name + "rows", rows)
+    def _find_v(self, filtered: Any, step: int, patch_size: int, name: str) -> streams.Task:
+        """How V of a large plane differs from the prior. The search stays on the CPU: it sees a megapixel."""
+        height, width = filtered.shape[1:]
+        stripes = host._searched_rows(height, width)
+        if not stripes:
+            return None
+        plane = filtered.reshape(height, width)
+        stripes = [self.half.download(f"{name}searched {rows.start}", plane[rows]) for rows in stripes]
         yield None
-        search = pool.submit(host._let_v_move, plane[0], factors[0], step, patch_size, "cpu")
+        search = self.pool.submit(host._find_v, stripes, (height, width), step, patch_size, "cpu")
         yield [search]
-        if search.result() is factors[0]:
-            reconstruct(padded, ranks, None, step, patch_size, rows, half, name)
-            return [pool.submit(host._encode_factors, factors[0], patch_size, "cpu")]
-        multiply([search.result()], step, patch_size, rows, half, name + "mixed ")
-        return [pool.submit(host._encode_factors, search.result(), patch_size, "cpu")]
+        return search.result()
+
+    def _code_band(
+        self, rows: Any, step: int, patch_size: int, name: str, mixing: np.ndarray | None
+    ) -> streams.Task:
+        """Code a band of several planes, and replace its samples by the product of the factors."""
+        mixing = mixing if host._may_mix(rows.shape[1:]) else None
+        padded, ranks, factors = yield from factorize(rows, step, patch_size, self.half, name, mixing)
+        coded = [self.pool.submit(host._encode_factors, f, patch_size, "cpu") for f in factors]
+        reconstruct(padded, ranks, mixing, step, patch_size, rows, self.half, name)
+        return coded
 
     def _decide(self, stack: _Stack, step: int, decoded: _Stack, keep: bool) -> streams.Task:
         """Whether to restore each plane; if `keep` is true, `decoded` is restored where that is so."""

@@ -10,6 +10,7 @@ from stacks import cuda
 
 import imfnb
 from imfnb import FormatError, main, rate
+from imfnb.factorization import rd
 from imfnb.gpu import main as gpu_main
 from imfnb.metrics import psnr
 
@@ -65,17 +66,17 @@ def test_search(monkeypatch):
     assert trials == ["_try", "_try", "_vary", "_blend"]
 
 
-def test_bands_with_a_v_of_their_own(monkeypatch):
-    """Small limits stand for a large picture: two bands, stripes for the choice of the patch size, a V per band."""
+def test_bands_with_a_free_v(monkeypatch):
+    """Small limits stand for a large picture: two bands, stripes for the choice of the patch size and for V."""
     monkeypatch.setattr(main, "_BAND_SAMPLES", 500)
     monkeypatch.setattr(main, "_MIXED_SAMPLES", 350)
     monkeypatch.setattr(main, "_STRIPE", 8)
     monkeypatch.setattr(main, "_SEARCHED_SAMPLES", 200)
     monkeypatch.setattr(main, "_LINES", 16)
-    monkeypatch.setattr(main, "_MIXING_GAIN", 1.5)
+    monkeypatch.setattr(rd, "_LEAST_GAIN", -1.0)
     y, x = np.mgrid[:45, :16]
     (data,) = check([np.uint8(128 + 100 * np.sin(0.9 * x + 0.5 * y))], step=20)
-    assert imfnb.info(data)["free_v"] == (1,)  # of two
+    assert imfnb.info(data)["free_v"] == (2,)
 
 
 def test_preview_and_damage():

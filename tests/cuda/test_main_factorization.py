@@ -13,6 +13,7 @@ from stacks import empty, same, up
 from strategies import seeds
 
 from imfnb.entropy import layout
+from imfnb.entropy.mixing import COLUMNS, MIXING_BITS, MIXING_LIMIT, ROWS
 from imfnb.factorization import rd
 from imfnb.factorization.rd import basis, costs, cuda, reference
 
@@ -88,6 +89,22 @@ def check_quantize(problem) -> None:
     cuda.quantize(*up(products, lengths), basis.scale_bits(step), rd.TRAIL, grid, found, ends)
     same(found, padded)
     same(ends, ranks)
+
+
+def check_mix(problem, seed: int, density: float) -> None:
+    """Numerators of a V that has left the prior, to its bounds."""
+    _, grid, step, _ = problem
+    products, lengths, padded, _ = rounded(problem)
+    rng = np.random.default_rng(seed)
+    mixing = rng.integers(-MIXING_LIMIT, MIXING_LIMIT + 1, (ROWS, COLUMNS)) * (rng.random((ROWS, COLUMNS)) < density)
+    right, gram = rd.mixing_matrices(mixing.astype(np.int32), step)
+    expected = np.zeros_like(products)
+    for n in range(len(products)):
+        numbers = right, gram, MIXING_BITS, basis.scale_bits(step)
+        reference.mix(products[n], padded[n], *numbers, expected[n])
+    found = up(np.zeros_like(products))
+    cuda.mix(*up(products, padded, right, gram), MIXING_BITS, basis.scale_bits(step), grid, found)
+    same(found, expected)
 
 
 def check_first(problem, weight: int) -> None:
@@ -200,6 +217,12 @@ def test_quantize(problem):
     check_quantize(problem)
 
 
+@given(problems(), seeds, st.sampled_from([0.0, 0.1, 1.0]))
+@settings(max_examples=3)
+def test_mix(problem, seed, density):
+    check_mix(problem, seed, density)
+
+
 def test_quantize_keeps_to_the_limit():
     """A coefficient beyond what the coder can express is clamped, in every component."""
     products = np.zeros((1, 2, 24), np.int32)
@@ -296,6 +319,7 @@ def test_large(step, p):
         problem = np.stack([filtered(grid, p, style, step) for style in styles]), grid, step, p
         check_numerators(*problem)
         check_quantize(problem)
+        check_mix(problem, step, 0.5)
         check_first(problem, 7864)
         check_choose(problem, 6226)
         check_proxy(problem[0], step, p)

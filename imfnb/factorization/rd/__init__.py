@@ -10,7 +10,7 @@ with the bits that its contexts give it in the factors of the previous sweep, an
 components are not worth their bits. The contexts are two of those that the entropy coder mixes, their bits come from
 frequencies counted over the plane. All quantities are exact integers.
 
-On large planes :func:`refine` lets V leave the prior. Since the prior is an orthogonal basis, X ~ U V^T is the
+On large planes :func:`find_v` lets V leave the prior. Since the prior is an orthogonal basis, X ~ U V^T is the
 factorization of its coordinates Y = 2^s X V0 / |v0|^2 with right factor C = V0^T V / |v0|^2, which is the identity for
 the prior. C takes the same closed-form column update as the baseline's V, and an entry keeps its move only where the
 gain exceeds lambda times its bits. (Moving the pixels of v_r instead gave 50 to 90% of the gain on photographs, for up
@@ -20,7 +20,6 @@ to three times the bits. One orthogonal prior learned on bsd34 instead of the DC
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from types import ModuleType
 
 import numpy as np
 
@@ -52,16 +51,16 @@ __all__ = [
     "TRAIL",
     "Draft",
     "Factors",
-    "adopt",
     "blend",
     "draft",
     "estimate_cost",
     "factorize",
+    "find_v",
     "finish",
     "magnitude_limit",
+    "mixing_matrices",
     "multipliers",
     "reconstruct",
-    "refine",
     "rows_of",
     "spectrum",
 ]
@@ -91,9 +90,14 @@ TRAIL = 190
 # +0.03 / +0.12 / +0.12 / +0.23%; three, four and six were no better than two.
 SWEEPS = 2
 
-# Rounds of V step and U step. BD-rate after 1, 2 and 3 rounds, with costs of the entropy coder's model in every sweep:
-# -0.50, -0.63, -0.70% on a photograph of 3.4 megapixels, -0.20, -0.25, -0.30% on a mosaic of bsd34 of 4.6.
+# Rounds of U step and V step. BD-rate over steps of 20 to 140 gray levels against the prior, after 1, 2 and 3 rounds: a
+# photograph of 3.4 megapixels -0.36, -0.47, -0.47%, a picture of bsd34 enlarged to 2.5 megapixels -1.43, -1.61, -1.44%.
 _ROUNDS = 2
+
+# V leaves the prior where the first V step takes at least this share from the squared error. In the first step's gain a
+# photograph, enlarged pictures and a mosaic of bsd34 lie as far apart as in what both rounds and the entropy coder make
+# of it. With 0.004, 0.008 and 0.012: the photograph -0.47, -0.47, -0.35%, enlarged with grain -1.08, -1.08, -0.92%.
+_LEAST_GAIN = 0.008
 
 # A V step knows its largest sum of squares to this many bits, so that its sums are exact in float64.
 _SUM_BITS = 34
@@ -222,6 +226,8 @@ class Draft:
         Lambda without thrift, in the unit of :func:`multipliers`.
     products, lengths, scale, contexts, prices, classes, rank_table
         As the kernel `choose` takes them.
+    mixing : ndarray of int32, shape (mixing.ROWS, mixing.COLUMNS), or None
+        How V differs from the prior, None where it does not.
     """
 
     padded: np.ndarray
@@ -235,6 +241,7 @@ class Draft:
     prices: np.ndarray
     classes: np.ndarray
     rank_table: np.ndarray
+    mixing: np.ndarray | None = None
 
     def choose(self, padded: np.ndarray, ranks: np.ndarray, device: str, thrift: int = PLAIN_THRIFT) -> None:
         """Make the choice in place."""
@@ -245,8 +252,15 @@ class Draft:
         )
 
 
-def factorize(plane: np.ndarray, step: int, patch_size: int, device: str, thrift: int = PLAIN_THRIFT) -> Factors:
-    """Find U for a plane, with V at the prior.
+def factorize(
+    plane: np.ndarray,
+    step: int,
+    patch_size: int,
+    device: str,
+    thrift: int = PLAIN_THRIFT,
+    mixing: np.ndarray | None = None,
+) -> Factors:
+    """Find U for a plane.
 
     Parameters
     ----------
@@ -260,27 +274,33 @@ def factorize(plane: np.ndarray, step: int, patch_size: int, device: str, thrift
         Which kernels to use; both give the same factors.
     thrift : int, default PLAIN_THRIFT
         Lambda of the last choice in 1/PLAIN_THRIFT of what is best: for a rate or an error that no step gives.
+    mixing : ndarray of int32, shape (mixing.ROWS, mixing.COLUMNS), optional
+        How V differs from the prior; see :func:`find_v`.
 
     Returns
     -------
     Factors
-        U and the active ranks.
+        U, the active ranks and V.
     """
-    return finish(draft(plane, step, patch_size, device), device, thrift)
+    return finish(draft(plane, step, patch_size, device, mixing), device, thrift)
 
 
-def draft(plane: np.ndarray, step: int, patch_size: int, device: str) -> Draft:
+def draft(plane: np.ndarray, step: int, patch_size: int, device: str, mixing: np.ndarray | None = None) -> Draft:
     """Do the part of :func:`factorize` that does not depend on the thrift, most of it."""
     grid = plane.shape[0] // patch_size, plane.shape[1] // patch_size
     products, lengths = _numerators(plane, step, patch_size, device)
-    return _draft_u(products, lengths, step, patch_size, grid, SWEEPS, device)
+    if mixing is not None:
+        scale, u, ranks = scale_bits(step), np.zeros(products.shape, np.int16), np.zeros(products.shape[1], np.int32)
+        kernels("factorization.rd", device).quantize(products, lengths, scale, TRAIL, u, ranks)
+        products, lengths = _mixed(products, lengths, u, mixing, step, device)
+    return replace(_draft_u(products, lengths, step, patch_size, grid, SWEEPS, device), mixing=mixing)
 
 
 def finish(draft: Draft, device: str, thrift: int = PLAIN_THRIFT) -> Factors:
     """Do the rest of :func:`factorize`; the draft stays as it is."""
     padded, ranks = draft.padded.copy(), draft.ranks.copy()
     draft.choose(padded, ranks, device, thrift)
-    return Factors(padded[: int(ranks.max()) + 1], ranks, draft.grid)
+    return Factors(padded[: int(ranks.max()) + 1], ranks, draft.grid, draft.mixing)
 
 
 def blend(one: Factors, other: Factors, share: float) -> Factors:
@@ -291,15 +311,13 @@ def blend(one: Factors, other: Factors, share: float) -> Factors:
     one, other : Factors
         What :func:`finish` made of one draft: given that, every patch has chosen for itself.
     share : float
-        Share of the patches, the first ones, that come from `other`; all or none where V has left the prior.
+        Share of the patches, the first ones, that come from `other`.
 
     Returns
     -------
     Factors
-        U and the active ranks.
+        U, the active ranks and V.
     """
-    if one.mixing is not None or other.mixing is not None:
-        return other if share >= 0.5 else one
     height, width = one.grid
     y, x = divmod(round(share * height * width), width)
     cut = (y + 2) * (width + 4) + x + 2
@@ -308,7 +326,7 @@ def blend(one: Factors, other: Factors, share: float) -> Factors:
     for source, columns in ((other, slice(cut)), (one, slice(cut, None))):
         count = min(len(padded), len(source.padded))
         padded[:count, columns] = source.padded[:count, columns]
-    return Factors(padded, ranks, one.grid)
+    return Factors(padded, ranks, one.grid, one.mixing)
 
 
 def rows_of(factors: Factors, start: int, stop: int) -> Factors:
@@ -358,99 +376,89 @@ def _draft_u(
     return draft
 
 
-def refine(
-    plane: np.ndarray, factors: Factors, step: int, patch_size: int, device: str, weight: int = 1
-) -> Factors:
-    """Let V leave the prior where that pays, and find U for it.
+def _mixed(
+    products: np.ndarray, lengths: np.ndarray, padded: np.ndarray, mixing: np.ndarray, step: int, device: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """X V less what the other columns of U stand for, and the squared lengths, of a V that has left the prior V0.
+
+    From X V0, the squared lengths of V0's columns, and a U whose guards are zero.
+    """
+    right, gram = mixing_matrices(mixing, step)
+    mixed, mixed_lengths = np.empty_like(products), lengths.copy()
+    kernels("factorization.rd", device).mix(products, padded, right, gram, MIXING_BITS, scale_bits(step), mixed)
+    mixed_lengths[:ROWS] = np.diagonal(gram)
+    return mixed, mixed_lengths
+
+
+def mixing_matrices(mixing: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """V in terms of the prior, as the kernel `mix` takes it.
+
+    Parameters
+    ----------
+    mixing : ndarray of int32, shape (mixing.ROWS, mixing.COLUMNS)
+        How V differs from the prior.
+    step : int
+        Step in 1/64 gray level.
+
+    Returns
+    -------
+    right : ndarray of int64, shape (mixing.ROWS, mixing.COLUMNS)
+        C of the columns that may move, in 1/2**MIXING_BITS.
+    gram : ndarray of int64, shape (mixing.ROWS, mixing.ROWS)
+        V^T V of the columns that others may take up.
+    """
+    square = (step << (scale_bits(step) - SCALE_BITS)) ** 2
+    right = np.eye(ROWS, dtype=np.int64) << MIXING_BITS
+    right[:, :COLUMNS] += mixing
+    return np.ascontiguousarray(right[:, :COLUMNS]), (right.T @ right * square) >> (2 * MIXING_BITS)
+
+
+def find_v(plane: np.ndarray, step: int, patch_size: int, device: str, weight: int = 1) -> np.ndarray | None:
+    """Find a V that serves a plane better than the prior.
 
     Parameters
     ----------
     plane : ndarray of int32, shape (H, W)
-        Pre-filtered plane with four fractional bits.
-    factors : Factors
-        What :func:`factorize` made of it.
+        Pre-filtered plane with four fractional bits; H and W are multiples of `patch_size`.
     step : int
         Step in 1/64 gray level.
     patch_size : {8, 16}
         Side of a patch.
     device : {"cpu", "reference"}
-        Which kernels to use; both give the same factors.
+        Which kernels to use; both give the same V.
     weight : int, default 1
         How many times as large the plane is of which this one is a sample: V serves all of it and costs its bits once.
 
     Returns
     -------
-    Factors
-        New factors; those given, where V stays.
+    ndarray of int32, shape (mixing.ROWS, mixing.COLUMNS), or None
+        How V differs from the prior; None where too little is gained.
     """
-    backend = kernels("factorization.rd", device)
-    products, lengths = _numerators(plane, step, patch_size, device)
-    scale = scale_bits(step)
-    for number in range(_ROUNDS):
-        padded = _without_guards(factors)
-        square = (step << (scale - SCALE_BITS)) ** 2
-        mixing = _update_v(products, padded, square, scale, factors.mixing, weight, backend)
-        if not mixing.any():
-            return factors
-        sweeps = SWEEPS if number == _ROUNDS - 1 else 1
-        factors = _find_u(products, lengths, padded, mixing, step, patch_size, factors.grid, sweeps, device)
-    return factors
-
-
-def adopt(
-    plane: np.ndarray, factors: Factors, mixing: np.ndarray, step: int, patch_size: int, device: str
-) -> Factors:
-    """Find U for a V that is known.
-
-    Parameters
-    ----------
-    plane, factors, step, patch_size, device
-        As in :func:`refine`.
-    mixing : ndarray of int32, shape (mixing.ROWS, mixing.COLUMNS)
-        How V differs from the prior.
-
-    Returns
-    -------
-    Factors
-        New factors.
-    """
-    products, lengths = _numerators(plane, step, patch_size, device)
-    padded = _without_guards(factors)
-    return _find_u(products, lengths, padded, mixing, step, patch_size, factors.grid, SWEEPS, device)
-
-
-def _find_u(
-    products: np.ndarray,
-    lengths: np.ndarray,
-    padded: np.ndarray,
-    mixing: np.ndarray,
-    step: int,
-    patch_size: int,
-    grid: tuple[int, int],
-    sweeps: int,
-    device: str,
-) -> Factors:
-    """The U step for a V that has left the prior, from X V0, the squared lengths of V0's columns and the previous U."""
+    grid = plane.shape[0] // patch_size, plane.shape[1] // patch_size
     scale = scale_bits(step)
     square = (step << (scale - SCALE_BITS)) ** 2
-    right = np.eye(ROWS, dtype=np.int64) << MIXING_BITS
-    right[:, :COLUMNS] += mixing
-    gram = (right.T @ right * square) >> (2 * MIXING_BITS)
-    mixed, mixed_lengths = np.empty_like(products), lengths.copy()
-    kernels("factorization.rd", device).mix(products, padded, right[:, :COLUMNS], gram, MIXING_BITS, scale, mixed)
-    mixed_lengths[:ROWS] = np.diagonal(gram)
-    draft = _draft_u(mixed, mixed_lengths, step, patch_size, grid, sweeps, device)
-    return replace(finish(draft, device), mixing=mixing)
+    prior, prior_lengths = _numerators(plane, step, patch_size, device)
+    products, lengths, mixing = prior, prior_lengths, None
+    for number in range(_ROUNDS):
+        factors = finish(_draft_u(products, lengths, step, patch_size, grid, 1, device), device)
+        previous, mixing = mixing, _update_v(prior, factors.padded, square, scale, mixing, weight, device)
+        if number == 0:
+            errors = [_error(plane, factors, step, patch_size, v, device) for v in (previous, mixing)]
+            if not errors[0] - errors[1] > _LEAST_GAIN * errors[0]:
+                return None
+        if number < _ROUNDS - 1:
+            products, lengths = _mixed(prior, prior_lengths, factors.padded, mixing, step, device)
+    return mixing
 
 
-def _without_guards(factors: Factors) -> np.ndarray:
-    """The padded factors with the guards of the first component zero again."""
-    (grid_h, grid_w), padded = factors.grid, factors.padded.copy()
-    image = padded[0].reshape(grid_h + 3, grid_w + 4)
-    inside = image[2 : 2 + grid_h, 2 : 2 + grid_w].copy()
-    image[:] = 0
-    image[2 : 2 + grid_h, 2 : 2 + grid_w] = inside
-    return padded
+def _error(
+    plane: np.ndarray, factors: Factors, step: int, patch_size: int, mixing: np.ndarray | None, device: str
+) -> int:
+    """Squared error of U with another V."""
+    product = np.empty_like(plane)
+    reconstruct(replace(factors, mixing=mixing), step, patch_size, product, device)
+    product -= plane
+    return sum(int(np.square(row, dtype=np.int64).sum()) for row in product)
 
 
 def _update_v(
@@ -460,11 +468,12 @@ def _update_v(
     scale: int,
     mixing: np.ndarray | None,
     weight: int,
-    backend: ModuleType,
+    device: str,
 ) -> np.ndarray:
     """The V step: how V differs from the prior, int32 (ROWS, COLUMNS), given X V0, U and the previous difference."""
     count = min(COLUMNS, len(padded))
     a, b = np.empty((ROWS, count), np.int64), np.empty((ROWS, count), np.int64)
+    backend = kernels("factorization.rd", device)
     backend.moments(products, padded, a, b)
     a *= weight
     b *= weight

@@ -10,6 +10,7 @@ kernel            bytes                  integer operations
 ================  =====================  ============================================
 numerators        4 + 4                  N multiplications and additions
 quantize          4 + 4 R / N + 2        3 + 75 R / N (64-bit divisions)
+mix               8 + 2 R / N            up to 128 multiplications and additions (64-bit), where V has left the prior
 first_counts      8 / N                  60 / N
 cost_table        none                   (one entry of a table per thread)
 magnitude_prices  none                   (some rows of a table per thread)
@@ -57,6 +58,7 @@ __all__ = [
     "count_magnitudes",
     "first_counts",
     "magnitude_prices",
+    "mix",
     "numerators",
     "proxy",
     "quantize",
@@ -87,6 +89,9 @@ _BIT_SHIFT, _TWO_SHIFT = np.int64(16), np.int64(17)
 
 # Cost of a sign in 1/256 bit.
 _SIGN = np.int32(256)
+
+# The range of X V.
+_LOWEST, _HIGHEST = np.int64(-(2**31) + 1), np.int64(2**31 - 1)
 
 _LEVEL = LEVEL.astype(np.uint8)
 _PROXY_COSTS, _PROXY_FIRST = PROXY_COSTS.astype(np.int32), PROXY_FIRST.astype(np.int32)
@@ -270,6 +275,67 @@ def quantize(
     blocks = len(factors) * _blocks(factors.shape[2])
     _quantize[blocks, _THREADS, stream](
         num, lengths, np.int32(scale), np.int32(trail), *_sides(grid), factors, ranks
+    )
+
+
+@kernel(
+    "void(int32[:,:,::1], int16[:,:,::1], int64[:,::1], int64[:,::1], int32, int32, int32, int32, int32[:,:,::1])"
+)
+def _mix(num, factors, mixing, gram, bits, scale, gh, gw, out):
+    patches = gh * gw
+    n, r, tile = tile_of_block(num.shape[1], (patches + _THREADS - 1) // _THREADS)
+    patch = np.int32(tile * _THREADS + _cuda.threadIdx.x)
+    if patch >= patches:
+        return
+    m = _at(patch, gw)
+    value = np.int64(num[n, r, m])
+    if r < mixing.shape[0]:
+        if r < mixing.shape[1]:
+            value = np.int64(0)
+            for s in range(mixing.shape[0]):
+                value += mixing[s, r] * np.int64(num[n, s, m])
+            value >>= bits
+        others = np.int64(0)
+        for s in range(mixing.shape[0]):
+            if s != r:
+                others += gram[s, r] * np.int64(factors[n, s, m])
+        value = min(max(value - (others >> scale), _LOWEST), _HIGHEST)
+    out[n, r, m] = value
+
+
+def mix(
+    num: Any,
+    factors: Any,
+    mixing: Any,
+    gram: Any,
+    bits: int,
+    scale: int,
+    grid: tuple[int, int],
+    out: Any,
+    stream: Any = 0,
+) -> None:
+    """Twin of :func:`imfnb.factorization.rd.cpu.mix`; the guards are left alone.
+
+    Parameters
+    ----------
+    num : device array of int32, shape (B, N, size)
+        X V of the prior.
+    factors : device array of int16, shape (B, N, size)
+        U.
+    mixing, gram : device arrays of int64, shapes (rows, columns) and (rows, rows)
+        V in terms of the prior, in 1/2**bits, and V^T V; the same for all planes.
+    bits, scale : int
+        As on the CPU.
+    grid : (int, int)
+        Patches down and across.
+    out : device array of int32, shape (B, N, size)
+        Receives X V less what the other columns of U stand for.
+    stream : stream, optional
+        Where to run.
+    """
+    blocks = len(num) * num.shape[1] * _blocks(grid[0] * grid[1])
+    _mix[blocks, _THREADS, stream](
+        num, factors, mixing, gram, np.int32(bits), np.int32(scale), *_sides(grid), out
     )
 
 
