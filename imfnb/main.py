@@ -200,7 +200,7 @@ def _searched_rows(height: int, width: int) -> list[slice]:
     size = height * width
     if size < _MIXED_SAMPLES:
         return []
-    period = max(1, size // _SEARCHED_SAMPLES)
+    period = max(1, round(size / _SEARCHED_SAMPLES))
     return [slice(top, min(top + _LINES, height)) for top in range(0, height, period * _LINES)]
 
 
