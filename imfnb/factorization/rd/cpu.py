@@ -24,7 +24,7 @@ from .costs import (
     PROXY_COSTS,
     PROXY_FIRST,
 )
-from .tiles import CHUNK, TILE, pair_product
+from .tiles import CHUNK, TILE, pair_product, place_patch
 
 __all__ = [
     "choose",
@@ -511,28 +511,18 @@ def reconstruct(U, ranks, columns, limit, scale, p, plane):
     more have s = 2: |u v| < 2**17 per entry by the choice of limit, and the sum of at most 256 terms is below 2**25.
     Shorter ones have entries of at most 3 / p * 2**12 and |u| < 2**13: p**2 terms stay within 3 p * 2**25 < 2**31.
     """
-    gh = plane.shape[0] // p
-    gw = plane.shape[1] // p
-    stride = gw + 4
-    n = p * p
-    patch = np.empty(n, np.int32)
-    half = 1 << (scale - 1)
+    gh, gw = plane.shape[0] // p, plane.shape[1] // p
+    top = min(U.shape[0], columns.shape[0])
+    words = np.zeros(((top + 1) >> 1, p * p), np.int32)
+    for r in range(0, top, 2):
+        first, second, line = columns[r], columns[min(r + 1, top - 1)], words[r >> 1]
+        for k in range(p * p):
+            line[k] = _pair(first[k], second[k])
     for y in range(gh):
         for x in range(gw):
-            m = (y + 2) * stride + x + 2
-            u = np.int32(min(max(U[0, m], -limit), limit))
-            for k in range(n):
-                patch[k] = u * columns[0, k] + half
-            for r in range(1, min(ranks[m] + 1, U.shape[0])):
-                if U[r, m]:
-                    u = np.int32(min(max(U[r, m], -limit), limit))
-                    for k in range(n):
-                        patch[k] += np.int32(u * columns[r, k])
-            for i in range(p):
-                line, pixels = plane[y * p + i, x * p : x * p + p], patch[i * p : i * p + p]
-                if p == 8:  # literal lengths become one move
-                    for j in range(8):
-                        line[j] = pixels[j] >> scale
-                else:
-                    for j in range(16):
-                        line[j] = pixels[j] >> scale
+            m, place = (y + 2) * (gw + 4) + x + 2, (y * gw * p + x) * p
+            last = min(np.int64(ranks[m]), top - 1)
+            if p == 8:  # the size of a patch is a constant of the machine code
+                place_patch(U, m, last, limit, words, scale, plane, place, 8)
+            else:
+                place_patch(U, m, last, limit, words, scale, plane, place, 16)
