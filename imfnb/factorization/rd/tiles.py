@@ -94,8 +94,8 @@ if numba.config.DISABLE_JIT:
     def place_patch(factors, patch, last, limit, words, scale, plane, place, patch_size):
         """Write the product of a patch to flat position `place` of plane.
 
-        Components of factors (int16, (R, size)) up to `last` count, with entries clamped to `limit`. words (int32, (pairs, N)) hold the rows of V^T in
-        pairs of 16 bits; the sum is rounded and shifted by `scale`.
+        Components of factors (int16, (R, size)) up to `last` count, with entries clamped to `limit`. words (int32,
+        (pairs, N)) hold the rows of V^T in pairs of 16 bits; the sum is rounded and shifted by `scale`.
         """
         u = np.clip(factors[: last + 1, patch].astype(np.int32), -limit, limit)
         columns = words.view(np.int16).reshape(len(words), -1, 2).transpose(0, 2, 1).reshape(2 * len(words), -1)
