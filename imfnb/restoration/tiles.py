@@ -63,10 +63,16 @@ def _correct_row(typing_context, lines, centre, places, tables, classes, near, f
             builder.module, ir.FunctionType(_NARROW, [_NARROW] * 2), f"llvm.ssub.sat.v{CHUNK}i16"
         )
         undefined = ir.Constant(_NARROW, ir.Undefined)
-        # The pairs of the first and of the second half of the lanes.
+        # Which pixels are in the two vectors of words: as processors interleave, by half of every eight.
+        pixels = [[k // 4 * 8 + half * 4 + k % 4 for k in range(WIDTH)] for half in (0, 1)]
         orders = [
-            ir.Constant(ir.VectorType(_I32, CHUNK), [half * WIDTH + k // 2 + CHUNK * (k % 2) for k in range(CHUNK)])
-            for half in (0, 1)
+            ir.Constant(ir.VectorType(_I32, CHUNK), [pixel + CHUNK * side for pixel in half for side in (0, 1)])
+            for half in pixels
+        ]
+        lanes = [ir.Constant(ir.VectorType(_I32, WIDTH), half) for half in pixels]
+        backs = [
+            ir.Constant(ir.VectorType(_I32, WIDTH), [sum(pixels, []).index(k + start) for k in range(WIDTH)])
+            for start in (0, WIDTH)
         ]
 
         def clip(value, low, high):
@@ -79,7 +85,8 @@ def _correct_row(typing_context, lines, centre, places, tables, classes, near, f
         with cgutils.for_range_slice(builder, INDEX(0), out.shape[0], INDEX(CHUNK), intp=INDEX) as (x, _):
             middle = samples.load(builder.add(args[1], x))
             halves = [builder.add(x, INDEX(half * WIDTH)) for half in (0, 1)]
-            which = [classes.load(half) for half in halves]
+            row_classes = [classes.load(half) for half in halves]
+            which = [builder.shuffle_vector(*row_classes, order) for order in lanes]
             for total in totals:
                 builder.store(rounding, total)
             with cgutils.for_range(builder, places.shape[0], intp=INDEX) as loop:
@@ -93,12 +100,14 @@ def _correct_row(typing_context, lines, centre, places, tables, classes, near, f
                 for total, index, order in zip(totals, which, orders, strict=True):
                     pairs = builder.bitcast(builder.shuffle_vector(*sums, order), _WIDE)
                     multiply_add_pairs(builder, pairs, _look_up(builder, words, table, index), total)
-            for half, total, order in zip(halves, totals, (0, WIDTH), strict=True):
-                lanes = ir.Constant(ir.VectorType(_I32, WIDTH), [order + k for k in range(WIDTH)])
-                value = builder.sext(builder.shuffle_vector(middle, undefined, lanes), _WIDE)
+            corrected = []
+            for total, order in zip(totals, lanes, strict=True):
+                value = builder.sext(builder.shuffle_vector(middle, undefined, order), _WIDE)
                 shift = ir.Constant(_WIDE, [COEFFICIENT_BITS] * WIDTH)
                 value = builder.add(value, builder.ashr(builder.load(total), shift))
-                out.store(clip(value, *limits), half)
+                corrected.append(clip(value, *limits))
+            for half, order in zip(halves, backs, strict=True):
+                out.store(builder.shuffle_vector(*corrected, order), half)
         return context.get_dummy_value()
 
     return types.void(lines, types.int64, places, tables, classes, types.int64, types.int64, out), generate
