@@ -353,10 +353,16 @@ class Coder(host.MainCoder):
         stripes = host._searched_rows(height, width)
         if not stripes:
             return None
-        plane = filtered.reshape(height, width)
-        stripes = [self.half.download(f"{name}searched {rows.start}", plane[rows]) for rows in stripes]
+        half, plane = self.half, filtered.reshape(height, width)
+        sample = half.array(name + "sample", (sum(rows.stop - rows.start for rows in stripes), width), np.int32)
+        top = 0
+        for rows in stripes:
+            bottom = top + rows.stop - rows.start
+            sample[top:bottom].copy_to_device(plane[rows], stream=half.stream)
+            top = bottom
+        found = half.download(name + "sample", sample)
         yield None
-        search = self.pool.submit(host._find_v, stripes, (height, width), step, patch_size, "cpu")
+        search = self.pool.submit(host._find_v, [found], (height, width), step, patch_size, "cpu")
         yield [search]
         return search.result()
 

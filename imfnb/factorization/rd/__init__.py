@@ -41,7 +41,6 @@ from .costs import (
 )
 
 __all__ = [
-    "LAMBDA",
     "LARGEST_THRIFT",
     "PLAIN_THRIFT",
     "SPECTRUM_PATCH",
@@ -64,9 +63,6 @@ __all__ = [
     "rows_of",
     "spectrum",
 ]
-
-#: Squared steps that a bit is worth along the codec's rate-distortion curve, for the choices about V.
-LAMBDA = 0.14
 
 # lambda in units of the squared step, 1/65536 per bit: for the first component and for the others. With 0.085, 0.1 and
 # 0.105 for these: +0.1, 0 and +0.05%.
@@ -108,8 +104,9 @@ _BOUNDS = -float(MIXING_LIMIT), 2.0**MIXING_BITS + MIXING_LIMIT
 # Columns of U with a smaller sum of squares keep the prior.
 _LEAST_ENERGY = 64
 
-# Lambda times the bits of an entry of V that has moved by 0, 1, 2, ... quanta, in squared steps.
-_PRICE = LAMBDA * np.array([0.1] + [8.0 + 2 * (m.bit_length() - 1) for m in range(1, MIXING_LIMIT + 1)])
+# The bits of an entry of V that has moved by 0, 1, 2, ... quanta, times what a bit is worth along the codec's
+# rate-distortion curve, in squared steps.
+_PRICE = 0.14 * np.array([0.1] + [8.0 + 2 * (m.bit_length() - 1) for m in range(1, MIXING_LIMIT + 1)])
 
 
 @dataclass(frozen=True)
