@@ -492,9 +492,13 @@ class MainCoder:
             self._planes[subsample] = planes
         return self._planes[subsample]
 
+    def _key(self, subsample: bool, index: int, patch_size: int) -> tuple[bool, int, int]:
+        """Where a filtered plane is kept."""
+        return subsample and _is_chroma(self.frame, index), index, patch_size
+
     def _filter(self, subsample: bool, index: int, patch_size: int) -> np.ndarray:
         """A plane after the lapped filter; kept, since it does not depend on the step."""
-        key = subsample and _is_chroma(self.frame, index), index, patch_size
+        key = self._key(subsample, index, patch_size)
         if key not in self._filtered:
             plane = _extend(self._split(subsample)[index], patch_size)
             self._filtered[key] = lapped.forward(plane, patch_size, self.device)
@@ -507,7 +511,8 @@ class MainCoder:
         plane = self._split(subsample)[index]
         filtered = self._filter(subsample, index, patch_size)
         if not self._keep:
-            self._filtered = {key: value for key, value in self._filtered.items() if key[1] != index}
+            for size in _PATCH_SIZES:  # its own only: other threads have theirs there
+                self._filtered.pop(self._key(subsample, index, size), None)
         bands = [_Band(*rows) for rows in _bands(plane.shape, patch_size)]
         stripes = [] if self._keep else _stripes(plane.shape, patch_size)
         return _Job(index, step, patch_size, plane, filtered, bands, stripes)

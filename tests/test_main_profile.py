@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -594,6 +595,27 @@ def test_info_of_lossless_alpha():
     details = imfnb.info(encode(image, quality=40))
     assert list(details["segments"]) == ["Y", "Cb", "Cr", "alpha"] and list(details["components"]) == ["Y", "Cb", "Cr"]
     assert 0 < details["segments"]["alpha"] < 20
+
+
+def test_threads_do_not_trip_over_filtered_planes(monkeypatch):
+    """Each drops the planes that it no longer needs; one that looked at those of the others met them changing."""
+
+    class Slow(dict):
+        def items(self):
+            for item in dict.items(self):
+                time.sleep(0.02)
+                yield item
+
+    make = main.MainCoder.__init__
+
+    def init(self, *arguments):
+        make(self, *arguments)
+        self._filtered = Slow()
+
+    image = picture(24, 32, 4)
+    expected = encode(image, quality=40, threads=1)
+    monkeypatch.setattr(main.MainCoder, "__init__", init)
+    assert encode(image, quality=40, threads=4) == expected
 
 
 def test_info_reads_well():
