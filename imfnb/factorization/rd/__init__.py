@@ -140,6 +140,11 @@ def _numerators(plane: np.ndarray, step: int, patch_size: int, device: str) -> t
     return products, (basis.astype(np.int64) ** 2).sum(axis=0)
 
 
+def _square(step: int) -> int:
+    """Squared length of a column of the prior before rounding."""
+    return (step << (scale_bits(step) - SCALE_BITS)) ** 2
+
+
 def multipliers(step: int) -> tuple[int, int]:
     """Lambda of the first component and of the others.
 
@@ -153,7 +158,7 @@ def multipliers(step: int) -> tuple[int, int]:
     (int, int)
         In units of the kernels: distortion for 2**16 times 1/256 bit.
     """
-    square = (step << (scale_bits(step) - SCALE_BITS)) ** 2
+    square = _square(step)
     return _LAMBDA_FIRST * square >> 8, _LAMBDA * square >> 8
 
 
@@ -404,10 +409,9 @@ def mixing_matrices(mixing: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarr
     gram : ndarray of int64, shape (mixing.ROWS, mixing.ROWS)
         V^T V of the columns that others may take up.
     """
-    square = (step << (scale_bits(step) - SCALE_BITS)) ** 2
     right = np.eye(ROWS, dtype=np.int64) << MIXING_BITS
     right[:, :COLUMNS] += mixing
-    return np.ascontiguousarray(right[:, :COLUMNS]), (right.T @ right * square) >> (2 * MIXING_BITS)
+    return np.ascontiguousarray(right[:, :COLUMNS]), (right.T @ right * _square(step)) >> (2 * MIXING_BITS)
 
 
 def find_v(plane: np.ndarray, step: int, patch_size: int, device: str, weight: int = 1) -> np.ndarray | None:
@@ -433,14 +437,14 @@ def find_v(plane: np.ndarray, step: int, patch_size: int, device: str, weight: i
     """
     grid = plane.shape[0] // patch_size, plane.shape[1] // patch_size
     scale = scale_bits(step)
-    square = (step << (scale - SCALE_BITS)) ** 2
+    square = _square(step)
     prior, prior_lengths = _numerators(plane, step, patch_size, device)
     products, lengths, mixing = prior, prior_lengths, None
     for number in range(_ROUNDS):
         factors = finish(_draft_u(products, lengths, step, patch_size, grid, 1, device), device)
-        previous, mixing = mixing, _update_v(prior, factors.padded, square, scale, mixing, weight, device)
+        mixing = _update_v(prior, factors.padded, square, scale, mixing, weight, device)
         if number == 0:
-            errors = [_error(plane, factors, step, patch_size, v, device) for v in (previous, mixing)]
+            errors = [_error(plane, factors, step, patch_size, v, device) for v in (None, mixing)]
             if not errors[0] - errors[1] > _LEAST_GAIN * errors[0]:
                 return None
         if number < _ROUNDS - 1:
