@@ -23,6 +23,7 @@ from imfnb.factorization.rd import cuda as kernels
 from imfnb.lapped import cuda as lapped
 from imfnb.restoration import cuda as restoration
 from imfnb.restoration import filter_set
+from imfnb.stripes import whole_patches
 
 __all__ = ["kernel_rows", "target_rows"]
 
@@ -73,7 +74,7 @@ class Stack:
     def __init__(self, planes: Any, step: int, patch_size: int, chroma: bool) -> None:
         self.planes, self.step, self.p = planes, step, patch_size
         count, *shape = planes.shape
-        whole = main._whole_patches((shape[0], shape[1]), patch_size)
+        whole = whole_patches((shape[0], shape[1]), patch_size)
         self.grid = whole[0] // patch_size, whole[1] // patch_size
         self.samples = count * whole[0] * whole[1]
         self.scale = basis.scale_bits(step)

@@ -20,6 +20,7 @@ from .factorization import bcd, factor_dtype
 from .options import BOUND_LIMIT, PATCH_SIZES, EncodeOptions
 from .patches import depatchify, grid_shape, patchify
 from .rate import search_levels
+from .stripes import cut
 
 __all__ = [
     "BaselineCoder",
@@ -294,16 +295,21 @@ def decode_image(container: Container, out: np.ndarray, device: str, threads: in
         If a segment is damaged.
     """
     frame, p = container.frame, container.parameters
-    shapes = matrix_shapes(frame, p.color_space, p.subsample, p.patch_size)
+    groups = [group for group, _ in matrix_shapes(frame, p.color_space, p.subsample, p.patch_size)]
+    factors = map_threads(lambda index: decode_factors(container, index), range(len(groups)), threads)
 
-    def matrix(index: int) -> list[np.ndarray]:
-        u, v = decode_factors(container, index)
-        shape = plane_shape(frame, shapes[index][0][0], p.subsample)
-        bound = max(-p.bounds[0], p.bounds[1])
-        return depatchify(u[:, :max_rank], v[:, :max_rank], shape, p.patch_size, bound, device)
+    def pixels(rows: slice) -> None:
+        planes = []
+        for group, (u, v) in zip(groups, factors, strict=True):
+            height, width = plane_shape(frame, group[0], p.subsample)
+            start, stop = (rows.start, rows.stop) if height == frame.height else (rows.start // 2, half(rows.stop))
+            patch, columns = (1, 1) if p.patch_size is None else (p.patch_size, -(-width // p.patch_size))
+            part = np.asfortranarray(u[start // patch * columns : -(-stop // patch) * columns, :max_rank])
+            shape = stop - start, width
+            planes += depatchify(part, v[:, :max_rank], shape, p.patch_size, max(-p.bounds[0], p.bounds[1]), device)
+        join_planes(planes, p.color_space, out[rows], device)
 
-    planes = [plane for planes in map_threads(matrix, range(len(shapes)), threads) for plane in planes]
-    join_planes(planes, p.color_space, out, device)
+    map_threads(pixels, cut(frame.height, frame.width, threads), threads)
 
 
 def describe(container: Container) -> dict[str, object]:

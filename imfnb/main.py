@@ -24,6 +24,7 @@ from .factorization import rd
 from .metrics import psnr
 from .options import STEP_RANGE, EncodeOptions
 from .rate import search_step
+from .stripes import Stripe, cut
 
 __all__ = ["MainCoder", "Parameters", "decode_image", "describe", "parse"]
 
@@ -52,10 +53,6 @@ _BAND_SAMPLES = 1 << 22
 
 # Choices are made by the quarter in the middle of every so many rows of a plane.
 _STRIPE = 256
-
-# Rows around them that are decoded for their sake: the lapped filter mixes half a patch, both passes of the restoration
-# reach three rows each.
-_REACH = 16
 
 # Bytes of a file beside its segments, about.
 _HEADER_BYTES = 60
@@ -129,11 +126,6 @@ def _bands(shape: tuple[int, int], patch_size: int) -> list[tuple[int, int]]:
     count = -(-rows * columns * patch_size * patch_size // _BAND_SAMPLES)
     size = -(-rows // min(count, rows))
     return [(start, min(start + size, rows)) for start in range(0, rows, size)]
-
-
-def _whole_patches(shape: tuple[int, int], patch_size: int) -> tuple[int, int]:
-    """Height and width after `_extend`."""
-    return shape[0] + -shape[0] % patch_size, shape[1] + -shape[1] % patch_size
 
 
 def _extend(plane: np.ndarray, patch_size: int) -> np.ndarray:
@@ -238,36 +230,6 @@ class _Band:
 
 
 @dataclass
-class _Stripe:
-    """Rows of a plane that decide on restoration.
-
-    Attributes
-    ----------
-    rows : slice
-        Which.
-    start : int
-        First row of `samples`.
-    samples : ndarray of int32
-        Product of the factors for these rows and those around them.
-    """
-
-    rows: slice
-    start: int
-    samples: np.ndarray
-
-
-def _stripes(shape: tuple[int, int], patch_size: int) -> list[_Stripe]:
-    """The stripes of a plane, still without samples."""
-    height, width = _whole_patches(shape, patch_size)
-    stripes = []
-    for rows in _samples(shape[0]):
-        start = max(rows.start - _REACH, 0) // patch_size * patch_size
-        stop = min(-(-(rows.stop + _REACH) // patch_size) * patch_size, height)
-        stripes.append(_Stripe(rows, start, np.empty((stop - start, width), np.int32)))
-    return stripes
-
-
-@dataclass
 class _Job:
     """A plane between its stages; each sets to None what no later one needs, since planes are large.
 
@@ -283,7 +245,7 @@ class _Job:
         How V of large bands differs from the prior, once it is found.
     bands : list of _Band
         Its bands.
-    stripes : list of _Stripe
+    stripes : list of Stripe
         What decides on restoration, where nothing else is decoded.
     decoded : ndarray of int32, shape (H, W)
         What the decoder will make of it, where a search wants to know.
@@ -297,7 +259,7 @@ class _Job:
     plane: np.ndarray | None
     filtered: np.ndarray | None
     bands: list[_Band]
-    stripes: list[_Stripe] = field(default_factory=list)
+    stripes: list[Stripe] = field(default_factory=list)
     decoded: np.ndarray | None = None
     restore: bool | None = None
     mixing: np.ndarray | None = None
@@ -514,8 +476,15 @@ class MainCoder:
             for size in _PATCH_SIZES:  # its own only: other threads have theirs there
                 self._filtered.pop(self._key(subsample, index, size), None)
         bands = [_Band(*rows) for rows in _bands(plane.shape, patch_size)]
-        stripes = [] if self._keep else _stripes(plane.shape, patch_size)
-        return _Job(index, step, patch_size, plane, filtered, bands, stripes)
+        job = _Job(index, step, patch_size, plane, filtered, bands)
+        if not self._keep:
+            job.stripes = self._stripes(job)
+        return job
+
+    def _stripes(self, job: _Job) -> list[Stripe]:
+        """What decides on the restoration of a plane."""
+        shape = job.plane.shape
+        return [Stripe(rows, shape, job.step, job.patch_size, self.device) for rows in _samples(shape[0])]
 
     def _factorize(
         self, job: _Job, band: _Band, draft: rd.Draft | None = None, thrift: int = rd.PLAIN_THRIFT
@@ -531,7 +500,8 @@ class MainCoder:
         del draft  # larger than the band
         if not self._keep:
             self._segment(job, band)
-            self._multiply(job, band)
+            for stripe in job.stripes:
+                stripe.fill(band.factors, band.start)
             band.factors = None
 
     def _segment(self, job: _Job, band: _Band) -> bytes:
@@ -540,53 +510,33 @@ class MainCoder:
             band.segment = _encode_factors(band.factors, job.patch_size, self.device)
         return band.segment
 
-    def _multiply(self, job: _Job, band: _Band) -> None:
-        """Fill the stripes of a plane as far as they are in a band."""
-        p = job.patch_size
-        for stripe in job.stripes:
-            start, stop = max(band.start, stripe.start // p), min(band.stop, (stripe.start + len(stripe.samples)) // p)
-            if start < stop:
-                factors = rd.rows_of(band.factors, start - band.start, stop - band.start)
-                out = stripe.samples[start * p - stripe.start : stop * p - stripe.start]
-                rd.reconstruct(factors, job.step, p, out, self.device)
-
     def _decide(self, job: _Job, keep: bool) -> None:
         """Decide on the restoration filter of a plane; `keep`: what it decodes to."""
         if job.restore is not None:
             return
-        plane, job.plane, job.filtered = job.plane, None, None
-        if keep:
-            samples = np.empty(_whole_patches(plane.shape, job.patch_size), np.int32)
-            for band in job.bands:
-                out = _rows_of(samples, band, job.patch_size)
-                rd.reconstruct(band.factors, job.step, job.patch_size, out, self.device)
-            decoded = _smooth(samples, plane.shape, job.patch_size, self.device)
-            restored = self._restored(job, decoded)
-            errors = [self._errors(decoded[rows], restored[rows], plane[rows]) for rows in _samples(len(plane))]
-            job.restore = _restoration_pays(*map(sum, zip(*errors, strict=True)))
-            job.decoded = restored if job.restore else decoded
-            return
         if self._keep:
-            job.stripes = _stripes(plane.shape, job.patch_size)
-            for band in job.bands:
-                self._multiply(job, band)
+            whole = Stripe(slice(0, len(job.plane)), job.plane.shape, job.step, job.patch_size, self.device)
+            job.stripes = [whole] if keep else self._stripes(job)
+            for stripe in job.stripes:
+                for band in job.bands:
+                    stripe.fill(band.factors, band.start)
+        plane, job.plane, job.filtered = job.plane, None, None
         errors = []
         for stripe in job.stripes:
-            height = min(len(stripe.samples), len(plane) - stripe.start)
-            decoded = _smooth(stripe.samples, (height, plane.shape[1]), job.patch_size, self.device)
-            restored = self._restored(job, decoded)
-            part = slice(stripe.rows.start - stripe.start, stripe.rows.stop - stripe.start)
-            errors.append(self._errors(decoded[part], restored[part], plane[stripe.rows]))
-        job.restore = _restoration_pays(*map(sum, zip(*errors, strict=True)))
+            stripe.smooth()
+            decoded, restored = stripe.decoded(), stripe.restored(_is_chroma(self.frame, job.index), False)
+            if keep:
+                errors += [self._errors(decoded[rows], restored[rows], plane[rows]) for rows in _samples(len(plane))]
+            else:
+                errors.append(self._errors(decoded, restored, plane[stripe.rows]))
         job.stripes = []
+        job.restore = _restoration_pays(*map(sum, zip(*errors, strict=True)))
+        if keep:
+            job.decoded = restored if job.restore else decoded
 
     def _errors(self, decoded: np.ndarray, restored: np.ndarray, plane: np.ndarray) -> tuple[int, int]:
         """Squared errors before and after restoration."""
         return _squared_error(decoded, plane, self.device), _squared_error(restored, plane, self.device)
-
-    def _restored(self, job: _Job, decoded: np.ndarray) -> np.ndarray:
-        """Samples of a plane after restoration."""
-        return restoration.restore(decoded, job.step, _is_chroma(self.frame, job.index), self.device)
 
     def _sample(self, subsample: bool, index: int, patch_size: int) -> Iterator[np.ndarray]:
         """The sampled rows of a large plane, filtered for this purpose only."""
@@ -665,18 +615,6 @@ def _squared_error(samples: np.ndarray, plane: np.ndarray, device: str) -> int:
     )
 
 
-def _smooth(samples: np.ndarray, shape: tuple[int, int], patch_size: int, device: str) -> np.ndarray:
-    """From the product of the factors, which is overwritten, to the samples of a plane before restoration."""
-    lapped.inverse(samples, patch_size, device, samples)
-    height, width = shape
-    if samples.shape[1] == width or samples.size <= _BAND_SAMPLES:
-        return np.ascontiguousarray(samples[:height, :width])
-    flat = samples.reshape(-1)
-    for row in range(1, height):  # a copy of a large plane would cost too much memory
-        flat[row * width : (row + 1) * width] = samples[row, :width]
-    return flat[: height * width].reshape(height, width)
-
-
 def _may_mix(shape: tuple[int, ...]) -> bool:
     """Whether a band is large enough for a V of its own; its segment then begins with the length of that."""
     return shape[0] * shape[1] >= _MIXED_SAMPLES
@@ -751,6 +689,7 @@ def parse(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
         raise FormatError(f"damaged file: steps {luma} and {chroma}; expected {STEP_MIN} to {STEP_MAX}")
     planes = []
     segments = working = 0
+    stripe = max(rows.stop - rows.start for rows in cut(frame.height, frame.width, 1))
     for index in range(max(1, frame.channels) - lossless_alpha):
         coding = reader.byte()
         if coding > 3:
@@ -759,12 +698,9 @@ def parse(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
         planes.append(PlaneParameters(chroma if _is_chroma(frame, index) else luma, patch_size, bool(coding & 2)))
         shape = _plane_shape(frame, index, subsample)
         segments += len(_bands(shape, patch_size))
-        # Three int32 planes (the patches, their transpose, the restored samples) and the int16 factors with guards.
-        working = max(
-            working,
-            12 * (shape[0] + patch_size) * (shape[1] + patch_size)
-            + 2 * (shape[0] + 4 * patch_size) * (shape[1] + 5 * patch_size),
-        )
+        # The int16 factors with guards, and two int32 planes of a stripe (the samples, and a copy of them cut to size).
+        working += 2 * (shape[0] + 4 * patch_size) * (shape[1] + 5 * patch_size)
+        working += 8 * (min(stripe + 3 * patch_size, shape[0]) + patch_size) * (shape[1] + patch_size)
     return Parameters(subsample, tuple(planes), lossless_alpha), segments + lossless_alpha, working
 
 
@@ -791,33 +727,38 @@ def decode_image(container: Container, out: np.ndarray, device: str, threads: in
     """
     frame, p = container.frame, container.parameters
     shapes = [_plane_shape(frame, index, p.subsample) for index in range(len(p.planes))]
-    planes: list = [
-        np.empty(_whole_patches(shape, q.patch_size), np.int32) for shape, q in zip(shapes, p.planes, strict=True)
-    ]
-    bands = [(i, *rows) for i, q in enumerate(p.planes) for rows in _bands(shapes[i], q.patch_size)]
+    bands = [(index, *rows) for index, q in enumerate(p.planes) for rows in _bands(shapes[index], q.patch_size)]
 
-    def decode_band(number: int) -> None:
+    def factors(number: int) -> rd.Factors:
         index, start, stop = bands[number]
-        coding, samples = p.planes[index], planes[index]
+        patch_size = p.planes[index].patch_size
+        grid = stop - start, -(-shapes[index][1] // patch_size)
         segment = container.segment(number)
-        grid = stop - start, samples.shape[1] // coding.patch_size
-        rows = samples[start * coding.patch_size : stop * coding.patch_size]
-        mixing = _read_mixing(segment, rows.shape, coding.patch_size)
-        padded, ranks = entropy.decode_factors(
-            bytes(segment.take(segment.left)), *grid, coding.patch_size, max_rank, device
-        )
-        rd.reconstruct(rd.Factors(padded, ranks, grid, mixing), coding.step, coding.patch_size, rows, device)
+        mixing = _read_mixing(segment, (grid[0] * patch_size, grid[1] * patch_size), patch_size)
+        padded, ranks = entropy.decode_factors(bytes(segment.take(segment.left)), *grid, patch_size, max_rank, device)
+        return rd.Factors(padded, ranks, grid, mixing)
 
-    def finish(index: int) -> None:
+    decoded = map_threads(factors, range(len(bands)), threads)
+
+    def samples(index: int, rows: slice) -> np.ndarray:
         coding = p.planes[index]
-        planes[index] = _smooth(planes[index], shapes[index], coding.patch_size, device)
-        if coding.restore:
-            chroma = _is_chroma(frame, index)
-            restoration.restore(planes[index], coding.step, chroma, device, planes[index])
+        stripe = Stripe(rows, shapes[index], coding.step, coding.patch_size, device)
+        for (owner, start, _), band in zip(bands, decoded, strict=True):
+            if owner == index:
+                stripe.fill(band, start)
+        stripe.smooth()
+        return stripe.restored(_is_chroma(frame, index), True) if coding.restore else stripe.decoded()
 
-    map_threads(decode_band, range(len(bands)), threads)
-    map_threads(finish, range(len(planes)), threads)
-    join_fine(planes, out, device)
+    def pixels(rows: slice) -> None:
+        # Chroma of half the size is interpolated between its rows: one more of them at either end.
+        above = 2 if p.subsample and rows.start else 0
+        inner = slice((rows.start - above) // 2, min(half(rows.stop) + 1, half(frame.height)))
+        planes = [
+            samples(index, inner if p.subsample and _is_chroma(frame, index) else rows) for index in range(len(shapes))
+        ]
+        join_fine(planes, out[rows], device, above)
+
+    map_threads(pixels, cut(frame.height, frame.width, threads), threads)
     if p.lossless_alpha:
         _decode_alpha(container.segment(len(bands)), out[:, :, 3])
 

@@ -95,7 +95,7 @@ def split_fine(image: np.ndarray, subsample: bool, device: str) -> list[np.ndarr
     return list(kernels("color", device).rgb_to_fine(image, subsample))
 
 
-def join_fine(planes: list[np.ndarray], out: np.ndarray, device: str) -> None:
+def join_fine(planes: list[np.ndarray], out: np.ndarray, device: str, above: int = 0) -> None:
     """Put planes of the main profile together into an image: the inverse of :func:`split_fine`.
 
     Parameters
@@ -106,8 +106,10 @@ def join_fine(planes: list[np.ndarray], out: np.ndarray, device: str) -> None:
         Receives the image.
     device : {"cpu", "reference"}
         Which kernels to use.
+    above : {0, 2}, optional
+        With how many more rows of the image half-size chroma begins; below it may go on too.
     """
     if len(planes) >= 3:
-        kernels("color", device).fine_to_rgb(*planes[:3], out)
+        kernels("color", device).fine_to_rgb(*planes[:3], out, above)
     for plane, c in ((planes[0], 0),) if len(planes) < 3 else [(p, 3) for p in planes[3:]]:
         out[:, :, c] = np.clip((plane + CENTRE + (1 << (FRACTION - 1))) >> FRACTION, 0, 255)

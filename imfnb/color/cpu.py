@@ -189,9 +189,12 @@ def rgb_to_fine(image: np.ndarray, subsample: bool) -> tuple[np.ndarray, np.ndar
     return _rgb_to_planes(image, subsample, np.int32)
 
 
-def fine_to_rgb(y: np.ndarray, cb: np.ndarray, cr: np.ndarray, out: np.ndarray) -> None:
+def fine_to_rgb(y: np.ndarray, cb: np.ndarray, cr: np.ndarray, out: np.ndarray, above: int = 0) -> None:
     """Twin of :func:`imfnb.color.reference.fine_to_rgb`."""
-    (_fine_to_rgb_444 if cb.shape == y.shape else _fine_to_rgb_420)(y, cb, cr, out)
+    if cb.shape == y.shape:
+        _fine_to_rgb_444(y, cb, cr, out)
+    else:
+        _fine_to_rgb_420(y, cb, cr, above, out)
 
 
 @kernel()
@@ -244,13 +247,13 @@ def _fine_to_rgb_444(y, cb, cr, out):
 
 
 @kernel()
-def _fine_to_rgb_420(y, cb, cr, out):
+def _fine_to_rgb_420(y, cb, cr, above, out):
     rows, half = cb.shape
     planes, edge = np.zeros((3, WIDTH), np.int32), np.empty((1, WIDTH, out.shape[2]), np.uint8)
     line = np.empty(half + 2, np.int32)
     blue, red = np.empty(2 * half, np.int32), np.empty(2 * half, np.int32)
     for i in range(y.shape[0]):
-        near = i // 2
+        near = (above + i) // 2
         far = min(max(near + (1 if i % 2 else -1), 0), rows - 1)
         _upsample_row(cb[near], cb[far], line, blue)
         _upsample_row(cr[near], cr[far], line, red)

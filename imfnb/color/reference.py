@@ -97,10 +97,13 @@ def upsample(plane: np.ndarray, height: int, width: int) -> np.ndarray:
     return (out[:height, :width] + 8) >> 4
 
 
-def fine_to_rgb(y: np.ndarray, cb: np.ndarray, cr: np.ndarray, out: np.ndarray) -> None:
-    """Convert centred YCbCr with four fractional bits to RGB; half-size chroma is upsampled bilinearly."""
+def fine_to_rgb(y: np.ndarray, cb: np.ndarray, cr: np.ndarray, out: np.ndarray, above: int = 0) -> None:
+    """Convert centred YCbCr with four fractional bits to RGB; half-size chroma is upsampled bilinearly.
+
+    It begins `above` rows of the image before y, an even number, and may end later than y.
+    """
     if cb.shape != y.shape:
-        cb, cr = upsample(cb, *y.shape), upsample(cr, *y.shape)
+        cb, cr = (upsample(plane, above + y.shape[0], y.shape[1])[above:] for plane in (cb, cr))
     y, cb, cr = (np.clip(plane, -LIMIT, LIMIT - 1) for plane in (y, cb, cr))
     bits = BITS + FRACTION
     luma = ((y + CENTRE) << BITS) + (1 << (bits - 1))

@@ -114,10 +114,10 @@ def _inflate(
 def _repeat_chroma(join: Callable) -> Callable:
     """`color.join_fine` with chroma repeated instead of interpolated."""
 
-    def repeated(planes: list[np.ndarray], out: np.ndarray, device: str) -> None:
+    def repeated(planes: list[np.ndarray], out: np.ndarray, device: str, above: int = 0) -> None:
         if len(planes) >= 3 and planes[1].shape != planes[0].shape:
             height, width = planes[0].shape
-            wide = [p.repeat(2, axis=0).repeat(2, axis=1)[:height, :width] for p in planes[1:3]]
+            wide = [p.repeat(2, axis=0).repeat(2, axis=1)[above : above + height, :width] for p in planes[1:3]]
             planes = [planes[0], *map(np.ascontiguousarray, wide), *planes[3:]]
         join(planes, out, device)
 

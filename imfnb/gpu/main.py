@@ -27,6 +27,7 @@ from ..metrics import psnr
 from ..options import EncodeOptions
 from ..restoration import cuda as restoration
 from ..restoration import filter_set
+from ..stripes import whole_patches
 from . import streams
 from .factors import constant, factorize, multiply, reconstruct
 from .transfer import Half
@@ -91,7 +92,7 @@ def _groups(sizes: Sequence[int], shape: tuple[int, int]) -> Iterator[tuple[int,
     for p in host._PATCH_SIZES:
         which = [n for n, size in enumerate(sizes) if size == p]
         bands = host._bands(shape, p)
-        alone = len(bands) > 1 or host._may_mix(host._whole_patches(shape, p))
+        alone = len(bands) > 1 or host._may_mix(whole_patches(shape, p))
         for group in ([[n] for n in which] if alone else [which] if which else []):
             yield p, group, bands
 
@@ -298,7 +299,7 @@ class Coder(host.MainCoder):
         """The given planes behind the lapped filter, or these rows of theirs as if they were all."""
         height, width = planes.shape[1:]
         height = height if rows is None else rows.stop - rows.start
-        shape = len(which), *host._whole_patches((height, width), patch_size)
+        shape = len(which), *whole_patches((height, width), patch_size)
         out = self.half.array(name + "filtered", shape, np.int32)
         lapped.forward(planes, patch_size, out, _numbers(which, self.half, name), self.half.stream, rows)
         return out
@@ -503,7 +504,7 @@ def _decode_stack(
     futures = [[[submit(n, band) for n in which] for band in range(len(bands))] for _, which, bands in groups]
     for (p, which, bands), coded in zip(groups, futures, strict=True):
         name = f"{stack.name}{p} "
-        shape = len(which), *host._whole_patches(stack.shape, p)
+        shape = len(which), *whole_patches(stack.shape, p)
         samples = half.array(name + "samples", shape, np.int32)
         for (start, stop), band in zip(bands, coded, strict=True):
             yield band
@@ -523,7 +524,7 @@ def _decode_band(container: Container, index: int, band: int, max_rank: int | No
     segment = container.segment(sum(map(len, bands[:index])) + band)
     size = p.planes[index].patch_size
     start, stop = bands[index][band]
-    _, width = host._whole_patches(host._plane_shape(frame, index, p.subsample), size)
+    _, width = whole_patches(host._plane_shape(frame, index, p.subsample), size)
     grid = stop - start, width // size
     mixing = host._read_mixing(segment, (grid[0] * size, width), size)
     data = bytes(segment.take(segment.left))

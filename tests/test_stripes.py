@@ -1,0 +1,104 @@
+"""Decoding stripe by stripe gives the pixels of decoding in one go."""
+
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import imfnb
+from imfnb import main, stripes
+
+
+@given(st.integers(1, 5000), st.integers(1, 1 << 24), st.integers(1, 64))
+def test_cut(height, width, threads):
+    rows = stripes.cut(height, width, threads)
+    assert rows[0].start == 0 and rows[-1].stop == height
+    assert all(one.stop == other.start for one, other in zip(rows, rows[1:], strict=False))
+    assert all(part.start % stripes._UNIT == 0 for part in rows)
+    # Every stripe but a picture's only one is long enough for chroma of half its height to be told from luma.
+    assert min(part.stop - part.start for part in rows) >= min(height, stripes._HEIGHT - stripes._UNIT)
+    assert len(rows) <= max(1, height // stripes._HEIGHT)
+
+
+def test_cut_in_practice():
+    assert len(stripes.cut(512, 768, 1)) == 1  # the rows around a stripe would cost more than the cache saves
+    assert len(stripes.cut(512, 768, 2)) == 2
+    assert len(stripes.cut(3000, 4000, 1)) == 11
+    assert all(part.stop - part.start <= 320 for part in stripes.cut(8192, 12208, 1))
+
+
+def _picture(height, width, channels, seed):
+    rng = np.random.default_rng(seed)
+    y, x = np.ogrid[:height, :width]
+    y, x = y[:, :, None], x[:, :, None]
+    waves = 90 * np.sin(y / 9 + np.arange(channels)) + 60 * np.cos(x / 5 - y / 17) + 120
+    return np.clip(waves + rng.normal(0, 9, waves.shape), 0, 255).astype(np.uint8)
+
+
+def _decode(data, unit, device="cpu", threads=1, max_rank=None):
+    with patch.multiple(stripes, _HEIGHT=unit, _UNIT=unit, _PIXELS=1):
+        return imfnb.decode(data, device=device, threads=threads, max_rank=max_rank)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 150),
+    st.integers(1, 70),
+    st.sampled_from([1, 3, 4]),
+    st.floats(4, 120),
+    st.sampled_from([8, 16]),
+    st.sampled_from(["4:2:0", "4:4:4"]),
+    st.sampled_from([6, 16, 30, 64]),  # a stripe may begin anywhere but between two rows of one of chroma
+    st.sampled_from([1 << 22, 1000]),
+    st.integers(0, 9),
+)
+def test_main(height, width, channels, step, patch_size, subsampling, unit, band, seed):
+    picture = _picture(height, width, channels, seed)
+    options = dict(subsampling=subsampling) if channels > 1 else {}
+    with patch.object(main, "_BAND_SAMPLES", band), patch.object(main, "_restoration_pays", lambda *_: True):
+        data = imfnb.encode(picture, step=step, patch_size=patch_size, **options)
+        assert all(imfnb.info(data)["restoration"])
+        assert np.array_equal(_decode(data, unit, threads=2), imfnb.decode(data))
+        assert np.array_equal(_decode(data, unit, max_rank=3), imfnb.decode(data, max_rank=3))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 150),
+    st.integers(1, 70),
+    st.sampled_from([1, 3, 4]),
+    st.integers(1, 9),
+    st.sampled_from([4, 8, None]),
+    st.sampled_from([("YCbCr", "4:2:0"), ("YCbCr", "4:4:4"), ("RGB", "4:4:4")]),
+    st.integers(0, 9),
+)
+def test_baseline(height, width, channels, rank, patch_size, planes, seed):
+    picture = _picture(height, width, channels, seed)
+    options = dict(color_space=planes[0], subsampling=planes[1]) if channels > 1 else {}
+    data = imfnb.encode(picture, profile="baseline", rank=rank, patch_size=patch_size, **options)
+    assert np.array_equal(_decode(data, 16, threads=2), imfnb.decode(data))
+    assert np.array_equal(_decode(data, 16, max_rank=2), imfnb.decode(data, max_rank=2))
+
+
+@pytest.mark.parametrize("profile", ["main", "baseline"])
+def test_reference(profile):
+    data = imfnb.encode(_picture(100, 40, 3, 0), profile=profile, quality=40)
+    assert np.array_equal(_decode(data, 32, "reference"), imfnb.decode(data))
+
+
+def test_unread_pixels_stay_as_they_are():
+    """A damaged segment is found before any pixel is written."""
+    picture = _picture(100, 40, 3, 0)
+    data = bytearray(imfnb.encode(picture, quality=40))
+    data[-1] ^= 1
+    out = picture.copy()
+    with pytest.raises(imfnb.FormatError):
+        _decode_into(data, out)
+    assert np.array_equal(out, picture)
+
+
+def _decode_into(data, out):
+    with patch.multiple(stripes, _HEIGHT=16, _UNIT=16, _PIXELS=1):
+        imfnb.decode(bytes(data), out=out, device="cpu")
