@@ -51,22 +51,29 @@ def _patchify_row(plane, top, p, m, row, corner, first, out):
             row[x] = line[x]
         for x in range(width, columns * p):
             row[x] = line[_reflect(x, width)]
-        for column in range(0, columns, WIDTH):
+        column = 0
+        while column < columns:
             block, lane = (m + column) // lanes, (m + column) % lanes
-            if column + WIDTH <= columns and lane + WIDTH <= lanes:
-                _unzip(row, column, p, out, ((block * out.shape[1]) + first + y * p) * lanes + lane, lanes)
+            run, place = min(lanes - lane, columns - column), ((block * out.shape[1]) + first + y * p) * lanes + lane
+            # Whole vectors are written. The last one may begin earlier, or go on where the next row will be written.
+            if run >= WIDTH or (lane + WIDTH <= lanes and block + 1 < out.shape[0]):
+                for i in range(0, run - WIDTH + 1, WIDTH):
+                    _unzip(row, column + i, p, out, place + i, lanes)
+                if run % WIDTH:
+                    last = max(run - WIDTH, 0)
+                    _unzip(row, column + last, p, out, place + last, lanes)
             else:
                 _unzip(row, column, p, corner, 0, WIDTH)
-                for i in range(min(WIDTH, columns - column)):
-                    block, lane = (m + column + i) // lanes, (m + column + i) % lanes
-                    for x in range(p):
-                        out[block, first + y * p + x, lane] = corner[x, i]
+                for x in range(p):
+                    for i in range(run):
+                        out[block, first + y * p + x, lane + i] = corner[x, i]
+            column += run
 
 
 @kernel()
 def _scratch(width, p):
-    """Room for a row of samples, up to a multiple of WIDTH patches, and for WIDTH patches of a row."""
-    return np.zeros(-(-width // (p * WIDTH)) * WIDTH * p, np.uint8), np.empty((p, WIDTH), np.uint8)
+    """Room for a row of samples and WIDTH patches beyond it, and for WIDTH patches of a row."""
+    return np.zeros((-(-width // p) + WIDTH) * p, np.uint8), np.empty((p, WIDTH), np.uint8)
 
 
 @kernel()
