@@ -698,8 +698,9 @@ def parse(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
         planes.append(PlaneParameters(chroma if _is_chroma(frame, index) else luma, patch_size, bool(coding & 2)))
         shape = _plane_shape(frame, index, subsample)
         segments += len(_bands(shape, patch_size))
-        # The int16 factors with guards, and two int32 planes of a stripe (the samples, and a copy of them cut to size).
-        working += 2 * (shape[0] + 4 * patch_size) * (shape[1] + 5 * patch_size)
+        # The int16 factors with guards and their magnitudes in bytes; two int32 planes of a stripe (the samples, and a
+        # copy of them cut to size).
+        working += 3 * (shape[0] + 4 * patch_size) * (shape[1] + 5 * patch_size)
         working += 8 * (min(stripe + 3 * patch_size, shape[0]) + patch_size) * (shape[1] + patch_size)
     return Parameters(subsample, tuple(planes), lossless_alpha), segments + lossless_alpha, working
 

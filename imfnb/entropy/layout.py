@@ -96,9 +96,21 @@ def _level_table() -> np.ndarray:
     return np.searchsorted(edges, np.arange(1024), side="right").astype(np.int32)
 
 
+def _signed_level_table() -> np.ndarray:
+    """Return the level 0 .. 10, five for each sign around that of zero, of a value -16 .. 16, int32 of shape (33,)."""
+    values = np.arange(-16, 17)
+    return (5 + np.sign(values) * np.searchsorted([1, 2, 4, 8, 16], abs(values), side="right")).astype(np.int32)
+
+
 #: int32 (1024,): level of an activity.
 LEVEL = _level_table()
+#: int32 (33,): level of a signed value + SIGNED_LIMIT; larger values have those of +-SIGNED_LIMIT.
+SIGNED_LEVEL = _signed_level_table()
+SIGNED_LIMIT = 16
 
+
+#: Largest magnitude that contexts tell from larger ones.
+NEAR_LIMIT = 40
 
 #: Modes of the one traversal: write bytes or read them.
 ENCODE, DECODE = 0, 1

@@ -23,8 +23,11 @@ from .layout import (
     MAP_SHIFT,
     MIX_RATE,
     MIX_SHIFT,
+    NEAR_LIMIT,
     NODES,
     RANK,
+    SIGNED_LEVEL,
+    SIGNED_LIMIT,
     TYPES,
     UNARY,
     WEIGHT_LIMIT,
@@ -187,8 +190,7 @@ def level(activity: int) -> int:
 
 def signed_level(value: int) -> int:
     """Return the level 0 .. 10 of a signed value, 5 for zero."""
-    q = int(np.searchsorted([1, 2, 4, 8, 16], abs(value), side="right"))
-    return 5 + q if value > 0 else 5 - q
+    return int(SIGNED_LEVEL[min(max(value, -SIGNED_LIMIT), SIGNED_LIMIT) + SIGNED_LIMIT])
 
 
 def sign3(value: int) -> int:
@@ -305,11 +307,11 @@ def code_component(bits: Bits, r: int, U: np.ndarray, K: np.ndarray, S: np.ndarr
     A, B = U[first], U[second]
     height, width = C.shape
     for y, x in np.argwhere(K >= r):
-        w, n, nw, ne = (min(abs(v), 40) for v in (C[y, x - 1], C[y - 1, x], C[y - 1, x - 1], C[y - 1, x + 1]))
+        w, n, nw, ne = (min(abs(v), NEAR_LIMIT) for v in (C[y, x - 1], C[y - 1, x], C[y - 1, x - 1], C[y - 1, x + 1]))
         near = 2 * (w + n) + nw + ne
         around = S[y, x - 1] + S[y, x + 1] + S[y - 1, x] + S[y + 1, x]
-        a0 = min(abs(A[y, x]), 40) if first else 0
-        a1 = min(abs(B[y, x]), 40) if second else 0
+        a0 = min(abs(A[y, x]), NEAR_LIMIT) if first else 0
+        a1 = min(abs(B[y, x]), NEAR_LIMIT) if second else 0
         side = (abs(A[y, x + 1]) + abs(A[y + 1, x]) if first else 0) + (
             abs(B[y, x + 1]) + abs(B[y + 1, x]) if second else 0)
         horizontal, vertical = D[y, x + 1] - D[y, x - 1], D[y + 1, x] - D[y - 1, x]
@@ -351,7 +353,7 @@ def code_component(bits: Bits, r: int, U: np.ndarray, K: np.ndarray, S: np.ndarr
                 C[y, x] = -a if negative else a
         else:
             a = 0
-        S[y, x] += min(a, 40)
+        S[y, x] += min(a, NEAR_LIMIT)
 
 
 def _run(bits: Bits, padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: int, patch_size: int, rank_max: int

@@ -28,9 +28,9 @@ def _clamp(builder, value, limit):
 
 
 @intrinsic(prefer_literal=True)
-def _mix_vector(typing_context, states, slots, t, shift, stretch, inputs, weights, a, b):
+def _mix_vector(typing_context, states, slots, t, shift, stretch, inputs, weights, a, b, limit):
     signature = types.int64(
-        states, slots, types.int64, shift, stretch, inputs, weights, types.int64, types.int64)
+        states, slots, types.int64, shift, stretch, inputs, weights, types.int64, types.int64, limit)
     shift_value = shift.literal_value
 
     def generate(context, builder, signature, args):
@@ -56,6 +56,7 @@ def _mix_vector(typing_context, states, slots, t, shift, stretch, inputs, weight
             order = [k + width if k < width else k for k in range(LANES)]
             turned = builder.shuffle_vector(product, undefined, ir.Constant(_VECTOR, order))
             product = builder.add(product, turned)
+        product = _clamp(builder, builder.ashr(product, ir.Constant(_VECTOR, [11] * LANES)), limit.literal_value)
         return builder.sext(builder.extract_element(product, ir.Constant(_I32, 0)), ir.IntType(64))
 
     return signature, generate
@@ -106,14 +107,15 @@ if nb.config.DISABLE_JIT:
         """Store the low eight bits of a value at an address."""
         ctypes.c_uint8.from_address(int(address)).value = int(value) & 255
 
-    def mix(states, slots, t, shift, stretch, inputs, weights, a, b):
+    def mix(states, slots, t, shift, stretch, inputs, weights, a, b, limit):
         """Look up inputs[k] = stretch[states[slots[k] + t] >> shift]; return their weighted sum as int64.
 
-        The sum is sum_k ((weights[a + k] + weights[b + k]) * inputs[k]) >> 5.
+        The sum of ((weights[a + k] + weights[b + k]) * inputs[k]) >> 5 over k, shifted by 11 and clamped to +-limit.
         """
         for k in range(LANES):
             inputs[k] = stretch[states[slots[k] + t] >> shift]
-        return sum(((int(weights[a + k]) + int(weights[b + k])) * int(inputs[k])) >> 5 for k in range(LANES))
+        total = sum(((int(weights[a + k]) + int(weights[b + k])) * int(inputs[k])) >> 5 for k in range(LANES))
+        return min(max(total >> 11, -limit), limit)
 
     def train(weights, a, b, inputs, error, shift, limit):
         """Add (inputs[k] * error) >> shift, rounded, to weights[a + k] and weights[b + k]; clamp to +-limit."""

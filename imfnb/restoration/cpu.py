@@ -66,10 +66,11 @@ def _run_pass(
     for i in range(len(ACTIVITY_THRESHOLDS)):
         bounds[i] = (step * ACTIVITY_THRESHOLDS[i]) >> THRESHOLD_SHIFT
 
-    # Second differences of the last five rows (a ring), in four directions, and their sums per column.
+    # What the classes depend on, three sums and differences of second differences: of the last five rows (a ring), and
+    # added up per column.
     span = padded + CHUNK
-    ring = np.zeros((WINDOW, 4, span), np.int32)
-    sums = np.zeros((4, span), np.int32)
+    ring = np.zeros((WINDOW, 3, span), np.int32)
+    sums = np.zeros((3, span), np.int32)
     classes, corrected = np.zeros(padded, np.int32), np.empty(padded, np.int32)
     places = np.empty((taps, 2), np.int64)
     for row in range(-RADIUS, RADIUS):

@@ -144,8 +144,8 @@ def _slide_row(typing_context, lines, above, beside, below, oldest, sums):
                 (sample(args[1], x, 0), sample(args[3], x, 2)),
                 (sample(args[1], x, 2), sample(args[3], x, 0)),
             )
-            for number, (before, after) in enumerate(pairs):
-                new = _magnitude(builder, builder.sub(builder.sub(twice, before), after))
+            h, v, f, r = (_magnitude(builder, builder.sub(builder.sub(twice, a), b)) for a, b in pairs)
+            for number, new in enumerate((builder.add(h, v), builder.sub(h, v), builder.sub(f, r))):
                 place = builder.add(builder.mul(length, INDEX(number)), x)
                 total = builder.add(sums.load(place), builder.sub(new, oldest.load(place)))
                 sums.store(total, place)
@@ -170,15 +170,14 @@ def _classify_row(typing_context, sums, bounds, classes):
             return total
 
         with cgutils.for_range_slice(builder, INDEX(0), classes.shape[0], INDEX(WIDTH), intp=INDEX) as (x, _):
-            h, v, f, r = (window(number, x) for number in range(4))
-            both = builder.add(h, v)
+            both, across, aslant = (window(number, x) for number in range(3))
             out = _words(0)
             for limit in limits:
                 above = builder.icmp_signed(">", both, limit)
                 out = builder.add(out, builder.select(above, _words(DIRECTIONS), _words(0)))
-            straight, diagonal = (_magnitude(builder, builder.sub(a, b)) for a, b in ((h, v), (f, r)))
-            axis = builder.select(builder.icmp_signed(">", h, v), _words(1), _words(2))
-            slope = builder.select(builder.icmp_signed(">", f, r), _words(3), _words(4))
+            straight, diagonal = (_magnitude(builder, value) for value in (across, aslant))
+            axis = builder.select(builder.icmp_signed(">", across, _words(0)), _words(1), _words(2))
+            slope = builder.select(builder.icmp_signed(">", aslant, _words(0)), _words(3), _words(4))
             direction = builder.select(builder.icmp_signed(">=", straight, diagonal), axis, slope)
             contrast = builder.shl(_largest(builder, straight, diagonal), _words(2))
             direction = builder.select(builder.icmp_signed(">", contrast, both), direction, _words(0))
@@ -191,8 +190,9 @@ def _classify_row(typing_context, sums, bounds, classes):
 if numba.config.DISABLE_JIT:
 
     def slide_row(lines, above, beside, below, oldest, sums):
-        """Replace the oldest second differences, int32 (4, n), by those around a row; update their sums per column.
+        """Replace the oldest second differences, int32 (3, n), by those around a row; update their sums per column.
 
+        They are the horizontal plus the vertical ones, those less these, and the falling less the rising ones.
         Positions `above`, `beside` and `below` of the flat lines (int16) are the first samples of three rows. n is a
         multiple of WIDTH.
         """
@@ -202,19 +202,19 @@ if numba.config.DISABLE_JIT:
             return flat[row + column : row + column + length]
 
         pairs = ((beside, 0, beside, 2), (above, 1, below, 1), (above, 0, below, 2), (above, 2, below, 0))
-        for number, (row, column, other_row, other_column) in enumerate(pairs):
-            new = np.abs(2 * part(beside, 1) - part(row, column) - part(other_row, other_column))
-            sums[number] += new - oldest[number]
-            oldest[number] = new
+        h, v, f, r = (np.abs(2 * part(beside, 1) - part(a, i) - part(b, k)) for a, i, b, k in pairs)
+        new = np.array([h + v, h - v, f - r])
+        sums += new - oldest
+        oldest[:] = new
 
     def classify_row(sums, bounds, classes):
         """Classes of a row, int32, a multiple of WIDTH long, from the sums per column of its window."""
         length = classes.size
-        h, v, f, r = sum(sums[:, k : k + length] for k in range(WINDOW))
-        activity = sum((h + v > bound).astype(np.int32) for bound in bounds)
-        straight, diagonal = np.abs(h - v), np.abs(f - r)
-        direction = np.where(straight >= diagonal, np.where(h > v, 1, 2), np.where(f > r, 3, 4))
-        direction[4 * np.maximum(straight, diagonal) <= h + v] = 0
+        both, across, aslant = sum(sums[:, k : k + length] for k in range(WINDOW))
+        activity = sum((both > bound).astype(np.int32) for bound in bounds)
+        straight, diagonal = np.abs(across), np.abs(aslant)
+        direction = np.where(straight >= diagonal, np.where(across > 0, 1, 2), np.where(aslant > 0, 3, 4))
+        direction[4 * np.maximum(straight, diagonal) <= both] = 0
         classes[:] = DIRECTIONS * activity + direction
 
     def correct_row(lines, centre, places, tables, classes, near, far, out):
