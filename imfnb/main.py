@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from . import entropy, lapped, restoration
-from ._backend import map_threads
+from ._backend import keep_freed_memory, map_threads
 from .bytestream import Reader, put_varint
 from .color import half, join_fine, split_fine
 from .container import Container, Frame, pack
@@ -312,6 +312,7 @@ class MainCoder:
         self._alpha = _encode_alpha(image[:, :, 3]) if frame.channels == 4 else None
         self._patch_size = None if options.patch_size == "auto" else options.patch_size
         self._keep = options.target[0] not in ("quality", "step")  # a search comes back to the same planes
+        keep_freed_memory()
         self._planes: dict[bool, list[np.ndarray]] = {}
         self._filtered: dict[tuple[bool, int, int], np.ndarray] = {}
 

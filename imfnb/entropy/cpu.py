@@ -25,6 +25,11 @@ from .layout import (
     ESCAPE_BITS,
     GROUPS,
     LEVEL,
+    LEVELS,
+    LEVELS_6,
+    LEVELS_7,
+    LEVELS_9,
+    LEVELS_11,
     MAGNITUDE_LIMIT,
     MAP_SHIFT,
     MAP_START,
@@ -40,6 +45,7 @@ from .layout import (
     SIGNED_LIMIT,
     SLOTS,
     STATE_START,
+    SUM_LIMIT,
     TYPES,
     UNARY,
     WEIGHT_LIMIT,
@@ -55,11 +61,7 @@ __all__ = ["decode_factors", "encode_factors"]
 SQUASH = _SQUASH.astype(np.uint16)
 STRETCH = _STRETCH.astype(np.int16)
 
-# The sums of magnitudes in the contexts of AC components are indices of these tables, so that none is compared with a
-# limit: levels, levels up to some, and magnitudes up to three.
-_SUM_LIMIT = 1000
-_LEVELS = np.pad(LEVEL, (0, 3 * _SUM_LIMIT), mode="edge").astype(np.uint8)
-_LEVELS_6, _LEVELS_7, _LEVELS_9, _LEVELS_11 = (np.minimum(_LEVELS, limit) for limit in (6, 7, 9, 11))
+# Magnitudes as contexts know them.
 _UP_TO_3 = np.minimum(np.arange(NEAR_LIMIT + 1), 3).astype(np.uint8)
 
 STATE_SHIFT = COUNT_BITS + 10
@@ -469,7 +471,7 @@ def _code_component(mode, r, active, count, U, A, K, S, slopes, reaches, table, 
     """Code component r over the `count` active positions.
 
     A (uint8, as U) holds the magnitudes, up to NEAR_LIMIT, of the components from 1 on; S (int16, padded) sums those of
-    each patch, up to _SUM_LIMIT. Kept with the slopes and reaches, instead of made where they are looked at, 0.95 of
+    each patch, up to SUM_LIMIT. Kept with the slopes and reaches, instead of made where they are looked at, 0.95 of
     the time.
     """
     C = U[r]
@@ -492,16 +494,16 @@ def _code_component(mode, r, active, count, U, A, K, S, slopes, reaches, table, 
         side = np.int64(first[_u(m + 1)]) + first[_u(m + stride)] + second[_u(m + 1)] + second[_u(m + stride)]
         left = np.int64(K[_u(m)]) - r
         reach = (1 if reaches[0, _u(m)] >= r else 0) + (1 if reaches[1, _u(m)] >= r else 0)
-        lk = _at(_LEVELS_9, left)
+        lk = _at(LEVELS_9, left)
         s = _STATE_AC
-        mean = _at(_LEVELS, near + own + (around >> 2) + 2 * (a0 + a1))
-        M.ix[0] = s + (group * 16 + _at(_LEVELS, near)) * T
+        mean = _at(LEVELS, near + own + (around >> 2) + 2 * (a0 + a1))
+        M.ix[0] = s + (group * 16 + _at(LEVELS, near)) * T
         before = (_at(_UP_TO_3, w) * 4 + _at(_UP_TO_3, n)) * 4 + min(nw, 1) * 2 + min(ne, 1)
         M.ix[1] = s + z + (before * 3 + direction) * T
-        M.ix[2] = s + 2 * z + ((_at(_LEVELS_11, own) * 10 + lk) * 6 + ring) * T
-        M.ix[3] = s + 3 * z + (group * 16 + _at(_LEVELS, around)) * T
-        M.ix[4] = s + 4 * z + (((_at(_UP_TO_3, a0) * 4 + _at(_UP_TO_3, a1)) * 7 + _at(_LEVELS_6, near)) * 6 + ring) * T
-        M.ix[5] = s + 5 * z + ((_at(_LEVELS_7, side) * 6 + min(a0 + a1, 5)) * 6 + ring) * T
+        M.ix[2] = s + 2 * z + ((_at(LEVELS_11, own) * 10 + lk) * 6 + ring) * T
+        M.ix[3] = s + 3 * z + (group * 16 + _at(LEVELS, around)) * T
+        M.ix[4] = s + 4 * z + (((_at(_UP_TO_3, a0) * 4 + _at(_UP_TO_3, a1)) * 7 + _at(LEVELS_6, near)) * 6 + ring) * T
+        M.ix[5] = s + 5 * z + ((_at(LEVELS_7, side) * 6 + min(a0 + a1, 5)) * 6 + ring) * T
         M.ix[6] = s + 6 * z + (group * 16 + np.int64(slope[_u(m)])) * T
         M.ix[7] = s + 7 * z + ((group * 10 + lk) * 3 + reach) * T
         w0 = _W0_AC + group
@@ -534,7 +536,7 @@ def _code_component(mode, r, active, count, U, A, K, S, slopes, reaches, table, 
                 C[_u(m)] = -a if sign else a
         near = min(a, NEAR_LIMIT)
         own_magnitudes[_u(m)] = near
-        S[_u(m)] = min(own + near, _SUM_LIMIT)
+        S[_u(m)] = min(own + near, SUM_LIMIT)
 
 
 @_jit

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..._jit import kernel
-from ...entropy.layout import GROUPS, LEVEL, MAGNITUDE_LIMIT
+from ...entropy.layout import GROUPS, LEVELS, LEVELS_9, LEVELS_11, MAGNITUDE_LIMIT, NEAR_LIMIT, SUM_LIMIT
 from ..cpu import update_column
 from .costs import (
     FIRST_CLASSES,
@@ -54,6 +54,12 @@ _LOWEST, _HIGHEST = -(2**31) + 1, 2**31 - 1
 _ONE = np.uint64(1)
 # Bits shifted out after each half of the transform of `proxy`; a Python integer would compile the callee once more.
 _SHIFT, _NONE = np.int64(12), np.int64(0)
+
+
+@_jit
+def _u(index):
+    """An unsigned index spares the test for a negative one."""
+    return np.uint64(index)
 
 
 @_jit
@@ -186,29 +192,32 @@ def count_magnitudes(U, ranks, table, stride, contexts, counts):
     north-west and north-east, and of the two relatives of lower frequency here, to the east and to the south. `costs`
     has their numbers. contexts is uint16 (2, R, size), counts int64 (MAGNITUDE_CONTEXTS, MAGNITUDE_CLASSES).
     """
+    top, size = contexts.shape[1:]
+    # Levels are the same from far below 255 on. Component 0 has no relatives.
+    magnitudes = np.zeros((top, size), np.uint8)
+    for r in range(1, top):
+        line, row = magnitudes[r], U[r]
+        for m in range(size):
+            line[m] = min(abs(np.int32(row[m])), np.int32(255))
     # Patch by patch; component by component, with sums of magnitudes as vectors, took as long.
-    for m in range(ranks.size):
+    for m in range(size):
         rank, own = np.int64(ranks[m]), np.int64(0)
         for r in range(1, rank + 1):
-            near = 2 * (abs(np.int64(U[r, m - 1])) + abs(np.int64(U[r, m - stride])))
-            near += abs(np.int64(U[r, m - stride - 1])) + abs(np.int64(U[r, m - stride + 1]))
-            for k in range(2):
-                relative = table[r, k]
-                if relative:
-                    near += 2 * abs(np.int64(U[relative, m]))
-                    near += abs(np.int64(U[relative, m + 1])) + abs(np.int64(U[relative, m + stride]))
+            line, first, second = magnitudes[r], magnitudes[table[r, 0]], magnitudes[table[r, 1]]
+            near = 2 * (np.int64(line[_u(m - 1)]) + line[_u(m - stride)] + first[_u(m)] + second[_u(m)])
+            near += np.int64(line[_u(m - stride - 1)]) + line[_u(m - stride + 1)]
+            near += np.int64(first[_u(m + 1)]) + first[_u(m + stride)] + second[_u(m + 1)] + second[_u(m + stride)]
             rest = rank - r
-            inside = min(np.int64(LEVEL[min(own, 1023)]), 11) * 10 + min(np.int64(LEVEL[rest]), 9)
+            inside = np.int64(LEVELS_11[_u(own)]) * 10 + np.int64(LEVELS_9[_u(rest)])
             inside = inside * 6 + table[r, 4]
-            around = INSIDE_CONTEXTS + table[r, 3] * 16 + LEVEL[min(near, 1023)]
-            if rest == 0:
-                around += GROUPS * 16
-            a = abs(np.int64(U[r, m]))
+            around = INSIDE_CONTEXTS + table[r, 3] * 16 + np.int64(LEVELS[_u(near)])
+            around += 0 if rest else GROUPS * 16
+            a = np.int64(line[_u(m)])
             magnitude = min(a, MAGNITUDE_CLASSES - 1)
             contexts[0, r, m], contexts[1, r, m] = inside, around
             counts[inside, magnitude] += 1
             counts[around, magnitude] += 1
-            own += min(a, 40)
+            own = min(own + min(a, NEAR_LIMIT), SUM_LIMIT)
 
 
 @_jit
@@ -323,12 +332,9 @@ def mix(num, U, mixing, gram, bits, scale, out):
 
 
 @_jit
-def _class_of(K):
-    n = 0
-    while K:
-        K >>= 1
-        n += 1
-    return n
+def _class_of(value):
+    """The bit length of an integer from 0 on, by the exponent of a float64."""
+    return max((np.float64(value).view(np.int64) >> 52) - 1022, 0)
 
 
 @_jit
@@ -343,16 +349,12 @@ def rank_classes(ranks, gh, gw, out):
 
 @_jit
 def _median_edge(w, n, nw):
-    if nw >= max(w, n):
-        return min(w, n)
-    if nw <= min(w, n):
-        return max(w, n)
-    return w + n - nw
+    return max(min(w, n), min(max(w, n), w + n - nw))
 
 
 @_jit
-def _first_residual(D, y, x, gw, stride):
-    """Return (residual, context) of component 0 at a patch."""
+def _first_guess(D, y, x, gw, stride):
+    """Return what component 0 of a patch is predicted to be, and the context of its residual."""
     m = (y + 2) * stride + x + 2
     w = np.int64(D[m - 1])
     n = np.int64(D[m - stride])
@@ -363,16 +365,18 @@ def _first_residual(D, y, x, gw, stride):
         w = nw = n
     ne = np.int64(D[m - stride + 1]) if y and x < gw - 1 else n
     activity = abs(w - nw) + abs(n - nw) + abs(ne - n)
-    return np.int64(D[m]) - _median_edge(w, n, nw), _class_of(activity)
+    return _median_edge(w, n, nw), min(_class_of(activity), FIRST_CONTEXTS - 1)
 
 
 @_jit
 def first_counts(D, gh, gw, counts):
     """Count the residual magnitudes of component 0 in each context; counts is int64 (contexts, classes)."""
+    stride = gw + 4
     for y in range(gh):
         for x in range(gw):
-            e, c = _first_residual(D, y, x, gw, gw + 4)
-            counts[min(c, FIRST_CONTEXTS - 1), min(abs(e), FIRST_CLASSES - 1)] += 1
+            guess, context = _first_guess(D, y, x, gw, stride)
+            e = np.int64(D[(y + 2) * stride + x + 2]) - guess
+            counts[context, min(abs(e), FIRST_CLASSES - 1)] += 1
 
 
 @_jit
@@ -383,19 +387,21 @@ def choose_first(num, den, scale, lam, table, gh, gw, D):
         for x in range(gw):
             m = (y + 2) * stride + x + 2
             v = np.int64(num[m]) << (scale + 1)
+            own, own_context = _first_guess(D, y, x, gw, stride)
             centre = np.int64(D[m])
             best = np.int64(0)
             kept = centre
             for k in range(3):
                 u = centre + (0 if k == 0 else 1 if k == 1 else -1)
                 D[m] = u
-                bits = np.int64(0)
-                for j in range(4):
+                bits = table[own_context, min(abs(u - own), FIRST_CLASSES - 1)]
+                for j in range(1, 4):
                     yy = y + (j >> 1)
                     xx = x + (j & 1)
                     if yy < gh and xx < gw:
-                        e, c = _first_residual(D, yy, xx, gw, stride)
-                        bits += table[min(c, FIRST_CONTEXTS - 1), min(abs(e), FIRST_CLASSES - 1)]
+                        guess, context = _first_guess(D, yy, xx, gw, stride)
+                        e = np.int64(D[(yy + 2) * stride + xx + 2]) - guess
+                        bits += table[context, min(abs(e), FIRST_CLASSES - 1)]
                 cost = u * (u * den - v) + ((lam * bits) >> 16)
                 if k == 0 or cost < best:
                     best = cost
