@@ -6,7 +6,7 @@ import numpy as np
 
 from .._jit import kernel
 from .._vectors import WIDTH
-from .tiles import fine_row, join_row, join_two_rows, one_row, two_rows
+from .tiles import fine_row, fine_wide_row, join_row, join_two_rows, one_row, two_rows
 
 __all__ = [
     "fine_to_rgb",
@@ -14,7 +14,6 @@ __all__ = [
     "rgb_to_planes_420",
     "rgb_to_planes_444",
     "rgb_to_ycbcr",
-    "upsample",
     "ycbcr_to_rgb",
 ]
 
@@ -133,6 +132,14 @@ def _fine_row(y, place, blue, red, column, out, pixel):
         fine_row(y, place, blue, red, column, out, pixel, 4)
 
 
+@kernel(forceinline=True)
+def _fine_wide_row(y, place, blue, red, column, out, pixel):
+    if out.shape[2] == 3:
+        fine_wide_row(y, place, blue, red, column, out, pixel, 3)
+    else:
+        fine_wide_row(y, place, blue, red, column, out, pixel, 4)
+
+
 @kernel()
 def _put_edge(edge, row, column, out):
     """Write the colours of `edge` to a row of the image from a column on, as far as that goes."""
@@ -198,63 +205,48 @@ def fine_to_rgb(y: np.ndarray, cb: np.ndarray, cr: np.ndarray, out: np.ndarray, 
 
 
 @kernel()
-def _upsample_row(near, far, line, out):
-    """One row of doubled width from the nearer and the farther of two rows; `line` is scratch with two guards."""
-    half = near.shape[0]
-    for j in range(half):
-        line[j + 1] = _i32(3) * near[j] + far[j]
-    line[0], line[half + 1] = line[1], line[half]
-    for j in range(half):
-        out[2 * j] = (_i32(3) * line[j + 1] + line[j] + _i32(8)) >> _i32(4)
-        out[2 * j + 1] = (_i32(3) * line[j + 1] + line[j + 2] + _i32(8)) >> _i32(4)
-
-
-@kernel()
-def upsample(plane, height, width):
-    """Twin of :func:`imfnb.color.reference.upsample`."""
-    rows, half = plane.shape
-    out = np.empty((height, width), np.int32)
-    line, wide = np.empty(half + 2, np.int32), np.empty(2 * half, np.int32)
-    for i in range(height):
-        near = i // 2
-        far = min(max(near + (1 if i % 2 else -1), 0), rows - 1)
-        _upsample_row(plane[near], plane[far], line, wide)
-        target = out[i]
-        for j in range(width):
-            target[j] = wide[j]
-    return out
-
-
-@kernel()
-def _fine_to_rgb_row(y, i, blue, red, planes, edge, out):
-    """Row i of the image from that of luma, which is centred with fractional bits, and rows of chroma as wide."""
-    width = y.shape[1]
-    for column in range(0, width, WIDTH):
-        if column + WIDTH <= width:
-            _fine_row(y, i * width + column, blue, red, column, out, i * width + column)
-            continue
-        for x in range(width - column):
-            planes[0, x], planes[1, x], planes[2, x] = y[i, column + x], blue[column + x], red[column + x]
-        _fine_row(planes, 0, planes[1], planes[2], 0, edge, 0)
-        _put_edge(edge[0], i, column, out)
-
-
-@kernel()
 def _fine_to_rgb_444(y, cb, cr, out):
+    width = y.shape[1]
     planes, edge = np.zeros((3, WIDTH), np.int32), np.empty((1, WIDTH, out.shape[2]), np.uint8)
     for i in range(y.shape[0]):
-        _fine_to_rgb_row(y, i, cb[i], cr[i], planes, edge, out)
+        for column in range(0, width, WIDTH):
+            place = i * width + column
+            if column + WIDTH <= width:
+                _fine_row(y, place, cb[i], cr[i], column, out, place)
+                continue
+            for x in range(width - column):
+                planes[0, x], planes[1, x], planes[2, x] = y[i, column + x], cb[i, column + x], cr[i, column + x]
+            _fine_row(planes, 0, planes[1], planes[2], 0, edge, 0)
+            _put_edge(edge[0], i, column, out)
+
+
+@kernel()
+def _weigh_rows(near, far, out):
+    """The row between two of chroma, in quarters, with a guard on either side."""
+    half = near.shape[0]
+    for j in range(half):
+        out[j + 1] = _i32(3) * near[j] + far[j]
+    out[0], out[half + 1] = out[1], out[half]
 
 
 @kernel()
 def _fine_to_rgb_420(y, cb, cr, above, out):
+    """With the interpolated rows written and read again 768x512 pixels took 0.42 ms, as vectors of them 0.28."""
     rows, half = cb.shape
-    planes, edge = np.zeros((3, WIDTH), np.int32), np.empty((1, WIDTH, out.shape[2]), np.uint8)
-    line = np.empty(half + 2, np.int32)
-    blue, red = np.empty(2 * half, np.int32), np.empty(2 * half, np.int32)
+    width, step = y.shape[1], 2 * WIDTH
+    luma, edge = np.zeros(step, np.int32), np.empty((1, step, out.shape[2]), np.uint8)
+    blue, red = np.zeros(half + WIDTH + 2, np.int32), np.zeros(half + WIDTH + 2, np.int32)
     for i in range(y.shape[0]):
         near = (above + i) // 2
         far = min(max(near + (1 if i % 2 else -1), 0), rows - 1)
-        _upsample_row(cb[near], cb[far], line, blue)
-        _upsample_row(cr[near], cr[far], line, red)
-        _fine_to_rgb_row(y, i, blue, red, planes, edge, out)
+        _weigh_rows(cb[near], cb[far], blue)
+        _weigh_rows(cr[near], cr[far], red)
+        for column in range(0, width, step):
+            place = i * width + column
+            if column + step <= width:
+                _fine_wide_row(y, place, blue, red, column // 2, out, place)
+                continue
+            for x in range(width - column):
+                luma[x] = y[i, column + x]
+            _fine_wide_row(luma, 0, blue, red, column // 2, edge, 0)
+            _put_edge(edge[0], i, column, out)

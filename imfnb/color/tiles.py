@@ -35,7 +35,7 @@ from .matrix import (
     Y_R,
 )
 
-__all__ = ["fine_row", "join_row", "join_two_rows", "one_row", "two_rows"]
+__all__ = ["fine_row", "fine_wide_row", "join_row", "join_two_rows", "one_row", "two_rows"]
 
 
 def _weights(red: int, green: int, blue: int) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -238,17 +238,45 @@ def _join_two_rows(typing_context, y, upper, lower, cb, cr, place, out, top, bot
     return types.void(y, *integers, cb, cr, types.int64, out, *integers, channels), generate
 
 
+def _put_fine(
+    builder: ir.IRBuilder, samples: list[ir.Value], out: Lanes, pixel: ir.Value, channels: int
+) -> None:
+    """Write WIDTH pixels of centred samples with fractional bits: luma, Cb and Cr."""
+    luma, blue, red = (_limit(builder, value, -LIMIT, LIMIT - 1) for value in samples)
+    start = builder.shl(builder.add(luma, _constant(CENTRE)), _constant(BITS))
+    start = builder.add(start, _constant(1 << (BITS + FRACTION - 1)))
+    _put_colors(builder, _added(builder, blue, red, start, BITS + FRACTION), out, pixel, channels)
+
+
 @intrinsic(prefer_literal=True)
 def _fine_row(typing_context, y, place, blue, red, column, out, pixel, channels):
     count = channels.literal_value
 
     def generate(context, builder, signature, args):
         planes = [Lanes(context, builder, signature.args[k], args[k]) for k in (0, 2, 3, 5)]
-        values = [plane.load(args[k]) for plane, k in zip(planes, (1, 4, 4), strict=False)]
-        luma, blue, red = (_limit(builder, value, -LIMIT, LIMIT - 1) for value in values)
-        start = builder.shl(builder.add(luma, _constant(CENTRE)), _constant(BITS))
-        start = builder.add(start, _constant(1 << (BITS + FRACTION - 1)))
-        _put_colors(builder, _added(builder, blue, red, start, BITS + FRACTION), planes[3], args[6], count)
+        samples = [plane.load(args[k]) for plane, k in zip(planes, (1, 4, 4), strict=False)]
+        _put_fine(builder, samples, planes[3], args[6], count)
+        return context.get_dummy_value()
+
+    return types.void(y, types.int64, blue, red, types.int64, out, types.int64, channels), generate
+
+
+@intrinsic(prefer_literal=True)
+def _fine_wide_row(typing_context, y, place, blue, red, column, out, pixel, channels):
+    count = channels.literal_value
+
+    def generate(context, builder, signature, args):
+        planes = [Lanes(context, builder, signature.args[k], args[k]) for k in (0, 2, 3, 5)]
+        wide = []
+        for plane in planes[1:3]:
+            left, centre, right = (plane.load(builder.add(args[4], INDEX(k))) for k in range(3))
+            centre = builder.add(builder.mul(centre, _constant(3)), _constant(8))
+            sides = [builder.ashr(builder.add(centre, side), _constant(4)) for side in (left, right)]
+            orders = [[(half + k) // 2 + WIDTH * (k % 2) for k in range(WIDTH)] for half in (0, WIDTH)]
+            wide.append([builder.shuffle_vector(*sides, ir.Constant(_WORDS, order)) for order in orders])
+        for k, (cb, cr) in enumerate(zip(*wide, strict=True)):
+            places = [builder.add(args[position], INDEX(k * WIDTH)) for position in (1, 6)]
+            _put_fine(builder, [planes[0].load(places[0]), cb, cr], planes[3], places[1], count)
         return context.get_dummy_value()
 
     return types.void(y, types.int64, blue, red, types.int64, out, types.int64, channels), generate
@@ -317,12 +345,26 @@ if numba.config.DISABLE_JIT:
         for source, target in ((upper, top), (lower, bottom)):
             _put_pixels(_samples(y, source, 2 * WIDTH) + added.repeat(2, axis=1), out, target, channels)
 
-    def fine_row(y, place, blue, red, column, out, pixel, channels):
-        """Convert WIDTH centred samples with fractional bits, clamped to +-LIMIT, from rows of chroma of full width."""
-        parts = _samples(y, place), _samples(blue, column), _samples(red, column)
-        luma, b, r = (np.clip(part, -LIMIT, LIMIT - 1) for part in parts)
+    def _put_fine(luma, blue, red, out, pixel, channels):
+        luma, b, r = (np.clip(part, -LIMIT, LIMIT - 1) for part in (luma, blue, red))
         start = ((luma + CENTRE) << BITS) + (1 << (BITS + FRACTION - 1))
         _put_pixels(_colors(start, b, r, BITS + FRACTION), out, pixel, channels)
 
+    def fine_row(y, place, blue, red, column, out, pixel, channels):
+        """Convert WIDTH centred samples with fractional bits, clamped to +-LIMIT, from rows of chroma of full width."""
+        _put_fine(_samples(y, place), _samples(blue, column), _samples(red, column), out, pixel, channels)
+
+    def fine_wide_row(y, place, blue, red, column, out, pixel, channels):
+        """As `fine_row` twice WIDTH samples, from rows of half the width that begin with the sample to the left.
+
+        Those are the sums of both rows of chroma by which the row is interpolated, in quarters.
+        """
+        wide = []
+        for row in (blue, red):
+            left, centre, right = (_samples(row, column + k) for k in range(3))
+            wide.append(np.stack([(3 * centre + side + 8) >> 4 for side in (left, right)], axis=1).reshape(-1))
+        _put_fine(_samples(y, place, 2 * WIDTH), *wide, out, pixel, channels)
+
 else:
-    one_row, two_rows, join_row, join_two_rows, fine_row = _one_row, _two_rows, _join_row, _join_two_rows, _fine_row
+    one_row, two_rows, join_row, join_two_rows = _one_row, _two_rows, _join_row, _join_two_rows
+    fine_row, fine_wide_row = _fine_row, _fine_wide_row
