@@ -1,9 +1,10 @@
 """Time imfnb beside Pillow's codecs on the same pictures in one run, one thread, at about equal rate.
 
-    python benchmarks/peers.py FOLDER [--bpp 0.5] [--repeat 5] [--reference]
+    python benchmarks/peers.py FOLDER [--bpp 0.5 ...] [--repeat 5] [--reference]
 
-For every picture each codec's setting is first searched so that its file comes nearest to the rate; then encoding and
-decoding are timed in turn, and the least time of the repetitions is kept. Every codec has one thread.
+For every picture each codec's setting is first searched so that its file comes nearest to the rate; then all codecs
+encode and decode in turn, so that a slow moment hits them alike, and the least times of the repetitions are kept. Every
+codec has one thread.
 """
 
 from __future__ import annotations
@@ -89,40 +90,47 @@ def setting_for(encode: Encode, image: np.ndarray, size: float, low: float, high
     return min(tried, key=lambda setting: abs(tried[setting] - size))
 
 
-def least(function: Callable[[], object], repeat: int) -> float:
-    """Least time of some repetitions, milliseconds."""
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return 1e3 * min(times)
+def times(functions: list[Callable[[], object]], repeat: int) -> np.ndarray:
+    """Least time of some repetitions of every function, which take turns, milliseconds."""
+    out = np.empty((repeat, len(functions)))
+    for row in out:
+        for k, function in enumerate(functions):
+            start = time.perf_counter()
+            function()
+            row[k] = time.perf_counter() - start
+    return 1e3 * out.min(axis=0)
+
+
+def compare(paths: list[Path], bpp: float, repeat: int, table: dict[str, tuple[Encode, Decode, float, float]]) -> None:
+    """Print the table of one rate: means over the pictures."""
+    points = np.empty((len(paths), len(table), 4))
+    for path, rows in zip(paths, points, strict=True):
+        image = read_picture(path)
+        pixels = image.shape[0] * image.shape[1]
+        work = []
+        for row, (encode, decode, low, high) in zip(rows, table.values(), strict=True):
+            setting = setting_for(encode, image, bpp * pixels / 8, low, high)
+            data = encode(image, setting)
+            row[:2] = 8 * len(data) / pixels, psnr(image, decode(data))
+            work += [lambda e=encode, i=image, s=setting: e(i, s), lambda d=decode, b=data: d(b)]
+        rows[:, 2:] = times(work, repeat).reshape(-1, 2)
+    print("| codec | bpp | PSNR dB | encode ms | decode ms |\n|---|---|---|---|---|")
+    for name, (rate, quality, encoding, decoding) in zip(table, points.mean(axis=0), strict=True):
+        print(f"| {name} | {rate:.3f} | {quality:.2f} | {encoding:.1f} | {decoding:.1f} |")
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder of lossless RGB pictures")
-    parser.add_argument("--bpp", type=float, default=0.5, help="bits per pixel (default 0.5)")
+    parser.add_argument("--bpp", type=float, nargs="+", default=[0.5], help="bits per pixel (default 0.5)")
     parser.add_argument("--repeat", type=int, default=5, help="repetitions (default 5)")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="use every N-th picture")
     parser.add_argument("--reference", action="store_true", help="time the NumPy reference of the baseline too")
     arguments = parser.parse_args()
-    table = codecs(arguments.reference)
-    rows: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in table}
-    for path in image_paths(arguments.folder)[:: arguments.every]:
-        image = read_picture(path)
-        pixels = image.shape[0] * image.shape[1]
-        for name, (encode, decode, low, high) in table.items():
-            setting = setting_for(encode, image, arguments.bpp * pixels / 8, low, high)
-            data = encode(image, setting)
-            times = [least(lambda e=encode, i=image, s=setting: e(i, s), arguments.repeat)]
-            times.append(least(lambda d=decode, b=data: d(b), arguments.repeat))
-            rows[name].append((8 * len(data) / pixels, psnr(image, decode(data)), *times))
-    print("| codec | bpp | PSNR dB | encode ms | decode ms |\n|---|---|---|---|---|")
-    for name, points in rows.items():
-        bpp, quality, encoding, decoding = np.mean(points, axis=0)
-        print(f"| {name} | {bpp:.3f} | {quality:.2f} | {encoding:.1f} | {decoding:.1f} |")
+    paths = list(image_paths(arguments.folder))[:: arguments.every]
+    for bpp in arguments.bpp:
+        compare(paths, bpp, arguments.repeat, codecs(arguments.reference))
 
 
 if __name__ == "__main__":
