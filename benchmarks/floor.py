@@ -32,6 +32,9 @@ from imfnb.restoration.reference import LIMITS, TAPS_PER_PASS
 
 CHAINS = 12
 
+# Seconds for which a kernel is timed at least.
+LONG_ENOUGH = 0.5
+
 
 @intrinsic
 def _multiply_adds(typing_context, x, count):
@@ -64,13 +67,13 @@ def integer_peak(a, b, c, d, e, count):
 
 
 def least(run: Callable[[], object], repeat: int) -> float:
-    """Least time of a call in seconds."""
+    """Least time of a call in seconds, of `repeat` calls or more: those of LONG_ENOUGH, where a slow moment is over."""
     run()
-    best = float("inf")
-    for _ in range(repeat):
+    best, calls, begin = float("inf"), 0, time.perf_counter()
+    while calls < repeat or time.perf_counter() - begin < LONG_ENOUGH:
         start = time.perf_counter()
         run()
-        best = min(best, time.perf_counter() - start)
+        best, calls = min(best, time.perf_counter() - start), calls + 1
     return best
 
 
@@ -197,7 +200,7 @@ def main_profile(report: Report, size: str) -> None:
 def main() -> None:
     """Parse arguments and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeat", type=int, default=9, help="the least time of so many calls counts")
+    parser.add_argument("--repeat", type=int, default=9, help="calls of which the least time counts (at least 0.5 s)")
     arguments = parser.parse_args()
     report = Report(arguments.repeat)
     for size in ("0.4 MP", "12 MP"):

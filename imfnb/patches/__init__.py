@@ -71,7 +71,9 @@ def patchify(
 
     def room(shape: tuple[int, int], count: int = 1) -> np.ndarray:
         rows, columns = grid_shape(shape, patch_size)
-        return np.zeros((-(-rows * columns // LANES), count * pixels, LANES), np.uint8)
+        blocks = np.empty((-(-rows * columns // LANES), count * pixels, LANES), np.uint8)
+        blocks[-1] = 0  # all but lanes of the last block will be written
+        return blocks
 
     backend = kernels("patches", device)
     chroma = (half(height), half(width)) if subsample else (height, width)
