@@ -292,6 +292,19 @@ def test_squash_and_stretch_are_each_others_inverse():
     assert error.max() < 32 and error[np.abs(exact) < 1200].max() <= 1.01  # near 0 and 1 squash has steps
 
 
+def test_levels():
+    """The tables without comparisons hold what comparisons would give, for four clamped sums together."""
+    index = np.arange(4 * layout.SUM_LIMIT + 1)
+    levels = layout.LEVEL[np.minimum(index, 1023)]
+    for table, limit in ((layout.LEVELS, 15), (layout.LEVELS_6, 6), (layout.LEVELS_7, 7), (layout.LEVELS_9, 9)):
+        np.testing.assert_array_equal(table[index], np.minimum(levels, limit))
+    np.testing.assert_array_equal(layout.LEVELS_11[index], np.minimum(levels, 11))
+    assert layout.LEVEL[layout.SUM_LIMIT >> 2] == layout.LEVEL.max()  # a clamped sum has the highest level anyhow
+    values = -99, -16, -15, -8, -7, -4, -3, -2, -1, 0, 1, 2, 3, 4, 7, 8, 15, 16, 99
+    signed = [reference.signed_level(value) for value in values]
+    assert signed == [0, 0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 7, 8, 8, 9, 9, 10, 10]
+
+
 def test_fixed_point_logarithms():
     n = np.array([1, 2, 3, 5, 1000, 65537, 2**31 - 1])
     for bits in (8, 12):

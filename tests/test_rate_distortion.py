@@ -171,6 +171,15 @@ def priced(counts: np.ndarray) -> np.ndarray:
     return prices
 
 
+def test_contexts_of_the_largest_numbers():
+    """All 256 components at magnitudes beyond what a byte, or a sum of theirs, is told apart by."""
+    rng = np.random.default_rng(0)
+    u = rng.choice([0, 1, 39, 41, 254, 256, 8191], (6, 256)) * rng.choice([-1, 1], (6, 256))
+    padded = layout.pad_factors(u.astype(np.int16), 2, 3)
+    contexts, counts = counted(padded, layout.active_ranks(padded), (2, 3), 16)
+    assert contexts.max() >= costs.INSIDE_CONTEXTS and counts.sum() > 2 * 6 * 200
+
+
 def choice(kind: str, problem, weight: int, seed: int):
     """The arguments of `choose` for a plane: costs from frequencies, or any at all."""
     plane, grid, step, p = problem

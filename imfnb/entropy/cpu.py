@@ -489,7 +489,8 @@ def _code_component(mode, r, active, count, U, A, K, S, slopes, reaches, table, 
         near = 2 * (w + n) + nw + ne
         own = np.int64(S[_u(m)])
         around = np.int64(S[_u(m - 1)]) + S[_u(m + 1)] + S[_u(m - stride)] + S[_u(m + stride)]
-        # Without such a relative its number is 0, and the magnitudes of that component are not kept.
+        # Without such a relative its number is 0, and the magnitudes of that component are not kept. Beyond 8, all
+        # sums of the four beside are the same.
         a0, a1 = np.int64(first[_u(m)]), np.int64(second[_u(m)])
         side = np.int64(first[_u(m + 1)]) + first[_u(m + stride)] + second[_u(m + 1)] + second[_u(m + stride)]
         left = np.int64(K[_u(m)]) - r
@@ -534,9 +535,9 @@ def _code_component(mode, r, active, count, U, A, K, S, slopes, reaches, table, 
                 sign = _raw(mode, 1 if value < 0 else 0, M)
             if mode == DECODE:
                 C[_u(m)] = -a if sign else a
-        near = min(a, NEAR_LIMIT)
-        own_magnitudes[_u(m)] = near
-        S[_u(m)] = min(own + near, SUM_LIMIT)
+        seen = min(a, NEAR_LIMIT)
+        own_magnitudes[_u(m)] = seen
+        S[_u(m)] = min(own + seen, SUM_LIMIT)
 
 
 @_jit

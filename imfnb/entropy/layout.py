@@ -104,15 +104,14 @@ def _signed_level_table() -> np.ndarray:
 
 #: int32 (1024,): level of an activity.
 LEVEL = _level_table()
-#: Sums of magnitudes are clamped to this by the kernels; three of them are indices of these tables of bytes, of levels
-#: and of levels up to some, without being compared with a limit.
+#: Sums of magnitudes are clamped to this by the kernels. Four of them together are an index of the tables of bytes that
+#: follow, of levels and of levels up to some, without being compared with a limit.
 SUM_LIMIT = 1000
 LEVELS = np.pad(LEVEL, (0, 3 * SUM_LIMIT), mode="edge").astype(np.uint8)
 LEVELS_6, LEVELS_7, LEVELS_9, LEVELS_11 = (np.minimum(LEVELS, limit) for limit in (6, 7, 9, 11))
 #: int32 (33,): level of a signed value + SIGNED_LIMIT; larger values have those of +-SIGNED_LIMIT.
 SIGNED_LEVEL = _signed_level_table()
 SIGNED_LIMIT = 16
-
 
 #: Largest magnitude that contexts tell from larger ones.
 NEAR_LIMIT = 40
