@@ -394,7 +394,7 @@ def choose_first(num, den, scale, lam, table, gh, gw, D):
             for k in range(3):
                 u = centre + (0 if k == 0 else 1 if k == 1 else -1)
                 D[m] = u
-                bits = table[own_context, min(abs(u - own), FIRST_CLASSES - 1)]
+                bits = np.int64(table[own_context, min(abs(u - own), FIRST_CLASSES - 1)])
                 for j in range(1, 4):
                     yy = y + (j >> 1)
                     xx = x + (j & 1)
