@@ -19,6 +19,7 @@ from .errors import DeviceError, DeviceWarning, OptionError
 __all__ = [
     "CROSSOVER",
     "DEVICES",
+    "Run",
     "cuda_status",
     "is_device_array",
     "keep_freed_memory",
@@ -27,6 +28,7 @@ __all__ = [
     "resolve_device",
     "resolve_threads",
     "run_on",
+    "serially",
     "show_config",
     "thread_map",
 ]
@@ -43,6 +45,9 @@ _failure: str | None = None
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
+
+#: What applies a function to items and lists the results, see `thread_map`.
+Run = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
 
 
 def resolve_device(device: str, pixels: int = 0, work: str = "image", resident: bool = False) -> str:
@@ -228,8 +233,13 @@ def map_threads(function: Callable[[_T], _R], items: Iterable[_T], threads: int)
         return run(function, items)
 
 
+def serially(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    """:func:`thread_map` without threads."""
+    return [function(item) for item in items]
+
+
 @contextmanager
-def thread_map(threads: int) -> Iterator[Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]]:
+def thread_map(threads: int) -> Iterator[Run]:
     """:func:`map_threads` for many calls: starting threads takes as long as a sweep over a megapixel.
 
     Parameters
@@ -243,7 +253,7 @@ def thread_map(threads: int) -> Iterator[Callable[[Callable[[Any], Any], Iterabl
         From a function and items to the list of results.
     """
     if threads < 2:
-        yield lambda function, items: [function(item) for item in items]
+        yield serially
     else:
         with ThreadPoolExecutor(threads) as pool:
             yield lambda function, items: list(pool.map(function, items))

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import entropy, factorization, lapped, main, restoration
+from .._backend import Run, serially
 from ..baselines import Codec
 from ..bytestream import Reader
 from ..entropy import layout, states
@@ -125,7 +126,7 @@ def _repeat_chroma(join: Callable) -> Callable:
 
 
 def _random_v(
-    blocks: np.ndarray, rows: int, rank: int, bounds: tuple[int, int] | None, device: str, threads: int = 1
+    blocks: np.ndarray, rows: int, rank: int, bounds: tuple[int, int] | None, device: str, run: Run = serially
 ) -> np.ndarray:
     """In the place of `factorization.init_v`: integers drawn evenly from the bounds, the same in every run."""
     low, high = bounds or (-16, 15)
@@ -133,7 +134,7 @@ def _random_v(
 
 
 def _dct_v(
-    blocks: np.ndarray, rows: int, rank: int, bounds: tuple[int, int] | None, device: str, threads: int = 1
+    blocks: np.ndarray, rows: int, rank: int, bounds: tuple[int, int] | None, device: str, run: Run = serially
 ) -> np.ndarray:
     """In the place of `factorization.init_v`: the DCT vectors that hold most energy, as long as the SVD's would be."""
     from scipy.fft import dct

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .._backend import kernels, map_threads, resolve_device, resolve_threads, run_on, thread_map
+from .._backend import Run, kernels, resolve_device, resolve_threads, run_on, serially, thread_map
 from ..errors import OptionError
 from ..patches import from_blocks, to_blocks
 
@@ -84,7 +84,7 @@ def check_bounds(bounds: Any, limit: int) -> tuple[int, int]:
 
 
 def init_v(
-    blocks: np.ndarray, rows: int, rank: int, bounds: tuple[int, int] | None, device: str, threads: int = 1
+    blocks: np.ndarray, rows: int, rank: int, bounds: tuple[int, int] | None, device: str, run: Run = serially
 ) -> np.ndarray:
     """Integer V to start from: that of the truncated SVD, X ~ (Us sqrt(S)) (Vs sqrt(S))^T, rounded and clamped.
 
@@ -107,8 +107,8 @@ def init_v(
         Smallest and largest entry.
     device : {"cpu", "reference"}
         Which kernels to use.
-    threads : int
-        Number of threads that work on bands of rows.
+    run : callable
+        Applies a function to bands of rows, as :func:`imfnb._backend.thread_map` yields it.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def init_v(
     """
     wide = from_blocks(blocks, rows) if blocks.shape[1] > rows else None
     backend, x = kernels("factorization", device), blocks if wide is None else to_blocks(wide.T)
-    gram = sum(map_threads(lambda band: backend.gram(x[slice(*band)]), _bands(len(x)), threads))
+    gram = sum(run(lambda band: backend.gram(x[slice(*band)]), _bands(len(x))))
     return start_v(gram, blocks.dtype == np.uint8, rank, bounds, wide)
 
 
@@ -217,17 +217,17 @@ def bcd(
     low, high = limits(bounds)
     dtype = factor_dtype(bounds)
     u = np.zeros((len(blocks), rank, blocks.shape[2]), dtype)
-    v = init_v(blocks, rows, rank, bounds, device, threads)
     # The sums of the U step are below N b (255 + R b^2) for b the largest magnitude of an entry; where that is below
     # 2^24, float32 holds them exactly.
     working = np.float32 if _fits_float32(blocks, rank, bounds) else np.float64
     bands = _bands(len(blocks))
     workers = min(threads, len(bands))
     together = device == "cpu" and workers == 1 and costs is None
-    if together and backend.sweeps(blocks, rows, u, v, working, BAND, iterations, (low, high)):
-        return from_blocks(u, rows), np.asfortranarray(v.astype(dtype))
     squares = energy(blocks) if costs is not None else 0.0
     with thread_map(workers) as run:
+        v = init_v(blocks, rows, rank, bounds, device, run)
+        if together and backend.sweeps(blocks, rows, u, v, working, BAND, iterations, (low, high)):
+            return from_blocks(u, rows), np.asfortranarray(v.astype(dtype))
         for _ in range(iterations):
             vt = np.ascontiguousarray(v.T, working)
 
