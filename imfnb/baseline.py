@@ -38,6 +38,9 @@ __all__ = [
 # by side, since a sweep is then shorter than handing it to a thread.
 _LARGE = 1 << 21
 
+# Images below this number of pixels, which take 2 ns each, are decoded on one thread: starting another takes as long.
+_DECODED_ALONE = 1 << 20
+
 COLOR_SPACES = ("YCbCr", "RGB")
 
 
@@ -296,6 +299,7 @@ def decode_image(container: Container, out: np.ndarray, device: str, threads: in
     """
     frame, p = container.frame, container.parameters
     groups = [group for group, _ in matrix_shapes(frame, p.color_space, p.subsample, p.patch_size)]
+    threads = threads if frame.height * frame.width >= _DECODED_ALONE else 1
     factors = map_threads(lambda index: decode_factors(container, index), range(len(groups)), threads)
 
     def pixels(rows: slice) -> None:
