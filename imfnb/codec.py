@@ -204,7 +204,7 @@ def decode(
     FormatError
         If the data are not a valid file; `out` may then be partly written.
     LimitError
-        If the image has more than `max_pixels` pixels.
+        If the image has more than `max_pixels` pixels, or needs far more memory than so many should.
     OptionError
         If `out` has another shape or dtype, or an option is out of range.
     DeviceError

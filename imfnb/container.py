@@ -34,8 +34,10 @@ PROFILES = ("baseline", "main")
 #: Default limit of the number of pixels that decoding allows.
 MAX_PIXELS = 2**28
 
-# Bytes that the decoder may need for one pixel of `max_pixels` besides the image itself.
+# Bytes that a thread of the decoder may need besides the image itself, for one pixel of `max_pixels` and in any case: a
+# stripe of a picture takes the same of large ones.
 _WORKING_BYTES = 16
+_STRIPE_BYTES = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ def unpack(
             "raise max_pixels if you trust the file"
         )
     parameters, count, working = parsers[frame.profile](header, frame)
-    if working > _WORKING_BYTES * max_pixels + 2**20:
+    if working > _WORKING_BYTES * max_pixels + _STRIPE_BYTES:
         raise LimitError(
             f"decoding needs {working} bytes, more than max_pixels={max_pixels} allows; raise it if you trust the file"
         )

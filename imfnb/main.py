@@ -689,8 +689,8 @@ def parse(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
     if not (STEP_MIN <= luma <= STEP_MAX and STEP_MIN <= chroma <= STEP_MAX):
         raise FormatError(f"damaged file: steps {luma} and {chroma}; expected {STEP_MIN} to {STEP_MAX}")
     planes = []
-    segments = working = 0
-    stripe = max(rows.stop - rows.start for rows in cut(frame.height, frame.width, 1))
+    segments = factors = stripes = largest = 0
+    height = max(rows.stop - rows.start for rows in cut(frame.height, frame.width, 1))
     for index in range(max(1, frame.channels) - lossless_alpha):
         coding = reader.byte()
         if coding > 3:
@@ -698,12 +698,14 @@ def parse(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
         patch_size = _PATCH_SIZES[coding & 1]
         planes.append(PlaneParameters(chroma if _is_chroma(frame, index) else luma, patch_size, bool(coding & 2)))
         shape = _plane_shape(frame, index, subsample)
-        segments += len(_bands(shape, patch_size))
-        # The int16 factors with guards and their magnitudes in bytes; two int32 planes of a stripe (the samples, and a
-        # copy of them cut to size).
-        working += 3 * (shape[0] + 4 * patch_size) * (shape[1] + 5 * patch_size)
-        working += 8 * (min(stripe + 3 * patch_size, shape[0]) + patch_size) * (shape[1] + patch_size)
-    return Parameters(subsample, tuple(planes), lossless_alpha), segments + lossless_alpha, working
+        bands = len(_bands(shape, patch_size))
+        segments += bands
+        # The int16 factors with guards, and their magnitudes in bytes while a band is decoded.
+        factors += (3 if bands == 1 else 2) * (shape[0] + 4 * patch_size) * (shape[1] + 5 * patch_size)
+        # A stripe of int32 samples of every plane, and a copy of one that is cut to size.
+        stripe = 4 * (min(height + 3 * patch_size, shape[0]) + patch_size) * (shape[1] + patch_size)
+        stripes, largest = stripes + stripe, max(largest, stripe)
+    return Parameters(subsample, tuple(planes), lossless_alpha), segments + lossless_alpha, factors + stripes + largest
 
 
 def decode_image(container: Container, out: np.ndarray, device: str, threads: int, max_rank: int | None = None) -> None:

@@ -1,7 +1,7 @@
 """Rows of a picture that are decoded at a time, and the rows around them on which they depend.
 
-The decoder takes a picture stripe by stripe from factors to pixels, and the encoder decides on restoration by stripes.
-So a large picture never exists as planes of samples.
+The decoder takes a picture stripe by stripe from factors to pixels, so that a large one never exists as planes of
+samples. The encoder decides on restoration by stripes.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def test_two_processes_at_once(filled, tmp_path):
 
 
 def test_warmup_calls_every_kernel():
-    """All that Python calls; `upsample` and `update_column` are called by kernels only."""
+    """All that Python calls; `update_column` is called by kernels only."""
     code = """
 import importlib
 from imfnb._warmup import warmup
@@ -81,4 +81,4 @@ for stage in ("color", "patches", "lapped", "restoration", "factorization", "fac
             print(name)
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert set(out.split()) <= {"upsample", "update_column"}  # fewer, where they were not in the cache
+    assert set(out.split()) <= {"update_column"}  # fewer, where they were not in the cache

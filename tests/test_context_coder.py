@@ -293,8 +293,8 @@ def test_squash_and_stretch_are_each_others_inverse():
 
 
 def test_levels():
-    """The tables without comparisons hold what comparisons would give, for four clamped sums together."""
-    index = np.arange(4 * layout.SUM_LIMIT + 1)
+    """The tables without comparisons hold what comparisons would give, for four clamped sums or 14 bytes together."""
+    index = np.arange(max(4 * layout.SUM_LIMIT, 14 * 255) + 1)
     levels = layout.LEVEL[np.minimum(index, 1023)]
     for table, limit in ((layout.LEVELS, 15), (layout.LEVELS_6, 6), (layout.LEVELS_7, 7), (layout.LEVELS_9, 9)):
         np.testing.assert_array_equal(table[index], np.minimum(levels, limit))

@@ -70,17 +70,19 @@ def test_main(height, width, channels, step, patch_size, subsampling, unit, band
     st.integers(1, 70),
     st.sampled_from([1, 3, 4]),
     st.integers(1, 9),
-    st.sampled_from([4, 8, None]),
+    st.sampled_from([(4, 16), (8, 16), (16, 32), (32, 64), (None, 2)]),  # the least stripe begins with whole patches
     st.sampled_from([("YCbCr", "4:2:0"), ("YCbCr", "4:4:4"), ("RGB", "4:4:4")]),
     st.integers(0, 9),
 )
-def test_baseline(height, width, channels, rank, patch_size, planes, seed):
+def test_baseline(height, width, channels, rank, patches, planes, seed):
+    patch_size, unit = patches
     picture = _picture(height, width, channels, seed)
     options = dict(color_space=planes[0], subsampling=planes[1]) if channels > 1 else {}
     data = imfnb.encode(picture, profile="baseline", rank=rank, patch_size=patch_size, **options)
     with patch.object(baseline, "_DECODED_ALONE", 0):
-        assert np.array_equal(_decode(data, 16, threads=2), imfnb.decode(data))
-    assert np.array_equal(_decode(data, 16, max_rank=2), imfnb.decode(data, max_rank=2))
+        assert np.array_equal(_decode(data, unit, threads=2), imfnb.decode(data))
+    assert np.array_equal(_decode(data, unit, max_rank=2), imfnb.decode(data, max_rank=2))
+    assert stripes._UNIT % 64 == 0  # patches of 32, and chroma of half the size
 
 
 @pytest.mark.parametrize("profile", ["main", "baseline"])
@@ -103,3 +105,15 @@ def test_unread_pixels_stay_as_they_are():
 def _decode_into(data, out):
     with patch.multiple(stripes, _HEIGHT=16, _UNIT=16, _PIXELS=1):
         imfnb.decode(bytes(data), out=out, device="cpu")
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (37, 29), (300, 300), (512, 768), (1000, 1000), (1500, 2000)])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("patch_size", [8, 16])
+def test_as_many_pixels_as_the_picture_has_are_enough(shape, channels, patch_size):
+    """What decoding is said to need leaves room for every picture that `max_pixels` allows."""
+    picture = np.zeros((*shape, channels), np.uint8)
+    picture[..., -1] = np.arange(shape[1]) % 251  # an alpha plane that is coded as the others are
+    options = dict(subsampling="4:4:4") if channels > 1 else {}
+    data = imfnb.encode(picture, step=100, patch_size=patch_size, **options)
+    assert imfnb.info(data, max_pixels=shape[0] * shape[1])["shape"] == picture.shape

@@ -104,8 +104,8 @@ def _signed_level_table() -> np.ndarray:
 
 #: int32 (1024,): level of an activity.
 LEVEL = _level_table()
-#: Sums of magnitudes are clamped to this by the kernels. Four of them together are an index of the tables of bytes that
-#: follow, of levels and of levels up to some, without being compared with a limit.
+#: Sums of magnitudes are clamped to this by the kernels. Four of them together, and 14 bytes, are an index of the tables
+#: that follow, of levels and of levels up to some as bytes, without being compared with a limit.
 SUM_LIMIT = 1000
 LEVELS = np.pad(LEVEL, (0, 3 * SUM_LIMIT), mode="edge").astype(np.uint8)
 LEVELS_6, LEVELS_7, LEVELS_9, LEVELS_11 = (np.minimum(LEVELS, limit) for limit in (6, 7, 9, 11))
