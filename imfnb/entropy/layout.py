@@ -104,7 +104,7 @@ def _signed_level_table() -> np.ndarray:
 
 #: int32 (1024,): level of an activity.
 LEVEL = _level_table()
-#: Sums of magnitudes are clamped to this by the kernels. Four of them together, and 14 bytes, are an index of the tables
+#: Sums of magnitudes are clamped to this by the kernels. Four of them together, or 14 bytes, are an index of the tables
 #: that follow, of levels and of levels up to some as bytes, without being compared with a limit.
 SUM_LIMIT = 1000
 LEVELS = np.pad(LEVEL, (0, 3 * SUM_LIMIT), mode="edge").astype(np.uint8)
