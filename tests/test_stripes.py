@@ -107,6 +107,7 @@ def _decode_into(data, out):
         imfnb.decode(bytes(data), out=out, device="cpu")
 
 
+@pytest.mark.jit
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (37, 29), (300, 300), (512, 768), (1000, 1000), (1500, 2000)])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("patch_size", [8, 16])
