@@ -34,8 +34,8 @@ PROFILES = ("baseline", "main")
 #: Default limit of the number of pixels that decoding allows.
 MAX_PIXELS = 2**28
 
-# Bytes that a thread of the decoder may need besides the image itself, for one pixel of `max_pixels` and in any case: a
-# stripe of a picture takes the same of large ones.
+# Bytes that the decoder may need besides the image itself: for each pixel of `max_pixels`, and for the stripe that a
+# thread works on, which is no larger in large pictures.
 _WORKING_BYTES = 16
 _STRIPE_BYTES = 1 << 26
 

@@ -479,13 +479,12 @@ class MainCoder:
         bands = [_Band(*rows) for rows in _bands(plane.shape, patch_size)]
         job = _Job(index, step, patch_size, plane, filtered, bands)
         if not self._keep:
-            job.stripes = self._stripes(job)
+            job.stripes = self._stripes(job, _samples(len(plane)))
         return job
 
-    def _stripes(self, job: _Job) -> list[Stripe]:
-        """What decides on the restoration of a plane."""
-        shape = job.plane.shape
-        return [Stripe(rows, shape, job.step, job.patch_size, self.device) for rows in _samples(shape[0])]
+    def _stripes(self, job: _Job, parts: list[slice]) -> list[Stripe]:
+        """Rows of a plane that decide on its restoration."""
+        return [Stripe(rows, job.plane.shape, job.step, job.patch_size, self.device) for rows in parts]
 
     def _factorize(
         self, job: _Job, band: _Band, draft: rd.Draft | None = None, thrift: int = rd.PLAIN_THRIFT
@@ -516,8 +515,8 @@ class MainCoder:
         if job.restore is not None:
             return
         if self._keep:
-            whole = Stripe(slice(0, len(job.plane)), job.plane.shape, job.step, job.patch_size, self.device)
-            job.stripes = [whole] if keep else self._stripes(job)
+            height = len(job.plane)
+            job.stripes = self._stripes(job, [slice(0, height)] if keep else _samples(height))
             for stripe in job.stripes:
                 for band in job.bands:
                     stripe.fill(band.factors, band.start)

@@ -13,7 +13,7 @@ from .factorization import rd
 
 __all__ = ["Stripe", "cut", "whole_patches"]
 
-# Pixels of a stripe and its least height, so that the rows around it, of which the main profile needs 32, cost little.
+# Pixels of a stripe and its least height, so that the rows around it, of which the main profile needs 28, cost little.
 _PIXELS = 1 << 20
 _HEIGHT = 256
 

@@ -37,9 +37,9 @@ def _picture(height, width, channels, seed):
     return np.clip(waves + rng.normal(0, 9, waves.shape), 0, 255).astype(np.uint8)
 
 
-def _decode(data, unit, device="cpu", threads=1, max_rank=None):
+def _decode(data, unit, device="cpu", threads=1, **options):
     with patch.multiple(stripes, _HEIGHT=unit, _UNIT=unit, _PIXELS=1):
-        return imfnb.decode(data, device=device, threads=threads, max_rank=max_rank)
+        return imfnb.decode(data, device=device, threads=threads, **options)
 
 
 @settings(max_examples=40, deadline=None)
@@ -98,13 +98,8 @@ def test_unread_pixels_stay_as_they_are():
     data[-1] ^= 1
     out = picture.copy()
     with pytest.raises(imfnb.FormatError):
-        _decode_into(data, out)
+        _decode(bytes(data), 16, out=out)
     assert np.array_equal(out, picture)
-
-
-def _decode_into(data, out):
-    with patch.multiple(stripes, _HEIGHT=16, _UNIT=16, _PIXELS=1):
-        imfnb.decode(bytes(data), out=out, device="cpu")
 
 
 @pytest.mark.jit

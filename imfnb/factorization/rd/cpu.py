@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..._jit import kernel
+from ...entropy.cpu import _median_edge, _u
 from ...entropy.layout import GROUPS, LEVELS, LEVELS_9, LEVELS_11, MAGNITUDE_LIMIT, NEAR_LIMIT, SUM_LIMIT
 from ..cpu import update_column
 from .costs import (
@@ -54,12 +55,6 @@ _LOWEST, _HIGHEST = -(2**31) + 1, 2**31 - 1
 _ONE = np.uint64(1)
 # Bits shifted out after each half of the transform of `proxy`; a Python integer would compile the callee once more.
 _SHIFT, _NONE = np.int64(12), np.int64(0)
-
-
-@_jit
-def _u(index):
-    """An unsigned index spares the test for a negative one."""
-    return np.uint64(index)
 
 
 @_jit
@@ -345,11 +340,6 @@ def rank_classes(ranks, gh, gw, out):
         for x in range(gw):
             m = (y + 2) * stride + x + 2
             out[m] = _class_of((ranks[m - 1] + ranks[m - stride] + ranks[m + 1] + ranks[m + stride] + 2) >> 2)
-
-
-@_jit
-def _median_edge(w, n, nw):
-    return max(min(w, n), min(max(w, n), w + n - nw))
 
 
 @_jit
