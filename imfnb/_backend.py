@@ -281,9 +281,11 @@ def _probe() -> tuple[bool, str]:
             return False, f"not found: {_one_line(_driver_error(cuda))}"
         device = cuda.get_current_device()
         name = device.name.decode() if isinstance(device.name, bytes) else device.name
-        capability, target = ".".join(map(str, device.compute_capability)), _target(cuda)
-        if target == _BUILT_IN:
-            _try_compiler(cuda)
+        capability, target = ".".join(map(str, device.compute_capability)), _target(cuda.__file__ or "")
+        if tuple(device.compute_capability) < _LEAST_CAPABILITY:
+            least = ".".join(map(str, _LEAST_CAPABILITY))
+            return False, f"not found: {name} has compute capability {capability}, and the kernels need {least}"
+        _try_compiler(cuda.compile_ptx_for_current_device, target)
         return True, f"found: {name} (compute capability {capability}, {target})"
     except Exception as error:  # probing a broken driver raises errors of many kinds; the reason is the answer
         return False, f"not found: {type(error).__name__}: {_one_line(error)}"
@@ -294,24 +296,33 @@ def _driver_error(cuda: Any) -> Any:
     return cuda.cuda_error() or "no usable CUDA driver, device or toolkit (NVVM)"
 
 
+# The first that copies to shared memory while a thread goes on.
+_LEAST_CAPABILITY = 8, 0
+
 _BUILT_IN = "Numba's built-in target"
 
 
-def _try_compiler(cuda: Any) -> None:
-    """Raise a DeviceError if a compiler cannot do what the kernels need: Numba's own stumbles over min() in 0.68."""
+@lru_cache
+def _try_compiler(compile_ptx: Callable[..., Any], target: str) -> None:
+    """Raise a DeviceError if a compiler cannot do what the kernels need.
+
+    Numba's own stumbles over min() in 0.68, and numba-cuda 0.30 over everything beside NumPy 2.5.
+    """
 
     def smaller(values: Any) -> None:
         values[0] = min(values[0], values[1])
 
     try:
-        cuda.compile_ptx_for_current_device(smaller, "void(int64[::1])")
+        compile_ptx(smaller, "void(int64[::1])")
     except Exception as error:
-        raise DeviceError(f"{_BUILT_IN} cannot compile the kernels ({_one_line(error)}): install numba-cuda") from error
+        remedy = "install numba-cuda" if target == _BUILT_IN else "install a NumPy and a numba-cuda that go together"
+        raise DeviceError(f"{target} cannot compile the kernels ({_one_line(error)}): {remedy}") from error
 
 
-def _target(cuda: Any) -> str:
-    """Which of the packages that can compile for CUDA is in use."""
-    if "numba_cuda" not in (cuda.__file__ or ""):
+@lru_cache
+def _target(file: str) -> str:
+    """Which of the packages that can compile for CUDA the module in this file belongs to."""
+    if "numba_cuda" not in file:
         return _BUILT_IN
     from importlib.metadata import version
 

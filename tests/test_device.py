@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import re
 import warnings
 from types import SimpleNamespace
 
@@ -75,21 +77,63 @@ def test_probing_names_the_device(monkeypatch, name, file, target):
     monkeypatch.setattr(_cuda.cuda, "get_current_device", lambda: device)
     monkeypatch.setattr(_cuda.cuda, "__file__", file)
     monkeypatch.setattr("importlib.metadata.version", lambda package: "1.2")
+    _backend._target.cache_clear()
     monkeypatch.setattr(_cuda.cuda, "compile_ptx_for_current_device", lambda *arguments: ("", None))
     assert cuda_status() == f"found: H200 (compute capability 9.0, {target})"
 
 
 @pytest.mark.skipif(_cuda.SIMULATED, reason="the simulator is always there")
-def test_a_compiler_that_cannot_do_it(monkeypatch):
-    """Numba's own target, where it fails; numba-cuda is not put to the test every time."""
+def test_a_device_that_is_too_old(monkeypatch):
+    monkeypatch.setattr(_cuda.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(
+        _cuda.cuda, "get_current_device", lambda: SimpleNamespace(name="T4", compute_capability=(7, 5))
+    )
+    assert cuda_status() == "not found: T4 has compute capability 7.5, and the kernels need 8.0"
+
+
+@pytest.mark.skipif(_cuda.SIMULATED, reason="the simulator is always there")
+@pytest.mark.parametrize(
+    ("file", "says", "remedy"),
+    [
+        (None, "Numba's built-in target", "install numba-cuda"),
+        ("numba_cuda/numba/cuda/__init__.py", "numba-cuda [0-9.]+", "install a NumPy and a numba-cuda"),
+    ],
+)
+def test_a_compiler_that_cannot_do_it(monkeypatch, file, says, remedy):
+    """Numba's own target, which fails over min(), and numba-cuda beside a NumPy that it does not know."""
     device = SimpleNamespace(name="H200", compute_capability=(9, 0))
     monkeypatch.setattr(_cuda.cuda, "is_available", lambda: True)
     monkeypatch.setattr(_cuda.cuda, "get_current_device", lambda: device)
     monkeypatch.setattr(_cuda.cuda, "compile_ptx_for_current_device", explode)
-    monkeypatch.setattr(_cuda.cuda, "__file__", None)
-    assert cuda_status().startswith("not found: DeviceError: Numba's built-in target cannot compile the kernels (")
-    with pytest.raises(imfnb.DeviceError, match="install numba-cuda.*pip install imfnb"):
+    monkeypatch.setattr(_cuda.cuda, "__file__", file)
+    assert re.match(rf"not found: DeviceError: {says} cannot compile the kernels \(", cuda_status())
+    with pytest.raises(imfnb.DeviceError, match=f"{remedy}.*pip install imfnb"):
         encode(IMAGE, rank=1, device="cuda")
+
+
+def test_arguments_of_a_launch():
+    """What the driver reads: an address for each value, eight bytes apart."""
+    array = SimpleNamespace(dtype=np.dtype(np.uint8), ndim=2, shape=(3, 5), strides=(5, 1), size=15)
+    array.is_c_contiguous, array.device_ctypes_pointer = lambda: True, SimpleNamespace(value=4096)
+    entry = _cuda._Entry(None, "void(uint8[:,::1], int32, int64, float32, float64, boolean)")
+    for size in (15, 16):  # the second call finds what the first has noted about the array, and its own memory
+        table = entry.packed((array, np.int32(-7), size, np.float32(1.5), 2.5, True))
+        places = (ctypes.c_uint64 * 14).from_address(table)
+        assert np.diff(places).tolist() == [8] * 13
+        words = [ctypes.c_int64.from_address(place).value for place in places[:9]]
+        assert words == [0, 0, 15, 1, 4096, 3, 5, 5, 1]
+        types = ctypes.c_int32, ctypes.c_int64, ctypes.c_float, ctypes.c_double, ctypes.c_bool
+        scalars = [kind.from_address(place).value for kind, place in zip(types, places[9:], strict=True)]
+        assert scalars == [-7, size, 1.5, 2.5, True]
+    array.is_c_contiguous = lambda: False
+    for wrong in (
+        (array, 1, 2, 3.0, 4.0),
+        (array, 1.5, 2, 3.0, 4.0, True),
+        (SimpleNamespace(**{**vars(array), "_imfnb_described": None}), 1, 2, 3.0, 4.0, True),
+        (SimpleNamespace(**{**vars(array), "_imfnb_described": ((np.dtype(np.int8), 2), ())}), 1, 2, 3.0, 4.0, True),
+    ):
+        with pytest.raises(_cuda._Mismatch):
+            entry.packed(wrong)
 
 
 @pytest.mark.usefixtures("absent")
