@@ -61,6 +61,20 @@ def test_join_of_any_samples(images, subsample, limit, seed):
     check_join([y, *chroma], images.shape[3])
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("shape", [(6, 68), (3, 36), (1, 4), (2, 64)])
+def test_in_words(shape, channels, monkeypatch):
+    """Rows that begin at multiples of four samples, and the same where the arrays do not."""
+    rng = np.random.default_rng(shape[1])
+    images = rng.integers(256, size=(2, *shape, channels), dtype=np.uint8)
+    planes = [rng.integers(-2500, 2500, images.shape[:3], dtype=np.int32)]
+    planes += [rng.integers(-2500, 2500, chroma_shape(images, True), dtype=np.int32) for _ in range(2)]
+    for _ in range(2):
+        check_split(images, True)
+        check_join(planes, channels)
+        monkeypatch.setattr(cuda, "starts_at_multiple", lambda *_: False)
+
+
 @given(stacks(), st.integers(0, 2), seeds)
 @settings(max_examples=8)
 def test_gray(images, channel, seed):

@@ -1,0 +1,461 @@
+"""Instructions that Numba has no names for, as functions for kernels: four bytes at a time, and words of byte arrays.
+
+A word is four neighbouring bytes as uint32, the one at the lowest address in its lowest bits. Each function has a twin
+in plain Python, which the simulator runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+
+from ._cuda import SIMULATED, device_function
+
+__all__ = [
+    "clip2",
+    "clip4",
+    "dp2a_high",
+    "dp2a_low",
+    "dp4a_ss",
+    "dp4a_us",
+    "dp4a_uu",
+    "fetch_word",
+    "get",
+    "get_four",
+    "get_pair",
+    "get_word",
+    "multiply_bytes",
+    "prmt",
+    "put",
+    "put_four",
+    "put_half",
+    "put_pair",
+    "put_word",
+    "starts_at_multiple",
+    "transpose4",
+    "wait_for_words",
+]
+
+_WORD = 2**32 - 1
+
+
+def starts_at_multiple(array: Any, size: int) -> bool:
+    """Whether a device array's address is a multiple of `size` bytes. (Another library's array may begin anywhere.)"""
+    pointer = getattr(array, "device_ctypes_pointer", None)  # the simulator's arrays have none
+    return pointer is None or (pointer.value or 0) % size == 0
+
+
+# ------------------------------------------------------------------------------------------------- in the simulator
+
+
+def _bytes(word: Any, signed: bool = False) -> list[int]:
+    unsigned = [int(word) >> shift & 255 for shift in (0, 8, 16, 24)]
+    return [(byte ^ 128) - 128 for byte in unsigned] if signed else unsigned
+
+
+def _dp4a_twin(a_signed: bool, b_signed: bool) -> Any:
+    def twin(a, b, c):
+        total = int(c) + sum(x * y for x, y in zip(_bytes(a, a_signed), _bytes(b, b_signed), strict=True))
+        return np.uint32(total & _WORD).astype(np.int32)
+
+    return twin
+
+
+def _prmt_twin(a, b, selector):
+    every = _bytes(a) + _bytes(b)
+    return np.uint32(sum(every[int(selector) >> 4 * k & 7] << 8 * k for k in range(4)))
+
+
+def _clip4_twin(a, b, c, d):
+    return np.uint32(sum(min(max(int(value), 0), 255) << 8 * k for k, value in enumerate((a, b, c, d))))
+
+
+def _halves(word: Any) -> tuple[int, int]:
+    return tuple((int(word) >> shift & 0xFFFF ^ 0x8000) - 0x8000 for shift in (0, 16))
+
+
+def _clip2_twin(a, b, top):
+    sums = [x + y for x, y in zip(_halves(a), _halves(b), strict=True)]
+    low, high = (max(min((x + 2**15) % 2**16 - 2**15, t), 0) for x, t in zip(sums, _halves(top), strict=True))
+    return np.uint32(low | high << 16)
+
+
+def _dp2a_low_twin(a, b, c):
+    return np.uint32(int(c) + (int(a) & 0xFFFF) * _bytes(b)[0] + (int(a) >> 16) * _bytes(b)[1] & _WORD)
+
+
+def _dp2a_high_twin(a, b, c):
+    total = int(c) + (int(a) & 0xFFFF) * _bytes(b, True)[2] + (int(a) >> 16) * _bytes(b, True)[3]
+    return np.uint32(total & _WORD).astype(np.int32)
+
+
+def _flat(array: Any) -> np.ndarray:
+    """A device array of the simulator as a vector that shares its memory."""
+    flat = np.asarray(getattr(array, "_ary", array)).view()
+    flat.shape = (flat.size,)  # raises where a copy would be needed
+    return flat
+
+
+def _get_twin(array, at):
+    return _flat(array)[int(at)]
+
+
+def _put_twin(array, at, value):
+    _flat(array)[int(at)] = value
+
+
+def _fetch_word_twin(target, to, source, at):
+    _flat(target)[int(to)] = _flat(source)[int(at)]
+
+
+def _wait_twin():
+    pass
+
+
+def _words(array: Any, at: int, count: int) -> np.ndarray:
+    """`count` words of an array of bytes, or as many of its items of 32 bits, as a vector that shares their memory.
+
+    They begin at a multiple of their size, as a device demands.
+    """
+    flat, at = _flat(array), int(at)
+    size = 4 * count // flat.itemsize
+    if at % size:
+        raise ValueError(f"{count} words cannot begin at item {at}")
+    words = flat[at : at + size]
+    return words.view(np.uint32) if flat.itemsize == 1 else words
+
+
+def _get_word_twin(array, at):
+    return _words(array, at, 1)[0]
+
+
+def _put_word_twin(array, at, word):
+    _words(array, at, 1)[0] = word
+
+
+def _get_pair_twin(array, at):
+    first, second = _words(array, at, 2)
+    return first, second
+
+
+def _put_pair_twin(array, at, first, second):
+    _words(array, at, 2)[:] = first, second
+
+
+def _get_four_twin(array, at):
+    first, second, third, fourth = _words(array, at, 4)
+    return first, second, third, fourth
+
+
+def _put_four_twin(array, at, first, second, third, fourth):
+    _words(array, at, 4)[:] = first, second, third, fourth
+
+
+def _put_half_twin(array, at, half):
+    if at % 2:
+        raise ValueError(f"two bytes cannot begin at byte {at}")
+    _flat(array)[int(at) : int(at) + 2].view(np.uint16)[0] = half
+
+
+def _multiply_bytes_twin(a0, a1, a2, a3, b0, b1, c0, c1, c2, c3):
+    raise NotImplementedError("a warp multiplies matrices together; threads of the simulator are on their own")
+
+
+# ----------------------------------------------------------------------------------------------------- on a device
+
+_I32, _I64 = ir.IntType(32), ir.IntType(64)
+
+
+def _asm(instruction: str, operands: int) -> ir.InlineAsm:
+    kind = ir.FunctionType(_I32, [_I32] * operands)
+    registers = ", ".join(f"${k}" for k in range(operands + 1))
+    return ir.InlineAsm(kind, f"{instruction} {registers};", ",".join(["=r", *"r" * operands]))
+
+
+def _capability() -> tuple[int, int]:
+    """Compute capability that the kernel is being compiled for; (0, 0) where Numba does not say."""
+    try:
+        flags = importlib.import_module("numba.cuda.core.targetconfig").ConfigStack.top_or_none()
+    except ImportError:
+        return 0, 0
+    return getattr(flags, "compute_capability", None) or (0, 0)
+
+
+def _dp4a_intrinsic(a: str, b: str) -> Any:
+    @_intrinsic
+    def dp4a(typingctx, a_word, b_word, c):
+        def generate(context, builder, signature, arguments):
+            return builder.call(_asm(f"dp4a.{a}.{b}", 3), arguments)
+
+        return types.int32(types.uint32, types.uint32, types.int32), generate
+
+    return dp4a
+
+
+def _pointer(context: Any, builder: Any, signature: Any, arguments: Any, kind: ir.Type) -> ir.Value:
+    """Where item `arguments[1]` of the array `arguments[0]` is, as a pointer to values of a kind."""
+    array = context.make_array(signature.args[0])(context, builder, arguments[0])
+    place = builder.gep(array.data, [arguments[1]])
+    return builder.bitcast(place, ir.PointerType(kind, place.type.addrspace))
+
+
+def _load_vector(context: Any, builder: Any, signature: Any, arguments: Any) -> ir.Value:
+    """The tuple of words that an array holds at an address that is a multiple of their size."""
+    count = len(signature.return_type)
+    place = _pointer(context, builder, signature, arguments, ir.VectorType(_I32, count))
+    vector = builder.load(place, align=4 * count)
+    values = [builder.extract_element(vector, ir.Constant(_I32, k)) for k in range(count)]
+    return context.make_tuple(builder, signature.return_type, values)
+
+
+def _store_vector(context: Any, builder: Any, signature: Any, arguments: Any) -> ir.Value:
+    """Write the words that follow an array and a place, whose address is a multiple of their size."""
+    words = arguments[2:]
+    kind = ir.VectorType(_I32, len(words))
+    vector = ir.Constant(kind, ir.Undefined)
+    for k, word in enumerate(words):
+        vector = builder.insert_element(vector, word, ir.Constant(_I32, k))
+    builder.store(vector, _pointer(context, builder, signature, arguments, kind), align=4 * len(words))
+    return context.get_dummy_value()
+
+
+def _is_flat(array: Any, bits: int | None = None) -> bool:
+    flat = isinstance(array, types.Array) and array.layout == "C"
+    return flat and bits in (None, array.dtype.bitwidth)
+
+
+def _word_of(array: Any) -> Any:
+    """The type of what is read from an array 32 bits at a time: words of bytes, or its items."""
+    if _is_flat(array, 8):
+        return types.uint32
+    return array.dtype if _is_flat(array, 32) else None
+
+
+if SIMULATED:
+    dp4a_uu, dp4a_us, dp4a_ss = (_dp4a_twin(*signs) for signs in ((False, False), (False, True), (True, True)))
+    prmt, clip4 = _prmt_twin, _clip4_twin
+    clip2, dp2a_low, dp2a_high = _clip2_twin, _dp2a_low_twin, _dp2a_high_twin
+    get, put, get_word, put_word = _get_twin, _put_twin, _get_word_twin, _put_word_twin
+    fetch_word, wait_for_words = _fetch_word_twin, _wait_twin
+    get_pair, put_pair, get_four, put_four = _get_pair_twin, _put_pair_twin, _get_four_twin, _put_four_twin
+    put_half = _put_half_twin
+    multiply_bytes = _multiply_bytes_twin
+else:
+    # Through its name, since numba-cuda puts this module in the place of Numba's own.
+    _intrinsic = importlib.import_module("numba.cuda.extending").intrinsic
+
+    dp4a_uu = _dp4a_intrinsic("u32", "u32")
+    dp4a_us = _dp4a_intrinsic("u32", "s32")
+    dp4a_ss = _dp4a_intrinsic("s32", "s32")
+
+    @_intrinsic
+    def prmt(typingctx, a, b, selector):
+        """Four of the eight bytes of `a` (0 to 3) and `b` (4 to 7): nibble k of the selector names byte k."""
+
+        def generate(context, builder, signature, arguments):
+            return builder.call(_asm("prmt.b32", 3), arguments)
+
+        return types.uint32(types.uint32, types.uint32, types.uint32), generate
+
+    @_intrinsic
+    def clip4(typingctx, a, b, c, d):
+        """The word of four int32, each clipped to 0..255; two instructions."""
+
+        def generate(context, builder, signature, arguments):
+            a, b, c, d = arguments
+            pack = _asm("cvt.pack.sat.u8.s32.b32", 3)  # third operand << 16 | first << 8 | second
+            upper = builder.call(pack, [d, c, ir.Constant(_I32, 0)])
+            return builder.call(pack, [b, a, upper])
+
+        return types.uint32(types.int32, types.int32, types.int32, types.int32), generate
+
+    @_intrinsic
+    def clip2(typingctx, a, b, top):
+        """min(max(a + b, 0), top) of both signed 16-bit halves; an instruction from compute capability 9.0 on."""
+
+        def generate(context, builder, signature, arguments):
+            if _capability() >= (9, 0):
+                add = "{.reg .b32 sum; add.s16x2 sum, $1, $2; min.relu.s16x2 $0, sum, $3;}"
+                kind = ir.FunctionType(_I32, [_I32] * 3)
+                return builder.call(ir.InlineAsm(kind, add, "=r,r,r,r"), arguments)
+            halves = ir.VectorType(ir.IntType(16), 2)
+            a, b, top = (builder.bitcast(value, halves) for value in arguments)
+            total, zero = builder.add(a, b), ir.Constant(halves, [0, 0])
+            total = builder.select(builder.icmp_signed("<", total, top), total, top)
+            total = builder.select(builder.icmp_signed(">", total, zero), total, zero)
+            return builder.bitcast(total, _I32)
+
+        return types.uint32(types.uint32, types.uint32, types.uint32), generate
+
+    @_intrinsic
+    def dp2a_low(typingctx, a, b, c):
+        """`c` plus the unsigned halves of `a` times the two lowest bytes of `b`."""
+
+        def generate(context, builder, signature, arguments):
+            return builder.call(_asm("dp2a.lo.u32.u32", 3), arguments)
+
+        return types.uint32(types.uint32, types.uint32, types.uint32), generate
+
+    @_intrinsic
+    def dp2a_high(typingctx, a, b, c):
+        """`c` plus the unsigned halves of `a` times the two highest, signed bytes of `b`."""
+
+        def generate(context, builder, signature, arguments):
+            return builder.call(_asm("dp2a.hi.u32.s32", 3), arguments)
+
+        return types.int32(types.uint32, types.uint32, types.int32), generate
+
+    @_intrinsic
+    def get(typingctx, array, at):
+        """Item `at` of a contiguous array of any shape."""
+        if not _is_flat(array):
+            return None
+
+        def generate(context, builder, signature, arguments):
+            place = _pointer(context, builder, signature, arguments, context.get_data_type(array.dtype))
+            return builder.load(place)
+
+        return array.dtype(array, types.int64), generate
+
+    @_intrinsic
+    def put(typingctx, array, at, value):
+        """Write item `at` of a contiguous array of any shape."""
+        if not _is_flat(array):
+            return None
+
+        def generate(context, builder, signature, arguments):
+            place = _pointer(context, builder, signature, arguments, context.get_data_type(array.dtype))
+            builder.store(arguments[2], place)
+            return context.get_dummy_value()
+
+        return types.none(array, types.int64, array.dtype), generate
+
+    @_intrinsic
+    def get_word(typingctx, array, at):
+        """The word that begins at byte `at`, a multiple of 4, of a contiguous array of bytes."""
+        if not _is_flat(array, 8):
+            return None
+
+        def generate(context, builder, signature, arguments):
+            return builder.load(_pointer(context, builder, signature, arguments, _I32), align=4)
+
+        return types.uint32(array, types.int64), generate
+
+    @_intrinsic
+    def put_word(typingctx, array, at, word):
+        """Write the word that begins at byte `at`, a multiple of 4, of a contiguous array of bytes."""
+        if not _is_flat(array, 8):
+            return None
+
+        def generate(context, builder, signature, arguments):
+            builder.store(arguments[2], _pointer(context, builder, signature, arguments, _I32), align=4)
+            return context.get_dummy_value()
+
+        return types.none(array, types.int64, types.uint32), generate
+
+    @_intrinsic
+    def put_half(typingctx, array, at, half):
+        """Write two bytes, a uint16, from byte `at`, a multiple of 2, of a contiguous array of bytes on."""
+        if not _is_flat(array, 8):
+            return None
+
+        def generate(context, builder, signature, arguments):
+            builder.store(arguments[2], _pointer(context, builder, signature, arguments, ir.IntType(16)), align=2)
+            return context.get_dummy_value()
+
+        return types.none(array, types.int64, types.uint16), generate
+
+    @_intrinsic
+    def get_pair(typingctx, array, at):
+        """Two words of a contiguous array of bytes, or two items of 32 bits, from `at` on, at a multiple of 8 bytes."""
+        word = _word_of(array)
+        return (types.UniTuple(word, 2)(array, types.int64), _load_vector) if word else None
+
+    @_intrinsic
+    def put_pair(typingctx, array, at, first, second):
+        """Write what :func:`get_pair` reads."""
+        word = _word_of(array)
+        return (types.none(array, types.int64, word, word), _store_vector) if word else None
+
+    @_intrinsic
+    def get_four(typingctx, array, at):
+        """Four words of a contiguous array of bytes, or items of 32 bits, from `at` on, at a multiple of 16 bytes."""
+        word = _word_of(array)
+        return (types.UniTuple(word, 4)(array, types.int64), _load_vector) if word else None
+
+    @_intrinsic
+    def put_four(typingctx, array, at, first, second, third, fourth):
+        """Write what :func:`get_four` reads."""
+        word = _word_of(array)
+        return (types.none(array, types.int64, word, word, word, word), _store_vector) if word else None
+
+    @_intrinsic
+    def multiply_bytes(typingctx, a0, a1, a2, a3, b0, b1, c0, c1, c2, c3):
+        """Signed bytes of a warp as matrices: a (16, 32) times b (32, 8) plus c (16, 8) of int32, sums modulo 2**32.
+
+        All lanes call it. Lane 4 g + t has in byte k of a0, a1, a2 and a3 the entries of column 4 t + k, for a2 and a3
+        plus 16, and of row g, for a1 and a3 plus 8; in byte k of b0 and b1 those of row 4 t + k, for b1 plus 16, and of
+        column g; and the sums of row g, for c2 and c3 plus 8, and of column 2 t, for c1 and c3 plus 1.
+        """
+        kind = ir.FunctionType(ir.LiteralStructType([_I32] * 4), [_I32] * 10)
+        instruction = "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32"
+        operands = "{$0, $1, $2, $3}, {$4, $5, $6, $7}, {$8, $9}, {$10, $11, $12, $13}"
+
+        def generate(context, builder, signature, arguments):
+            constraint = ",".join(["=r"] * 4 + ["r"] * 10)
+            # Volatile and convergent: no branch that only some lanes take may hold it.
+            code = ir.InlineAsm(kind, f"{instruction} {operands};", constraint, side_effect=True)
+            call = builder.call(code, arguments)
+            call.attributes.add("convergent")
+            values = [builder.extract_value(call, k) for k in range(4)]
+            return context.make_tuple(builder, signature.return_type, values)
+
+        return types.UniTuple(types.int32, 4)(*[types.int32] * 10), generate
+
+    @_intrinsic
+    def fetch_word(typingctx, target, to, source, at):
+        """Begin to copy item `at` of an array of 32-bit items to item `to` of one in shared memory.
+
+        Nothing waits for it, nor takes a register, until :func:`wait_for_words`.
+        """
+        if not (_is_flat(target, 32) and _is_flat(source, 32)):
+            return None
+
+        def generate(context, builder, signature, arguments):
+            kinds = signature.args
+            places = [
+                builder.gep(context.make_array(kinds[k])(context, builder, arguments[k]).data, [arguments[k + 1]])
+                for k in (0, 2)
+            ]
+            shared = builder.addrspacecast(places[0], ir.PointerType(_I32, 3))
+            addresses = [builder.ptrtoint(place, _I64) for place in (shared, places[1])]
+            kind = ir.FunctionType(ir.VoidType(), [_I64] * 2)
+            code = ir.InlineAsm(kind, "cp.async.ca.shared.global [$0], [$1], 4;", "l,l,~{memory}", side_effect=True)
+            builder.call(code, addresses)
+            return context.get_dummy_value()
+
+        return types.none(target, types.int64, source, types.int64), generate
+
+    @_intrinsic
+    def wait_for_words(typingctx):
+        """Wait for all that this thread has begun to copy with :func:`fetch_word`; only then it sees the copies."""
+
+        def generate(context, builder, signature, arguments):
+            kind = ir.FunctionType(ir.VoidType(), [])
+            builder.call(ir.InlineAsm(kind, "cp.async.wait_all;", "~{memory}", side_effect=True), [])
+            return context.get_dummy_value()
+
+        return types.none(), generate
+
+
+@device_function
+def transpose4(w0, w1, w2, w3):
+    """Four words whose byte k is byte 0, 1, 2 or 3 of word k: the transpose of a 4 x 4 matrix of bytes."""
+    low, high = prmt(w0, w1, np.uint32(0x5140)), prmt(w2, w3, np.uint32(0x5140))
+    first, second = prmt(low, high, np.uint32(0x5410)), prmt(low, high, np.uint32(0x7632))
+    low, high = prmt(w0, w1, np.uint32(0x7362)), prmt(w2, w3, np.uint32(0x7362))
+    return first, second, prmt(low, high, np.uint32(0x5410)), prmt(low, high, np.uint32(0x7632))
