@@ -61,6 +61,17 @@ def test_extremes_stay_exact(sign):
     check(planes, 2**15, np.full(shape, sign * each, np.int16), limits, [0], False)
 
 
+@pytest.mark.parametrize("largest", [2**13 - 1, 2**13])
+@pytest.mark.parametrize("limit", [3, 4096])
+def test_moderate_samples(largest, limit):
+    """Around the bound up to which a difference and a clipping limit fit 16 bits together."""
+    rng = np.random.default_rng(largest + limit)
+    planes = rng.choice(np.array([-(2**13), 0, largest], np.int32), (1, 19, 35))
+    filters = rng.integers(-340, 341, (reference.PASSES, reference.CLASSES, reference.LIMITS, len(reference.TAPS)))
+    limits = np.array([[limit, 4096], [4096, limit]], np.int32)
+    check(planes, 3000, filters.astype(np.int16), limits, [0], False)
+
+
 def check_errors(a: np.ndarray, b: np.ndarray, rows: tuple[int, int, int] = (0, 1, 1)) -> None:
     found = up(np.zeros(len(a), np.int64))
     cuda.squared_error(*up(a, b), found, rows=rows)
@@ -93,3 +104,13 @@ def test_large(shape, step):
     for inplace in (False, True):
         check(planes, step, *restoration.filter_set(step, False), [2, 1], inplace)
     check_errors(planes, planes + rng.integers(-2000, 2000, shape, dtype=np.int32))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("shape", [(2, 63, 65), (2, 64, 64), (2, 97, 1), (2, 130, 321)])
+def test_outliers(shape):
+    """Some tiles have samples beyond 2**13, others do not."""
+    rng = np.random.default_rng(shape[2])
+    planes = slope(rng, shape)
+    planes[rng.random(shape) < 1e-3] = 2**14
+    check(planes, 3000, *restoration.filter_set(3000, True), [1, 0], False)
