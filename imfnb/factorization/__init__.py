@@ -19,6 +19,7 @@ import numpy as np
 from .._backend import Run, kernels, resolve_device, resolve_threads, run_on, serially, thread_map
 from ..errors import OptionError
 from ..patches import from_blocks, to_blocks
+from .start import limits, start_v
 
 __all__ = [
     "bcd",
@@ -38,9 +39,6 @@ BAND = 512
 
 # Largest magnitude of an entry of X: integers up to it are exact in float64, and products of factors fit int64.
 _LARGEST = 2.0**53
-
-# Columns of the first V whose largest entry is smaller are scaled up to it: rounding would wipe them out.
-_LEAST_START = 2.0
 
 
 def factor_dtype(bounds: tuple[int, int] | None) -> type:
@@ -118,61 +116,12 @@ def init_v(
     wide = from_blocks(blocks, rows) if blocks.shape[1] > rows else None
     backend, x = kernels("factorization", device), blocks if wide is None else to_blocks(wide.T)
     gram = sum(run(lambda band: backend.gram(x[slice(*band)]), _bands(len(x))))
-    return start_v(gram, blocks.dtype == np.uint8, rank, bounds, wide)
+    return start_v(gram, blocks.dtype == np.uint8, rank, bounds, wide, device)
 
 
 def _bands(count: int) -> list[tuple[int, int]]:
     """Bands (first, last) of `count` blocks of patches."""
     return [(first, min(first + BAND, count)) for first in range(0, count, BAND)]
-
-
-def start_v(
-    gram: np.ndarray, small: bool, rank: int, bounds: tuple[int, int] | None, wide: np.ndarray | None = None
-) -> np.ndarray:
-    """The V of :func:`init_v` from a Gram matrix, which may come from elsewhere.
-
-    Parameters
-    ----------
-    gram : ndarray of float64, shape (N, N) or (M, M)
-        X^T X, or X X^T if that is smaller.
-    small : bool
-        Whether X is of uint8.
-    rank : int
-        Number of columns R.
-    bounds : (int, int) or None
-        Smallest and largest entry.
-    wide : ndarray, shape (M, N), optional
-        X, if M < N.
-
-    Returns
-    -------
-    ndarray of float64, shape (N, R)
-        As :func:`init_v`.
-    """
-    from scipy.linalg import eigh
-
-    size = len(gram)
-    count = min(rank, size)
-    v = np.zeros((size if wide is None else wide.shape[1], rank))
-    if small:  # the result is rounded to integers; single precision takes two thirds of the time
-        gram = gram.astype(np.float32)
-    values, vectors = eigh(gram, subset_by_index=[size - count, size - 1], check_finite=False, overwrite_a=True)
-    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
-    alive = values > values[0] * 4 * np.finfo(values.dtype).eps
-    if wide is not None:  # eigenvectors of X X^T are Us; Vs = X^T Us / S
-        vectors = wide.T.astype(np.float64) @ vectors / np.sqrt(np.where(alive, values, 1.0))
-    v[:, :count] = np.where(alive, vectors * values**0.25, 0.0)
-    low, high = limits(bounds)
-    side = -1.0 if -low > high else 1.0
-    v *= np.where(v.sum(axis=0) * side < 0, -1.0, 1.0)
-    largest = np.abs(v).max(axis=0)
-    v *= np.maximum(1.0, _LEAST_START / np.where(largest > 0, largest, _LEAST_START))
-    return np.clip(np.rint(v), low, high)
-
-
-def limits(bounds: tuple[int, int] | None) -> tuple[float, float]:
-    """The bounds as floats, infinite for None."""
-    return (-np.inf, np.inf) if bounds is None else (float(bounds[0]), float(bounds[1]))
 
 
 def bcd(
