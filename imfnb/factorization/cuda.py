@@ -22,8 +22,20 @@ from typing import Any
 import numpy as np
 
 from .._cuda import SIMULATED, blocks, cuda, device_function, kernel, template
+from .._cuda_intrinsics import (
+    dp4a_ss,
+    dp4a_us,
+    dp4a_uu,
+    fetch_word,
+    get,
+    get_four,
+    prmt,
+    put,
+    transpose4,
+    wait_for_words,
+)
 
-__all__ = ["CHUNK", "gram", "quads_for", "sweep", "update_column", "update_columns", "update_u"]
+__all__ = ["CHUNK", "gram", "quads_for", "sweep", "transpose", "update_column", "update_columns", "update_u"]
 
 #: Patches whose sums are added up by one block of `update_u` and `gram` before they meet those of other blocks.
 CHUNK = 4096
@@ -61,25 +73,11 @@ def _quotient64(numerator, denominator, low, high):
     return min(max(q, low), high)
 
 
-@device_function
-def _quotient32(numerator, denominator, inverse, low, high):
-    """Twin of `_quotient64` in float32."""
-    q = _f32(math.floor(numerator * inverse + _f32(0.5)))
-    rest = numerator - q * denominator
-    odd = q - _f32(2) * _f32(math.floor(q * _f32(0.5)))
-    if rest + rest > denominator or (rest + rest == denominator and odd != 0):
-        q += _f32(1)
-    elif rest + rest < -denominator or (rest + rest == -denominator and odd != 0):
-        q -= _f32(1)
-    return min(max(q, low), high)
-
-
 # -------------------------------------------------------------------------------------------- sums of products of rows
 
 
 @template(
     "void({0}[:,:,::1], {1}[:,:,::1], int64, int64, float64[:,:,:,::1])",
-    ("uint8", "uint8"),
     ("float64", "float64"),
     ("uint8", "int8"),
     ("int8", "int8"),
@@ -90,7 +88,7 @@ def _accumulate(left_dtype, right_dtype):
     """Sums over a chunk of patches of left[b, e, m] * right[b, k, m], in the order of the patches."""
     # 32 products of two bytes add up to less than 2**24: within a strip float32 is exact, at twice the speed or more.
     small = ("uint8", "int8")
-    working = _f32 if left_dtype in small and right_dtype in small else _f64
+    working = _f32 if left_dtype in small and right_dtype == "int8" else _f64
     chunk, height, width, strip, down, across = CHUNK, _HEIGHT, _WIDTH, _STRIP, _DOWN, _ACROSS
     threads, stride = down * across, strip + 1
 
@@ -151,40 +149,19 @@ def _reduce(partial, out):
     out[z, e, k] = total
 
 
-def _products(left: Any, right: Any, count: int, stream: Any) -> Any:
+def _products(left: Any, right: Any, count: int, stream: Any, out: Any = None) -> Any:
     """left right^T over the first `count` columns: (B, E, S) and (B, K, S) to (B, E, K) in float64."""
     images, height, width = left.shape[0], left.shape[1], right.shape[1]
     chunks = blocks(count, CHUNK)
+    if out is None:
+        out = cuda.device_array((images, height, width), _f64, stream=stream)
     partial = cuda.device_array((chunks, images, height, width), _f64, stream=stream)
     across = blocks(width, _WIDTH)
     grid = blocks(height, _HEIGHT) * across, chunks, images
     member = _accumulate(str(left.dtype), str(right.dtype))
     member[grid, _DOWN * _ACROSS, stream](left, right, count, across, partial)
-    if chunks == 1:
-        return partial.reshape(images, height, width)
-    out = cuda.device_array((images, height, width), _f64, stream=stream)
     _reduce[(blocks(height * width, _THREADS), images), _THREADS, stream](partial, out)
     return out
-
-
-def gram(xt: Any, count: int, stream: Any = 0) -> Any:
-    """Twin of :func:`imfnb.factorization.reference.gram` for a batch.
-
-    Parameters
-    ----------
-    xt : device array of uint8 or float64, shape (B, N, S)
-        X^T.
-    count : int
-        Number of patches M.
-    stream : stream, optional
-        Where to launch.
-
-    Returns
-    -------
-    device array of float64, shape (B, N, N)
-        X^T X.
-    """
-    return _products(xt, xt, count, stream)
 
 
 # -------------------------------------------------------------------------------------------- any matrix, any bounds
@@ -298,10 +275,121 @@ def update_u(xt: Any, v: Any, ut: Any, count: int, low: float, high: float, stre
 # -------------------------------------------------------------------------------- patches of bytes, factors of bytes
 
 
+# Side of a tile of the Gram matrix, words of four patches in shared memory at a time, and threads, each with 4 x 4 sums.
+_GRAM_TILE, _GRAM_STRIP, _GRAM_THREADS = (8, 4, 4) if SIMULATED else (64, 32, 256)
+_GRAM_PITCH = _GRAM_STRIP + 4  # eight neighbouring rows begin in different banks, four words each
+_GRAM_CELLS, _GRAM_SIDE = _GRAM_TILE * _GRAM_PITCH, _GRAM_TILE // 4
+
+# Words whose sums one block makes: 4 * 255**2 times as many are below 2**31.
+_GRAM_WORDS = 2048
+
+
+@kernel("void(uint32[:,:,::1], int32, int32, float64[:,:,::1])")
+def _gram_bytes(xt, words, count, out):
+    """A block adds up a tile of X^T X over some words of patches; float64 holds all sums exactly, in any order."""
+    if SIMULATED:
+        left = cuda.shared.array(_GRAM_CELLS, _u32)
+        right = cuda.shared.array(_GRAM_CELLS, _u32)
+    else:  # four words are read at once
+        left = cuda.shared.array(_GRAM_CELLS, _u32, alignment=16)
+        right = cuda.shared.array(_GRAM_CELLS, _u32, alignment=16)
+    sums = cuda.local.array(16, _i32)
+    x = cuda.local.array(16, _u32)
+    pixels, stride = _u32(xt.shape[1]), _u32(xt.shape[2])
+    across = _u32((pixels + _u32(_GRAM_TILE - 1)) // _u32(_GRAM_TILE))
+    e0 = _u32(_u32(cuda.blockIdx.x) // across * _u32(_GRAM_TILE))
+    k0 = _u32(_u32(cuda.blockIdx.x) % across * _u32(_GRAM_TILE))
+    t, z = _u32(cuda.threadIdx.x), cuda.blockIdx.z
+    base = _i64(z) * _i64(pixels) * _i64(stride)
+    row, column = t // _u32(_GRAM_SIDE), t % _u32(_GRAM_SIDE)
+    for i in range(16):
+        sums[i] = _i32(0)
+    first = _u32(cuda.blockIdx.y * words)
+    last = min(_u32(first + _u32(words)), _u32((count + 3) // 4))
+    for q0 in range(first, last, _u32(_GRAM_STRIP)):
+        for i in range(t, _u32(_GRAM_TILE * _GRAM_STRIP), _u32(_GRAM_THREADS)):
+            n, k = i // _u32(_GRAM_STRIP), i % _u32(_GRAM_STRIP)
+            q = _u32(q0 + k)
+            live = _live(_i32(count - _i32(4) * _i32(q))) if q < last else _u32(0)
+            at = n * _u32(_GRAM_PITCH) + k
+            left[at] = get(xt, base + _i64((e0 + n) * stride + q)) & live if live and e0 + n < pixels else _u32(0)
+            right[at] = get(xt, base + _i64((k0 + n) * stride + q)) & live if live and k0 + n < pixels else _u32(0)
+        cuda.syncthreads()
+        for q in range(_u32(0), _u32(_GRAM_STRIP), _u32(4)):
+            for i in range(4):
+                at = (row + _u32(i * _GRAM_SIDE)) * _u32(_GRAM_PITCH) + q
+                x[4 * i], x[4 * i + 1], x[4 * i + 2], x[4 * i + 3] = get_four(left, at)
+            for k in range(4):
+                y0, y1, y2, y3 = get_four(right, (column + _u32(k * _GRAM_SIDE)) * _u32(_GRAM_PITCH) + q)
+                for i in range(4):
+                    part = dp4a_uu(x[4 * i], y0, sums[4 * i + k])
+                    part = dp4a_uu(x[4 * i + 1], y1, part)
+                    part = dp4a_uu(x[4 * i + 2], y2, part)
+                    sums[4 * i + k] = dp4a_uu(x[4 * i + 3], y3, part)
+        cuda.syncthreads()
+    for i in range(4):
+        for k in range(4):
+            e, n = e0 + row + _u32(i * _GRAM_SIDE), k0 + column + _u32(k * _GRAM_SIDE)
+            if e < pixels and n < pixels:
+                cuda.atomic.add(out, (z, e, n), _f64(sums[4 * i + k]))
+
+
+def gram(xt: Any, count: int, out: Any, stream: Any = 0) -> None:
+    """Twin of :func:`imfnb.factorization.reference.gram` for a batch; of bytes, by dot products of four of them.
+
+    Parameters
+    ----------
+    xt : device array of uint8 or float64, shape (B, N, S)
+        X^T; S is a multiple of 4.
+    count : int
+        Number of patches M.
+    out : device array of float64, shape (B, N, N)
+        Zeros. Receives X^T X.
+    stream : stream, optional
+        Where to launch.
+    """
+    if xt.dtype != np.uint8:
+        _products(xt, xt, count, stream, out)
+        return
+    images, pixels = xt.shape[0], xt.shape[1]
+    # Enough blocks for one image to keep a device busy, as few as a batch allows.
+    parts = max(blocks(count, 4 * _GRAM_WORDS), min(blocks(count, 4 * _GRAM_STRIP), blocks(_WANTED, images)))
+    words = blocks(blocks(count, 4), parts)
+    grid = blocks(pixels, _GRAM_TILE) ** 2, blocks(blocks(count, 4), words), images
+    _gram_bytes[grid, _GRAM_THREADS, stream](xt.view(np.uint32), _i32(words), _i32(count), out)
+
+
+@kernel(*(f"void({dtype}[:,:,::1], {dtype}[:,:,::1])" for dtype in ("int8", "int16", "int32", "int64", "float64")))
+def _transpose(source, out):
+    """A thread for each entry of the result."""
+    i, z = cuda.grid(1), cuda.blockIdx.y
+    row, column = i // out.shape[2], i % out.shape[2]
+    if row < out.shape[1] and column < source.shape[1]:
+        out[z, row, column] = source[z, column, row]
+
+
+def transpose(source: Any, out: Any, stream: Any = 0) -> None:
+    """Turn the matrices of a batch around: U^T to U, or X to X^T.
+
+    Parameters
+    ----------
+    source : device array of integer or float64, shape (B, K, L)
+        Matrices.
+    out : device array of the same dtype, shape (B, E, F)
+        Receives the first E columns as rows; what is beyond K in those is left alone.
+    stream : stream, optional
+        Where to launch.
+    """
+    grid = blocks(out.shape[1] * out.shape[2], _THREADS), out.shape[0]
+    _transpose[grid, _THREADS, stream](source, out)
+
+
 @device_function
-def _unsigned(word, shift):
-    """A byte of a word, 0 to 255, as float32."""
-    return _f32(_u8((word >> shift) & _u32(255)))
+def _live(patches):
+    """Which bytes of a word are patches, if so many remain."""
+    if patches >= 4:
+        return _u32(0xFFFFFFFF)
+    return _u32((1 << (8 * patches)) - 1) if patches > 0 else _u32(0)
 
 
 @device_function
@@ -310,10 +398,56 @@ def _signed(word, shift):
     return _f32(np.int8((word >> shift) & _u32(255)))
 
 
+# Adding and subtracting it rounds a float32 to the nearest integer, which the sum has in its lowest bits.
+_ROUNDER = _f32(1.5 * 2**23)
+
+if SIMULATED:
+    _least, _most = min, max
+
+    def _bits(value):
+        return _f32(value).view(_u32)
+
+else:  # min() and max() have a word to say about NaN
+    _least, _most, _bits = cuda.libdevice.fminf, cuda.libdevice.fmaxf, cuda.libdevice.float_as_int
+
+
 @device_function
-def _byte(value, live):
-    """An integer of one byte as the lowest bits of a word, or 0."""
-    return _u32(_i32(value) & _i32(255)) if live else _u32(0)
+def _corrected(q, twice, denominator):
+    """An integer next to a quotient, made the nearest one by twice the remainder that it leaves; halves to even."""
+    odd = q - _f32(2) * _f32(math.floor(q * _f32(0.5)))
+    if twice > denominator or (twice == denominator and odd != 0):
+        return q + _f32(1)
+    if twice < -denominator or (twice == -denominator and odd != 0):
+        return q - _f32(1)
+    return q
+
+
+@device_function
+def _divide_four(values, first, denominator, inverse, low, high, out):
+    """`_quotient64` of four float32 from position `first` on, for bounds within a byte.
+
+    A quotient of 2**22 or more is rounded to an even number: it is beyond the bounds, whatever the remainder says. The
+    remainder is rarely half the denominator or more: one branch for all four.
+    """
+    worst = _f32(0)
+    for i in range(4):
+        q = (values[first + i] * inverse + _ROUNDER) - _ROUNDER
+        rest = values[first + i] - q * denominator
+        values[first + i] = rest + rest
+        worst = _most(worst, abs(rest + rest))
+        out[first + i] = q
+    if worst >= denominator:
+        for i in range(4):
+            out[first + i] = _corrected(out[first + i], values[first + i], denominator)
+    for i in range(4):
+        out[first + i] = _least(_most(out[first + i], low), high)
+
+
+@device_function
+def _word_of(a, b, c, d):
+    """The word of four integers of one byte."""
+    a, b, c, d = _u32(_bits(a + _ROUNDER)), _u32(_bits(b + _ROUNDER)), _u32(_bits(c + _ROUNDER)), _u32(_bits(d + _ROUNDER))
+    return prmt(prmt(a, b, _u32(0x0040)), prmt(c, d, _u32(0x0040)), _u32(0x5410))
 
 
 def _layout(rank: int) -> tuple[int, int]:
@@ -327,17 +461,23 @@ def _layout(rank: int) -> tuple[int, int]:
     return width, parts * width
 
 
+def _cells(pixels: int, rank: int, quads: int) -> int:
+    """Words of the tile of a block of `sweep`, which holds what the step of V needs afterwards."""
+    return max((pixels + rank + 1) * (quads + 4), 2 * (pixels + rank) * rank + pixels * rank)
+
+
 def _shared_bytes(pixels: int, rank: int, quads: int) -> int:
     """Shared memory of a block of `sweep`."""
-    rows, columns = pixels + rank + 1, _layout(rank)[1]
-    return 4 * (rows * (quads + 1) + pixels * columns + rank * rank + rows * rank + 1)
+    weights = blocks(pixels, 4) * _layout(rank)[1]
+    return 4 * (_cells(pixels, rank, quads) + weights + rank * rank + (pixels + rank + 1) * rank + 1)
 
 
 @template(
-    "void(uint32[:,:,::1], float64[:,:,::1], uint32[:,:,::1], int64[:,:,::1], int32[::1], int64, int64, float32, "
+    "void(uint32[:,:,::1], float64[:,:,::1], uint32[:,:,::1], int64[:,:,::1], int32[::1], int32, int32, float32, "
     "float32, boolean)",
-    (16, 1, 64),
-    (64, 5, 64),
+    (16, 1, 128),
+    (64, 2, 128),
+    (64, 5, 128),
     (64, 20, 64),
     (192, 12, 32),
 )
@@ -345,177 +485,245 @@ def _sweep(pixels, rank, quads):
     """One sweep over the patches of matrices with so many pixels and components; each thread has four patches.
 
     A tile of 4 * `quads` patches is in shared memory as words of four bytes: X^T, below it U^T, and a row of ones. Each
-    thread updates U of its four patches, so that an entry of V or V^T V read from shared memory serves four times. Then
-    the tile is multiplied with U: all rows of X^T U and U^T U in one loop, a thread taking 4 rows by at most 5
-    components. There U stands for U + 128 on the left, which is a byte like those of X; the row of ones gives what to
-    take off again.
+    thread updates U of its four patches. X V are dot products of four pixels, for which it turns four words of four
+    patches each around. Numerators and U are then float32, which holds them exactly and is twice as fast as int32.
+    At last the tile is multiplied with U by dot products of four patches: all rows of X^T U and U^T U in one loop, a
+    thread taking 4 rows by at most 5 components. There U stands for U + 128 on the left, which is a byte like those of
+    X; the row of ones gives what to take off again.
     """
     width, columns = _layout(rank)
-    rows, stride, sums_held = pixels + rank + 1, quads + 1, 4 * width
+    rows, stride, cells = pixels + rank + 1, quads + 4, _cells(pixels, rank, quads)
+    fours, steps = blocks(pixels, 4), blocks(pixels, 16)
+    whole = pixels % 16 == 0
     groups = blocks(rows, 4)
     items = groups * (columns // width)
-    subsets = max(1, quads // items)
-    ones, bias = 0x01010101, 0x80808080
-    b0, b1, b2, b3 = _u32(0), _u32(8), _u32(16), _u32(24)
+    reach = 4 * blocks(quads, 4 * max(1, quads // items))  # words of a row that a thread adds up
+    subsets = blocks(quads, reach)
+    shared_items, chosen, squared, held = items * subsets, 4 * width, rank * rank, rows * rank
+    weighed = fours * columns
 
     def sweep(xt, v, ut, sums, tickets, count, tiles, low, high, finish):
-        tile = cuda.shared.array((rows, stride), _u32)
-        basis = cuda.shared.array((pixels, columns), _f32)
-        cross = cuda.shared.array((rank, rank), _f32)
-        total = cuda.shared.array((rows, rank), _i32)
+        if SIMULATED:
+            tile = cuda.shared.array(cells, _u32)
+        else:  # four words are read at once
+            tile = cuda.shared.array(cells, _u32, alignment=16)
+        weights = cuda.shared.array(weighed, _u32)
+        cross = cuda.shared.array(squared, _f32)
+        total = cuda.shared.array(held, _i32)
         ticket = cuda.shared.array(1, _i32)
-        a = cuda.local.array(sums_held, _f32)
-        t = cuda.threadIdx.x
-        z = cuda.blockIdx.y
+        a = cuda.local.array(chosen, _i32)
+        numerators = cuda.local.array(chosen, _f32)
+        factors = cuda.local.array(chosen, _f32)
+        x = cuda.local.array(16, _u32)
+        t, z = _u32(cuda.threadIdx.x), _u32(cuda.blockIdx.y)
 
-        for i in range(t, pixels * columns, quads):
-            n, r = i // columns, i % columns
-            basis[n, r] = _f32(v[z, n, r]) if r < rank else _f32(0)
-        for i in range(t, rows * rank, quads):
-            total[i // rank, i % rank] = _i32(0)
-        tile[rows - 1, t] = _u32(ones)
+        for i in range(t, _u32(weighed), _u32(quads)):
+            g, r = i // _u32(columns), i % _u32(columns)
+            word = _u32(0)
+            for k in range(4):
+                n = _u32(_u32(4) * g + _u32(k))
+                if n < _u32(pixels) and r < _u32(rank):
+                    word |= _u32(_u32(_i32(v[z, n, r]) & _i32(255)) << _u32(8 * k))
+            weights[i] = word
+        for i in range(t, _u32(held), _u32(quads)):
+            total[i] = _i32(0)
+        tile[_u32((rows - 1) * stride) + t] = _u32(0x01010101)
         cuda.syncthreads()
-        for i in range(t, rank * rank, quads):
-            value = _f32(0)
-            for n in range(pixels):
-                value += basis[n, i // rank] * basis[n, i % rank]
-            cross[i // rank, i % rank] = value
+        for i in range(t, _u32(squared), _u32(quads)):
+            r, s = i // _u32(rank), i % _u32(rank)
+            value = _i32(0)
+            for g in range(_u32(fours)):
+                value = dp4a_ss(weights[g * _u32(columns) + r], weights[g * _u32(columns) + s], value)
+            cross[i] = _f32(value)
         cuda.syncthreads()
 
-        first = cuda.blockIdx.x * tiles
-        stop = min(first + tiles, (count + 4 * quads - 1) // (4 * quads))
+        # Within a matrix, 32 bits number all words.
+        across, pitch = _u32(xt.shape[2]), _i64(xt.shape[2])
+        base_x, base_u = _i64(z) * _i64(pixels) * pitch, _i64(z) * _i64(rank) * pitch
+        first = _i32(cuda.blockIdx.x * tiles)
+        stop = min(_i32(first + tiles), _i32((count + 4 * quads - 1) // (4 * quads)))
         for k in range(first, stop):
-            q = k * quads + t
-            inside = q < xt.shape[2]
-            for n in range(pixels):
-                tile[n, t] = xt[z, n, q] if inside else _u32(0)
-            for r in range(rank):
-                tile[pixels + r, t] = ut[z, r, q] if inside else _u32(0)
+            q = _u32(_u32(k) * _u32(quads) + t)
+            inside = q < across
+            live = _live(_i32(count - _i32(4) * _i32(q)))
+            # A thread waits for its own four patches only. What lies beyond a row of X^T is multiplied by zeros of U.
+            if inside:
+                at = base_x + _i64(q)
+                for n in range(_u32(pixels)):
+                    fetch_word(tile, n * _u32(stride) + t, xt, at)
+                    at += pitch
+                at = base_u + _i64(q)
+                for r in range(_u32(rank)):
+                    fetch_word(tile, (_u32(pixels) + r) * _u32(stride) + t, ut, at)
+                    at += pitch
+            wait_for_words()
 
             for r0 in range(0, columns, width):
-                for i in range(sums_held):
-                    a[i] = _f32(0)
-                for n in range(pixels):
-                    word = tile[n, t]
-                    x0, x1, x2, x3 = _unsigned(word, b0), _unsigned(word, b1), _unsigned(word, b2), _unsigned(word, b3)
-                    for j in range(width):
-                        w = basis[n, r0 + j]
-                        a[4 * j] += x0 * w
-                        a[4 * j + 1] += x1 * w
-                        a[4 * j + 2] += x2 * w
-                        a[4 * j + 3] += x3 * w
+                for i in range(chosen):
+                    a[i] = _i32(0)
+                for step in range(_u32(steps)):
+                    for i in range(16):
+                        n = _u32(_u32(16) * step + _u32(i))
+                        x[i] = _u32(0)
+                        if whole or n < _u32(pixels):
+                            x[i] = tile[n * _u32(stride) + t]
+                    for g in range(4):
+                        x0, x1, x2, x3 = transpose4(x[4 * g], x[4 * g + 1], x[4 * g + 2], x[4 * g + 3])
+                        place = _u32(_u32(_u32(4) * step + _u32(g)) * _u32(columns) + _u32(r0))
+                        if whole or _u32(_u32(4) * step + _u32(g)) < _u32(fours):
+                            for j in range(width):
+                                w = weights[place + _u32(j)]
+                                a[4 * j] = dp4a_us(x0, w, a[4 * j])
+                                a[4 * j + 1] = dp4a_us(x1, w, a[4 * j + 1])
+                                a[4 * j + 2] = dp4a_us(x2, w, a[4 * j + 2])
+                                a[4 * j + 3] = dp4a_us(x3, w, a[4 * j + 3])
                 for j in range(width):
-                    r = r0 + j
-                    if r < rank:
-                        denominator = cross[r, r]
-                        n0, n1, n2, n3 = a[4 * j], a[4 * j + 1], a[4 * j + 2], a[4 * j + 3]
-                        if denominator == _f32(0):
-                            n0 = n1 = n2 = n3 = min(max(_f32(1), low), high)
-                        else:
-                            for s in range(rank):
-                                if s != r:
-                                    w = cross[s, r]
-                                    word = tile[pixels + s, t]
-                                    n0 -= _signed(word, b0) * w
-                                    n1 -= _signed(word, b1) * w
-                                    n2 -= _signed(word, b2) * w
-                                    n3 -= _signed(word, b3) * w
-                            inverse = _f32(1) / denominator
-                            n0 = _quotient32(n0, denominator, inverse, low, high)
-                            n1 = _quotient32(n1, denominator, inverse, low, high)
-                            n2 = _quotient32(n2, denominator, inverse, low, high)
-                            n3 = _quotient32(n3, denominator, inverse, low, high)
-                        m = 4 * q
-                        word = _u32(
-                            _byte(n0, m < count)
-                            | (_byte(n1, m + 1 < count) << b1)
-                            | (_byte(n2, m + 2 < count) << b2)
-                            | (_byte(n3, m + 3 < count) << b3)
+                    word = _u32(0)
+                    if r0 + j < rank:
+                        word = tile[_u32(pixels * stride) + _u32(r0 + j) * _u32(stride) + t]
+                    for i in range(4):
+                        numerators[4 * j + i] = _f32(a[4 * j + i])
+                        factors[4 * j + i] = _signed(word, _u32(8 * i))
+                # What the components of other parts stand for is the same for all of this part.
+                for s in range(rank):
+                    if s < r0 or s >= r0 + width:
+                        word = tile[_u32(pixels * stride) + _u32(s) * _u32(stride) + t]
+                        u0, u1, u2, u3 = (
+                            _signed(word, _u32(0)),
+                            _signed(word, _u32(8)),
+                            _signed(word, _u32(16)),
+                            _signed(word, _u32(24)),
                         )
-                        tile[pixels + r, t] = word
-                        if inside:
-                            ut[z, r, q] = word
-            cuda.syncthreads()
-
-            for i in range(t, items * subsets, quads):
-                item, subset = i % items, i // items
-                c0 = item // groups * width
-                e0 = item % groups
-                e1, e2, e3 = e0 + groups, e0 + 2 * groups, min(e0 + 3 * groups, rows - 1)
-                e2 = min(e2, rows - 1)
-                m0 = _u32(bias) if pixels <= e0 < rows - 1 else _u32(0)
-                m1 = _u32(bias) if pixels <= e1 < rows - 1 else _u32(0)
-                m2 = _u32(bias) if pixels <= e2 < rows - 1 else _u32(0)
-                m3 = _u32(bias) if pixels <= e3 < rows - 1 else _u32(0)
-                for j in range(sums_held):
-                    a[j] = _f32(0)
-                for p in range(subset, quads, subsets):
-                    w0, w1, w2, w3 = tile[e0, p] ^ m0, tile[e1, p] ^ m1, tile[e2, p] ^ m2, tile[e3, p] ^ m3
-                    for j in range(width):
-                        word = tile[pixels + min(c0 + j, rank - 1), p]
-                        u0, u1, u2, u3 = _signed(word, b0), _signed(word, b1), _signed(word, b2), _signed(word, b3)
-                        a[4 * j] += _unsigned(w0, b0) * u0 + _unsigned(w0, b1) * u1 + _unsigned(w0, b2) * u2
-                        a[4 * j] += _unsigned(w0, b3) * u3
-                        a[4 * j + 1] += _unsigned(w1, b0) * u0 + _unsigned(w1, b1) * u1 + _unsigned(w1, b2) * u2
-                        a[4 * j + 1] += _unsigned(w1, b3) * u3
-                        a[4 * j + 2] += _unsigned(w2, b0) * u0 + _unsigned(w2, b1) * u1 + _unsigned(w2, b2) * u2
-                        a[4 * j + 2] += _unsigned(w2, b3) * u3
-                        a[4 * j + 3] += _unsigned(w3, b0) * u0 + _unsigned(w3, b1) * u1 + _unsigned(w3, b2) * u2
-                        a[4 * j + 3] += _unsigned(w3, b3) * u3
+                        for j in range(width):
+                            if r0 + j < rank:
+                                w = cross[_u32(s * rank) + _u32(r0 + j)]
+                                numerators[4 * j] -= u0 * w
+                                numerators[4 * j + 1] -= u1 * w
+                                numerators[4 * j + 2] -= u2 * w
+                                numerators[4 * j + 3] -= u3 * w
                 for j in range(width):
-                    if c0 + j < rank:
-                        cuda.atomic.add(total, (e0, c0 + j), _i32(a[4 * j]))
-                        cuda.atomic.add(total, (e1, c0 + j), _i32(a[4 * j + 1]))
-                        if e0 + 2 * groups < rows:
-                            cuda.atomic.add(total, (e2, c0 + j), _i32(a[4 * j + 2]))
-                        if e0 + 3 * groups < rows:
-                            cuda.atomic.add(total, (e3, c0 + j), _i32(a[4 * j + 3]))
+                    if r0 + j < rank:
+                        denominator = cross[_u32((r0 + j) * (rank + 1))]
+                        inverse = _f32(1) / denominator if denominator != _f32(0) else _f32(0)
+                        for s in range(width):
+                            if s != j and r0 + s < rank:
+                                w = cross[_u32((r0 + s) * rank + r0 + j)]
+                                for i in range(4):
+                                    numerators[4 * j + i] -= factors[4 * s + i] * w
+                        for i in range(4):
+                            factors[4 * j + i] = _least(_most(_f32(1), low), high)
+                        if denominator != _f32(0):
+                            _divide_four(numerators, 4 * j, denominator, inverse, low, high, factors)
+                        word = live & _word_of(
+                            factors[4 * j], factors[4 * j + 1], factors[4 * j + 2], factors[4 * j + 3]
+                        )
+                        tile[_u32(pixels * stride) + _u32(r0 + j) * _u32(stride) + t] = word
+                        if inside:
+                            put(ut, base_u + _i64(_u32(r0 + j) * across + q), word)
             cuda.syncthreads()
 
-        for i in range(t, (pixels + rank) * rank, quads):
-            e, r = i // rank, i % rank
-            value = _i64(total[e, r])
-            if e >= pixels:
-                value -= _i64(128) * _i64(total[rows - 1, r])
+            for i in range(t, _u32(shared_items), _u32(quads)):
+                item, subset = i % _u32(items), i // _u32(items)
+                c0, e0 = item // _u32(groups) * _u32(width), item % _u32(groups)
+                e1, e2 = e0 + _u32(groups), min(e0 + _u32(2 * groups), _u32(rows - 1))
+                e3 = min(e0 + _u32(3 * groups), _u32(rows - 1))
+                e1 = min(e1, _u32(rows - 1))
+                m0, m1, m2, m3 = _bias(e0, pixels, rank), _bias(e1, pixels, rank), _bias(e2, pixels, rank), _bias(e3, pixels, rank)
+                for j in range(chosen):
+                    a[j] = _i32(0)
+                begin = _u32(subset * _u32(reach))
+                for p in range(begin, min(begin + _u32(reach), _u32(quads)), _u32(4)):
+                    x[0], x[1], x[2], x[3] = get_four(tile, e0 * _u32(stride) + p)
+                    x[4], x[5], x[6], x[7] = get_four(tile, e1 * _u32(stride) + p)
+                    x[8], x[9], x[10], x[11] = get_four(tile, e2 * _u32(stride) + p)
+                    x[12], x[13], x[14], x[15] = get_four(tile, e3 * _u32(stride) + p)
+                    for j in range(4):
+                        x[j] ^= m0
+                        x[4 + j] ^= m1
+                        x[8 + j] ^= m2
+                        x[12 + j] ^= m3
+                    for j in range(width):
+                        row = _u32(_u32(pixels) + min(c0 + _u32(j), _u32(rank - 1)))
+                        u0, u1, u2, u3 = get_four(tile, row * _u32(stride) + p)
+                        for i in range(4):
+                            part = dp4a_us(x[4 * i], u0, a[4 * j + i])
+                            part = dp4a_us(x[4 * i + 1], u1, part)
+                            part = dp4a_us(x[4 * i + 2], u2, part)
+                            a[4 * j + i] = dp4a_us(x[4 * i + 3], u3, part)
+                for j in range(width):
+                    if c0 + _u32(j) < _u32(rank):
+                        cuda.atomic.add(total, e0 * _u32(rank) + c0 + _u32(j), a[4 * j])
+                        if e0 + _u32(groups) < _u32(rows):
+                            cuda.atomic.add(total, e1 * _u32(rank) + c0 + _u32(j), a[4 * j + 1])
+                        if e0 + _u32(2 * groups) < _u32(rows):
+                            cuda.atomic.add(total, e2 * _u32(rank) + c0 + _u32(j), a[4 * j + 2])
+                        if e0 + _u32(3 * groups) < _u32(rows):
+                            cuda.atomic.add(total, e3 * _u32(rank) + c0 + _u32(j), a[4 * j + 3])
+            cuda.syncthreads()
+
+        for i in range(t, _u32((pixels + rank) * rank), _u32(quads)):
+            e, r = i // _u32(rank), i % _u32(rank)
+            value = _i64(total[i])
+            if e >= _u32(pixels):
+                value -= _i64(128) * _i64(total[_u32((rows - 1) * rank) + r])
             cuda.atomic.add(sums, (z, e, r), value)
 
         # The block that finishes last sees all sums of its matrix, and takes the step of V.
         cuda.threadfence()
         cuda.syncthreads()
-        if t == 0:
+        if t == _u32(0):
             ticket[0] = cuda.atomic.add(tickets, z, _i32(1))
         cuda.syncthreads()
-        if ticket[0] == cuda.gridDim.x - 1:
+        if ticket[0] == _i32(cuda.gridDim.x) - _i32(1):
             cuda.threadfence()
             if finish:
-                for n in range(t, pixels, quads):
+                # Sums in two words each, and V behind them: from device memory every one would be waited for.
+                for i in range(t, _u32((pixels + rank) * rank), _u32(quads)):
+                    value = sums[z, i // _u32(rank), i % _u32(rank)]
+                    tile[_u32(2) * i] = _u32(value & _i64(0xFFFFFFFF))
+                    tile[_u32(2) * i + _u32(1)] = _u32((value >> _i64(32)) & _i64(0xFFFFFFFF))
+                    sums[z, i // _u32(rank), i % _u32(rank)] = _i64(0)
+                base = _u32(2 * (pixels + rank) * rank)
+                for i in range(t, _u32(pixels * rank), _u32(quads)):
+                    tile[base + i] = _u32(_i32(v[z, i // _u32(rank), i % _u32(rank)]) & _i32(255))
+                cuda.syncthreads()
+                for n in range(t, _u32(pixels), _u32(quads)):
                     for r in range(rank):
-                        d = _f64(sums[z, pixels + r, r])
-                        if d == _f64(0):
-                            v[z, n, r] = min(max(_f64(1), _f64(low)), _f64(high))
-                        else:
-                            e = _f64(sums[z, n, r])
+                        d = _held(tile, _u32((pixels + r) * rank + r))
+                        value = min(max(_f64(1), _f64(low)), _f64(high))
+                        if d != _f64(0):
+                            e = _held(tile, n * _u32(rank) + _u32(r))
                             for s in range(rank):
                                 if s != r:
-                                    e -= v[z, n, s] * _f64(sums[z, pixels + s, r])
-                            v[z, n, r] = _quotient64(e, d, _f64(low), _f64(high))
-                cuda.syncthreads()
-                for i in range(t, (pixels + rank) * rank, quads):
-                    sums[z, i // rank, i % rank] = _i64(0)
-            if t == 0:
+                                    entry = _f64(np.int8(tile[base + n * _u32(rank) + _u32(s)]))
+                                    e -= entry * _held(tile, _u32((pixels + s) * rank + r))
+                            value = _quotient64(e, d, _f64(low), _f64(high))
+                        tile[base + n * _u32(rank) + _u32(r)] = _u32(_i32(value) & _i32(255))
+                        v[z, n, r] = value
+            if t == _u32(0):
                 tickets[z] = _i32(0)
 
     return sweep
 
 
+@device_function
+def _bias(row, pixels, rank):
+    """What turns the signed bytes of U's rows of a tile into unsigned ones, 128 larger; nothing for other rows."""
+    return _u32(0x80808080) if _u32(pixels) <= row and row < _u32(pixels + rank) else _u32(0)
+
+
+@device_function
+def _held(words, index):
+    """An integer below 2**53 in magnitude that is kept in two words, as float64."""
+    low, high = words[_u32(2) * index], words[_u32(2) * index + _u32(1)]
+    return _f64(_i32(high)) * _f64(4294967296) + _f64(low)
+
+
 #: Threads of a block of `sweep`, the most that shared memory allows.
-_QUADS = (4,) if SIMULATED else (64, 32)
+_QUADS = (4,) if SIMULATED else (128, 64, 32)
 
-# Tiles that a block may handle before a sum of 255 * 128 over its patches could pass 2**31.
-_TILES = 256
-
-# Blocks of `sweep` that keep a device busy: with 20 to 40 KiB of shared memory each, about five fit a multiprocessor.
-_WANTED = 8 * 132
+# Blocks of `sweep` that keep a device busy: with 40 KiB of shared memory each, five fit a multiprocessor.
+_WANTED = 5 * 132
 
 
 def quads_for(pixels: int, rank: int) -> int | None:
@@ -564,7 +772,8 @@ def sweep(
     images, pixels, rank = v.shape
     quads = quads_for(pixels, rank)
     tiles = blocks(count, 4 * quads)
-    each = min(_TILES, blocks(tiles, max(1, _WANTED // images)))
+    # A block's sums over 255 * 128 times its patches must stay below 2**31.
+    each = min(2**14 // quads, blocks(tiles, max(1, _WANTED // images)))
     grid = blocks(tiles, each), images
     member = _sweep(pixels, rank, quads)
-    member[grid, quads, stream](xt, v, ut, sums, tickets, count, each, _f32(low), _f32(high), finish)
+    member[grid, quads, stream](xt, v, ut, sums, tickets, _i32(count), _i32(each), _f32(low), _f32(high), finish)

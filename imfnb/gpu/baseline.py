@@ -17,7 +17,7 @@ from ..options import EncodeOptions
 from ..patches import cuda as patches
 from . import streams
 from .descent import descend
-from .transfer import Half
+from .transfer import Half, copy_all
 
 __all__ = ["CHUNK_TARGETS", "Coder", "batch_key", "decode_chunk", "encode_chunk"]
 
@@ -72,7 +72,7 @@ class Coder(BaselineCoder):
 
         Neighbouring groups of equal shape share an array, so that one launch can handle both.
         """
-        images = self.half.upload("image", self.images)
+        images = self.half.upload("image", self.images, self.pool)
         planes, count = self._planes(images), images.shape[0]
         self.runs = [list(run) for _, run in groupby(range(len(self.shapes)), key=lambda i: self.shapes[i][1])]
         self.matrices = []
@@ -108,21 +108,21 @@ class Coder(BaselineCoder):
         return [(u[0].T, v[0].T) for u, v in pairs]
 
     def factors(self, ranks: list[int]) -> streams.Task:
-        """U^T (B, R, M) and V^T (B, R, N) of every matrix; overwritten by the half's next task."""
-        pairs, count = [], len(self.images)
+        """U^T (B, R, M), overwritten by the half's next task, and V^T (B, R, N) of every matrix."""
+        queued, count = [], len(self.images)
         for xt, run in zip(self.matrices, self.runs, strict=True):
             rows = self.shapes[run[0]][1][0]
             for rank, same in groupby(run, key=lambda i: ranks[i]):
                 indices = list(same)
                 first = (indices[0] - run[0]) * count
                 part = xt[first : first + len(indices) * count]
-                u, v = yield from descend(
-                    part, rows, rank, self.bounds, self.iterations, self.half, self.pool, f"{indices[0]} "
-                )
-                for place in range(len(indices)):
-                    images = slice(place * count, (place + 1) * count)
-                    pairs.append((u[images], v[images]))
-        return pairs
+                name = f"{indices[0]} "
+                arguments = part, rows, rank, self.bounds, self.iterations, self.half, self.pool, name
+                ut, v = yield from descend(*arguments)
+                both = self.half.download(f"{name}u out", ut), self.half.download(f"{name}v out", v)
+                queued += [(*(array[i * count : (i + 1) * count] for array in both), rows) for i in range(len(indices))]
+        yield None
+        return [(u[:, :, :rows], np.ascontiguousarray(v.transpose(0, 2, 1)).astype(u.dtype)) for u, v, rows in queued]
 
     def _decode(self, data: bytes) -> np.ndarray:
         """The pixels of a file that this coder made."""
@@ -208,8 +208,7 @@ def decode_chunk(
         pairs = [future.result() for future in futures[index]]
         rank, dtype = p.ranks[index], pairs[0][0].dtype
         staging = half.pinned(f"u{index}", (count, rank, patches.padded(rows)), dtype)
-        for slot, (u, _) in zip(staging, pairs, strict=True):
-            slot[:, :rows] = u.T
+        copy_all([slot[:, :rows] for slot in staging], [u.T for u, _ in pairs], pool)
         ut = half.array(f"u{index}", staging.shape, dtype)
         ut.copy_to_device(staging, stream=stream)
         vt = half.upload(f"v{index}", [np.ascontiguousarray(v.T) for _, v in pairs])
@@ -226,4 +225,4 @@ def decode_chunk(
         color.ycbcr_to_rgb(*planes[:3], images, stream)
     for i in range(3 if channels >= 3 and p.color_space == "YCbCr" else 0, channels):
         color.put_channel(planes[i], i, images, stream)
-    yield from streams.deliver(images, outs, half)
+    yield from streams.deliver(images, outs, half, pool)

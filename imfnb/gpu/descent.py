@@ -10,15 +10,18 @@ import numpy as np
 from .._cuda import GRID_LIMIT
 from ..factorization import cuda as kernels
 from ..factorization import energy, exact_in_float32, factor_dtype, init_v, limits, start_v
+from ..factorization.start import cuda as first
+from ..factorization.start import own
+from ..patches import cuda as patches
 from ..patches import to_blocks
 from ..patches.cuda import padded
 from . import streams
-from .transfer import Half
+from .transfer import Half, copy_all
 
 __all__ = ["descend", "factorize", "start"]
 
 # Bytes of matrices that `factorize` hands over at a time, to each of two streams.
-_CHUNK_BYTES = 1 << 28
+_CHUNK_BYTES = 1 << 25
 
 
 def start(
@@ -26,20 +29,26 @@ def start(
 ) -> streams.Task:
     """The first V of each matrix, as :func:`imfnb.factorization.init_v` finds it.
 
-    The Gram matrices are made on the device. Their eigenvectors come from the same call of LAPACK as on the CPU, which
-    is what makes the start, and so all that follows, the same bits; they are found on the pool's threads.
+    Where its kernel has the memory, for bytes, nothing leaves the device. Elsewhere the Gram matrices are made here and
+    go to the pool's threads, for the same call as on the CPU.
 
     Returns
     -------
-    ndarray of float64, shape (B, N, R)
+    device array of float64, shape (B, N, R)
         Through the task.
     """
     images, pixels = xt.shape[0], xt.shape[1]
+    small = xt.dtype == np.uint8
+    v = half.array(f"{name}v", (images, pixels, rank), np.float64)
     if pixels <= count:
-        gram = half.download(f"{name}gram", kernels.gram(xt, count, half.stream))
+        gram = half.zeros(f"{name}gram", (images, pixels, pixels), np.float64)
+        kernels.gram(xt, count, gram, half.stream)
+        if own(pixels, rank, small) and first.fits(pixels, rank):
+            first.start_v(gram, rank, *limits(bounds), v, half.stream)
+            return v
+        matrices = half.download(f"{name}gram", gram)
         yield None
-        small = xt.dtype == np.uint8
-        futures = [pool.submit(start_v, gram[i], small, rank, bounds) for i in range(images)]
+        futures = [pool.submit(start_v, matrices[i], small, rank, bounds) for i in range(images)]
     else:  # few patches: such a matrix is small, and its start needs the matrix itself
         x = half.download(f"{name}x", xt)
         yield None
@@ -47,7 +56,11 @@ def start(
             pool.submit(init_v, to_blocks(x[i, :, :count].T), count, rank, bounds, "cpu") for i in range(images)
         ]
     yield futures
-    return np.stack([future.result() for future in futures])
+    staging = half.pinned(f"{name}v", v.shape, v.dtype)
+    for slot, future in zip(staging, futures, strict=True):
+        slot[...] = future.result()
+    v.copy_to_device(staging, stream=half.stream)
+    return v
 
 
 def descend(
@@ -91,9 +104,7 @@ def descend(
     low, high = limits(bounds)
     dtype = np.dtype(factor_dtype(bounds))
     stream = half.stream
-    first = yield from start(xt, count, rank, bounds, half, pool, name)
-    v = half.upload(f"{name}v", [first])
-    v = v.reshape(images, pixels, rank)
+    v = yield from start(xt, count, rank, bounds, half, pool, name)
     ut = half.zeros(f"{name}u", (images, rank, stride), dtype)
     small = xt.dtype == np.uint8 and dtype == np.int8 and exact_in_float32(pixels, rank, bounds)
     if small and history is None and kernels.quads_for(pixels, rank) is not None:
@@ -111,9 +122,7 @@ def descend(
                 copies = [half.download(f"{name}{key} out", part) for key, part in parts.items()]
                 yield None
                 history.append(tuple(copy.copy() for copy in copies))
-    u_host, v_host = half.download(f"{name}u out", ut), half.download(f"{name}v out", v)
-    yield None
-    return u_host[:, :, :count], np.ascontiguousarray(v_host.transpose(0, 2, 1)).astype(dtype)
+    return ut, v
 
 
 def factorize(
@@ -146,23 +155,35 @@ def factorize(
     """
     dtype = factor_dtype(bounds)
     images, rows, columns = x.shape
+    x = np.ascontiguousarray(x)
     u, v = np.empty((images, rows, rank), dtype), np.empty((images, columns, rank), dtype)
 
-    def task(chunk: Any, half: Half) -> streams.Task:
+    def task(chunk: range, half: Half) -> streams.Task:
+        part = slice(chunk.start, chunk.stop)
         history: list[tuple[np.ndarray, ...]] | None = None if cost is None else []
-        staging = half.pinned("xt", (len(chunk), columns, padded(rows)), x.dtype)
-        for slot, index in zip(staging, chunk, strict=True):
-            slot[:, :rows] = x[index].T
-        xt = half.array("xt", staging.shape, x.dtype)
-        xt.copy_to_device(staging, stream=half.stream)
-        ut, vt = yield from descend(xt, rows, rank, bounds, iterations, half, pool, history=history)
-        for i, index in enumerate(chunk):
-            u[index], v[index] = ut[i].T, vt[i].T
-            for k, (xtu, utu, new) in enumerate(history or ()):
+        staging = half.pinned("x", x[part].shape, x.dtype)
+        copy_all(staging, x[part], pool)
+        there = half.array("x", staging.shape, x.dtype)
+        there.copy_to_device(staging, stream=half.stream)
+        xt = half.array("xt", (len(staging), columns, padded(rows)), x.dtype)
+        if x.dtype == np.uint8:
+            patches.patchify(there, 1, columns, xt, 0, half.stream)
+        else:
+            kernels.transpose(there, xt, half.stream)
+        factors = yield from descend(xt, rows, rank, bounds, iterations, half, pool, history=history)
+        turned = half.array("u turned", (len(staging), rows, rank), dtype)
+        kernels.transpose(factors[0], turned, half.stream)
+        found = half.download("u", turned), half.download("v", factors[1])
+        yield None
+        copy_all(u[part], found[0], pool)
+        v[part] = found[1]
+        for i, index in enumerate(chunk if history else ()):
+            for k, (xtu, utu, new) in enumerate(history):
                 model = np.sum(utu[i] * (new[i].T @ new[i]))
                 cost[index, k] = max(0.0, float(energy(to_blocks(x[index])) - 2.0 * np.sum(xtu[i] * new[i]) + model))
 
-    each = min(max(1, _CHUNK_BYTES // x[0].nbytes), GRID_LIMIT)
+    parts = -(-images // min(max(1, _CHUNK_BYTES // x[0].nbytes), GRID_LIMIT))
+    each = -(-images // parts)  # of about equal size
     chunks = [range(i, min(i + each, images)) for i in range(0, images, each)]
     with ThreadPoolExecutor(threads) as pool:
         streams.run(chunks, task, lambda chunk, result: None)

@@ -12,14 +12,14 @@ import itertools
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Executor, Future, wait
 from typing import Any
 
 import numpy as np
 
 from .._cuda import is_out_of_memory
 from ..errors import DeviceError
-from .transfer import LOCK, Half, borrowed
+from .transfer import LOCK, Half, borrowed, copy_all
 
 __all__ = ["Task", "canvas", "deliver", "drive", "memory_errors", "run"]
 
@@ -61,17 +61,17 @@ def canvas(outs: Sequence[Any], shape: tuple[int, ...], half: Half) -> Any:
     return outs[0].reshape(shape) if _in_place(outs) else half.array("decoded", shape, np.uint8)
 
 
-def deliver(images: Any, outs: Sequence[Any], half: Half) -> Task:
+def deliver(images: Any, outs: Sequence[Any], half: Half, pool: Executor) -> Task:
     """Bring the images of a :func:`canvas` to their outputs, on the host or on the device."""
     if _in_place(outs):
         yield None
         return
     pixels = half.download("decoded", images)
     yield None
+    here = [index for index, out in enumerate(outs) if isinstance(out, np.ndarray)]
+    copy_all([outs[index] for index in here], [pixels[index] for index in here], pool)
     for index, out in enumerate(outs):
-        if isinstance(out, np.ndarray):
-            out[...] = pixels[index]
-        else:
+        if not isinstance(out, np.ndarray):
             out.copy_to_device(images[index], stream=half.stream)
     yield None
 

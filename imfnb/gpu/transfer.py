@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,13 @@ import numpy as np
 from .._cuda import SIMULATED, blocks, cuda, kernel
 from ..errors import OptionError
 
-__all__ = ["LOCK", "Half", "as_device", "borrowed", "release"]
+__all__ = ["LOCK", "Half", "as_device", "borrowed", "copy_all", "release"]
 
 #: Held by whoever queues work. Numba's launches hold the GIL anyway; the simulator allows only one at a time.
 LOCK = threading.RLock()
+
+# Bytes that a thread copies at a time.
+_COPY_BYTES = 1 << 22
 
 # Threads that zero memory, each with a stride of the whole grid.
 _THREADS, _BLOCKS = (1, 1) if SIMULATED else (256, 1024)
@@ -31,8 +35,8 @@ def _zero(words):
 class Half:
     """A stream with memory of its own on the device and pinned memory on the host, one of two that take turns.
 
-    Arrays are kept under their names and given out again when the next chunk asks for the same shape, since allocating
-    either kind of memory waits for the device to finish.
+    Memory is kept under its name and given out again when the next chunk asks for no more of it, since allocating
+    either kind waits for the device to finish.
     """
 
     def __init__(self) -> None:
@@ -65,13 +69,21 @@ class Half:
         return self._get(self._pinned, cuda.pinned_array, name, shape, dtype)
 
     def _get(self, arrays: dict[str, Any], allocate: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
-        array = arrays.get(name)
-        if array is None or tuple(array.shape) != tuple(shape) or array.dtype != dtype:
-            arrays.pop(name, None)  # before its successor is allocated
-            array = arrays[name] = allocate(shape, dtype)
-        return array
+        """The beginning of the memory of this name, in this shape; larger memory where that is too small.
 
-    def upload(self, name: str, parts: Sequence[Any]) -> Any:
+        Arrays are kept by their shapes too: making a view on the device takes as long as several launches.
+        """
+        shape, dtype = tuple(shape), np.dtype(dtype)
+        nbytes = int(np.prod(shape)) * dtype.itemsize
+        views = arrays.get(name)
+        if views is None or views[None].shape[0] < nbytes:
+            arrays.pop(name, None)  # before its successor is allocated
+            views = arrays[name] = {None: allocate(max(nbytes, 1), np.uint8)}
+        if (shape, dtype) not in views:
+            views[shape, dtype] = views[None][:nbytes].view(dtype).reshape(shape)
+        return views[shape, dtype]
+
+    def upload(self, name: str, parts: Sequence[Any], pool: Executor | None = None) -> Any:
         """Copy equal-shaped arrays to the device, side by side along a new first axis.
 
         Parameters
@@ -80,6 +92,8 @@ class Half:
             Name of the memory; a second upload under the same name waits for the first.
         parts : sequence of ndarray or device array
             What to copy. A single device array is used as it is.
+        pool : Executor, optional
+            Threads that help where there is much on the host.
 
         Returns
         -------
@@ -92,8 +106,7 @@ class Half:
         target = self.array(name, shape, parts[0].dtype)
         if all(isinstance(part, np.ndarray) for part in parts):
             staging = self.pinned(name, shape, parts[0].dtype)
-            for slot, part in zip(staging, parts, strict=True):
-                slot[...] = part
+            copy_all(staging, parts, pool)
             target.copy_to_device(staging, stream=self.stream)
             return target
         for index, part in enumerate(parts):
@@ -113,6 +126,23 @@ class Half:
         self._pinned.clear()
         if not SIMULATED:
             cuda.current_context().deallocations.clear()
+
+
+def copy_all(targets: Sequence[np.ndarray], sources: Sequence[np.ndarray], pool: Executor | None = None) -> None:
+    """Copy arrays to others of their shapes, much of it on the threads of a pool.
+
+    One thread copies 3 GB/s where the target is touched for the first time, a tenth of what the bus takes.
+    """
+    pairs = [(np.atleast_1d(target), np.atleast_1d(source)) for target, source in zip(targets, sources, strict=True)]
+    if pool is None or sum(target.nbytes for target, _ in pairs) < 2 * _COPY_BYTES:
+        for target, source in pairs:
+            target[...] = source
+        return
+    parts = []
+    for target, source in pairs:
+        rows = max(1, _COPY_BYTES * len(target) // max(1, target.nbytes))
+        parts += [(target[i : i + rows], source[i : i + rows]) for i in range(0, len(target), rows)]
+    list(pool.map(lambda part: np.copyto(*part), parts))
 
 
 _idle: list[Half] = []
