@@ -2,8 +2,9 @@
 
     python benchmarks/cuda_report.py [--lrf FOLDER_OF_LRF] [--quick]
 
-A kernel's floor is the longer of its bytes at the copy bandwidth and its operations at the rate of multiply-adds, of
-float32 for the baseline and of int32 for the main profile, all measured in the same run. Times are CUDA events' around
+A kernel's floor is the longest of its bytes at the copy bandwidth and its operations at the rate of multiply-adds (for
+the baseline of bytes, four in a dot product, and of float32, for the main profile of int32), all measured in the same
+run. Times are CUDA events' around
 many launches in a row, the median of several such rounds; inputs are rotated through more memory than the L2 cache
 holds. Transfers are counted separately.
 With the folder of a clone of pashtari/lrf, and PyTorch, its factorization is timed on the same device.
@@ -45,7 +46,7 @@ def main() -> None:
         return
     sizes = Sizes()
     if SIMULATED:
-        sizes = Sizes((8, 9), (8, 8), batch=2, words=64, steps=4, launches=1, rounds=1)
+        sizes = Sizes((8, 9), (8, 8), batch=2, words=64, turns=1, launches=1, rounds=1)
     elif arguments.quick:
         sizes = replace(sizes, batch=64, rounds=3)
     print(f"CUDA {status}; imfnb {imfnb.__version__}; {resolve_threads(None)} CPU threads")
@@ -130,8 +131,9 @@ class Report(Rows):
         xt = empty(count, 64, stride)
         cut = self.seconds(lambda i: patches.patchify(y[i], 8, 8, xt[i]), n)
         self.row("patches.patchify", cut, 2 * pixels, 0)
-        gram = self.seconds(lambda i: kernels.gram(xt[i], m), n)
-        self.row("factorization.gram", gram, count * 64 * m, count * 64 * 64 * m / 2)
+        squares = empty(count, 64, 64, dtype=np.float64)
+        gram = self.seconds(lambda i: kernels.gram(xt[i], m, squares[i]), n)
+        self.row("factorization.gram", gram, count * 64 * m, count * 64 * 64 * m, "bytes")
         for rank in RANKS[:1] if SIMULATED else (RANKS[0], 20):
             state = [self.start(count, 64, stride, rank) for _ in range(n)]
             words = [(x.view(np.uint32), ut.view(np.uint32)) for x, (_, ut, _, _) in zip(xt, state, strict=True)]
@@ -173,7 +175,7 @@ class Report(Rows):
 
         planes = []
         half = (shape[0] + 1) // 2, (shape[1] + 1) // 2
-        nbytes = operations = 0.0
+        nbytes, operations = 0.0, {"bytes": 0.0, "float32": 0.0}
         for rank, (height, width), matrices in ((RANKS[0], shape, count), (RANKS[1], half, 2 * count)):
             m = -(-height // 8) * -(-width // 8)
             xt = self.rng.integers(0, 256, (matrices, 64, padded(m)), np.uint8)
@@ -181,7 +183,8 @@ class Report(Rows):
             v, ut, sums, tickets = self.start(matrices, 64, padded(m), rank)
             planes.append((m, copies, v, ut.view(np.uint32), sums, tickets))
             work = sweep_work(matrices, m, 64, rank)
-            nbytes, operations = nbytes + SWEEPS * work[0], operations + SWEEPS * work[1]
+            nbytes += SWEEPS * work[0]
+            operations = {kind: operations[kind] + SWEEPS * amount for kind, amount in work[1].items()}
 
         def ten_sweeps(i: int) -> None:
             for m, copies, v, words, sums, tickets in planes:
@@ -224,16 +227,16 @@ class Report(Rows):
         )
 
     def luma(self, count: int, shape: tuple[int, int]) -> np.ndarray:
-        """Patch matrices (B, M, 64) of smooth pictures with some noise."""
+        """Patch matrices (B, M, 64) of smooth pictures with some noise, eight of them over and over."""
         from imfnb.patches import from_blocks, patchify
 
         grid = np.add.outer(np.arange(shape[0]) / 19, np.arange(shape[1]) / 31)
         matrices = []
-        for i in range(count):
+        for i in range(min(8, count)):
             plane = 128 + 80 * np.sin(grid + i) + self.rng.normal(0, 8, shape)
             (blocks,) = patchify(np.clip(plane, 0, 255).astype(np.uint8)[:, :, None], "YCbCr", True, 8, "cpu")
             matrices.append(from_blocks(blocks, -(-shape[0] // 8) * -(-shape[1] // 8)))
-        return np.stack(matrices)
+        return np.stack([matrices[i % len(matrices)] for i in range(count)])
 
     def on_two_cores(self, x: np.ndarray) -> None:
         """The CPU path at its best: a matrix to each thread."""
@@ -244,28 +247,41 @@ class Report(Rows):
 
     def crossover(self) -> None:
         """From how many pixels on device="auto" should take the GPU: the numbers for imfnb._backend.CROSSOVER."""
-        print("\nwhole codec, baseline R = 5, host to host: CPU on all threads against CUDA, ms encode / decode")
         height, width = self.sizes.kodak
-        scales = (1,) if SIMULATED else (0.25, 0.5, 1, 2, 4, 5.5)
-        one = []
-        for scale in scales:
-            image = self.picture(round(height * scale), round(width * scale))
-            one.append((image.size // 3, *self.codec([image])))
-        counts = (1, 2) if SIMULATED else (1, 4, 16, 64, self.sizes.batch)
-        many = []
-        for count in counts:
-            many.append((count * height * width, *self.codec([self.picture(height, width, i) for i in range(count)])))
-        for name, rows in (("image", one), ("batch", many)):
-            for pixels, cpu, gpu in rows:
-                if not SIMULATED:
-                    times = " ".join(f"{1e3 * c:9.2f} {1e3 * g:9.2f}" for c, g in zip(cpu, gpu, strict=True))
-                    print(f"  {name} {pixels / 1e6:8.2f} MP  {times}")
-            above = None
-            for pixels, cpu, gpu in reversed(rows):
-                if sum(gpu) >= sum(cpu):
-                    break
-                above = pixels
-            print(f"  CROSSOVER[{name!r}] = {'not measured in the simulator' if SIMULATED else above}")
+        scales, counts = ((1,), (1, 2)) if SIMULATED else ((0.5, 1, 2, 4, 5.5), (1, 4, 16, 64, self.sizes.batch))
+        print("\nhost to host, CPU on all threads against CUDA, ms: factorize, R = 5")
+        shapes = [(round(height * scale), round(width * scale)) for scale in scales]
+        self.compare("matrix", [(h * w, self.factorizations(self.luma(1, (h, w))[0])) for h, w in shapes])
+        stack = self.luma(counts[-1], self.sizes.kodak)
+        self.compare("matrices", [(n * height * width, self.factorizations(stack[:n])) for n in counts])
+        for profile, options in (("baseline", {"rank": RANKS, "iterations": SWEEPS}), ("main", {"quality": 50})):
+            print(f"\nhost to host, CPU on all threads against CUDA, ms, encode and decode: {profile}, {options}")
+            many = counts if profile == "baseline" else counts[:-1]
+            pictures = [[self.picture(*shape)] for shape in shapes]
+            self.compare("image", [(image.size // 3, self.codec([image], profile, options)) for (image,) in pictures])
+            few = [self.picture(height, width, i) for i in range(min(8, many[-1]))]
+            batches = [(n, (few * n)[:n]) for n in many]
+            self.compare("batch", [(n * height * width, self.codec(x, profile, options)) for n, x in batches])
+
+    def compare(self, name: str, rows: Sequence[tuple[int, Sequence[tuple[float, float]]]]) -> None:
+        """Print pixels and pairs of seconds on the CPU and on the GPU, and from where on the GPU wins in all of them."""
+        above = None
+        for pixels, pairs in reversed(rows):
+            if any(gpu >= cpu for cpu, gpu in pairs):
+                break
+            above = pixels
+        for pixels, pairs in rows if not SIMULATED else ():
+            times = "   ".join(f"{1e3 * cpu:9.2f} {1e3 * gpu:9.2f}" for cpu, gpu in pairs)
+            print(f"  {name:9s} {pixels / 1e6:8.2f} MP  {times}")
+        print(f"  CROSSOVER[{name!r}] = {'not measured in the simulator' if SIMULATED else above}")
+
+    def factorizations(self, x: np.ndarray) -> list[tuple[float, float]]:
+        """Seconds of `factorize` on the CPU and on the GPU."""
+        cpu, gpu = (
+            self.wall(lambda device=device: imfnb.factorize(x, RANKS[0], BOUNDS, SWEEPS, device=device))
+            for device in ("cpu", "cuda")
+        )
+        return [(cpu, gpu)]
 
     def picture(self, height: int, width: int, seed: int = 0) -> np.ndarray:
         """A colour picture: smooth shading with some noise."""
@@ -274,28 +290,29 @@ class Report(Rows):
         noise = np.random.default_rng(seed).normal(0, 6, (height, width, 3))
         return np.clip(np.stack(layers, axis=-1) + noise, 0, 255).astype(np.uint8)
 
-    def codec(self, images: Sequence[np.ndarray]) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Seconds of encoding and decoding on the CPU and on the GPU."""
-        options = {"profile": "baseline", "rank": RANKS, "iterations": SWEEPS}
+    def codec(
+        self, images: Sequence[np.ndarray], profile: str, options: dict[str, Any]
+    ) -> list[tuple[float, float]]:
+        """Seconds of encoding and of decoding on the CPU and on the GPU."""
         times = []
         for device in ("cpu", "cuda"):
             files: list[bytes] = []
 
             def encode(device: str = device, files: list[bytes] = files) -> None:
-                files[:] = imfnb.encode_batch(images, device=device, **options)
+                files[:] = imfnb.encode_batch(images, profile=profile, device=device, **options)
 
             encoding = self.wall(encode)
             decoding = self.wall(lambda device=device, files=files: imfnb.decode_batch(files, device=device))
             times.append((encoding, decoding))
-        return times[0], times[1]
+        return list(zip(*times, strict=True))
 
     # ---------------------------------------------------------------------------------------------------------- rival
 
     def rival(self, folder: str | None) -> None:
         """The paper's own code on the same device, with TF32 and its `w` step off, as its codec runs it.
 
-        Both find their start and make ten sweeps. "Resident": from X on the device; lrf leaves its factors there and
-        imfnb, whose start needs the CPU, copies them to the host. "Host to host": X and the factors are NumPy arrays.
+        Both find their start and make ten sweeps. "Resident": X and the factors are on the device. "Host to host": they
+        are NumPy arrays.
         """
         print("\npashtari/lrf on the same device")
         if folder is None:
@@ -353,10 +370,11 @@ class Report(Rows):
             return self.wall(lambda: streams.drive(descent.descend(*arguments), half))
 
 
-def sweep_work(count: int, patches: int, pixels: int, rank: int) -> tuple[float, float]:
-    """Bytes and multiply-adds of a sweep: X once, U in and out; X V, the update, X^T U and the upper U^T U."""
-    nbytes = count * patches * (pixels + 2 * rank)
-    return nbytes, count * patches * (2 * pixels * rank + rank * (rank - 1) + rank * (rank + 1) / 2)
+def sweep_work(count: int, patches: int, pixels: int, rank: int) -> tuple[float, dict[str, float]]:
+    """Bytes and multiply-adds of a sweep: X once, U in and out; X V, X^T U and the upper U^T U; the update."""
+    items = count * patches
+    products = 2 * pixels * rank + rank * (rank + 1) / 2
+    return items * (pixels + 2 * rank), {"bytes": items * products, "float32": items * rank * (rank - 1)}
 
 
 if __name__ == "__main__":

@@ -10,12 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from imfnb._cuda import SIMULATED, cuda
+from imfnb._cuda import SIMULATED, Kernel, cuda
+from imfnb._cuda_intrinsics import dp4a_ss
 
 __all__ = ["Rows", "Sizes"]
 
 #: Bytes that inputs are rotated through: several times the largest L2 cache there is (50 MB on an H200).
 ROTATION = 1 << 28
+
+
+# Types of the arguments of a sweep.
+SWEEP = (
+    "void(uint32[:,:,::1], float64[:,:,::1], uint32[:,:,::1], int64[:,:,::1], int32[::1], int32, int32, float32, float32, "
+    "boolean)"
+)
 
 
 @dataclass(frozen=True)
@@ -28,8 +36,8 @@ class Sizes:
         Shape of the single image and of those of a batch.
     batch : int
         Images of the batch.
-    words, steps : int
-        32-bit words of the copy, and steps of the chains of multiply-adds.
+    words, turns : int
+        32-bit words of the copy, and turns of the chains of multiply-adds.
     launches, rounds : int
         Launches of one round, and rounds of which the median counts.
     """
@@ -38,28 +46,29 @@ class Sizes:
     kodak: tuple[int, int] = (512, 768)
     batch: int = 256
     words: int = 1 << 26
-    steps: int = 1 << 14
+    turns: int = 1 << 11
     launches: int = 20
     rounds: int = 7
 
 
-@cuda.jit
-def copy(source, target):
-    start, step = cuda.grid(1), cuda.gridsize(1)
-    for i in range(start, source.shape[0], step):
-        target[i] = source[i]
+def chains(cast: type, dots: bool = False) -> Any:
+    """The kernel of eight independent chains of multiply-adds in a type, so that latency does not count.
 
+    Eight steps to a turn of the loop, since its own counting takes eight instructions; or the dot products of four bytes.
+    """
 
-def chains(cast: type) -> Any:
-    """The kernel of eight independent chains of multiply-adds in a type, so that latency does not count."""
+    @cuda.jit(device=True)
+    def step(a, x, y):
+        return dp4a_ss(x, y, a) if dots else cast(a * x + y)
 
     @cuda.jit
-    def kernel(values, steps):
+    def kernel(values, turns):
         a = b = c = d = e = f = g = h = values[0]
         x, y = values[1], values[2]
-        for _ in range(steps):
-            a, b, c, d = cast(a * x + y), cast(b * x + y), cast(c * x + y), cast(d * x + y)
-            e, f, g, h = cast(e * x + y), cast(f * x + y), cast(g * x + y), cast(h * x + y)
+        for _ in range(turns):
+            for _ in range(8):
+                a, b, c, d = step(a, x, y), step(b, x, y), step(c, x, y), step(d, x, y)
+                e, f, g, h = step(e, x, y), step(f, x, y), step(g, x, y), step(h, x, y)
         total = cast(a + b + c + d + e + f + g + h)
         if total == values[3]:  # never, but the compiler cannot know
             values[4] = total
@@ -67,9 +76,12 @@ def chains(cast: type) -> Any:
     return kernel
 
 
-@cuda.jit
-def empty(xt, v, ut, sums, tickets, count, tiles, low, high, finish):
+def _nothing(xt, v, ut, sums, tickets, count, tiles, low, high, finish):
     """The arguments of a sweep of the baseline, and no work."""
+
+
+#: Kernels as the codec launches them, and as Numba does.
+empty, empty_by_numba = Kernel(_nothing, SWEEP), cuda.jit(_nothing)
 
 
 class Rows:
@@ -85,7 +97,7 @@ class Rows:
     bandwidth : float
         Bytes per second of a copy.
     rates : dict of str to float
-        Multiply-adds per second: "float32", "int32" and "int64".
+        Multiply-adds per second: "float32", "int32", "int64" and "bytes".
     launch : float
         Seconds from a launch to the next.
     """
@@ -124,19 +136,23 @@ class Rows:
         """How many inputs of so many bytes are rotated."""
         return 2 if SIMULATED else max(2, min(64, -(-ROTATION // nbytes)))
 
-    def floor(self, nbytes: float, operations: float, rate: str = "float32") -> tuple[float, str]:
-        """Seconds that bytes or multiply-adds of a type take at least, and which of the two binds."""
-        return max((nbytes / self.bandwidth, "copy"), (operations / self.rates[rate], rate))
+    def floor(self, nbytes: float, operations: float | dict[str, float], rate: str = "float32") -> tuple[float, str]:
+        """Seconds that bytes or multiply-adds, of one type or several, take at least, and which of them binds."""
+        counts = operations if isinstance(operations, dict) else {rate: operations}
+        return max((nbytes / self.bandwidth, "copy"), *((n / self.rates[kind], kind) for kind, n in counts.items()))
 
-    def row(self, name: str, seconds: float, nbytes: float, operations: float, rate: str = "float32") -> None:
+    def row(
+        self, name: str, seconds: float, nbytes: float, operations: float | dict[str, float], rate: str = "float32"
+    ) -> None:
         """Print a kernel's figures."""
         if SIMULATED:
             print(f"  {name:46s} ran")
             return
         floor, bound = self.floor(nbytes, operations, rate)
-        rates = f"{nbytes / seconds / 1e9:8.0f} GB/s {operations / seconds / 1e12:7.2f} Top/s"
+        total = sum(operations.values()) if isinstance(operations, dict) else operations
+        rates = f"{nbytes / seconds / 1e9:8.0f} GB/s {total / seconds / 1e12:7.2f} Top/s"
         print(
-            f"  {name:46s} {nbytes / 1e6:10.2f} MB {operations / 1e9:9.3f} Gop {seconds * 1e6:10.1f} us {rates}"
+            f"  {name:46s} {nbytes / 1e6:10.2f} MB {total / 1e9:9.3f} Gop {seconds * 1e6:10.1f} us {rates}"
             f"  {seconds / floor:6.2f}x {bound}"
         )
 
@@ -149,25 +165,31 @@ class Rows:
 
     def peaks(self) -> None:
         """Measure and print copy bandwidth, rates of multiply-adds, and what a launch costs."""
-        words, steps = self.sizes.words, self.sizes.steps
+        words, turns = self.sizes.words, self.sizes.turns
         source, target = cuda.device_array(words, np.uint32), cuda.device_array(words, np.uint32)
         threads = 8 if SIMULATED else 256
         blocks = 2 if SIMULATED else 132 * 16
-        self.bandwidth = 8 * words / self.seconds(lambda _: copy[blocks, threads](source, target))
-        work = blocks * threads * steps * 8
-        for cast in (np.float32, np.int32, np.int64):
-            kernel, values = chains(cast), cuda.to_device(np.array([1, 1, 0, -1, 0], cast))
-            seconds = self.seconds(lambda _, kernel=kernel, values=values: kernel[blocks, threads](values, steps))
-            self.rates[cast.__name__] = work / seconds
-        ut, v = cuda.to_device(np.zeros((1, 1, 64), np.int8)), cuda.to_device(np.zeros((1, 64, 1)))
-        sums, tickets = cuda.to_device(np.zeros((1, 65, 1), np.int64)), cuda.to_device(np.zeros(1, np.int32))
-        low, high = np.float32(-16), np.float32(15)
-        self.launch = self.seconds(lambda _: empty[1, 1](ut, v, ut, sums, tickets, 4, 1, low, high, True))
-        print("\npeaks, measured here (a multiply-add is one operation)")
+        self.bandwidth = 8 * words / self.seconds(lambda _: target.copy_to_device(source))
+        work = blocks * threads * turns * 64
+        for name, cast, dots in (
+            ("float32", np.float32, False),
+            ("int32", np.int32, False),
+            ("int64", np.int64, False),
+            ("bytes", np.int32, True),
+        ):
+            kernel, values = chains(cast, dots), cuda.to_device(np.array([1, 1, 0, -1, 0], cast))
+            seconds = self.seconds(lambda _, kernel=kernel, values=values: kernel[blocks, threads](values, turns))
+            self.rates[name] = work * (4 if dots else 1) / seconds
+        xt, v = cuda.to_device(np.zeros((1, 1, 1), np.uint32)), cuda.to_device(np.zeros((1, 1, 1)))
+        sums, tickets = cuda.to_device(np.zeros((1, 2, 1), np.int64)), cuda.to_device(np.zeros(1, np.int32))
+        arguments = xt, v, xt, sums, tickets, np.int32(4), np.int32(1), np.float32(-16), np.float32(15), True
+        by_numba = self.seconds(lambda _: empty_by_numba[1, 1](*arguments))
+        self.launch = self.seconds(lambda _: empty[1, 1](*arguments))
+        print("\npeaks, measured here (a multiply-add is one operation, a dot product of four bytes four)")
         if SIMULATED:
             print("  ran")
             return
         print(f"  copy, read and write     {self.bandwidth / 1e9:10.0f} GB/s")
         for name, rate in self.rates.items():
             print(f"  {name + ' multiply-adds':24s} {rate / 1e12:10.2f} Top/s")
-        print(f"  a launch after the other {self.launch * 1e6:10.1f} us")
+        print(f"  a launch after the other {self.launch * 1e6:10.1f} us; by Numba {by_numba * 1e6:.1f} us")
