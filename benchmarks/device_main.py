@@ -82,11 +82,12 @@ class Stack:
         v = basis.dct_basis(patch_size, step)
         squares = (v.astype(np.int64) ** 2).sum(axis=0)
         self.shortest = squares[0]
-        constants = v, squares, np.ascontiguousarray(v.T), layout.component_table(patch_size), *filter_set(step, chroma)
+        weights = kernels.fragments(v.T), kernels.fragments(v)
+        constants = *weights, squares, layout.component_table(patch_size), *filter_set(step, chroma)
         moved = np.zeros((mixing.ROWS, mixing.COLUMNS), np.int32)
         moved[:8, :8] = 40  # the time does not depend on what V is
         self.matrices = [cuda.to_device(matrix) for matrix in rd.mixing_matrices(moved, step)]
-        self.basis, self.lengths, self.columns, self.table, *self.filters = map(cuda.to_device, constants)
+        self.transposed, self.basis, self.lengths, self.table, *self.filters = map(cuda.to_device, constants)
         self.which = cuda.to_device(np.arange(count, dtype=np.int32))
 
         def array(*sides: int, dtype: Any = np.int32) -> Any:
@@ -111,7 +112,7 @@ class Stack:
         kernels.proxy(self.filtered, self.p, self.step, self.sums)
 
     def numerators(self) -> None:
-        kernels.numerators(self.filtered, self.p, self.basis, self.products)
+        kernels.numerators(self.filtered, self.p, self.transposed, self.products)
 
     def quantize(self) -> None:
         kernels.quantize(self.products, self.lengths, self.scale, rd.TRAIL, self.grid, self.factors, self.ranks)
@@ -142,7 +143,7 @@ class Stack:
 
     def reconstruct(self) -> None:
         limit = rd.magnitude_limit(self.step, self.p)
-        kernels.reconstruct(self.factors, self.ranks, self.columns, limit, self.scale, self.p, self.product)
+        kernels.reconstruct(self.factors, self.ranks, self.basis, limit, self.scale, self.p, self.product)
 
     def inverse(self) -> None:
         lapped.inverse(self.product, self.p, self.decoded, self.which)
@@ -233,13 +234,13 @@ def _plan(stacks: Sequence[Stack], p: int) -> Any:
     print(f"  patches of {p} x {p}, mean active rank {r:.1f} after rounding")
     yield on_each(Stack.forward), "lapped.forward", 8, p + 8
     yield on_each(Stack.proxy), "rd.proxy", 8, 2 * p + 15
-    yield on_each(Stack.numerators), "rd.numerators", 8, area
-    yield on_each(Stack.quantize), "rd.quantize", 6 + 4 * r / area, 3 + 75 * r / area
+    yield on_each(Stack.numerators), "rd.numerators", 8, 10
+    yield on_each(Stack.quantize), "rd.quantize", 6, 25 + 10 * r / area
     moved = mixing.ROWS * (mixing.ROWS + mixing.COLUMNS) / area
     yield on_each(Stack.mix), "rd.mix, V free", 8 + 2 * min(1, mixing.ROWS / area), 2 * moved
     yield on_each(Stack.first_counts), "rd.first_counts", 8 / area, 60 / area
     yield on_each(Stack.choose_first, 0), "rd.choose_first", 30 / area, 520 / area
-    yield on_each(Stack.count_magnitudes), "rd.count_magnitudes", 26 * r / area, 60 * r / area
+    yield on_each(Stack.count_magnitudes), "rd.count_magnitudes", 26 * r / area, 90 * r / area
     table = costs.MAGNITUDE_CONTEXTS * costs.MAGNITUDE_CLASSES * len(stacks[0].planes) / stacks[0].samples
     yield on_each(Stack.magnitude_prices), "rd.magnitude_prices", 6 * table, 25 * table
     yield on_each(Stack.rank_classes), "rd.rank_classes", 24 / area, 25 / area
@@ -248,7 +249,7 @@ def _plan(stacks: Sequence[Stack], p: int) -> Any:
         stack.encode()
     r = stacks[0].rank()
     print(f"  patches of {p} x {p}, mean active rank {r:.1f} after both sweeps")
-    yield on_each(Stack.reconstruct), "rd.reconstruct", 4 + 2 * (r + 1) / area, r + 1
+    yield on_each(Stack.reconstruct), "rd.reconstruct", 4 + 2 * (r + 1) / area, 15
     yield on_each(Stack.inverse), "lapped.inverse", 8, p + 8
     yield on_each(Stack.restore), "restoration.restore, both passes", 16, 250 + 160
     yield on_each(Stack.squared_error), "restoration.squared_error", 8, 3

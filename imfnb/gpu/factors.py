@@ -74,7 +74,7 @@ def factorize(
 
     v = dct_basis(patch_size, step)
     squares = (v.astype(np.int64) ** 2).sum(axis=0)
-    basis, lengths = constant(half, name + "basis", v), constant(half, name + "lengths", squares)
+    basis, lengths = constant(half, name + "basis", kernels.fragments(v.T)), constant(half, name + "lengths", squares)
     table = constant(half, name + "table", component_table(patch_size))
     products, ranks = array("products", components, size), array("ranks", size)
     padded, classes = array("padded", components, size, dtype=np.int16), array("classes", size)
@@ -142,9 +142,9 @@ def reconstruct(
     name : str
         Prefix of the names of the memory.
     """
-    columns = constant(half, name + "columns", np.ascontiguousarray(mixed_basis(patch_size, step, mixing).T))
+    weights = constant(half, name + "weights", kernels.fragments(mixed_basis(patch_size, step, mixing)))
     limit, scale = rd.magnitude_limit(step, patch_size), scale_bits(step)
-    kernels.reconstruct(padded, ranks, columns, limit, scale, patch_size, out, half.stream)
+    kernels.reconstruct(padded, ranks, weights, limit, scale, patch_size, out, half.stream)
 
 
 def multiply(

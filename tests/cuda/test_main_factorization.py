@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from main_helpers import STEPS, inside, make_factors, patch_sizes, steps
 from stacks import empty, same, up
 from strategies import seeds
 
+from imfnb._cuda import SIMULATED
 from imfnb.entropy import layout
 from imfnb.entropy.mixing import COLUMNS, MIXING_BITS, MIXING_LIMIT, ROWS
 from imfnb.factorization import rd
@@ -77,7 +80,7 @@ def tables(counts: np.ndarray) -> np.ndarray:
 def check_numerators(planes: np.ndarray, grid: tuple[int, int], step: int, p: int) -> None:
     expected, _ = numerators(planes, grid, step, p)
     found = up(np.zeros(expected.shape, np.int32))
-    cuda.numerators(up(planes), p, up(basis.dct_basis(p, step)), found)
+    cuda.numerators(up(planes), p, up(cuda.fragments(basis.dct_basis(p, step).T)), found)
     same(found, expected)
 
 
@@ -181,13 +184,14 @@ def check_reconstruct(grid: tuple[int, int], p: int, step: int, rank: int, large
     padded, ranks = np.stack([u for u, _ in pairs]), np.stack([k for _, k in pairs])
     if rank % 2 == 0:  # a plane of rank 0 beside others
         padded[-1, 1:], ranks[-1] = 0, 0
-    columns = np.ascontiguousarray(basis.dct_basis(p, step).T)
+    v = basis.dct_basis(p, step)
+    columns = np.ascontiguousarray(v.T)
     limit, scale = rd.magnitude_limit(step, p), basis.scale_bits(step)
     expected = np.empty((count, grid[0] * p, grid[1] * p), np.int32)
     for n in range(count):
         reference.reconstruct(padded[n], ranks[n], columns, limit, scale, p, expected[n])
     found = empty(expected.shape)
-    cuda.reconstruct(*up(padded, ranks, columns), limit, scale, p, found)
+    cuda.reconstruct(*up(padded, ranks, cuda.fragments(v)), limit, scale, p, found)
     same(found, expected)
 
 
@@ -195,6 +199,75 @@ def check_proxy(planes: np.ndarray, step: int, p: int) -> None:
     found = up(np.zeros(len(planes), np.int64))
     cuda.proxy(up(planes), p, step, found)
     same(found, np.array([reference.proxy(plane, basis.proxy_cosines(p), step) for plane in planes]))
+
+
+class Warp:
+    """32 threads that multiply matrices of bytes together, as PTX lays them out for mma.m16n8k32."""
+
+    def __init__(self) -> None:
+        self.barrier, self.lane, self.operands = threading.Barrier(32), threading.local(), [None] * 32
+
+    def run(self, function) -> list[Any]:
+        results = [None] * 32
+
+        def thread(lane: int) -> None:
+            self.lane.number = lane
+            results[lane] = function(np.uint32(lane))
+
+        threads = [threading.Thread(target=thread, args=(lane,)) for lane in range(32)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        return results
+
+    def multiply(self, *operands: Any) -> tuple[np.int32, ...]:
+        lane = self.lane.number
+        self.operands[lane] = np.array([int(word) for word in operands[:6]]).astype(np.int32).view(np.int8)
+        self.barrier.wait()
+        a, b = np.zeros((16, 32), np.int64), np.zeros((32, 8), np.int64)
+        for other, values in enumerate(self.operands):
+            group, member = divmod(other, 4)
+            for i in range(16):
+                a[group + (8 if i // 4 % 2 else 0), 4 * member + i % 4 + (16 if i >= 8 else 0)] = values[i]
+            for i in range(8):
+                b[4 * member + i % 4 + (16 if i >= 4 else 0), group] = values[16 + i]
+        self.barrier.wait()
+        rows, columns = [lane // 4 + (0, 0, 8, 8)[i] for i in range(4)], [lane % 4 * 2 + i % 2 for i in range(4)]
+        sums = (a @ b)[rows, columns] + [int(c) for c in operands[6:]]
+        return tuple(sums.astype(np.int32))
+
+
+@pytest.mark.skipif(not SIMULATED, reason="a device has warps of its own")
+@pytest.mark.parametrize("p", [8, 16])
+def test_a_warp_multiplies_like_its_lanes(p, monkeypatch):
+    """The device's product, with the instruction of the tensor cores imitated, and the simulator's product."""
+    rng, warp = np.random.default_rng(p), Warp()
+    v = basis.dct_basis(p, basis.STEP_LIMIT)
+    entries = np.zeros((2, p * p // 8, 36), np.uint64)
+    values = rng.integers(-LIMIT, LIMIT + 1, (p * p, 32)).astype(np.int32)
+    for lane in range(32):
+        for octet in range(p * p // 8):
+            cuda._split(entries, octet, lane, *values[8 * octet : 8 * octet + 8, lane])
+    monkeypatch.setattr(cuda, "multiply_bytes", warp.multiply)
+    monkeypatch.setattr(cuda, "_accumulate", cuda._accumulate.fn)
+    local = SimpleNamespace(array=lambda shape, _: np.zeros(shape, np.int32))
+    monkeypatch.setattr(cuda, "_cuda", SimpleNamespace(local=local))
+    steps, tile = p * p // 32, p * p // 16 - 1
+    for used in (1, steps):
+        numbers = cuda.fragments(v), entries, np.uint32(tile), steps, used
+
+        def product(function, lane, numbers=numbers):
+            sums = np.zeros((4, 4), np.int32)
+            function(*numbers, lane, sums)
+            return sums
+
+        together = warp.run(lambda lane: product(cuda._warp_product, lane))
+        expected = (v[-16:, : 32 * used].astype(np.int64) @ values[: 32 * used]).astype(np.int32)
+        for lane, found in enumerate(together):
+            np.testing.assert_array_equal(found, product(cuda._lane_product, np.uint32(lane)))
+            for (j, i), value in np.ndenumerate(found):
+                assert value == expected[lane // 4 + i // 2 * 8, 8 * j + lane % 4 * 2 + i % 2]
 
 
 @given(problems())

@@ -1,29 +1,33 @@
 """Rate-distortion factorization as CUDA kernels: those of `cpu.py` for stacks of planes, same names, same integers.
 
 Every patch is independent but for the first component (see `choose_first`), so a thread is a patch; the two products
-with V are tiled multiplications of matrices. Planes of one shape go through one launch.
+with V are tiled multiplications of matrices by the tensor cores. Planes of one shape go through one launch.
 
 Per sample, with R the active rank of a patch and N = p * p samples (operations counted by hand, about):
 
 ================  =====================  ============================================
 kernel            bytes                  integer operations
 ================  =====================  ============================================
-numerators        4 + 4                  N multiplications and additions
-quantize          4 + 4 R / N + 2        3 + 75 R / N (64-bit divisions)
+numerators        4 + 4                  10, and 4 N products of bytes by the tensor cores
+quantize          4 + 2                  25 + 10 R / N
 mix               8 + 2 R / N            up to 128 multiplications and additions (64-bit), where V has left the prior
 first_counts      8 / N                  60 / N
 cost_table        none                   (one entry of a table per thread)
 magnitude_prices  none                   (some rows of a table per thread)
 choose_first      30 / N                 520 / N
-count_magnitudes  26 R / N               60 R / N
+count_magnitudes  26 R / N               90 R / N
 rank_classes      24 / N                 25 / N
 choose            14 R / N               75 R / N (64-bit)
-reconstruct       2 R / N + 4            R multiplications and additions
+reconstruct       2 R / N + 4            15, and 4 R products of bytes by the tensor cores, R in steps of 32
 proxy             8                      2 p multiplications and additions, 15 for the cost
 ================  =====================  ============================================
 
 Samples, numerators and the sums of both products are int32 by the proofs in `cpu`; distortions and costs need 64 bits:
 u**2 |v|**2 reaches 2**52 and lambda * bits 2**46. Counts are at most 2**22, the samples of a band, and int32.
+
+Tensor cores multiply bytes and add up int32, modulo 2**32. A sample behind the lapped filter, an entry of V (at most
+3 / p times 2**14) and one of U (at most 8191) are within +-2**14, so that each is 256 * high + low with two signed
+bytes, and four products of bytes make one of them.
 """
 
 from __future__ import annotations
@@ -32,10 +36,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import int32, int64
+from numba import float64, int32, int64, uint8, uint32, uint64
 
 from ..._cuda import SIMULATED, device_function, kernel, template, tile_of_block
 from ..._cuda import cuda as _cuda
+from ..._cuda_intrinsics import get, get_four, multiply_bytes, prmt, put, put_four
 from ...entropy.layout import GROUPS, LEVEL, MAGNITUDE_LIMIT
 from .basis import proxy_cosines
 from .costs import (
@@ -57,6 +62,7 @@ __all__ = [
     "cost_table",
     "count_magnitudes",
     "first_counts",
+    "fragments",
     "magnitude_prices",
     "mix",
     "numerators",
@@ -75,14 +81,34 @@ _THREADS = 16 if SIMULATED else 64
 # Threads of the block that makes the prices of a plane.
 _PRICE_THREADS = 16 if SIMULATED else 256
 
+# Rows of patches of a block of `choose_first`: a multiple of the one, at most the other.
+_FIRST_STEP, _FIRST_ROWS = (1, 4) if SIMULATED else (32, 128)
+
+# Threads of a block of `count_magnitudes`, and words of its counts.
+_COUNT_THREADS = 16 if SIMULATED else 256
+_COUNT_WORDS = MAGNITUDE_CONTEXTS * MAGNITUDE_CLASSES // 2
+
+# Components of a patch, at most.
+_COMPONENTS = 256
+
+# Products that a thread of `quantize` loads together.
+_BATCH = 8
+
 # Entries of a table that a thread makes.
 _CLASSES = 16
 
-# The products: a block of _SIDE x _SIDE threads makes _TILE x _TILE sums, _MICRO x _MICRO in the registers of each.
-_TILE, _SIDE, _MICRO = 32, 8, 4
+# The products: a block has all of _TILE patches, a lane loads those of one. The tensor cores take _GROUPS times eight
+# patches; in the simulator a block is one warp.
+_TILE, _GROUPS, _WARPS = 32, 4, 1 if SIMULATED else 4
 
-# Components that `reconstruct` adds between two exchanges.
-_DEPTH = 8
+# Rows of their results that are exchanged at a time.
+_ROWS = 16 * _WARPS
+
+# Patches beside each other in shared memory: lanes of a warp find their words in different banks.
+_PITCH = 36
+
+# Bits of a word.
+_WORD = np.uint64(32)
 
 # Lambda times bits of one cost, and of the sum of two whose mean is meant.
 _BIT_SHIFT, _TWO_SHIFT = np.int64(16), np.int64(17)
@@ -93,9 +119,12 @@ _SIGN = np.int32(256)
 # The range of X V.
 _LOWEST, _HIGHEST = np.int64(-(2**31) + 1), np.int64(2**31 - 1)
 
-_LEVEL = LEVEL.astype(np.uint8)
+# Levels are the same from far below this on.
+_LEVELS, _LEVEL_TOP = 256, np.int32(255)
+_LEVEL = LEVEL[:_LEVELS].astype(np.uint8)
 _PROXY_COSTS, _PROXY_FIRST = PROXY_COSTS.astype(np.int32), PROXY_FIRST.astype(np.int32)
 _PROXY_TOP = np.uint32(len(PROXY_COSTS) - 1)
+_MAGNITUDE_MOST = np.int32(MAGNITUDE_LIMIT >> 1)
 _MAGNITUDE_TOP, _FIRST_TOP = np.int32(MAGNITUDE_CLASSES - 1), np.int32(FIRST_CLASSES - 1)
 
 
@@ -116,6 +145,13 @@ def _item(items):
 
 
 @device_function
+def _lane_and_warp():
+    """Unsigned, like all that depends on them: a negative index counts from the end, which takes two instructions."""
+    thread = np.uint32(_cuda.threadIdx.x)
+    return np.uint32(thread & np.uint32(_TILE - 1)), np.uint32(thread // np.uint32(_TILE))
+
+
+@device_function
 def _row_of(patch, gw):
     return np.int32(np.uint32(patch) // np.uint32(gw))
 
@@ -133,121 +169,236 @@ def _length(value):
     return np.int32(32 - _cuda.clz(np.int32(value)))
 
 
+def fragments(matrix: np.ndarray) -> np.ndarray:
+    """A factor of the products as the tensor cores take it, to be copied to the device.
+
+    Parameters
+    ----------
+    matrix : ndarray of int32, shape (rows, columns)
+        Multiples of 16 and of 32; entries within +-2**14.
+
+    Returns
+    -------
+    ndarray of int32, shape (rows * columns / 2,)
+        For every 16 rows, 32 columns of those and byte (low, high), the four words of each lane. Byte b of word 2 w + v
+        of lane 4 g + t belongs to row g + 8 v and column 8 t + 4 w + b.
+    """
+    tiles, steps = matrix.shape[0] // 16, matrix.shape[1] // 32
+    parts = np.stack([matrix, (matrix + 128) >> 8]).astype(np.int8).reshape(2, tiles, 2, 8, steps, 4, 2, 4)
+    return np.ascontiguousarray(parts.transpose(1, 4, 0, 3, 5, 6, 2, 7)).view(np.int32).ravel()
+
+
+def _warp_product(weights, entries, tile, all_steps, steps, lane, sums):
+    """16 rows of weights times the entries of 32 patches, over `steps` times 32 components or samples.
+
+    sums[j, i] of lane 4 g + t is that of row g + i // 2 * 8 and patch 8 j + 2 t + i % 2. Numbers are
+    256 * high + low, both signed bytes; low * low, the sum of both mixed products and high * high stay apart until the
+    end. Each of them may wrap, the total is exact as long as it fits 32 bits.
+    """
+    parts = _cuda.local.array((_GROUPS, 3, 4), int32)
+    for j in range(_GROUPS):
+        for k in range(3):
+            for i in range(4):
+                parts[j, k, i] = 0
+    place = np.uint32(np.uint32(tile) * np.uint32(all_steps * 256) + lane * np.uint32(4))
+    row, column = np.uint32(lane & np.uint32(3)), np.uint32(lane >> np.uint32(2))
+    for step in range(steps):
+        l0, l1, l2, l3 = get_four(weights, place)
+        h0, h1, h2, h3 = get_four(weights, place + 128)
+        for j in range(_GROUPS):
+            patch = np.uint32(column + np.uint32(8 * j))
+            low, high = entries[0, row, patch], entries[1, row, patch]
+            first, second = np.int32(low), np.int32(low >> _WORD)
+            _accumulate(parts, j, 0, l0, l1, l2, l3, first, second)
+            _accumulate(parts, j, 1, h0, h1, h2, h3, first, second)
+            first, second = np.int32(high), np.int32(high >> _WORD)
+            _accumulate(parts, j, 1, l0, l1, l2, l3, first, second)
+            _accumulate(parts, j, 2, h0, h1, h2, h3, first, second)
+        place, row = np.uint32(place + np.uint32(256)), np.uint32(row + np.uint32(4))
+    for j in range(_GROUPS):
+        for i in range(4):
+            sums[j, i] = np.int32(np.int32(np.int32(parts[j, 2, i] << 8) + parts[j, 1, i]) << 8) + parts[j, 0, i]
+
+
 @device_function
-def _multiply(rows, columns, depth, part, lane, sums):
-    """Add the products of `depth` pairs of tile rows: sums[a, e] += rows[k, 4 part + a] * columns[k, 4 lane + e]."""
-    for k in range(depth):
-        for a in range(_MICRO):
-            weight = rows[k, part * _MICRO + a]
-            for e in range(_MICRO):
-                sums[a, e] = np.int32(sums[a, e] + weight * columns[k, lane * _MICRO + e])
+def _accumulate(parts, j, k, a0, a1, a2, a3, b0, b1):
+    """Add the products of 16 rows and eight patches of a group."""
+    c0, c1, c2, c3 = multiply_bytes(
+        a0, a1, a2, a3, b0, b1, parts[j, k, 0], parts[j, k, 1], parts[j, k, 2], parts[j, k, 3]
+    )
+    parts[j, k, 0], parts[j, k, 1], parts[j, k, 2], parts[j, k, 3] = c0, c1, c2, c3
+
+
+def _lane_product(weights, entries, tile, all_steps, steps, lane, sums):
+    """Twin of `_warp_product` for the simulator, where threads do not work together: the sums of this lane alone."""
+    words = np.asarray(weights[:]).reshape(-1, all_steps, 2, 8, 4, 2, 2, 1)[tile, :steps].view(np.int8)
+    low, high = words.transpose(1, 5, 2, 0, 3, 4, 6).reshape(2, 16, 32 * steps).astype(np.int64)
+    columns = np.array([[entries[k, row] for row in range(4 * steps)] for k in range(2)], np.uint64)
+    patches = columns[..., None].view(np.int8)[:, :, :_TILE].transpose(0, 1, 3, 2).reshape(2, 32 * steps, -1)
+    total = (256 * high + low) @ (256 * patches[1].astype(np.int64) + patches[0])
+    for j in range(_GROUPS):
+        for i in range(4):
+            value = total[lane // 4 + i // 2 * 8, 8 * j + lane % 4 * 2 + i % 2]
+            sums[j, i] = (value + 2**31) % 2**32 - 2**31
+
+
+_product = device_function(_lane_product if SIMULATED else _warp_product)
+
+
+@device_function
+def _low_bytes(a, b, c, d):
+    """The lowest bytes of four numbers as a word."""
+    low, high = prmt(np.uint32(a), np.uint32(b), np.uint32(0x40)), prmt(np.uint32(c), np.uint32(d), np.uint32(0x40))
+    return prmt(low, high, np.uint32(0x5410))
+
+
+@device_function
+def _high_bytes(a, b, c, d):
+    """The bytes above the lowest ones, rounded so that 256 times them and the lowest, signed, are the numbers."""
+    low = prmt(np.uint32(a + 128), np.uint32(b + 128), np.uint32(0x51))
+    high = prmt(np.uint32(c + 128), np.uint32(d + 128), np.uint32(0x51))
+    return prmt(low, high, np.uint32(0x5410))
+
+
+@device_function
+def _split(entries, octet, lane, v0, v1, v2, v3, v4, v5, v6, v7):
+    """Write the bytes of eight numbers within +-2**14 of a patch, which are int32."""
+    octet = np.uint32(octet)
+    low = np.uint64(_low_bytes(v0, v1, v2, v3)) | np.uint64(_low_bytes(v4, v5, v6, v7)) << _WORD
+    high = np.uint64(_high_bytes(v0, v1, v2, v3)) | np.uint64(_high_bytes(v4, v5, v6, v7)) << _WORD
+    entries[0, octet, lane], entries[1, octet, lane] = low, high
+
+
+@device_function
+def _exchange(sums, results, warp, lane):
+    """Write the sums of a lane to the 16 rows of its warp."""
+    row = np.uint32(warp * np.uint32(16) + (lane >> np.uint32(2)))
+    column = np.uint32((lane & np.uint32(3)) * np.uint32(2))
+    for j in range(_GROUPS):
+        for i in range(4):
+            results[np.uint32(row + np.uint32(i // 2 * 8)), np.uint32(column + np.uint32(8 * j + i % 2))] = sums[j, i]
 
 
 @kernel("void(int32[:,:,::1])")
 def _clear(counts):
-    """A block per plane."""
-    columns = counts.shape[2]
-    for index in range(_cuda.threadIdx.x, counts.shape[1] * columns, _THREADS):
-        row = _row_of(index, columns)
-        counts[_cuda.blockIdx.x, row, index - row * columns] = 0
+    """A thread per count."""
+    items = np.int32(counts.shape[1] * counts.shape[2])
+    n, index = _item(items)
+    if index < items:
+        put(counts, np.int64(n) * items + index, np.int32(0))
 
 
-@template("void(int32[:,:,::1], int32[:,::1], int32[:,:,::1])", (8,), (16,))
+def _set_to_zero(counts: Any, stream: Any) -> None:
+    _clear[len(counts) * _blocks(counts.shape[1] * counts.shape[2]), _THREADS, stream](counts)
+
+
+@template("void(int32[:,:,::1], int32[::1], int32[:,:,::1])", (8,), (16,))
 def _numerators(p: int) -> Callable[..., None]:
-    # Threads beside each other load samples of one patch row: this pitch puts them into different banks.
-    pitch, loads, patches_per_step = _TILE + 32 // p, _TILE * p // (_SIDE * _SIDE), _SIDE * _SIDE // p
+    octets, tiles, steps = p * p // 8, p * p // 16, p * p // 32
 
-    def numerators(planes, basis, out):
-        samples = _cuda.shared.array((p, pitch), int32)
-        weights = _cuda.shared.array((p, _TILE), int32)
-        sums = _cuda.local.array((_MICRO, _MICRO), int32)
-        rows = _cuda.local.array(loads, int32)
-        columns = _cuda.local.array(loads, int32)
-        gw = planes.shape[2] // p
-        patches = planes.shape[1] // p * gw
-        n, component, tile = tile_of_block(p * p // _TILE, (patches + _TILE - 1) // _TILE)
-        first_component, first = component * _TILE, tile * _TILE
-        thread = _cuda.threadIdx.x
-        lane, part = thread % _SIDE, thread // _SIDE
-        j, place = thread % p, thread // p
-        for s in range(loads):
-            patch = np.int32(first + place + s * patches_per_step)
-            y = _row_of(patch, gw)
-            rows[s] = y * p if patch < patches else -1
-            columns[s] = (patch - y * gw) * p + j
-        for a in range(_MICRO):
-            for e in range(_MICRO):
-                sums[a, e] = 0
-        for i in range(p):
-            for s in range(loads):
-                value = np.int32(0)
-                if rows[s] >= 0:
-                    value = planes[n, rows[s] + i, columns[s]]
-                samples[j, place + s * patches_per_step] = value
-            for k in range(thread, p * _TILE, _SIDE * _SIDE):
-                weights[k // _TILE, k % _TILE] = basis[i * p + k // _TILE, first_component + k % _TILE]
+    def numerators(planes, weights, out):
+        """All products of 32 patches: a lane is a patch, a warp makes 16 components at a time."""
+        entries = _cuda.shared.array((2, octets, _PITCH), uint64)
+        results = _cuda.shared.array((_ROWS, _PITCH), int32)
+        sums = _cuda.local.array((_GROUPS, 4), int32)
+        height, width = planes.shape[1], planes.shape[2]
+        gw = np.int32(width // p)
+        patches = np.int32(height // p * gw)
+        n, _, part = tile_of_block(1, (patches + _TILE - 1) // _TILE)
+        lane, warp = _lane_and_warp()
+        patch = np.int32(part * _TILE + lane)
+        # Lanes beyond the last patch load that one.
+        source = min(patch, np.int32(patches - 1))
+        y = _row_of(source, gw)
+        start = (np.int64(n) * height + y * p) * width + (source - y * gw) * p
+        m = np.uint32(_at(source, gw))
+        for k in range(octets // _WARPS):
+            octet = np.uint32(warp + np.uint32(k * _WARPS))
+            row = np.uint32(octet * np.uint32(8) // np.uint32(p))
+            place = start + row * width + np.uint32(octet * np.uint32(8) - row * np.uint32(p))
+            v0, v1, v2, v3 = get_four(planes, place)
+            v4, v5, v6, v7 = get_four(planes, place + 4)
+            _split(entries, octet, lane, v0, v1, v2, v3, v4, v5, v6, v7)
+        _cuda.syncthreads()
+        for k in range(tiles // _WARPS):
+            tile = np.uint32(warp + np.uint32(k * _WARPS))
+            _product(weights, entries, tile, steps, steps, lane, sums)
+            _exchange(sums, results, warp, lane)
             _cuda.syncthreads()
-            if first + lane * _MICRO < patches:
-                _multiply(weights, samples, p, part, lane, sums)
-            _cuda.syncthreads()
-        for e in range(_MICRO):
-            patch = np.int32(first + lane * _MICRO + e)
             if patch < patches:
-                m = _at(patch, gw)
-                for a in range(_MICRO):
-                    out[n, first_component + part * _MICRO + a, m] = sums[a, e]
+                for a in range(16):
+                    row = np.uint32(warp * np.uint32(16) + np.uint32(a))
+                    out[np.uint32(n), np.uint32(tile * np.uint32(16) + np.uint32(a)), m] = results[row, lane]
+            _cuda.syncthreads()
 
     return numerators
 
 
-def numerators(planes: Any, patch_size: int, basis: Any, out: Any, stream: Any = 0) -> None:
+def numerators(planes: Any, patch_size: int, weights: Any, out: Any, stream: Any = 0) -> None:
     """Twin of :func:`imfnb.factorization.rd.cpu.numerators`; the guards are left alone.
 
     Parameters
     ----------
     planes : device array of int32, shape (B, H, W)
-        Pre-filtered planes of whole patches.
+        Pre-filtered planes of whole patches, samples within +-2**14; they begin at a multiple of 16 bytes.
     patch_size : {8, 16}
         Side of a patch.
-    basis : device array of int32, shape (N, N)
-        V.
+    weights : device array of int32, shape (N * N / 2,)
+        :func:`fragments` of V^T.
     out : device array of int32, shape (B, N, size)
         Receives X V.
     stream : stream, optional
         Where to run.
     """
     patches = (planes.shape[1] // patch_size) * (planes.shape[2] // patch_size)
-    blocks = len(planes) * (patch_size * patch_size // _TILE) * _blocks(patches, _TILE)
-    _numerators(patch_size)[blocks, _SIDE * _SIDE, stream](planes, basis, out)
+    blocks = len(planes) * _blocks(patches, _TILE)
+    _numerators(patch_size)[blocks, _TILE * _WARPS, stream](planes, weights, out)
 
 
 @kernel("void(int32[:,:,::1], int64[::1], int32, int32, int32, int32, int16[:,:,::1], int32[:,::1])")
 def _quantize(num, lengths, scale, trail, gh, gw, factors, ranks):
-    n, m = _item(factors.shape[2])
+    """Every product is read once, from the last component on: what is kept depends on those behind it.
+
+    The quotient is that of `cpu.quantize`: exact, and the sum in it too, fused or not. Both limits fit int32 as there.
+    """
+    halves = _cuda.shared.array(_COMPONENTS, int32)
+    lasts = _cuda.shared.array(_COMPONENTS, int32)
+    inverses = _cuda.shared.array(_COMPONENTS, float64)
+    starts = _cuda.shared.array(_COMPONENTS, float64)
+    values = _cuda.local.array(_BATCH, int32)
+    components = np.int32(num.shape[1])
+    for r in range(np.int32(_cuda.threadIdx.x), components, _THREADS):
+        den = lengths[r]
+        halves[r], lasts[r] = den >> (scale + 1), (den * trail) >> (8 + scale)
+        inverses[r], starts[r] = 0.5 / np.float64(den), np.float64(den) + 0.5
+    _cuda.syncthreads()
+    n, m = _item(np.int32(factors.shape[2]))
     if m >= factors.shape[2]:
         return
+    size = np.int64(np.uint32(factors.shape[2]))
+    first = np.int64(n) * components * size + m
     stride = gw + 4
     y = _row_of(m, stride)
     x = m - y * stride
     inside = 2 <= y < gh + 2 and 2 <= x < gw + 2
-    rank = np.int32(0)
-    if inside:
-        for k in range(num.shape[1] - 1):
-            r = num.shape[1] - 1 - k
-            # |X v| * 2**(s + 1) needs 39 bits.
-            if abs(np.int64(num[n, r, m])) >= (lengths[r] * trail) >> (8 + scale):
-                rank = np.int32(r)
-                break
+    factor, rank = np.float64(np.int32(2) << scale), np.uint32(0)
+    for last in range(components - 1, -1, -_BATCH):
+        # All loads of a batch before the first store, behind which they would have to wait. The last batch may hold
+        # component 0 more than once.
+        for k in range(_BATCH):
+            values[k] = 0
+            if inside:
+                values[k] = get(num, first + np.int64(np.uint32(max(last - k, 0))) * size)
+        for k in range(_BATCH):
+            r = np.uint32(max(last - k, 0))
+            a, least, strong = np.int32(abs(values[k])), halves[r], lasts[r]
+            rank = r if (rank == 0) & (a >= strong) else rank
+            q = np.int32(0)
+            if (r <= rank) & (a >= least):
+                q = min(np.int32((np.float64(a) * factor + starts[r]) * inverses[r]), _MAGNITUDE_MOST)
+                q = q if values[k] > 0 else np.int32(-q)
+            put(factors, first + np.int64(r) * size, np.int16(q))
     ranks[n, m] = rank
-    for r in range(num.shape[1]):
-        q = np.int64(0)
-        if inside and r <= rank:
-            v = np.int64(num[n, r, m])
-            a, den = abs(v), lengths[r]
-            if a >= den >> (scale + 1):
-                q = min(((a << (scale + 1)) + den) // (2 * den), np.int64(MAGNITUDE_LIMIT >> 1))
-                q = q if v > 0 else -q
-        factors[n, r, m] = q
 
 
 def quantize(
@@ -394,7 +545,7 @@ def first_counts(factors: Any, grid: tuple[int, int], counts: Any, stream: Any =
     stream : stream, optional
         Where to run.
     """
-    _clear[len(counts), _THREADS, stream](counts)
+    _set_to_zero(counts, stream)
     _first_counts[len(factors) * _blocks(grid[0] * grid[1]), _THREADS, stream](factors, *_sides(grid), counts)
 
 
@@ -449,14 +600,16 @@ def cost_table(counts: Any, sign: int, out: Any, stream: Any = 0) -> None:
 
 
 @device_function
-def _first_cost(table, plane, d, w, n, nw, ne, top, left, right):
-    context, size = _first_class(d, w, n, nw, ne, top, left, right)
-    return np.int64(table[plane, context, size])
+def _value(image, stride, y, x, gh, gw):
+    """Entry (y, x) of an image of patches; zero outside."""
+    if 0 <= y < gh and 0 <= x < gw:
+        return np.int32(image[np.uint32((y + 2) * stride + x + 2)])
+    return np.int32(0)
 
 
 @kernel("void(int32[:,:,::1], int64, int32, int64, int32[:,:,::1], int32, int32, int16[:,:,::1])")
 def _choose_first(num, den, scale, lam, table, gh, gw, factors):
-    """A block per plane, a thread per patch of a wave.
+    """A block per plane, four threads per row of patches: one for each of the residuals that depend on a choice.
 
     The CPU goes through the patches in raster order, and the choice at (y, x) reads its own residual and the three
     that it predicts, at (y, x + 1), (y + 1, x) and (y + 1, x + 1), with their neighbours. That is, of row y - 1 columns
@@ -471,41 +624,94 @@ def _choose_first(num, den, scale, lam, table, gh, gw, factors):
     No patch reads another of its own wave, the nearest being (y - 1, x + 3) and (y + 1, x - 3), so the values are those
     of the raster order. With x + 2 y the patch (y - 1, x + 2), the north-east neighbour of (y, x + 1), would be in the
     same wave: three is the least slope.
+
+    A thread keeps to its row, and the values around its patch move through its registers. Each wave brings one chosen
+    value, (y - 1, x + 2), through shared memory, and two as they were, (y, x + 2) and (y + 1, x + 1), which are loaded
+    two waves ahead, like the product: nobody writes to them before waves t + 2 and t + 4. A plane of more rows than the
+    block has is done in strips of rows; above a strip all is chosen.
     """
-    n = _cuda.blockIdx.x
-    thread, threads = _cuda.threadIdx.x, _cuda.blockDim.x
-    stride = gw + 4
+    costs = _cuda.shared.array((FIRST_CONTEXTS, FIRST_CLASSES), int32)
+    bits = _cuda.shared.array((3, 4, _FIRST_ROWS), int32)
+    chosen = _cuda.shared.array(_FIRST_ROWS, int32)
+    n = np.uint32(_cuda.blockIdx.x)
+    thread, threads = np.uint32(_cuda.threadIdx.x), np.uint32(_cuda.blockDim.x)
+    rows = np.uint32(threads // np.uint32(4))
+    # Residual j is that of the patch itself or of one to the east, to the south and to the south-east. All threads of a
+    # warp have the same, where a block has a multiple of 32 rows.
+    j = np.uint32(thread // rows)
+    row = np.uint32(thread - j * rows)
+    down, right = np.int32(j // np.uint32(2)), np.int32(j & np.uint32(1))
+    stride = np.int32(gw + 4)
     image, products = factors[n, 0], num[n, 0]
-    for wave in range(gw + 3 * (gh - 1)):
-        first = max((wave - gw + 3) // 3, 0)
-        last = min(wave // 3, gh - 1)
-        for y in range(first + thread, last + 1, threads):
-            x = wave - 3 * y
-            m = (y + 2) * stride + x + 2
-            top, left, right = y == 0, x == 0, x == gw - 1
-            # Above, beside and below, from the column before on.
-            a0, a1 = np.int32(image[m - stride - 1]), np.int32(image[m - stride])
-            a2, a3 = np.int32(image[m - stride + 1]), np.int32(image[m - stride + 2])
-            b0, b2, b3 = np.int32(image[m - 1]), np.int32(image[m + 1]), np.int32(image[m + 2])
-            c0, c1, c2 = np.int32(image[m + stride - 1]), np.int32(image[m + stride]), np.int32(image[m + stride + 1])
-            centre = np.int32(image[m])
-            v = np.int64(products[m]) << (scale + 1)
-            best, kept = np.int64(0), centre
-            for k in range(3):
-                u = np.int32(centre + (k if k < 2 else -1))
-                bits = _first_cost(table, n, u, b0, a1, a0, a2, top, left, right)
-                if not right:
-                    bits += _first_cost(table, n, b2, u, a2, a1, a3, top, False, x == gw - 2)
-                if y < gh - 1:
-                    bits += _first_cost(table, n, c1, c0, u, b0, b2, False, left, right)
-                    if not right:
-                        bits += _first_cost(table, n, c2, c1, b2, u, b3, False, False, x == gw - 2)
-                wide = np.int64(u)
-                cost = wide * (wide * den - v) + ((lam * bits) >> _BIT_SHIFT)
-                if k == 0 or cost < best:
-                    best, kept = cost, u
-            image[m] = kept
+    for k in range(np.int32(thread), FIRST_CONTEXTS * FIRST_CLASSES, np.int32(threads)):
+        context, size = np.uint32(np.uint32(k) // np.uint32(FIRST_CLASSES)), np.uint32(k & (FIRST_CLASSES - 1))
+        costs[context, size] = table[n, context, size]
+    for strip in range(0, gh, np.int32(rows)):
+        y = np.int32(strip + np.int32(row))
+        x = np.int32(-2 - 3 * np.int32(row))
+        if j == 0:
+            chosen[row] = 0
         _cuda.syncthreads()
+        # What is new in this wave, in the next one, and in the one after: above (for the first row), beside, below.
+        a, following_a = _value(image, stride, y - 1, x + 2, gh, gw), _value(image, stride, y - 1, x + 3, gh, gw)
+        b, following_b = _value(image, stride, y, x + 2, gh, gw), _value(image, stride, y, x + 3, gh, gw)
+        c, following_c = _value(image, stride, y + 1, x + 1, gh, gw), _value(image, stride, y + 1, x + 2, gh, gw)
+        product, following = _value(products, stride, y, x, gh, gw), _value(products, stride, y, x + 1, gh, gw)
+        a0 = a1 = a2 = centre = b2 = c0 = c1 = np.int32(0)
+        for _ in range(gw + 2 + 3 * (min(np.int32(rows), np.int32(gh - strip)) - 1)):
+            last_a = np.int32(0)
+            if row == 0:
+                last_a = _value(image, stride, y - 1, x + 4, gh, gw)
+            last_b = _value(image, stride, y, x + 4, gh, gw)
+            last_c = _value(image, stride, y + 1, x + 3, gh, gw)
+            last = _value(products, stride, y, x + 2, gh, gw)
+            a3 = a if row == 0 else chosen[np.uint32(row - np.uint32(1))]
+            b0, b3, c2 = chosen[row], b, c
+            active = 0 <= x < gw and y < gh
+            if active:
+                own_y, own_x = np.int32(y + down), np.int32(x + right)
+                # The residual's own value and those to its west, north, north-west and north-east.
+                d = b2 if j == 1 else c1 if j == 2 else c2
+                west = b0 if j == 0 else c0 if j == 2 else c1
+                north = a1 if j == 0 else a2 if j == 1 else b2
+                corner = a0 if j == 0 else a1 if j == 1 else b0
+                east = a2 if j == 0 else a3 if j == 1 else b2 if j == 2 else b3
+                for k in range(3):
+                    u = np.int32(centre + (k if k < 2 else -1))
+                    context, size = _first_class(
+                        u if j == 0 else d,
+                        u if j == 1 else west,
+                        u if j == 2 else north,
+                        u if j == 3 else corner,
+                        east,
+                        own_y == 0,
+                        own_x == 0,
+                        own_x == gw - 1,
+                    )
+                    cost = np.int32(0)
+                    if own_y < gh and own_x < gw:
+                        cost = costs[np.uint32(context), np.uint32(size)]
+                    bits[k, j, row] = cost
+            _cuda.syncthreads()
+            if j == 0:
+                kept = np.int32(0)
+                if active:
+                    v, best = np.int64(product) << (scale + 1), np.int64(0)
+                    for k in range(3):
+                        wide = np.int64(centre + (k if k < 2 else -1))
+                        together = bits[k, 0, row] + bits[k, 1, row] + bits[k, 2, row] + bits[k, 3, row]
+                        cost = wide * (wide * den - v) + ((lam * np.int64(together)) >> _BIT_SHIFT)
+                        if k == 0 or cost < best:
+                            best, kept = cost, np.int32(wide)
+                    image[np.uint32((y + 2) * stride + x + 2)] = kept
+                chosen[row] = kept
+            _cuda.syncthreads()
+            a0, a1, a2 = a1, a2, a3
+            centre, b2 = b2, b3
+            c0, c1 = c1, c2
+            a, b, c, product = following_a, following_b, following_c, following
+            following_a, following_b, following_c, following = last_a, last_b, last_c, last
+            x = np.int32(x + 1)
 
 
 def choose_first(
@@ -528,48 +734,96 @@ def choose_first(
     stream : stream, optional
         Where to run.
     """
-    widest = min(grid[0], (grid[1] + 2) // 3)  # patches of the largest wave
-    threads = min(256, 32 * -(-widest // 32))
-    _choose_first[len(factors), threads, stream](
+    strips = _blocks(grid[0], _FIRST_ROWS)
+    rows = _FIRST_STEP * _blocks(grid[0], strips * _FIRST_STEP)
+    _choose_first[len(factors), 4 * rows, stream](
         num, np.int64(den), np.int32(scale), np.int64(lam), table, *_sides(grid), factors
     )
 
 
 @device_function
-def _magnitude(factors, n, r, m):
-    return np.int32(abs(np.int32(factors[n, r, m])))
+def _magnitude(image, place):
+    return np.int32(abs(np.int32(get(image, place))))
+
+
+@device_function
+def _relative(image, place, stride):
+    """Magnitudes of a component of lower frequency: of the patch itself, twice, to its east and to its south."""
+    return 2 * _magnitude(image, place) + _magnitude(image, place + 1) + _magnitude(image, place + stride)
+
+
+@device_function
+def _count(table, context, magnitude):
+    """One more in a table of two 16-bit counts in each word."""
+    index = np.uint32(np.uint32(context) * np.uint32(MAGNITUDE_CLASSES) + np.uint32(magnitude))
+    one = np.uint32(1 << 16) if index & np.uint32(1) else np.uint32(1)
+    _cuda.atomic.add(table, np.uint32(index >> np.uint32(1)), one)
 
 
 @kernel("void(int16[:,:,::1], int32[:,::1], int32[:,::1], int32, int32, uint16[:,:,:,::1], int32[:,:,::1])")
 def _count_magnitudes(factors, ranks, table, gh, gw, contexts, counts):
-    levels = _cuda.const.array_like(_LEVEL)
-    n, patch = _item(gh * gw)
-    if patch >= gh * gw:
-        return
-    m, stride = _at(patch, gw), gw + 4
-    rank = ranks[n, m]
-    own = np.int32(0)
-    for r in range(1, rank + 1):
-        near = 2 * (_magnitude(factors, n, r, m - 1) + _magnitude(factors, n, r, m - stride))
-        near += _magnitude(factors, n, r, m - stride - 1) + _magnitude(factors, n, r, m - stride + 1)
-        for k in range(2):
-            other = table[r, k]
-            if other:
-                near += 2 * _magnitude(factors, n, other, m)
-                near += _magnitude(factors, n, other, m + 1) + _magnitude(factors, n, other, m + stride)
-        rest = np.int32(rank - r)
-        inside = min(np.int32(levels[min(own, 1023)]), np.int32(11)) * 10
-        inside = np.int32((inside + min(np.int32(levels[rest]), np.int32(9))) * 6 + table[r, 4])
-        around = np.int32(INSIDE_CONTEXTS + table[r, 3] * 16 + levels[min(near, 1023)])
-        if rest == 0:
-            around += GROUPS * 16
-        a = _magnitude(factors, n, r, m)
-        contexts[n, 0, r, m] = inside
-        contexts[n, 1, r, m] = around
-        # Straight into the table of the plane: 93 KB of counts of its own would leave a multiprocessor two blocks.
-        _cuda.atomic.add(counts, (n, inside, min(a, _MAGNITUDE_TOP)), 1)
-        _cuda.atomic.add(counts, (n, around, min(a, _MAGNITUDE_TOP)), 1)
-        own = np.int32(own + min(a, np.int32(40)))
+    """A block counts in shared memory and adds that to the counts of the plane: most of its contexts are the same few.
+
+    No count of a block of 256 patches reaches 2**16, since each patch adds at most 255 to it.
+    """
+    mine = _cuda.shared.array(_COUNT_WORDS, uint32)
+    levels = _cuda.shared.array(_LEVELS, uint8)
+    kinds = _cuda.shared.array(_COMPONENTS, uint32)
+    constant = _cuda.const.array_like(_LEVEL)
+    thread, patches = np.uint32(_cuda.threadIdx.x), gh * gw
+    for k in range(np.int32(thread), _COUNT_WORDS, _COUNT_THREADS):
+        mine[np.uint32(k)] = 0
+    for k in range(np.int32(thread), _LEVELS, _COUNT_THREADS):
+        levels[np.uint32(k)] = constant[np.uint32(k)]
+    for k in range(np.int32(thread), np.int32(table.shape[0]), _COUNT_THREADS):
+        r = np.uint32(k)
+        kinds[r] = table[r, 0] | table[r, 1] << 8 | table[r, 3] << 16 | table[r, 4] << 24
+    _cuda.syncthreads()
+    n, _, tile = tile_of_block(1, (patches + _COUNT_THREADS - 1) // _COUNT_THREADS)
+    patch = np.int32(tile * _COUNT_THREADS + np.int32(thread))
+    if patch < patches:
+        m, own = _at(patch, gw), np.int32(0)
+        rank = ranks[n, m]
+        # Places in whole arrays, with 64 bits: those beside each other are then one address and constants.
+        size, stride = factors.shape[2], np.int64(gw + 4)
+        first = np.int64(n) * factors.shape[1] * size + m
+        further = contexts.shape[2] * size
+        place, target = first, 2 * np.int64(n) * further + m
+        for r in range(np.int32(1), np.int32(rank + 1)):
+            place += size
+            target += size
+            kind = kinds[np.uint32(r)]
+            # Without branches, so that all loads are under way together: there is a component 0 in the place of none.
+            one, two = np.uint32(kind & np.uint32(255)), np.uint32(kind >> np.uint32(8) & np.uint32(255))
+            a = _magnitude(factors, place)
+            near = 2 * (_magnitude(factors, place - 1) + _magnitude(factors, place - stride))
+            near += _magnitude(factors, place - stride - 1) + _magnitude(factors, place - stride + 1)
+            near += np.int32(min(one, np.uint32(1))) * _relative(factors, first + one * size, stride)
+            near += np.int32(min(two, np.uint32(1))) * _relative(factors, first + two * size, stride)
+            rest = np.int32(rank - r)
+            inside = min(np.int32(levels[np.uint32(min(own, _LEVEL_TOP))]), np.int32(11)) * np.int32(10)
+            inside += min(np.int32(levels[np.uint32(min(rest, _LEVEL_TOP))]), np.int32(9))
+            inside = np.int32(inside * np.int32(6) + np.int32(kind >> np.uint32(24)))
+            around = np.int32(levels[np.uint32(min(np.int32(near), _LEVEL_TOP))])
+            around += np.int32(kind >> np.uint32(16) & np.uint32(255)) * np.int32(16) + np.int32(INSIDE_CONTEXTS)
+            if rest == 0:
+                around += np.int32(GROUPS * 16)
+            put(contexts, target, np.uint16(inside))
+            put(contexts, target + further, np.uint16(around))
+            _count(mine, inside, min(a, _MAGNITUDE_TOP))
+            _count(mine, around, min(a, _MAGNITUDE_TOP))
+            own = np.int32(own + min(a, np.int32(40)))
+    _cuda.syncthreads()
+    for k in range(np.int32(thread), _COUNT_WORDS, _COUNT_THREADS):
+        pair = mine[np.uint32(k)]
+        if pair:
+            context = np.uint32(np.uint32(k) // np.uint32(MAGNITUDE_CLASSES // 2))
+            magnitude = np.uint32(2 * k) % np.uint32(MAGNITUDE_CLASSES)
+            low, high = np.int32(pair & np.uint32(0xFFFF)), np.int32(pair >> np.uint32(16))
+            if low:
+                _cuda.atomic.add(counts, (np.uint32(n), context, np.uint32(magnitude)), low)
+            if high:
+                _cuda.atomic.add(counts, (np.uint32(n), context, np.uint32(magnitude + np.uint32(1))), high)
 
 
 def count_magnitudes(
@@ -594,9 +848,9 @@ def count_magnitudes(
     stream : stream, optional
         Where to run.
     """
-    _clear[len(counts), _THREADS, stream](counts)
-    blocks = len(factors) * _blocks(grid[0] * grid[1])
-    _count_magnitudes[blocks, _THREADS, stream](factors, ranks, table, *_sides(grid), contexts, counts)
+    _set_to_zero(counts, stream)
+    blocks = len(factors) * _blocks(grid[0] * grid[1], _COUNT_THREADS)
+    _count_magnitudes[blocks, _COUNT_THREADS, stream](factors, ranks, table, *_sides(grid), contexts, counts)
 
 
 @kernel("void(int32[:,:,::1], uint16[:,:,::1])")
@@ -682,7 +936,7 @@ def rank_classes(ranks: Any, grid: tuple[int, int], out: Any, counts: Any, strea
     stream : stream, optional
         Where to run.
     """
-    _clear[len(counts), _THREADS, stream](counts)
+    _set_to_zero(counts, stream)
     _rank_classes[len(ranks) * _blocks(grid[0] * grid[1]), _THREADS, stream](ranks, *_sides(grid), out, counts)
 
 
@@ -690,7 +944,13 @@ def rank_classes(ranks: Any, grid: tuple[int, int], out: Any, counts: Any, strea
 def _rank_cost(table, n, kind, rank):
     """Entry (kind, rank) of `costs.rank_costs`: the bit length by its frequency, each further bit one bit."""
     length = _length(rank)
-    return np.int64(table[n, kind, length]) + np.int64(256) * max(length - np.int32(1), np.int32(0))
+    further = max(length - np.int32(1), np.int32(0))
+    return np.int64(table[np.uint32(n), np.uint32(kind), np.uint32(length)]) + np.int64(256) * further
+
+
+@device_function
+def _sum_of_prices(prices, one, two):
+    return np.int64(np.uint32(np.uint32(get(prices, one)) + np.uint32(get(prices, two))))
 
 
 @kernel(
@@ -704,32 +964,44 @@ def _choose(num, lengths, scale, lam, contexts, prices, classes, rank_table, gh,
     m = _at(patch, gw)
     rank, kind = ranks[n, m], classes[n, m]
     kept, total = np.int32(0), np.int64(0)
+    # Places in whole arrays, as in `_count_magnitudes`.
+    size, table = factors.shape[2], np.int64(n) * (MAGNITUDE_CONTEXTS * MAGNITUDE_CLASSES)
+    first = np.int64(n) * factors.shape[1] * size + m
+    further = contexts.shape[2] * size
+    place, source = first, 2 * np.int64(n) * further + m
     best = (lam * _rank_cost(rank_table, n, kind, np.int32(0))) >> _BIT_SHIFT
-    for r in range(1, rank + 1):
-        den, product = lengths[r], num[n, r, m]
-        a = abs(np.int64(factors[n, r, m]))
-        one, two, top = contexts[n, 0, r, m], contexts[n, 1, r, m], min(a, np.int64(_MAGNITUDE_TOP))
-        cost = (lam * (np.int64(prices[n, one, 0]) + np.int64(prices[n, two, 0]))) >> _TWO_SHIFT
+    for r in range(np.int32(1), np.int32(rank + 1)):
+        place += size
+        source += size
+        product, a = get(num, place), np.uint32(abs(np.int32(get(factors, place))))
+        one = table + np.uint32(np.uint32(get(contexts, source)) * np.uint32(MAGNITUDE_CLASSES))
+        two = table + np.uint32(np.uint32(get(contexts, source + further)) * np.uint32(MAGNITUDE_CLASSES))
+        cost = (lam * _sum_of_prices(prices, one, two)) >> _TWO_SHIFT
         if a:
-            v = abs(np.int64(product)) << (scale + 1)
-            u = np.int64(0)
-            bits = np.int64(prices[n, one, top]) + np.int64(prices[n, two, top])
-            high = a * (a * den - v) + ((lam * bits) >> _TWO_SHIFT)
+            # Squared lengths are at most 9 * 2**28, see `basis.mixed_basis`.
+            den, v = np.int64(np.uint32(lengths[np.uint32(r)])), np.int64(np.uint32(abs(product))) << (scale + 1)
+            top = min(a, np.uint32(_MAGNITUDE_TOP))
+            u = np.uint32(0)
+            bits = _sum_of_prices(prices, one + top, two + top)
+            high = np.int64(a) * (np.int64(a) * den - v) + ((lam * bits) >> _TWO_SHIFT)
             if high < cost:
                 u, cost = a, high
             if a > 1:
-                bits = np.int64(prices[n, one, top - 1]) + np.int64(prices[n, two, top - 1])
-                low = (a - 1) * ((a - 1) * den - v) + ((lam * bits) >> _TWO_SHIFT)
+                bits = _sum_of_prices(prices, one + top - 1, two + top - 1)
+                less = np.int64(np.uint32(a - np.uint32(1)))
+                low = less * (less * den - v) + ((lam * bits) >> _TWO_SHIFT)
                 if low < cost:
-                    u, cost = a - 1, low
-            factors[n, r, m] = u if product > 0 else -u
+                    u, cost = np.uint32(a - np.uint32(1)), low
+            put(factors, place, np.int16(np.int32(u) if product > 0 else -np.int32(u)))
             if u:
                 whole = total + cost + ((lam * _rank_cost(rank_table, n, kind, np.int32(r))) >> _BIT_SHIFT)
                 if whole < best:
                     best, kept = whole, np.int32(r)
         total += cost
-    for r in range(kept + 1, rank + 1):
-        factors[n, r, m] = 0
+    place = first + kept * size
+    for _ in range(kept, rank):
+        place += size
+        put(factors, place, np.int16(0))
     ranks[n, m] = kept
 
 
@@ -787,71 +1059,104 @@ def choose(
     )
 
 
-@template("void(int16[:,:,::1], int32[:,::1], int32[:,::1], int32, int32, int32[:,:,::1])", (8,), (16,))
-def _reconstruct(p: int) -> Callable[..., None]:
-    pitch, lines = _TILE + 32 // p, _TILE // p
+@device_function
+def _entry(factors, place, r, rank, limit):
+    """Component r of a patch, zero beyond its rank."""
+    value = np.int32(0)
+    if r <= rank:
+        value = min(max(np.int32(get(factors, place)), np.int32(-limit)), limit)
+    return value
 
-    def reconstruct(factors, ranks, columns, limit, scale, planes):
-        """Sums of 32 samples of 32 patches, over the components up to the largest active rank among those patches."""
-        weights = _cuda.shared.array((_DEPTH, _TILE), int32)
-        entries = _cuda.shared.array((_DEPTH, _TILE), int32)
-        samples = _cuda.shared.array((_TILE, pitch), int32)
+
+@template("void(int16[:,:,::1], int32[:,::1], int32[::1], int32, int32, int32[:,:,::1])", (8,), (16,))
+def _reconstruct(p: int) -> Callable[..., None]:
+    octets, tiles, steps = p * p // 8, p * p // 16, p * p // 32
+    quads, lines = p // 4, 16 // p
+
+    def reconstruct(factors, ranks, weights, limit, scale, planes):
+        """All samples of 32 patches, over the components up to the largest active rank among those patches.
+
+        A lane is a patch, a warp makes 16 samples at a time.
+        """
+        entries = _cuda.shared.array((2, octets, _PITCH), uint64)
+        results = _cuda.shared.array((_ROWS, _PITCH), int32)
+        starts = _cuda.shared.array(_TILE, int64)
         deepest = _cuda.shared.array(1, int32)
-        sums = _cuda.local.array((_MICRO, _MICRO), int32)
-        gw = planes.shape[2] // p
-        patches = planes.shape[1] // p * gw
-        n, part_of_patch, tile = tile_of_block(p * p // _TILE, (patches + _TILE - 1) // _TILE)
-        first_sample, first = part_of_patch * _TILE, tile * _TILE
-        thread = _cuda.threadIdx.x
-        lane, part = thread % _SIDE, thread // _SIDE
-        # Threads 0 .. 31 and 32 .. 63 each load the entries of the tile's patches, of every other component.
-        mine = np.int32(first + thread % _TILE)
+        sums = _cuda.local.array((_GROUPS, 4), int32)
+        height, width = planes.shape[1], planes.shape[2]
+        gw = np.int32(width // p)
+        patches = np.int32(height // p * gw)
+        n, _, part = tile_of_block(1, (patches + _TILE - 1) // _TILE)
+        lane, warp = _lane_and_warp()
+        patch = np.int32(part * _TILE + lane)
         m, rank = np.int32(0), np.int32(-1)
-        if mine < patches:
-            m = _at(mine, gw)
+        if patch < patches:
+            m = _at(patch, gw)
             rank = min(ranks[n, m], np.int32(factors.shape[1] - 1))
-        if thread == 0:
-            deepest[0] = 0
-        _cuda.syncthreads()
-        _cuda.atomic.max(deepest, 0, rank)
-        _cuda.syncthreads()
-        for a in range(_MICRO):
-            for e in range(_MICRO):
-                sums[a, e] = 1 << (scale - 1)
-        for start in range(0, deepest[0] + 1, _DEPTH):
-            for k in range(thread // _TILE, _DEPTH, 2):
-                r = start + k
-                entry = np.int32(0)
-                weight = np.int32(0)
-                if r <= rank:
-                    entry = min(max(np.int32(factors[n, r, m]), -limit), limit)
-                if r <= deepest[0]:
-                    weight = columns[r, first_sample + thread % _TILE]
-                entries[k, thread % _TILE] = entry
-                weights[k, thread % _TILE] = weight
-            _cuda.syncthreads()
-            if first + lane * _MICRO < patches:
-                _multiply(weights, entries, _DEPTH, part, lane, sums)
-            _cuda.syncthreads()
-        for a in range(_MICRO):
-            for e in range(_MICRO):
-                samples[part * _MICRO + a, lane * _MICRO + e] = sums[a, e] >> scale
-        _cuda.syncthreads()
-        # Threads beside each other write samples of one row.
-        j, place = thread % p, thread // p
-        for s in range(place, _TILE, _SIDE * _SIDE // p):
-            patch = np.int32(first + s)
+        size = factors.shape[2]
+        first = np.int64(n) * factors.shape[1] * size + m
+        if warp == 0:
+            if lane == 0:
+                deepest[0] = 0
+            y = _row_of(patch, gw)
+            starts[lane] = -1
             if patch < patches:
-                y = _row_of(patch, gw)
-                top, x = y * p + first_sample // p, (patch - y * gw) * p + j
-                for i in range(lines):
-                    planes[n, top + i, x] = samples[i * p + j, s]
+                starts[lane] = (np.int64(n) * height + y * p) * width + (patch - y * gw) * p
+        _cuda.syncthreads()
+        if warp == 0:
+            _cuda.atomic.max(deepest, 0, rank)
+        _cuda.syncthreads()
+        used = np.int32(deepest[0] // 32 + 1)
+        for octet in range(np.int32(warp), np.int32(used * 4), _WARPS):
+            r = np.int32(octet * 8)
+            place = first + r * size
+            _split(
+                entries,
+                octet,
+                lane,
+                _entry(factors, place, r, rank, limit),
+                _entry(factors, place + size, r + 1, rank, limit),
+                _entry(factors, place + 2 * size, r + 2, rank, limit),
+                _entry(factors, place + 3 * size, r + 3, rank, limit),
+                _entry(factors, place + 4 * size, r + 4, rank, limit),
+                _entry(factors, place + 5 * size, r + 5, rank, limit),
+                _entry(factors, place + 6 * size, r + 6, rank, limit),
+                _entry(factors, place + 7 * size, r + 7, rank, limit),
+            )
+        _cuda.syncthreads()
+        half = np.int32(1 << (scale - 1))
+        for t in range(tiles // _WARPS):
+            tile = np.uint32(warp + np.uint32(t * _WARPS))
+            _product(weights, entries, tile, steps, used, lane, sums)
+            for j in range(_GROUPS):
+                for i in range(4):
+                    sums[j, i] = np.int32(sums[j, i] + half) >> scale
+            _exchange(sums, results, warp, lane)
+            _cuda.syncthreads()
+            # Lanes beside each other write four samples each of one row.
+            column = np.uint32((lane & np.uint32(quads - 1)) * np.uint32(4))
+            for k in range(quads):
+                s = np.uint32((lane // np.uint32(quads)) + np.uint32(k * (_TILE // quads)))
+                start = starts[s]
+                if start >= 0:
+                    start += tile * lines * width + column
+                    for i in range(lines):
+                        row = np.uint32(warp * np.uint32(16) + column + np.uint32(i * p))
+                        put_four(
+                            planes,
+                            start + i * width,
+                            results[row, s],
+                            results[np.uint32(row + np.uint32(1)), s],
+                            results[np.uint32(row + np.uint32(2)), s],
+                            results[np.uint32(row + np.uint32(3)), s],
+                        )
+            _cuda.syncthreads()
 
     return reconstruct
 
 
 def reconstruct(
-    factors: Any, ranks: Any, columns: Any, limit: int, scale: int, patch_size: int, planes: Any, stream: Any = 0
+    factors: Any, ranks: Any, weights: Any, limit: int, scale: int, patch_size: int, planes: Any, stream: Any = 0
 ) -> None:
     """Twin of :func:`imfnb.factorization.rd.cpu.reconstruct`.
 
@@ -861,21 +1166,21 @@ def reconstruct(
         U; components beyond a patch's active rank are not read.
     ranks : device array of int32, shape (B, size)
         Active ranks.
-    columns : device array of int32, shape (N, N)
-        V^T.
+    weights : device array of int32, shape (N * N / 2,)
+        :func:`fragments` of V.
     limit, scale : int
         As on the CPU.
     patch_size : {8, 16}
         Side of a patch.
     planes : device array of int32, shape (B, H, W)
-        Receives the planes, still pre-filtered.
+        Receives the planes, still pre-filtered; they begin at a multiple of 16 bytes.
     stream : stream, optional
         Where to run.
     """
     patches = (planes.shape[1] // patch_size) * (planes.shape[2] // patch_size)
-    blocks = len(planes) * (patch_size * patch_size // _TILE) * _blocks(patches, _TILE)
-    _reconstruct(patch_size)[blocks, _SIDE * _SIDE, stream](
-        factors, ranks, columns, np.int32(limit), np.int32(scale), planes
+    blocks = len(planes) * _blocks(patches, _TILE)
+    _reconstruct(patch_size)[blocks, _TILE * _WARPS, stream](
+        factors, ranks, weights, np.int32(limit), np.int32(scale), planes
     )
 
 
