@@ -123,9 +123,9 @@ class Report(Rows):
 
         y, cb, cr = empty(count, *shape), empty(count, *half), empty(count, *half)
         to_planes = self.seconds(lambda i: color.rgb_to_ycbcr(images[i], True, y[i], cb[i], cr[i]), n)
-        self.row("color.rgb_to_ycbcr 4:2:0", to_planes, 4.5 * pixels, 7.5 * pixels)
+        self.row("color.rgb_to_ycbcr 4:2:0", to_planes, 4.5 * pixels, 14 * pixels, "int32")
         to_image = self.seconds(lambda i: color.ycbcr_to_rgb(y[i], cb[i], cr[i], images[i]), n)
-        self.row("color.ycbcr_to_rgb 4:2:0", to_image, 4.5 * pixels, 4 * pixels)
+        self.row("color.ycbcr_to_rgb 4:2:0", to_image, 4.5 * pixels, 12 * pixels, "int32")
         m = -(-height // 8) * -(-width // 8)
         stride = patches.padded(m)
         xt = empty(count, 64, stride)
@@ -157,7 +157,7 @@ class Report(Rows):
             joined = self.seconds(
                 lambda i, ut8=ut8, vt8=vt8, rank=rank: patches.depatchify(ut8[i], vt8, rank, 8, 8, y[i]), n
             )
-            self.row(f"patches.depatchify R={rank}", joined, pixels * (1 + rank / 64), pixels * rank)
+            self.row(f"patches.depatchify R={rank}", joined, pixels * (1 + rank / 64), pixels * rank, "bytes")
 
     def start(self, count: int, pixels: int, stride: int, rank: int) -> tuple[Any, Any, Any, Any]:
         """V, U^T and zeros to start a descent from."""

@@ -502,6 +502,44 @@ def _sweep(pixels, rank, quads):
     shared_items, chosen, squared, held = items * subsets, 4 * width, rank * rank, rows * rank
     weighed = fours * columns
 
+    alone = shared_items <= quads  # a thread has the same sums to make in every tile, and keeps them
+
+    @device_function
+    def row_of(item, i):
+        """Row i of the four of an item, the last one where there is none."""
+        return min(item % _u32(groups) + _u32(i * groups), _u32(rows - 1))
+
+    @device_function
+    def multiply(tile, item, subset, out):
+        """Add the products of an item's four rows and `width` components over a subset of the words of a tile."""
+        x = cuda.local.array(16, _u32)
+        c0 = item // _u32(groups) * _u32(width)
+        begin = _u32(subset * _u32(reach))
+        for p in range(begin, min(begin + _u32(reach), _u32(quads)), _u32(4)):
+            for i in range(4):
+                row = row_of(item, i)
+                x[4 * i], x[4 * i + 1], x[4 * i + 2], x[4 * i + 3] = get_four(tile, row * _u32(stride) + p)
+                for k in range(4):
+                    x[4 * i + k] ^= _bias(row, pixels, rank)
+            for j in range(width):
+                row = _u32(_u32(pixels) + min(c0 + _u32(j), _u32(rank - 1)))
+                u0, u1, u2, u3 = get_four(tile, row * _u32(stride) + p)
+                for i in range(4):
+                    part = dp4a_us(x[4 * i], u0, out[4 * j + i])
+                    part = dp4a_us(x[4 * i + 1], u1, part)
+                    part = dp4a_us(x[4 * i + 2], u2, part)
+                    out[4 * j + i] = dp4a_us(x[4 * i + 3], u3, part)
+
+    @device_function
+    def add_up(total, item, parts):
+        """Add an item's sums over a subset to those of the block."""
+        c0 = item // _u32(groups) * _u32(width)
+        for j in range(width):
+            for i in range(4):
+                row = item % _u32(groups) + _u32(i * groups)
+                if row < _u32(rows) and c0 + _u32(j) < _u32(rank):
+                    cuda.atomic.add(total, row * _u32(rank) + c0 + _u32(j), parts[4 * j + i])
+
     def sweep(xt, v, ut, sums, tickets, count, tiles, low, high, finish):
         if SIMULATED:
             tile = cuda.shared.array(cells, _u32)
@@ -514,8 +552,11 @@ def _sweep(pixels, rank, quads):
         a = cuda.local.array(chosen, _i32)
         numerators = cuda.local.array(chosen, _f32)
         factors = cuda.local.array(chosen, _f32)
+        kept = cuda.local.array(chosen, _i32)
         x = cuda.local.array(16, _u32)
         t, z = _u32(cuda.threadIdx.x), _u32(cuda.blockIdx.y)
+        for j in range(chosen):
+            kept[j] = _i32(0)
 
         for i in range(t, _u32(weighed), _u32(quads)):
             g, r = i // _u32(columns), i % _u32(columns)
@@ -622,44 +663,19 @@ def _sweep(pixels, rank, quads):
                             put(ut, base_u + _i64(_u32(r0 + j) * across + q), word)
             cuda.syncthreads()
 
-            for i in range(t, _u32(shared_items), _u32(quads)):
-                item, subset = i % _u32(items), i // _u32(items)
-                c0, e0 = item // _u32(groups) * _u32(width), item % _u32(groups)
-                e1, e2 = e0 + _u32(groups), min(e0 + _u32(2 * groups), _u32(rows - 1))
-                e3 = min(e0 + _u32(3 * groups), _u32(rows - 1))
-                e1 = min(e1, _u32(rows - 1))
-                m0, m1, m2, m3 = _bias(e0, pixels, rank), _bias(e1, pixels, rank), _bias(e2, pixels, rank), _bias(e3, pixels, rank)
-                for j in range(chosen):
-                    a[j] = _i32(0)
-                begin = _u32(subset * _u32(reach))
-                for p in range(begin, min(begin + _u32(reach), _u32(quads)), _u32(4)):
-                    x[0], x[1], x[2], x[3] = get_four(tile, e0 * _u32(stride) + p)
-                    x[4], x[5], x[6], x[7] = get_four(tile, e1 * _u32(stride) + p)
-                    x[8], x[9], x[10], x[11] = get_four(tile, e2 * _u32(stride) + p)
-                    x[12], x[13], x[14], x[15] = get_four(tile, e3 * _u32(stride) + p)
-                    for j in range(4):
-                        x[j] ^= m0
-                        x[4 + j] ^= m1
-                        x[8 + j] ^= m2
-                        x[12 + j] ^= m3
-                    for j in range(width):
-                        row = _u32(_u32(pixels) + min(c0 + _u32(j), _u32(rank - 1)))
-                        u0, u1, u2, u3 = get_four(tile, row * _u32(stride) + p)
-                        for i in range(4):
-                            part = dp4a_us(x[4 * i], u0, a[4 * j + i])
-                            part = dp4a_us(x[4 * i + 1], u1, part)
-                            part = dp4a_us(x[4 * i + 2], u2, part)
-                            a[4 * j + i] = dp4a_us(x[4 * i + 3], u3, part)
-                for j in range(width):
-                    if c0 + _u32(j) < _u32(rank):
-                        cuda.atomic.add(total, e0 * _u32(rank) + c0 + _u32(j), a[4 * j])
-                        if e0 + _u32(groups) < _u32(rows):
-                            cuda.atomic.add(total, e1 * _u32(rank) + c0 + _u32(j), a[4 * j + 1])
-                        if e0 + _u32(2 * groups) < _u32(rows):
-                            cuda.atomic.add(total, e2 * _u32(rank) + c0 + _u32(j), a[4 * j + 2])
-                        if e0 + _u32(3 * groups) < _u32(rows):
-                            cuda.atomic.add(total, e3 * _u32(rank) + c0 + _u32(j), a[4 * j + 3])
+            if alone:
+                if t < _u32(shared_items):
+                    multiply(tile, t % _u32(items), t // _u32(items), kept)
+            else:
+                for i in range(t, _u32(shared_items), _u32(quads)):
+                    for j in range(chosen):
+                        a[j] = _i32(0)
+                    multiply(tile, i % _u32(items), i // _u32(items), a)
+                    add_up(total, i % _u32(items), a)
             cuda.syncthreads()
+        if alone and t < _u32(shared_items):
+            add_up(total, t % _u32(items), kept)
+        cuda.syncthreads()
 
         for i in range(t, _u32((pixels + rank) * rank), _u32(quads)):
             e, r = i // _u32(rank), i % _u32(rank)
