@@ -110,6 +110,7 @@ class Report(Rows):
         """Every kernel of the baseline profile on luma, colour on everything."""
         from imfnb.color import cuda as color
         from imfnb.factorization import cuda as kernels
+        from imfnb.factorization.start import cuda as first
         from imfnb.patches import cuda as patches
 
         height, width = shape
@@ -134,8 +135,11 @@ class Report(Rows):
         squares = empty(count, 64, 64, dtype=np.float64)
         gram = self.seconds(lambda i: kernels.gram(xt[i], m, squares[i]), n)
         self.row("factorization.gram", gram, count * 64 * m, count * 64 * 64 * m, "bytes")
+        matrix = cuda.to_device(self.photographs(count, shape))
         for rank in RANKS[:1] if SIMULATED else (RANKS[0], 20):
             state = [self.start(count, 64, stride, rank) for _ in range(n)]
+            begin = self.seconds(lambda i, state=state, rank=rank: first.start_v(matrix, rank, *BOUNDS, state[i][0]), n)
+            self.row(f"factorization.start R={rank} (waits, no floor)", begin, count * 64 * 64 * 8, 0)
             words = [(x.view(np.uint32), ut.view(np.uint32)) for x, (_, ut, _, _) in zip(xt, state, strict=True)]
 
             def sweep(i: int, state: list[Any] = state, words: list[Any] = words) -> None:
@@ -158,6 +162,11 @@ class Report(Rows):
                 lambda i, ut8=ut8, vt8=vt8, rank=rank: patches.depatchify(ut8[i], vt8, rank, 8, 8, y[i]), n
             )
             self.row(f"patches.depatchify R={rank}", joined, pixels * (1 + rank / 64), pixels * rank, "bytes")
+
+    def photographs(self, count: int, shape: tuple[int, int]) -> np.ndarray:
+        """Gram matrices of pictures, since how long the start takes depends on them."""
+        x = self.luma(min(8, count), shape).astype(np.float64)
+        return np.resize(x.transpose(0, 2, 1) @ x, (count, 64, 64))
 
     def start(self, count: int, pixels: int, stride: int, rank: int) -> tuple[Any, Any, Any, Any]:
         """V, U^T and zeros to start a descent from."""

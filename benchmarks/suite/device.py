@@ -70,9 +70,11 @@ class Kernels:
         self.factors = [ut.view(np.uint32) for ut in self.ut]
         self.sums = cuda.to_device(np.zeros((count, 64 + rank, rank), np.int64))
         self.tickets = cuda.to_device(np.zeros(count, np.int32))
+        self.squares = cuda.to_device(np.zeros((count, 64, 64)))
         for i in range(self.n):
             self._split(i)
             self._cut(i)
+        self.track_gram()
 
     def _split(self, i: int) -> None:
         from imfnb.color.cuda import rgb_to_ycbcr
@@ -98,7 +100,12 @@ class Kernels:
     def track_gram(self, *_: object) -> float:
         from imfnb.factorization.cuda import gram
 
-        return milliseconds(lambda i: gram(self.xt[i], self.m), self.n)
+        return milliseconds(lambda i: gram(self.xt[i], self.m, self.squares), self.n)
+
+    def track_start(self, _: str, rank: int) -> float:
+        from imfnb.factorization.start.cuda import start_v
+
+        return milliseconds(lambda i: start_v(self.squares, rank, -16.0, 15.0, self.v), 1)
 
     def track_sweep(self, *_: object) -> float:
         from imfnb.factorization.cuda import sweep
