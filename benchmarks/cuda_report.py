@@ -53,7 +53,7 @@ def main() -> None:
     if SIMULATED:
         print("simulated: no times, only that everything runs")
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Grid size .* occupancy")
+        warnings.filterwarnings("ignore", ".*Grid size .* occupancy")
         Report(sizes).run(arguments.lrf)
 
 

@@ -29,7 +29,7 @@ Task = Generator["list[Future] | None", None, Any]
 def _step(task: Task) -> Any:
     """Let a task go on to its next wait."""
     with LOCK, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Grid size .* occupancy")  # small images are normal inputs
+        warnings.filterwarnings("ignore", ".*Grid size .* occupancy")  # small images are normal inputs
         return next(task)
 
 

@@ -35,7 +35,7 @@ def pytest_pycollect_makemodule(module_path: pathlib.Path, parent: pytest.Collec
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if FOLDER in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings("ignore:Grid size"))
+            item.add_marker(pytest.mark.filterwarnings("ignore:.*Grid size"))
             if SIMULATED and item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="takes a real GPU"))
 
