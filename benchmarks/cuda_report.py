@@ -273,7 +273,7 @@ class Report(Rows):
             self.compare("batch", [(n * height * width, self.codec(x, profile, options)) for n, x in batches])
 
     def compare(self, name: str, rows: Sequence[tuple[int, Sequence[tuple[float, float]]]]) -> None:
-        """Print pixels and pairs of seconds on the CPU and on the GPU, and from where on the GPU wins in all of them."""
+        """Print pixels and pairs of seconds on the CPU and on the GPU, and from where on the GPU wins all of them."""
         above = None
         for pixels, pairs in reversed(rows):
             if any(gpu >= cpu for cpu, gpu in pairs):

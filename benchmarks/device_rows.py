@@ -21,8 +21,8 @@ ROTATION = 1 << 28
 
 # Types of the arguments of a sweep.
 SWEEP = (
-    "void(uint32[:,:,::1], float64[:,:,::1], uint32[:,:,::1], int64[:,:,::1], int32[::1], int32, int32, float32, float32, "
-    "boolean)"
+    "void(uint32[:,:,::1], float64[:,:,::1], uint32[:,:,::1], int64[:,:,::1], int32[::1], int32, int32, float32, "
+    "float32, boolean)"
 )
 
 
@@ -54,7 +54,7 @@ class Sizes:
 def chains(cast: type, dots: bool = False) -> Any:
     """The kernel of eight independent chains of multiply-adds in a type, so that latency does not count.
 
-    Eight steps to a turn of the loop, since its own counting takes eight instructions; or the dot products of four bytes.
+    Eight steps to a turn of the loop, since its own counting takes eight instructions; or dot products of four bytes.
     """
 
     @cuda.jit(device=True)

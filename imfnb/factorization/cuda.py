@@ -275,7 +275,7 @@ def update_u(xt: Any, v: Any, ut: Any, count: int, low: float, high: float, stre
 # -------------------------------------------------------------------------------- patches of bytes, factors of bytes
 
 
-# Side of a tile of the Gram matrix, words of four patches in shared memory at a time, and threads, each with 4 x 4 sums.
+# Side of a tile of the Gram matrix, words of four patches in shared memory at a time, and threads with 4 x 4 sums each.
 _GRAM_TILE, _GRAM_STRIP, _GRAM_THREADS = (8, 4, 4) if SIMULATED else (64, 32, 256)
 _GRAM_PITCH = _GRAM_STRIP + 4  # eight neighbouring rows begin in different banks, four words each
 _GRAM_CELLS, _GRAM_SIDE = _GRAM_TILE * _GRAM_PITCH, _GRAM_TILE // 4
@@ -446,8 +446,9 @@ def _divide_four(values, first, denominator, inverse, low, high, out):
 @device_function
 def _word_of(a, b, c, d):
     """The word of four integers of one byte."""
-    a, b, c, d = _u32(_bits(a + _ROUNDER)), _u32(_bits(b + _ROUNDER)), _u32(_bits(c + _ROUNDER)), _u32(_bits(d + _ROUNDER))
-    return prmt(prmt(a, b, _u32(0x0040)), prmt(c, d, _u32(0x0040)), _u32(0x5410))
+    low = prmt(_u32(_bits(a + _ROUNDER)), _u32(_bits(b + _ROUNDER)), _u32(0x0040))
+    high = prmt(_u32(_bits(c + _ROUNDER)), _u32(_bits(d + _ROUNDER)), _u32(0x0040))
+    return prmt(low, high, _u32(0x5410))
 
 
 def _layout(rank: int) -> tuple[int, int]:

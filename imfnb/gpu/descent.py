@@ -95,10 +95,10 @@ def descend(
 
     Returns
     -------
-    u : ndarray of integer, shape (B, R, M)
-        U^T; overwritten by the half's next task.
-    v : ndarray of integer, shape (B, R, N)
-        V^T.
+    ut : device array of integer, shape (B, R, S)
+        U^T, through the task; zero in the columns from M on.
+    v : device array of float64, shape (B, N, R)
+        V, integers.
     """
     images, pixels, stride = xt.shape
     low, high = limits(bounds)
@@ -110,7 +110,7 @@ def descend(
     if small and history is None and kernels.quads_for(pixels, rank) is not None:
         sums = half.zeros(f"{name}sums", (images, pixels + rank, rank), np.int64)
         tickets = half.zeros(f"{name}tickets", (images,), np.int32)
-        words, factors = xt.view(np.uint32), ut.view(np.uint32)
+        words, factors = xt.view(np.uint32), half.array(f"{name}u", (images, rank, stride // 4), np.uint32)
         for _ in range(iterations):
             kernels.sweep(words, v, factors, sums, tickets, count, low, high, True, stream)
     else:

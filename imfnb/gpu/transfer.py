@@ -21,6 +21,9 @@ LOCK = threading.RLock()
 # Bytes that a thread copies at a time.
 _COPY_BYTES = 1 << 22
 
+# Shapes of which a piece of memory keeps an array.
+_VIEWS = 32
+
 # Threads that zero memory, each with a stride of the whole grid.
 _THREADS, _BLOCKS = (1, 1) if SIMULATED else (256, 1024)
 
@@ -57,7 +60,8 @@ class Half:
     def zeros(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
         """Device memory of this shape, zero; a multiple of four bytes."""
         array = self.array(name, shape, dtype)
-        words = array.reshape(int(np.prod(shape))).view(np.uint32)
+        count = int(np.prod(shape)) * np.dtype(dtype).itemsize // 4
+        words = self._get(self._device, cuda.device_array, name, (count,), np.uint32)
         _zero[min(_BLOCKS, blocks(words.shape[0], _THREADS)), _THREADS, self.stream](words)
         return array
 
@@ -80,6 +84,8 @@ class Half:
             arrays.pop(name, None)  # before its successor is allocated
             views = arrays[name] = {None: allocate(max(nbytes, 1), np.uint8)}
         if (shape, dtype) not in views:
+            if len(views) > _VIEWS:
+                views = arrays[name] = {None: views[None]}
             views[shape, dtype] = views[None][:nbytes].view(dtype).reshape(shape)
         return views[shape, dtype]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -304,6 +305,33 @@ def test_memory_is_kept_for_the_next_call_and_released():
     transfer.release()
     gc.collect()
     assert not transfer._idle
+
+
+def test_memory_of_a_name_serves_every_shape_that_fits():
+    half = transfer.Half()
+    large = half.pinned("a", (4, 6), np.int32)
+    large[:] = np.arange(24).reshape(4, 6)
+    half.synchronize()
+    small = half.pinned("a", (3, 2), np.int16)
+    np.testing.assert_array_equal(small, large.view(np.int16).reshape(-1)[:6].reshape(3, 2))
+    half.synchronize()
+    assert half.pinned("a", (4, 6), np.int32) is large
+    for size in range(1, 2 * transfer._VIEWS):  # shapes that nobody asks for any more are forgotten
+        half.array("b", (size,), np.uint8)
+        assert len(half._device["b"]) <= transfer._VIEWS + 1
+    assert half.array("b", (5, 3), np.float32).shape == (5, 3)
+    np.testing.assert_array_equal(half.zeros("b", (5, 3), np.float32).copy_to_host(), np.zeros((5, 3)))
+
+
+@pytest.mark.parametrize("pool", [None, ThreadPoolExecutor(3)])
+def test_copies_by_threads(pool):
+    """Few large arrays, many small ones, rows that lie apart, arrays of no dimension."""
+    sources = [np.arange(3 * 2**20).reshape(3, -1), np.arange(5.0), np.arange(2**21).reshape(-1, 2)[:, :1], np.array(7)]
+    sources += [np.full(3, k) for k in range(200)]
+    targets = [np.zeros(source.shape, source.dtype) for source in sources]
+    transfer.copy_all(targets, sources, pool)
+    for target, source in zip(targets, sources, strict=True):
+        np.testing.assert_array_equal(target, source)
 
 
 def test_staging_is_not_overwritten_while_a_copy_needs_it(monkeypatch):
