@@ -5,10 +5,10 @@ of X^T and U^T have S >= M entries; what those from M on hold has no influence.
 
 Why the bits are the same. CUDA fuses multiplications with additions and offers no switch, so nothing here may depend
 on how an intermediate result is rounded; nothing does, because none is. For integer X every product and every partial
-sum is an integer that its type holds exactly: below 2**24 in float32 (`sweep` within a tile of patches, `gram` within
-a strip), below 2**31 in int32 (the sums of `sweep` over a block), below 2**53 in float64 (everything else). Fused or
-not, in whatever order, an exact sum is the same sum. Quotients are rounded exactly through their remainder, which is
-such an integer too.
+sum is an integer that its type holds exactly: below 2**31 in int32 (what `sweep` and `gram` add up over a block, by dot
+products of bytes), below 2**24 in float32 (numerators and remainders of `sweep`, strips of `_accumulate`), below 2**53
+in float64 (everything else). Fused or not, in whatever order, an exact sum is the same sum. Quotients are rounded
+exactly through their remainder, which is such an integer too.
 For X that is not integer the sums of `update_u` and `gram` are rounded. They are then added in one fixed order, that of
 the patches in chunks of :data:`CHUNK`, without atomics: the result is the same in every run, but may differ from the
 CPU's in the last bits, as the CPU's does from the reference's.
