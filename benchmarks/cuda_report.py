@@ -4,9 +4,8 @@
 
 A kernel's floor is the longest of its bytes at the copy bandwidth and its operations at the rate of multiply-adds (for
 the baseline of bytes, four in a dot product, and of float32, for the main profile of int32), all measured in the same
-run. Times are CUDA events' around
-many launches in a row, the median of several such rounds; inputs are rotated through more memory than the L2 cache
-holds. Transfers are counted separately.
+run. Times are CUDA events' around many launches in a row, the median of several such rounds; inputs are rotated through
+more memory than the L2 cache holds. Transfers are counted separately.
 With the folder of a clone of pashtari/lrf, and PyTorch, its factorization is timed on the same device.
 Without a device nothing is measured. In the simulator (NUMBA_ENABLE_CUDASIM=1) everything runs on tiny inputs, to see
 that it does, and prints no times.
@@ -255,7 +254,7 @@ class Report(Rows):
     # ------------------------------------------------------------------------------------------------------ crossover
 
     def crossover(self) -> None:
-        """From how many pixels on device="auto" should take the GPU: the numbers for imfnb._backend.CROSSOVER."""
+        """From how many pixels on the GPU is faster, once all is compiled; see imfnb._backend.CROSSOVER."""
         height, width = self.sizes.kodak
         scales, counts = ((1,), (1, 2)) if SIMULATED else ((0.5, 1, 2, 4, 5.5), (1, 4, 16, 64, self.sizes.batch))
         print("\nhost to host, CPU on all threads against CUDA, ms: factorize, R = 5")
@@ -282,7 +281,7 @@ class Report(Rows):
         for pixels, pairs in rows if not SIMULATED else ():
             times = "   ".join(f"{1e3 * cpu:9.2f} {1e3 * gpu:9.2f}" for cpu, gpu in pairs)
             print(f"  {name:9s} {pixels / 1e6:8.2f} MP  {times}")
-        print(f"  CROSSOVER[{name!r}] = {'not measured in the simulator' if SIMULATED else above}")
+        print(f"  {name}: faster from {'(not measured in the simulator)' if SIMULATED else above} pixels on")
 
     def factorizations(self, x: np.ndarray) -> list[tuple[float, float]]:
         """Seconds of `factorize` on the CPU and on the GPU."""
@@ -374,7 +373,7 @@ class Report(Rows):
         xt = np.zeros((len(x), x.shape[2], padded(x.shape[1])), np.uint8)
         xt[:, :, : x.shape[1]] = x.transpose(0, 2, 1)
         there = cuda.to_device(xt)
-        with ThreadPoolExecutor(resolve_threads(None)) as pool, transfer.borrowed() as half:
+        with ThreadPoolExecutor(resolve_threads(None)) as pool, transfer.borrowed(1) as half:
             arguments = there, x.shape[1], RANKS[0], BOUNDS, SWEEPS, half, pool
             return self.wall(lambda: streams.drive(descent.descend(*arguments), half))
 

@@ -23,6 +23,7 @@ from .errors import DeviceError
 __all__ = [
     "GRID_LIMIT",
     "KERNELS",
+    "SHARED_BYTES",
     "Kernel",
     "SIMULATED",
     "TILE",
@@ -51,6 +52,9 @@ TILE = (8, 4) if SIMULATED else (32, 4)
 
 #: Blocks along the second and the third axis of a grid, at most.
 GRID_LIMIT = 65535
+
+#: Bytes of shared memory that every device gives a block without being asked.
+SHARED_BYTES = 48 * 1024
 
 #: Every kernel's Python function and signature by its name, so that all can be compiled to PTX without a device. A
 #: kernel with several signatures, or with constants built in, has an entry for each.
@@ -164,14 +168,17 @@ class Kernel:
         return functools.partial(self._launch, configuration)
 
     def _launch(self, configuration: tuple[Any, ...], *arguments: Any) -> None:
+        grid, block, *stream = configuration
         for entry in self._entries:
             try:
                 table = entry.packed(arguments)
-                handle = entry.handle(_current_device())
-            except (_Mismatch, AttributeError):
+                handle, queue = entry.handle(_current_device()), _queue(*stream)
+            except _Mismatch:
                 continue
-            grid, block, *stream = configuration
-            _to_driver(handle, _three(grid), _three(block), stream[0] if stream else 0, table)
+            except AttributeError:  # Numba has no such parts, or fails itself, which its own launch says again
+                self._entries = []
+                break
+            _to_driver(handle, _three(grid), _three(block), queue, table)
             return
         self._dispatcher[configuration](*arguments)
 
@@ -190,9 +197,13 @@ def _three(sides: int | tuple[int, ...]) -> tuple[int, ...]:
     return sides + (1,) * (3 - len(sides))
 
 
-def _to_driver(handle: Any, grid: tuple[int, ...], block: tuple[int, ...], stream: Any, table: int) -> None:
+def _queue(stream: Any = 0) -> int:
+    """What the driver calls a stream."""
+    return int(stream.__cuda_stream__()[1]) if stream else 0
+
+
+def _to_driver(handle: Any, grid: tuple[int, ...], block: tuple[int, ...], queue: int, table: int) -> None:
     """Launch a kernel of the driver with a table of arguments."""
-    queue = int(stream.__cuda_stream__()[1]) if stream else 0
     (code,) = _driver.cuLaunchKernel(handle, *grid, *block, 0, queue, table, 0)
     if code != _driver.CUresult.CUDA_SUCCESS:
         raise cuda.cudadrv.driver.CudaAPIError(int(code), f"a launch of {grid} blocks of {block} threads: {code.name}")
@@ -279,7 +290,7 @@ def is_cuda_error(error: BaseException) -> bool:
 
 # By name, since Numba, numba-cuda and the simulator each have classes of their own in other modules.
 _ERRORS = {"CCSupportError", "CudaDriverError", "CudaAPIError", "CudaRuntimeError", "CudaSupportError", "LinkerError"}
-_ERRORS |= {"CUDAError", "NvrtcError", "NvvmError", "NvvmSupportError"}
+_ERRORS |= {"CUDAError", "NvrtcError", "NvvmError", "NvvmSupportError", "nvJitLinkError", "nvvmError"}
 
 _OUT_OF_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
 

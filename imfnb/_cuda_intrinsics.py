@@ -28,6 +28,7 @@ __all__ = [
     "get_four",
     "get_pair",
     "get_word",
+    "low_bytes",
     "multiply_bytes",
     "prmt",
     "put",
@@ -450,6 +451,13 @@ else:
             return context.get_dummy_value()
 
         return types.none(), generate
+
+
+@device_function
+def low_bytes(a, b, c, d):
+    """The lowest bytes of four numbers of 32 bits as a word."""
+    low, high = prmt(np.uint32(a), np.uint32(b), np.uint32(0x40)), prmt(np.uint32(c), np.uint32(d), np.uint32(0x40))
+    return prmt(low, high, np.uint32(0x5410))
 
 
 @device_function

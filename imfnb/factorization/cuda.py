@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from .._cuda import SIMULATED, blocks, cuda, device_function, kernel, template
+from .._cuda import SHARED_BYTES, SIMULATED, blocks, cuda, device_function, kernel, template
 from .._cuda_intrinsics import (
     dp4a_ss,
     dp4a_us,
@@ -29,15 +29,15 @@ from .._cuda_intrinsics import (
     fetch_word,
     get,
     get_four,
-    prmt,
+    low_bytes,
     put,
     transpose4,
     wait_for_words,
 )
 
-__all__ = ["CHUNK", "gram", "quads_for", "sweep", "transpose", "update_column", "update_columns", "update_u"]
+__all__ = ["CHUNK", "gram", "quads_for", "sweep", "transpose", "update_columns", "update_u"]
 
-#: Patches whose sums are added up by one block of `update_u` and `gram` before they meet those of other blocks.
+#: Patches whose sums one block of `update_u`, or of `gram` of floats, adds up before they meet those of other blocks.
 CHUNK = 4096
 
 # Threads of a block where a thread has a row, a patch or an entry to itself. The simulator starts as many of Python's.
@@ -46,9 +46,6 @@ _THREADS = 8 if SIMULATED else 128
 # Tile of `_accumulate`: 64 x 32 sums, 4 x 2 for each thread, from strips of 32 patches in shared memory.
 _HEIGHT, _WIDTH, _STRIP = (16, 8, 8) if SIMULATED else (64, 32, 32)
 _DOWN, _ACROSS = _HEIGHT // 4, _WIDTH // 2
-
-# Shared memory that every device gives a block without being asked.
-_SHARED = 48 * 1024
 
 _f32, _f64, _i32, _i64, _u8, _u32 = np.float32, np.float64, np.int32, np.int64, np.uint8, np.uint32
 
@@ -167,14 +164,14 @@ def _products(left: Any, right: Any, count: int, stream: Any, out: Any = None) -
 # -------------------------------------------------------------------------------------------- any matrix, any bounds
 
 
-@kernel("void(float64[:,:,::1], float64[:,:,::1], float64[:,:,::1], int64, int64, float64, float64)")
-def _update_columns(a, b, factor, first, stop, low, high):
+@kernel("void(float64[:,:,::1], float64[:,:,::1], float64[:,:,::1], float64, float64)")
+def _update_columns(a, b, factor, low, high):
     """A thread for each row of the factor."""
     i = cuda.grid(1)
     z = cuda.blockIdx.y
     if i >= factor.shape[1]:
         return
-    for r in range(first, stop):
+    for r in range(factor.shape[2]):
         denominator = b[z, r, r]
         if denominator == 0:
             factor[z, i, r] = min(max(_f64(1), low), high)
@@ -189,13 +186,7 @@ def _update_columns(a, b, factor, first, stop, low, high):
 def update_columns(a: Any, b: Any, factor: Any, low: float, high: float, stream: Any = 0) -> None:
     """Twin of :func:`imfnb.factorization.reference.update_columns` for a batch: (B, M, R), (B, R, R), (B, M, R)."""
     grid = blocks(factor.shape[1], _THREADS), factor.shape[0]
-    _update_columns[grid, _THREADS, stream](a, b, factor, 0, factor.shape[2], low, high)
-
-
-def update_column(a: Any, b: Any, factor: Any, r: int, low: float, high: float, stream: Any = 0) -> None:
-    """Twin of :func:`imfnb.factorization.reference.update_column` for a batch."""
-    grid = blocks(factor.shape[1], _THREADS), factor.shape[0]
-    _update_columns[grid, _THREADS, stream](a, b, factor, r, r + 1, low, high)
+    _update_columns[grid, _THREADS, stream](a, b, factor, low, high)
 
 
 @kernel("void(float64[:,:,::1], float64[:,:,::1])")
@@ -359,7 +350,7 @@ def gram(xt: Any, count: int, out: Any, stream: Any = 0) -> None:
     _gram_bytes[grid, _GRAM_THREADS, stream](xt.view(np.uint32), _i32(words), _i32(count), out)
 
 
-@kernel(*(f"void({dtype}[:,:,::1], {dtype}[:,:,::1])" for dtype in ("int8", "int16", "int32", "int64", "float64")))
+@kernel(*(f"void({x}[:,:,::1], {x}[:,:,::1])" for x in ("int8", "int16", "int32", "int64", "uint8", "float64")))
 def _transpose(source, out):
     """A thread for each entry of the result."""
     i, z = cuda.grid(1), cuda.blockIdx.y
@@ -441,14 +432,6 @@ def _divide_four(values, first, denominator, inverse, low, high, out):
             out[first + i] = _corrected(out[first + i], values[first + i], denominator)
     for i in range(4):
         out[first + i] = _least(_most(out[first + i], low), high)
-
-
-@device_function
-def _word_of(a, b, c, d):
-    """The word of four integers of one byte."""
-    low = prmt(_u32(_bits(a + _ROUNDER)), _u32(_bits(b + _ROUNDER)), _u32(0x0040))
-    high = prmt(_u32(_bits(c + _ROUNDER)), _u32(_bits(d + _ROUNDER)), _u32(0x0040))
-    return prmt(low, high, _u32(0x5410))
 
 
 def _layout(rank: int) -> tuple[int, int]:
@@ -579,7 +562,6 @@ def _sweep(pixels, rank, quads):
             cross[i] = _f32(value)
         cuda.syncthreads()
 
-        # Within a matrix, 32 bits number all words.
         across, pitch = _u32(xt.shape[2]), _i64(xt.shape[2])
         base_x, base_u = _i64(z) * _i64(pixels) * pitch, _i64(z) * _i64(rank) * pitch
         first = _i32(cuda.blockIdx.x * tiles)
@@ -656,8 +638,11 @@ def _sweep(pixels, rank, quads):
                             factors[4 * j + i] = _least(_most(_f32(1), low), high)
                         if denominator != _f32(0):
                             _divide_four(numerators, 4 * j, denominator, inverse, low, high, factors)
-                        word = live & _word_of(
-                            factors[4 * j], factors[4 * j + 1], factors[4 * j + 2], factors[4 * j + 3]
+                        word = live & low_bytes(
+                            _bits(factors[4 * j] + _ROUNDER),
+                            _bits(factors[4 * j + 1] + _ROUNDER),
+                            _bits(factors[4 * j + 2] + _ROUNDER),
+                            _bits(factors[4 * j + 3] + _ROUNDER),
                         )
                         tile[_u32(pixels * stride) + _u32(r0 + j) * _u32(stride) + t] = word
                         if inside:
@@ -745,7 +730,7 @@ _WANTED = 5 * 132
 
 def quads_for(pixels: int, rank: int) -> int | None:
     """Threads of a block of `sweep` for matrices with so many pixels and components; None where none fits."""
-    return next((quads for quads in _QUADS if _shared_bytes(pixels, rank, quads) <= _SHARED), None)
+    return next((quads for quads in _QUADS if _shared_bytes(pixels, rank, quads) <= SHARED_BYTES), None)
 
 
 def sweep(

@@ -84,7 +84,7 @@ def encode(image: Any, frame: Frame, options: EncodeOptions, threads: int) -> by
     from . import streams, transfer
 
     module = pipeline(options.profile)
-    with ThreadPoolExecutor(threads) as pool, transfer.borrowed() as half, streams.memory_errors():
+    with ThreadPoolExecutor(threads) as pool, transfer.borrowed(threads) as half, streams.memory_errors():
         return module.Coder([image], frame, options, threads, half, pool).encode(*options.target)
 
 
@@ -112,5 +112,5 @@ def decode(container: Container, out: Any, threads: int, max_rank: int | None) -
     from . import streams, transfer
 
     module = pipeline(container.frame.profile)
-    with ThreadPoolExecutor(threads) as pool, transfer.borrowed() as half, streams.memory_errors():
+    with ThreadPoolExecutor(threads) as pool, transfer.borrowed(threads) as half, streams.memory_errors():
         streams.drive(module.decode_chunk([container], [out], max_rank, half, pool), half)

@@ -46,7 +46,7 @@ class Coder(BaselineCoder):
     half : Half
         Stream and memory.
     pool : Executor
-        Threads for the starts of the factorizations.
+        Threads for starts that are found on the host, and for the entropy coder.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Coder(BaselineCoder):
 
         Neighbouring groups of equal shape share an array, so that one launch can handle both.
         """
-        images = self.half.upload("image", self.images, self.pool)
+        images = self.half.upload("image", self.images)
         planes, count = self._planes(images), images.shape[0]
         self.runs = [list(run) for _, run in groupby(range(len(self.shapes)), key=lambda i: self.shapes[i][1])]
         self.matrices = []
@@ -208,7 +208,7 @@ def decode_chunk(
         pairs = [future.result() for future in futures[index]]
         rank, dtype = p.ranks[index], pairs[0][0].dtype
         staging = half.pinned(f"u{index}", (count, rank, patches.padded(rows)), dtype)
-        copy_all([slot[:, :rows] for slot in staging], [u.T for u, _ in pairs], pool)
+        copy_all([slot[:, :rows] for slot in staging], [u.T for u, _ in pairs], half.threads)
         ut = half.array(f"u{index}", staging.shape, dtype)
         ut.copy_to_device(staging, stream=stream)
         vt = half.upload(f"v{index}", [np.ascontiguousarray(v.T) for _, v in pairs])
@@ -225,4 +225,4 @@ def decode_chunk(
         color.ycbcr_to_rgb(*planes[:3], images, stream)
     for i in range(3 if channels >= 3 and p.color_space == "YCbCr" else 0, channels):
         color.put_channel(planes[i], i, images, stream)
-    yield from streams.deliver(images, outs, half, pool)
+    yield from streams.deliver(images, outs, half)

@@ -162,7 +162,7 @@ def encode_items(
                 results.put(index, files[position])
 
     with ThreadPoolExecutor(threads) as pool:
-        streams.run(chunks(), task, deliver)
+        streams.run(chunks(), task, deliver, threads)
         return results.collect()
 
 
@@ -226,8 +226,8 @@ def decode_items(
             elif len(chunk) == 1:
                 results.fail(index, images)
             else:  # one of them is damaged: each alone tells which
-                streams.run([[(index, container)]], task, deliver)
+                streams.run([[(index, container)]], task, deliver, threads)
 
     with ThreadPoolExecutor(threads) as pool:
-        streams.run(chunks(), task, deliver)
+        streams.run(chunks(), task, deliver, threads)
         return results.collect()

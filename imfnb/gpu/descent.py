@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from .._cuda import GRID_LIMIT
+from ..errors import DeviceError
 from ..factorization import cuda as kernels
-from ..factorization import energy, exact_in_float32, factor_dtype, init_v, limits, start_v
+from ..factorization import energy, exact_in_float32, factor_dtype, init_v
 from ..factorization.start import cuda as first
-from ..factorization.start import own
+from ..factorization.start import limits, own, start_v
 from ..patches import cuda as patches
 from ..patches import to_blocks
 from ..patches.cuda import padded
@@ -22,6 +23,10 @@ __all__ = ["descend", "factorize", "start"]
 
 # Bytes of matrices that `factorize` hands over at a time, to each of two streams.
 _CHUNK_BYTES = 1 << 25
+
+# Rows and columns of a matrix, at most, since 32 bits number patches; and columns up to which X is turned around as a
+# plane that is cut into its rows, which is fast, but whose grid is limited.
+_LONGEST, _WIDEST = 1 << 28, 1 << 20
 
 
 def start(
@@ -87,7 +92,7 @@ def descend(
     half : Half
         Stream and memory.
     pool : Executor
-        Threads for the start.
+        Threads for a start that is found on the host.
     name : str
         Prefix of the names of the memory.
     history : list, optional
@@ -137,7 +142,7 @@ def factorize(
     rank, bounds, iterations
         As in :func:`imfnb.factorization.bcd`.
     threads : int
-        Largest number of threads for the starts.
+        Largest number of threads, for copies and for starts that are found on the host.
     cost : ndarray of float64, shape (B, iterations), or None
         Receives |X - U V^T|^2 after every sweep.
 
@@ -151,8 +156,10 @@ def factorize(
     Raises
     ------
     DeviceError
-        If a single matrix does not fit the memory.
+        If a single matrix does not fit the memory, or has more rows or columns than kernels count.
     """
+    if max(x.shape[1:]) > _LONGEST:
+        raise DeviceError(f"X has shape {x.shape[1:]}; the GPU takes {_LONGEST} rows and columns: use device='cpu'")
     dtype = factor_dtype(bounds)
     images, rows, columns = x.shape
     x = np.ascontiguousarray(x)
@@ -162,11 +169,11 @@ def factorize(
         part = slice(chunk.start, chunk.stop)
         history: list[tuple[np.ndarray, ...]] | None = None if cost is None else []
         staging = half.pinned("x", x[part].shape, x.dtype)
-        copy_all(staging, x[part], pool)
+        copy_all(staging, x[part], half.threads)
         there = half.array("x", staging.shape, x.dtype)
         there.copy_to_device(staging, stream=half.stream)
         xt = half.array("xt", (len(staging), columns, padded(rows)), x.dtype)
-        if x.dtype == np.uint8:
+        if x.dtype == np.uint8 and columns <= _WIDEST:
             patches.patchify(there, 1, columns, xt, 0, half.stream)
         else:
             kernels.transpose(there, xt, half.stream)
@@ -175,7 +182,7 @@ def factorize(
         kernels.transpose(factors[0], turned, half.stream)
         found = half.download("u", turned), half.download("v", factors[1])
         yield None
-        copy_all(u[part], found[0], pool)
+        copy_all(u[part], found[0], half.threads)
         v[part] = found[1]
         for i, index in enumerate(chunk if history else ()):
             for k, (xtu, utu, new) in enumerate(history):
@@ -186,5 +193,5 @@ def factorize(
     each = -(-images // parts)  # of about equal size
     chunks = [range(i, min(i + each, images)) for i in range(0, images, each)]
     with ThreadPoolExecutor(threads) as pool:
-        streams.run(chunks, task, lambda chunk, result: None)
+        streams.run(chunks, task, lambda chunk, result: None, threads)
     return u, v

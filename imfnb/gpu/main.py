@@ -274,7 +274,7 @@ class Coder(host.MainCoder):
             futures = [self.pool.submit(host._encode_alpha, image[:, :, 3]) for image in self._pixels()]
             yield futures
             self._alphas = [future.result() for future in futures]
-        self._device = self.half.upload("images", self.images, self.pool)
+        self._device = self.half.upload("images", self.images)
 
     def _split(self, subsample: bool) -> list[_Stack]:
         """The planes to be coded lossily: the twin of :func:`imfnb.color.split_fine`."""
@@ -479,7 +479,7 @@ def decode_chunk(
         alpha, planes = half.upload("alpha", [f.result() for f in lossless]), half.array("fine", shape[:3], np.int32)
         color.gray_to_fine(alpha, 0, planes, stream)
         color.fine_to_gray(planes, images, 3, stream)
-    yield from streams.deliver(images, outs, half, pool)
+    yield from streams.deliver(images, outs, half)
 
 
 def _lossless_alpha(container: Container) -> np.ndarray:

@@ -12,7 +12,7 @@ import itertools
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Future, wait
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,7 @@ def canvas(outs: Sequence[Any], shape: tuple[int, ...], half: Half) -> Any:
     return outs[0].reshape(shape) if _in_place(outs) else half.array("decoded", shape, np.uint8)
 
 
-def deliver(images: Any, outs: Sequence[Any], half: Half, pool: Executor) -> Task:
+def deliver(images: Any, outs: Sequence[Any], half: Half) -> Task:
     """Bring the images of a :func:`canvas` to their outputs, on the host or on the device."""
     if _in_place(outs):
         yield None
@@ -69,7 +69,7 @@ def deliver(images: Any, outs: Sequence[Any], half: Half, pool: Executor) -> Tas
     pixels = half.download("decoded", images)
     yield None
     here = [index for index, out in enumerate(outs) if isinstance(out, np.ndarray)]
-    copy_all([outs[index] for index in here], [pixels[index] for index in here], pool)
+    copy_all([outs[index] for index in here], [pixels[index] for index in here], half.threads)
     for index, out in enumerate(outs):
         if not isinstance(out, np.ndarray):
             out.copy_to_device(images[index], stream=half.stream)
@@ -93,6 +93,7 @@ def run(
     chunks: Iterable[Sequence[Any]],
     start: Callable[[Sequence[Any], Half], Task],
     deliver: Callable[[Sequence[Any], Any], None],
+    threads: int,
 ) -> None:
     """Run a task for every chunk, two at a time.
 
@@ -107,6 +108,8 @@ def run(
         From a chunk and a half to a task.
     deliver : callable
         Receives each chunk, or part of one, and the result of its task.
+    threads : int
+        Largest number of threads for copies on the host.
 
     Raises
     ------
@@ -125,7 +128,7 @@ def run(
     def following() -> Sequence[Any] | None:
         return retries.popleft() if retries else next(source, None)
 
-    with borrowed() as first, borrowed() as second:
+    with borrowed(threads) as first, borrowed(threads) as second:
         free = [first, second]
 
         def advance(task: Task, half: Half, chunk: Sequence[Any]) -> None:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 
+from .._backend import map_threads
 from .._cuda import SIMULATED, blocks, cuda, kernel
 from ..errors import OptionError
 
 __all__ = ["LOCK", "Half", "as_device", "borrowed", "copy_all", "release"]
 
-#: Held by whoever queues work. Numba's launches hold the GIL anyway; the simulator allows only one at a time.
+#: Held by whoever queues work. Launches hold the GIL anyway; the simulator allows only one at a time.
 LOCK = threading.RLock()
 
-# Bytes that a thread copies at a time.
-_COPY_BYTES = 1 << 22
+# Bytes that a thread copies at a time, and threads that copy, at most.
+_COPY_BYTES, _COPIERS = 1 << 22, 8
 
 # Shapes of which a piece of memory keeps an array.
 _VIEWS = 32
@@ -44,8 +44,9 @@ class Half:
 
     def __init__(self) -> None:
         self.stream = cuda.stream()
-        self._device: dict[str, Any] = {}
-        self._pinned: dict[str, np.ndarray] = {}
+        self.threads = 1  # for copies on the host
+        self._device: dict[str, tuple[Any, dict]] = {}
+        self._pinned: dict[str, tuple[np.ndarray, dict]] = {}
         self._in_flight: set[str] = set()
 
     def synchronize(self) -> None:
@@ -79,17 +80,17 @@ class Half:
         """
         shape, dtype = tuple(shape), np.dtype(dtype)
         nbytes = int(np.prod(shape)) * dtype.itemsize
-        views = arrays.get(name)
-        if views is None or views[None].shape[0] < nbytes:
+        memory, views = arrays.get(name, (None, {}))
+        if memory is None or memory.shape[0] < nbytes:
             arrays.pop(name, None)  # before its successor is allocated
-            views = arrays[name] = {None: allocate(max(nbytes, 1), np.uint8)}
+            memory, views = arrays[name] = allocate(max(nbytes, 1), np.uint8), {}
         if (shape, dtype) not in views:
-            if len(views) > _VIEWS:
-                views = arrays[name] = {None: views[None]}
-            views[shape, dtype] = views[None][:nbytes].view(dtype).reshape(shape)
+            if len(views) == _VIEWS:
+                views.clear()
+            views[shape, dtype] = memory[:nbytes].view(dtype).reshape(shape)
         return views[shape, dtype]
 
-    def upload(self, name: str, parts: Sequence[Any], pool: Executor | None = None) -> Any:
+    def upload(self, name: str, parts: Sequence[Any]) -> Any:
         """Copy equal-shaped arrays to the device, side by side along a new first axis.
 
         Parameters
@@ -98,8 +99,6 @@ class Half:
             Name of the memory; a second upload under the same name waits for the first.
         parts : sequence of ndarray or device array
             What to copy. A single device array is used as it is.
-        pool : Executor, optional
-            Threads that help where there is much on the host.
 
         Returns
         -------
@@ -112,7 +111,7 @@ class Half:
         target = self.array(name, shape, parts[0].dtype)
         if all(isinstance(part, np.ndarray) for part in parts):
             staging = self.pinned(name, shape, parts[0].dtype)
-            copy_all(staging, parts, pool)
+            copy_all(staging, parts, self.threads)
             target.copy_to_device(staging, stream=self.stream)
             return target
         for index, part in enumerate(parts):
@@ -134,34 +133,39 @@ class Half:
             cuda.current_context().deallocations.clear()
 
 
-def copy_all(targets: Sequence[np.ndarray], sources: Sequence[np.ndarray], pool: Executor | None = None) -> None:
-    """Copy arrays to others of their shapes, much of it on the threads of a pool.
+def copy_all(targets: Sequence[np.ndarray], sources: Sequence[np.ndarray], threads: int) -> None:
+    """Copy arrays to others of their shapes, much of it on several threads.
 
-    One thread copies 3 GB/s where the target is touched for the first time, a tenth of what the bus takes.
+    One thread copies 3 GB/s where the target is touched for the first time, a tenth of what the bus takes. The threads
+    are new ones: those of a pool may have the entropy coder's work of a whole chunk before them.
     """
     pairs = [(np.atleast_1d(target), np.atleast_1d(source)) for target, source in zip(targets, sources, strict=True)]
-    if pool is None or sum(target.nbytes for target, _ in pairs) < 2 * _COPY_BYTES:
-        for target, source in pairs:
-            target[...] = source
-        return
     parts = []
     for target, source in pairs:
         rows = max(1, _COPY_BYTES * len(target) // max(1, target.nbytes))
         parts += [(target[i : i + rows], source[i : i + rows]) for i in range(0, len(target), rows)]
-    list(pool.map(lambda part: np.copyto(*part), parts))
+    workers = min(threads, _COPIERS) if sum(target.nbytes for target, _ in pairs) >= 2 * _COPY_BYTES else 1
+
+    def work(first: int) -> None:
+        for target, source in parts[first::workers]:
+            np.copyto(target, source)
+
+    map_threads(work, range(workers), workers)
 
 
 _idle: list[Half] = []
 
 
 @contextlib.contextmanager
-def borrowed() -> Iterator[Half]:
-    """A half for one call. At most two are kept for the next call, with the memory that they hold.
+def borrowed(threads: int) -> Iterator[Half]:
+    """A half for one call, which copies on so many threads at most.
 
-    After an error it is not kept: what it holds may be broken, or too large.
+    Two are kept for the next call, with the memory that they hold. After an error it is not kept: what it holds may be
+    broken, or too large.
     """
     with LOCK:
         half = _idle.pop() if _idle else Half()
+    half.threads = threads
     yield half
     with LOCK:
         if len(_idle) < 2:

@@ -34,21 +34,18 @@ def expect(xt, v, ut, patches: int, limits: tuple[int, int]):
 
 
 def check_update(pixels: int, patches: int, rank: int, limits: tuple[int, int], put, count: int = 2) -> None:
-    """`update_u`, `update_columns` and `update_column`, any bounds."""
+    """`update_u` and `update_columns`, any bounds."""
     xt, v, ut = problem(pixels, patches, rank, limits, count)
     low, high = map(float, limits)
-    device_u, together, alone = put(ut), put(v), put(v)
+    device_u, together = put(ut), put(v)
     xtu, utu = kernels.update_u(put(xt), together, device_u, patches, low, high)
     kernels.update_columns(xtu, utu, together, low, high)
-    for r in range(rank):
-        kernels.update_column(xtu, utu, alone, r, low, high)
     for i in range(count):
         u, a, b, new = expect(xt[i], v[i], ut[i], patches, limits)
         np.testing.assert_array_equal(device_u.copy_to_host()[i, :, :patches], u)
         np.testing.assert_array_equal(xtu.copy_to_host()[i], a)
         np.testing.assert_array_equal(utu.copy_to_host()[i], b)
         np.testing.assert_array_equal(together.copy_to_host()[i], new)
-        np.testing.assert_array_equal(alone.copy_to_host()[i], new)
 
 
 def check_sweep(pixels: int, patches: int, rank: int, limits: tuple[int, int], put, count: int = 2, sweeps: int = 1):

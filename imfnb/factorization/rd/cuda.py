@@ -40,7 +40,7 @@ from numba import float64, int32, int64, uint8, uint32, uint64
 
 from ..._cuda import SIMULATED, device_function, kernel, template, tile_of_block
 from ..._cuda import cuda as _cuda
-from ..._cuda_intrinsics import get, get_four, multiply_bytes, prmt, put, put_four
+from ..._cuda_intrinsics import get, get_four, low_bytes, multiply_bytes, prmt, put, put_four
 from ...entropy.layout import GROUPS, LEVEL, MAGNITUDE_LIMIT
 from .basis import proxy_cosines
 from .costs import (
@@ -77,6 +77,9 @@ RANK_CLASSES = 9
 
 # Threads of a block where a thread is a patch; the simulator starts a Python thread for each.
 _THREADS = 16 if SIMULATED else 64
+
+# Counts that a thread sets to zero: the simulator takes half a millisecond to start one.
+_CLEARED = 1500 if SIMULATED else 1
 
 # Threads of the block that makes the prices of a plane.
 _PRICE_THREADS = 16 if SIMULATED else 256
@@ -246,13 +249,6 @@ _product = device_function(_lane_product if SIMULATED else _warp_product)
 
 
 @device_function
-def _low_bytes(a, b, c, d):
-    """The lowest bytes of four numbers as a word."""
-    low, high = prmt(np.uint32(a), np.uint32(b), np.uint32(0x40)), prmt(np.uint32(c), np.uint32(d), np.uint32(0x40))
-    return prmt(low, high, np.uint32(0x5410))
-
-
-@device_function
 def _high_bytes(a, b, c, d):
     """The bytes above the lowest ones, rounded so that 256 times them and the lowest, signed, are the numbers."""
     low = prmt(np.uint32(a + 128), np.uint32(b + 128), np.uint32(0x51))
@@ -264,7 +260,7 @@ def _high_bytes(a, b, c, d):
 def _split(entries, octet, lane, v0, v1, v2, v3, v4, v5, v6, v7):
     """Write the bytes of eight numbers within +-2**14 of a patch, which are int32."""
     octet = np.uint32(octet)
-    low = np.uint64(_low_bytes(v0, v1, v2, v3)) | np.uint64(_low_bytes(v4, v5, v6, v7)) << _WORD
+    low = np.uint64(low_bytes(v0, v1, v2, v3)) | np.uint64(low_bytes(v4, v5, v6, v7)) << _WORD
     high = np.uint64(_high_bytes(v0, v1, v2, v3)) | np.uint64(_high_bytes(v4, v5, v6, v7)) << _WORD
     entries[0, octet, lane], entries[1, octet, lane] = low, high
 
@@ -281,15 +277,18 @@ def _exchange(sums, results, warp, lane):
 
 @kernel("void(int32[:,:,::1])")
 def _clear(counts):
-    """A thread per count."""
+    """A thread for each _CLEARED counts."""
     items = np.int32(counts.shape[1] * counts.shape[2])
-    n, index = _item(items)
-    if index < items:
-        put(counts, np.int64(n) * items + index, np.int32(0))
+    n, part = _item(np.int32((items + _CLEARED - 1) // _CLEARED))
+    for k in range(_CLEARED):
+        index = np.int32(part * _CLEARED + k)
+        if index < items:
+            put(counts, np.int64(n) * items + index, np.int32(0))
 
 
 def _set_to_zero(counts: Any, stream: Any) -> None:
-    _clear[len(counts) * _blocks(counts.shape[1] * counts.shape[2]), _THREADS, stream](counts)
+    parts = _blocks(counts.shape[1] * counts.shape[2], _CLEARED)
+    _clear[len(counts) * _blocks(parts), _THREADS, stream](counts)
 
 
 @template("void(int32[:,:,::1], int32[::1], int32[:,:,::1])", (8,), (16,))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._cuda import SIMULATED, cuda, device_function, template
+from ..._cuda import SHARED_BYTES, SIMULATED, cuda, device_function, template
 from .reference import (
     AGAIN,
     DEAD,
@@ -33,9 +33,6 @@ __all__ = ["fits", "start_v"]
 
 # Threads of a block, for up to 255 registers each. The simulator starts as many of Python's, and is slow at barriers.
 _THREADS = 4 if SIMULATED else 256
-
-# Shared memory that every device gives a block without being asked.
-_SHARED = 48 * 1024
 
 # Adding and subtracting it rounds numbers below 2**51 to integers, halves to even.
 _ROUND = 1.5 * 2.0**52
@@ -341,7 +338,7 @@ def _round_into(out, b, z, values, scales, low, high, rank, wanted, size, t, thr
 def _start(size, rows):
     """The kernel for matrices of `size` rows and blocks of `rows` vectors, one for two ranks each."""
     steps, half, threads = STEPS if rows < size else 0, rows // 2, _THREADS
-    stride = size + 1  # an odd one, so that threads that read a column of vectors each have a memory bank to themselves
+    stride = size + 1  # odd for even sizes: threads that read a column of vectors have banks of their own
 
     def start(gram, low, high, out):
         q = cuda.shared.array((rows, stride), _f64)
@@ -373,7 +370,7 @@ def _start(size, rows):
 def fits(size: int, rank: int) -> bool:
     """Whether the vectors of matrices of so many rows fit into shared memory."""
     rows = width(size, rank)
-    return 8 * (2 * rows * (size + 1) + 2 * rows * rows + 3 * rows) + 4 * (rows + 1) <= _SHARED
+    return 8 * (2 * rows * (size + 1) + 2 * rows * rows + 3 * rows) + 4 * (rows + 1) <= SHARED_BYTES
 
 
 def start_v(gram: Any, rank: int, low: float, high: float, out: Any, stream: Any = 0) -> None:
