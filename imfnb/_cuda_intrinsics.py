@@ -162,10 +162,6 @@ def _put_half_twin(array, at, half):
     _flat(array)[int(at) : int(at) + 2].view(np.uint16)[0] = half
 
 
-def _multiply_bytes_twin(a0, a1, a2, a3, b0, b1, c0, c1, c2, c3):
-    raise NotImplementedError("a warp multiplies matrices together; threads of the simulator are on their own")
-
-
 # ----------------------------------------------------------------------------------------------------- on a device
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
@@ -186,15 +182,17 @@ def _capability() -> tuple[int, int]:
     return getattr(flags, "compute_capability", None) or (0, 0)
 
 
-def _dp4a_intrinsic(a: str, b: str) -> Any:
+def _instruction(name: str, total: Any) -> Any:
+    """An instruction with two words and a third operand of the type of its result, as a function of the three."""
+
     @_intrinsic
-    def dp4a(typingctx, a_word, b_word, c):
+    def function(typingctx, a, b, c):
         def generate(context, builder, signature, arguments):
-            return builder.call(_asm(f"dp4a.{a}.{b}", 3), arguments)
+            return builder.call(_asm(name, 3), arguments)
 
-        return types.int32(types.uint32, types.uint32, types.int32), generate
+        return total(types.uint32, types.uint32, total), generate
 
-    return dp4a
+    return function
 
 
 def _pointer(context: Any, builder: Any, signature: Any, arguments: Any, kind: ir.Type) -> ir.Value:
@@ -244,23 +242,20 @@ if SIMULATED:
     fetch_word, wait_for_words = _fetch_word_twin, _wait_twin
     get_pair, put_pair, get_four, put_four = _get_pair_twin, _put_pair_twin, _get_four_twin, _put_four_twin
     put_half = _put_half_twin
-    multiply_bytes = _multiply_bytes_twin
+    multiply_bytes = None  # a warp's work, where threads here are on their own: its caller has a twin of the whole
 else:
     # Through its name, since numba-cuda puts this module in the place of Numba's own.
     _intrinsic = importlib.import_module("numba.cuda.extending").intrinsic
 
-    dp4a_uu = _dp4a_intrinsic("u32", "u32")
-    dp4a_us = _dp4a_intrinsic("u32", "s32")
-    dp4a_ss = _dp4a_intrinsic("s32", "s32")
-
-    @_intrinsic
-    def prmt(typingctx, a, b, selector):
-        """Four of the eight bytes of `a` (0 to 3) and `b` (4 to 7): nibble k of the selector names byte k."""
-
-        def generate(context, builder, signature, arguments):
-            return builder.call(_asm("prmt.b32", 3), arguments)
-
-        return types.uint32(types.uint32, types.uint32, types.uint32), generate
+    # c plus the products of four bytes of a and of b, unsigned or signed.
+    dp4a_uu = _instruction("dp4a.u32.u32", types.int32)
+    dp4a_us = _instruction("dp4a.u32.s32", types.int32)
+    dp4a_ss = _instruction("dp4a.s32.s32", types.int32)
+    # c plus the unsigned halves of a times the two lowest bytes of b, or its two highest, signed ones.
+    dp2a_low = _instruction("dp2a.lo.u32.u32", types.uint32)
+    dp2a_high = _instruction("dp2a.hi.u32.s32", types.int32)
+    # Four of the eight bytes of a (0 to 3) and b (4 to 7): nibble k of c names byte k.
+    prmt = _instruction("prmt.b32", types.uint32)
 
     @_intrinsic
     def clip4(typingctx, a, b, c, d):
@@ -291,24 +286,6 @@ else:
             return builder.bitcast(total, _I32)
 
         return types.uint32(types.uint32, types.uint32, types.uint32), generate
-
-    @_intrinsic
-    def dp2a_low(typingctx, a, b, c):
-        """`c` plus the unsigned halves of `a` times the two lowest bytes of `b`."""
-
-        def generate(context, builder, signature, arguments):
-            return builder.call(_asm("dp2a.lo.u32.u32", 3), arguments)
-
-        return types.uint32(types.uint32, types.uint32, types.uint32), generate
-
-    @_intrinsic
-    def dp2a_high(typingctx, a, b, c):
-        """`c` plus the unsigned halves of `a` times the two highest, signed bytes of `b`."""
-
-        def generate(context, builder, signature, arguments):
-            return builder.call(_asm("dp2a.hi.u32.s32", 3), arguments)
-
-        return types.int32(types.uint32, types.uint32, types.int32), generate
 
     @_intrinsic
     def get(typingctx, array, at):

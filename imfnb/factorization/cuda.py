@@ -47,7 +47,7 @@ _THREADS = 8 if SIMULATED else 128
 _HEIGHT, _WIDTH, _STRIP = (16, 8, 8) if SIMULATED else (64, 32, 32)
 _DOWN, _ACROSS = _HEIGHT // 4, _WIDTH // 2
 
-_f32, _f64, _i32, _i64, _u8, _u32 = np.float32, np.float64, np.int32, np.int64, np.uint8, np.uint32
+_f32, _f64, _i32, _i64, _u32 = np.float32, np.float64, np.int32, np.int64, np.uint32
 
 
 # ------------------------------------------------------------------------------------------------------ exact rounding
