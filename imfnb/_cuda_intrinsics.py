@@ -23,13 +23,15 @@ __all__ = [
     "dp4a_ss",
     "dp4a_us",
     "dp4a_uu",
-    "fetch_word",
+    "fetch_four",
     "get",
     "get_four",
     "get_pair",
     "get_word",
     "low_bytes",
-    "multiply_bytes",
+    "mma_ss",
+    "mma_us",
+    "mma_uu",
     "prmt",
     "put",
     "put_four",
@@ -38,7 +40,7 @@ __all__ = [
     "put_word",
     "starts_at_multiple",
     "transpose4",
-    "wait_for_words",
+    "wait_for_fours",
 ]
 
 _WORD = 2**32 - 1
@@ -109,10 +111,6 @@ def _put_twin(array, at, value):
     _flat(array)[int(at)] = value
 
 
-def _fetch_word_twin(target, to, source, at):
-    _flat(target)[int(to)] = _flat(source)[int(at)]
-
-
 def _wait_twin():
     pass
 
@@ -156,6 +154,10 @@ def _put_four_twin(array, at, first, second, third, fourth):
     _words(array, at, 4)[:] = first, second, third, fourth
 
 
+def _fetch_four_twin(target, to, source, at):
+    _words(target, to, 4)[:] = _words(source, at, 4)
+
+
 def _put_half_twin(array, at, half):
     if at % 2:
         raise ValueError(f"two bytes cannot begin at byte {at}")
@@ -191,6 +193,33 @@ def _instruction(name: str, total: Any) -> Any:
             return builder.call(_asm(name, 3), arguments)
 
         return total(types.uint32, types.uint32, total), generate
+
+    return function
+
+
+def _matrices(kinds: str) -> Any:
+    """The tensor cores' product of matrices of bytes, unsigned (u8) or signed (s8), as a function of a warp.
+
+    a (16, 32) times b (32, 8) plus c (16, 8) of int32, sums modulo 2**32. All lanes call it. Lane 4 g + t has in byte k
+    of a0, a1, a2 and a3 the entries of column 4 t + k, for a2 and a3 plus 16, and of row g, for a1 and a3 plus 8; in
+    byte k of b0 and b1 those of row 4 t + k, for b1 plus 16, and of column g; and the sums of row g, for c2 and c3 plus
+    8, and of column 2 t, for c1 and c3 plus 1.
+    """
+    kind = ir.FunctionType(ir.LiteralStructType([_I32] * 4), [_I32] * 10)
+    operands = "{$0, $1, $2, $3}, {$4, $5, $6, $7}, {$8, $9}, {$10, $11, $12, $13}"
+    text = f"mma.sync.aligned.m16n8k32.row.col.s32.{kinds}.s32 {operands};"
+
+    @_intrinsic
+    def function(typingctx, a0, a1, a2, a3, b0, b1, c0, c1, c2, c3):
+        def generate(context, builder, signature, arguments):
+            # Volatile and convergent: no branch that only some lanes take may hold it.
+            code = ir.InlineAsm(kind, text, ",".join(["=r"] * 4 + ["r"] * 10), side_effect=True)
+            call = builder.call(code, arguments)
+            call.attributes.add("convergent")
+            values = [builder.extract_value(call, k) for k in range(4)]
+            return context.make_tuple(builder, signature.return_type, values)
+
+        return types.UniTuple(types.int32, 4)(*[types.int32] * 10), generate
 
     return function
 
@@ -239,10 +268,11 @@ if SIMULATED:
     prmt, clip4 = _prmt_twin, _clip4_twin
     clip2, dp2a_low, dp2a_high = _clip2_twin, _dp2a_low_twin, _dp2a_high_twin
     get, put, get_word, put_word = _get_twin, _put_twin, _get_word_twin, _put_word_twin
-    fetch_word, wait_for_words = _fetch_word_twin, _wait_twin
+    fetch_four, wait_for_fours = _fetch_four_twin, _wait_twin
     get_pair, put_pair, get_four, put_four = _get_pair_twin, _put_pair_twin, _get_four_twin, _put_four_twin
     put_half = _put_half_twin
-    multiply_bytes = None  # a warp's work, where threads here are on their own: its caller has a twin of the whole
+    # A warp's work, where threads here are on their own: the callers have twins of the whole.
+    mma_uu = mma_us = mma_ss = None
 else:
     # Through its name, since numba-cuda puts this module in the place of Numba's own.
     _intrinsic = importlib.import_module("numba.cuda.extending").intrinsic
@@ -256,6 +286,8 @@ else:
     dp2a_high = _instruction("dp2a.hi.u32.s32", types.int32)
     # Four of the eight bytes of a (0 to 3) and b (4 to 7): nibble k of c names byte k.
     prmt = _instruction("prmt.b32", types.uint32)
+    # Products of matrices of bytes, unsigned or signed.
+    mma_uu, mma_us, mma_ss = _matrices("u8.u8"), _matrices("u8.s8"), _matrices("s8.s8")
 
     @_intrinsic
     def clip4(typingctx, a, b, c, d):
@@ -372,33 +404,10 @@ else:
         return (types.none(array, types.int64, word, word, word, word), _store_vector) if word else None
 
     @_intrinsic
-    def multiply_bytes(typingctx, a0, a1, a2, a3, b0, b1, c0, c1, c2, c3):
-        """Signed bytes of a warp as matrices: a (16, 32) times b (32, 8) plus c (16, 8) of int32, sums modulo 2**32.
+    def fetch_four(typingctx, target, to, source, at):
+        """Begin to copy four 32-bit items, from `at` on, to `to` on in an array in shared memory; both multiples of 4.
 
-        All lanes call it. Lane 4 g + t has in byte k of a0, a1, a2 and a3 the entries of column 4 t + k, for a2 and a3
-        plus 16, and of row g, for a1 and a3 plus 8; in byte k of b0 and b1 those of row 4 t + k, for b1 plus 16, and of
-        column g; and the sums of row g, for c2 and c3 plus 8, and of column 2 t, for c1 and c3 plus 1.
-        """
-        kind = ir.FunctionType(ir.LiteralStructType([_I32] * 4), [_I32] * 10)
-        instruction = "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32"
-        operands = "{$0, $1, $2, $3}, {$4, $5, $6, $7}, {$8, $9}, {$10, $11, $12, $13}"
-
-        def generate(context, builder, signature, arguments):
-            constraint = ",".join(["=r"] * 4 + ["r"] * 10)
-            # Volatile and convergent: no branch that only some lanes take may hold it.
-            code = ir.InlineAsm(kind, f"{instruction} {operands};", constraint, side_effect=True)
-            call = builder.call(code, arguments)
-            call.attributes.add("convergent")
-            values = [builder.extract_value(call, k) for k in range(4)]
-            return context.make_tuple(builder, signature.return_type, values)
-
-        return types.UniTuple(types.int32, 4)(*[types.int32] * 10), generate
-
-    @_intrinsic
-    def fetch_word(typingctx, target, to, source, at):
-        """Begin to copy item `at` of an array of 32-bit items to item `to` of one in shared memory.
-
-        Nothing waits for it, nor takes a register, until :func:`wait_for_words`.
+        Nothing waits for it, nor takes a register, until :func:`wait_for_fours`.
         """
         if not (_is_flat(target, 32) and _is_flat(source, 32)):
             return None
@@ -412,15 +421,15 @@ else:
             shared = builder.addrspacecast(places[0], ir.PointerType(_I32, 3))
             addresses = [builder.ptrtoint(place, _I64) for place in (shared, places[1])]
             kind = ir.FunctionType(ir.VoidType(), [_I64] * 2)
-            code = ir.InlineAsm(kind, "cp.async.ca.shared.global [$0], [$1], 4;", "l,l,~{memory}", side_effect=True)
+            code = ir.InlineAsm(kind, "cp.async.cg.shared.global [$0], [$1], 16;", "l,l,~{memory}", side_effect=True)
             builder.call(code, addresses)
             return context.get_dummy_value()
 
         return types.none(target, types.int64, source, types.int64), generate
 
     @_intrinsic
-    def wait_for_words(typingctx):
-        """Wait for all that this thread has begun to copy with :func:`fetch_word`; only then it sees the copies."""
+    def wait_for_fours(typingctx):
+        """Wait for all that this thread has begun to copy with :func:`fetch_four`; only then it sees the copies."""
 
         def generate(context, builder, signature, arguments):
             kind = ir.FunctionType(ir.VoidType(), [])

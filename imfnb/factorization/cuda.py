@@ -24,18 +24,21 @@ import numpy as np
 from .._cuda import SHARED_BYTES, SIMULATED, blocks, cuda, device_function, kernel, template
 from .._cuda_intrinsics import (
     dp4a_ss,
-    dp4a_us,
     dp4a_uu,
-    fetch_word,
+    fetch_four,
     get,
     get_four,
+    get_pair,
     low_bytes,
+    mma_ss,
+    mma_us,
     put,
+    put_four,
     transpose4,
-    wait_for_words,
+    wait_for_fours,
 )
 
-__all__ = ["CHUNK", "gram", "quads_for", "sweep", "transpose", "update_columns", "update_u"]
+__all__ = ["CHUNK", "gram", "sweep", "transpose", "update_columns", "update_u", "warps_for"]
 
 #: Patches whose sums one block of `update_u`, or of `gram` of floats, adds up before they meet those of other blocks.
 CHUNK = 4096
@@ -434,184 +437,293 @@ def _divide_four(values, first, denominator, inverse, low, high, out):
         out[first + i] = _least(_most(out[first + i], low), high)
 
 
+# Words of four patches that a warp has at a time, one for each lane. In the simulator a warp has one thread for each.
+_LANES = 4 if SIMULATED else 32
+
+# By how much the words of a row of a warp's tile change places for each of the two lowest bits of its number: eight
+# words of each of four neighbouring rows are then in 32 different banks.
+_TURN = 0 if SIMULATED else 8
+
+# Columns of a product of the tensor cores.
+_COLUMNS = 8
+
+# Words of a row of a warp's products: rows two apart begin eight banks apart.
+_PITCH = 4 * _LANES + 4
+
+
+# Components that are found at a time, at most. With five the loops over them are unrolled and all that they need is in
+# registers; with seven the compiler gave up and put it into local memory.
+_GROUP = 5
+
+
 def _layout(rank: int) -> tuple[int, int]:
-    """Components that a thread handles at once, at most five, and their number padded to a multiple of it.
-
-    With five the loops over them are unrolled and their sums are in registers; with seven the compiler gave up and
-    put them into local memory.
-    """
-    parts = blocks(rank, 5)
-    width = blocks(rank, parts)
-    return width, parts * width
+    """Components that are found at a time, and how often that is done."""
+    groups = blocks(rank, _GROUP)
+    return blocks(rank, groups), groups
 
 
-def _cells(pixels: int, rank: int, quads: int) -> int:
-    """Words of the tile of a block of `sweep`, which holds what the step of V needs afterwards."""
-    return max((pixels + rank + 1) * (quads + 4), 2 * (pixels + rank) * rank + pixels * rank)
+@device_function
+def _place(row, word):
+    """Where a word of a row of a warp's tile is."""
+    return _u32(_u32(row * _u32(_LANES)) + (word ^ _u32((row & _u32(3)) * _u32(_TURN))))
 
 
-def _shared_bytes(pixels: int, rank: int, quads: int) -> int:
+@device_function
+def _meet():
+    """What a lane has written, the others of its warp see after it."""
+    if SIMULATED:
+        cuda.syncthreads()
+    else:
+        cuda.syncwarp()
+
+
+# The two products of a sweep, by tensor cores. A warp has 128 patches: in its tile the 32 words of every row of X^T,
+# and below them of U^T. In X V rows are patches and columns pixels, so that words must be turned around; a lane takes
+# those of pixels t, t + 4, t + 8 and t + 12, whose banks differ from those of its neighbours, and the rows of V follow
+# that order. In X^T U columns are patches, and words are taken as they are.
+
+
+def _warp_project(tile, base, weights, rows, width, group, lane, products, start):
+    """X V of a warp's patches and a group's components; component j is in row j of its products."""
+    x = cuda.local.array(12, _u32)
+    sums = cuda.local.array(8, _i32)
+    t, g = _u32(lane & _u32(3)), _u32(lane >> _u32(2))
+    place = _i64(group) * _i64(2 * rows) + _i64(lane * _u32(2))
+    for part in range(4):
+        word = _u32(_u32(8 * part) + g)
+        at = _i64(base + _place(t, word))
+        for i in range(8):
+            sums[i] = _i32(0)
+        for step in range(rows // 32):
+            for j in range(2):
+                for i in range(4):
+                    x[8 + i] = get(tile, at + _i64((32 * step + 16 * j + 4 * i) * _LANES))
+                x[4 * j], x[4 * j + 1], x[4 * j + 2], x[4 * j + 3] = transpose4(x[8], x[9], x[10], x[11])
+            b0, b1 = get_pair(weights, place + _i64(64 * step))
+            for k in range(2):  # the first two patches of every word, and the others
+                c0, c1, c2, c3 = sums[4 * k], sums[4 * k + 1], sums[4 * k + 2], sums[4 * k + 3]
+                c0, c1, c2, c3 = mma_us(x[2 * k], x[2 * k + 1], x[2 * k + 4], x[2 * k + 5], b0, b1, c0, c1, c2, c3)
+                sums[4 * k], sums[4 * k + 1], sums[4 * k + 2], sums[4 * k + 3] = c0, c1, c2, c3
+        to = _i64(start) + _i64(t * _u32(2 * _PITCH)) + _i64(word * _u32(4))
+        for j in range(2):
+            if t * _u32(2) + _u32(j) < _u32(width):
+                put_four(products, to + _i64(j * _PITCH), sums[j], sums[2 + j], sums[4 + j], sums[6 + j])
+
+
+def _lane_project(tile, base, weights, rows, width, group, lane, products, start):
+    """Twin of `_warp_project` for the simulator, where threads do not work together: the patches of this lane alone."""
+    words = np.array([weights[2 * rows * group + i] for i in range(2 * rows)], _u32).view(np.int8)
+    v = words.reshape(rows // 32, 8, 4, 2, 4).transpose(0, 3, 4, 2, 1).reshape(rows, 8)
+    words = np.array([tile[base + _place(_u32(n), lane)] for n in range(rows)], _u32)
+    found = words.view(np.uint8).reshape(rows, 4).T.astype(_i32) @ v.astype(_i32)
+    for j in range(width):
+        for i in range(4):
+            products[start + j * _PITCH + 4 * lane + i] = found[i, j]
+
+
+def _warp_kept(rank: int) -> int:
+    """Sums that a lane has of 16 rows of X^T U or U^T U."""
+    return 4 * blocks(rank, _COLUMNS)
+
+
+def _lane_kept(rank: int) -> int:
+    """Twin of `_warp_kept` for the simulator."""
+    return 16 * rank
+
+
+def _warp_correlate(tile, base, first, count, strip, rows, rank, lane, sums, start):
+    """Add up 16 of the tile's `count` rows from `first` on, times U; those of U begin at `rows`, those of X at 0."""
+    t, g = _u32(lane & _u32(3)), _u32(lane >> _u32(2))
+    upper, lower = _u32(_u32(16 * strip) + g), _u32(_u32(16 * strip + 8) + g)
+    for part in range(4):
+        word = _u32(_u32(8 * part) + t * _u32(2))
+        if first == 0:
+            at = _i64(base + _place(g, word)) + _i64(16 * strip * _LANES)
+            a0, a2 = get_pair(tile, at)
+            a1, a3 = get_pair(tile, at + _i64(8 * _LANES))
+        else:
+            a0, a2 = get_pair(tile, _i64(base + _place(_u32(first + min(upper, _u32(count - 1))), word)))
+            a1, a3 = get_pair(tile, _i64(base + _place(_u32(first + min(lower, _u32(count - 1))), word)))
+        for k in range((rank + _COLUMNS - 1) // _COLUMNS):
+            row = _u32(rows + min(_u32(_u32(_COLUMNS * k) + g), _u32(rank - 1)))
+            b0, b1 = get_pair(tile, _i64(base + _place(row, word)))
+            at = start + 4 * k
+            c0, c1, c2, c3 = sums[at], sums[at + 1], sums[at + 2], sums[at + 3]
+            if first == 0:
+                c0, c1, c2, c3 = mma_us(a0, a1, a2, a3, b0, b1, c0, c1, c2, c3)
+            else:
+                c0, c1, c2, c3 = mma_ss(a0, a1, a2, a3, b0, b1, c0, c1, c2, c3)
+            sums[at], sums[at + 1], sums[at + 2], sums[at + 3] = c0, c1, c2, c3
+
+
+def _lane_correlate(tile, base, first, count, strip, rows, rank, lane, sums, start):
+    """Twin of `_warp_correlate` for the simulator: the patches of this lane alone."""
+    kind = np.int8 if first else np.uint8
+    u = np.array([tile[base + _place(_u32(rows + r), lane)] for r in range(rank)], _u32).view(np.int8)
+    for i in range(min(16, count - 16 * strip)):
+        row = np.array([tile[base + _place(_u32(first + 16 * strip + i), lane)]], _u32).view(kind)
+        found = u.reshape(rank, 4).astype(_i32) @ row.astype(_i32)
+        for r in range(rank):
+            sums[start + i * rank + r] += found[r]
+
+
+def _warp_add(sums, start, first, count, strip, rank, lane, total):
+    """Add the sums of 16 of `count` rows to those of the block, which begin at row `first`, and forget them."""
+    t, g = _i32(lane & _u32(3)), _i32(lane >> _u32(2))
+    for k in range((rank + _COLUMNS - 1) // _COLUMNS):
+        for i in range(4):
+            row, column = 16 * strip + g + i // 2 * 8, _COLUMNS * k + 2 * t + i % 2
+            if row < count and column < rank:
+                cuda.atomic.add(total, _u32((first + row) * rank + column), sums[start + 4 * k + i])
+            sums[start + 4 * k + i] = _i32(0)
+
+
+def _lane_add(sums, start, first, count, strip, rank, lane, total):
+    """Twin of `_warp_add` for the simulator."""
+    for i in range(min(16, count - 16 * strip) * rank):
+        cuda.atomic.add(total, (first + 16 * strip) * rank + i, sums[start + i])
+        sums[start + i] = _i32(0)
+
+
+_steps = (_lane_project, _lane_correlate, _lane_add) if SIMULATED else (_warp_project, _warp_correlate, _warp_add)
+_project, _correlate, _add = (device_function(step) for step in _steps)
+_kept = _lane_kept if SIMULATED else _warp_kept
+
+# Sums of X^T U and U^T U that a lane keeps over all tiles, at most; more of them go to shared memory tile by tile.
+_MOST_KEPT = 80
+
+
+def _rows(pixels: int) -> int:
+    """Rows that X^T has in a tile: those beyond its pixels meet weights of zero, and nobody takes their X^T U."""
+    return 32 * blocks(pixels, 32)
+
+
+def _cells(pixels: int, rank: int, warps: int) -> int:
+    """Words of the tiles of a block of `sweep`, which hold what the step of V needs afterwards."""
+    return max(warps * (_rows(pixels) + rank) * _LANES, 2 * (pixels + rank) * rank + pixels * blocks(rank, 4))
+
+
+def _shared_bytes(pixels: int, rank: int, warps: int) -> int:
     """Shared memory of a block of `sweep`."""
-    weights = blocks(pixels, 4) * _layout(rank)[1]
-    return 4 * (_cells(pixels, rank, quads) + weights + rank * rank + (pixels + rank + 1) * rank + 1)
+    width, groups = _layout(rank)
+    products, weights = warps * width * _PITCH, groups * 2 * _rows(pixels)
+    return 4 * (_cells(pixels, rank, warps) + products + weights + rank * rank + (pixels + rank) * rank + 1)
 
 
 @template(
     "void(uint32[:,:,::1], float64[:,:,::1], uint32[:,:,::1], int64[:,:,::1], int32[::1], int32, int32, float32, "
     "float32, boolean)",
-    (16, 1, 128),
-    (64, 2, 128),
-    (64, 5, 128),
-    (64, 20, 64),
-    (192, 12, 32),
+    (16, 1, 4),
+    (64, 2, 4),
+    (64, 5, 4),
+    (64, 20, 2),
+    (192, 12, 1),
 )
-def _sweep(pixels, rank, quads):
-    """One sweep over the patches of matrices with so many pixels and components; each thread has four patches.
+def _sweep(pixels, rank, warps):
+    """One sweep over the patches of matrices with so many pixels and components; each lane has four patches.
 
-    A tile of 4 * `quads` patches is in shared memory as words of four bytes: X^T, below it U^T, and a row of ones. Each
-    thread updates U of its four patches. X V are dot products of four pixels, for which it turns four words of four
-    patches each around. Numerators and U are then float32, which holds them exactly and is twice as fast as int32.
-    At last the tile is multiplied with U by dot products of four patches: all rows of X^T U and U^T U in one loop, a
-    thread taking 4 rows by at most 5 components. There U stands for U + 128 on the left, which is a byte like those of
-    X; the row of ones gives what to take off again.
+    Warps are on their own: each copies the words of 128 patches of X^T and U^T to its tile, multiplies them with V,
+    updates U, a lane its four patches, and multiplies the tile with U. Numerators and U are float32 in between, which
+    holds them exactly and is twice as fast as int32.
     """
-    width, columns = _layout(rank)
-    rows, stride, cells = pixels + rank + 1, quads + 4, _cells(pixels, rank, quads)
-    fours, steps = blocks(pixels, 4), blocks(pixels, 16)
-    whole = pixels % 16 == 0
-    groups = blocks(rows, 4)
-    items = groups * (columns // width)
-    reach = 4 * blocks(quads, 4 * max(1, quads // items))  # words of a row that a thread adds up
-    subsets = blocks(quads, reach)
-    shared_items, chosen, squared, held = items * subsets, 4 * width, rank * rank, rows * rank
-    weighed = fours * columns
-
-    alone = shared_items <= quads  # a thread has the same sums to make in every tile, and keeps them
-
-    @device_function
-    def row_of(item, i):
-        """Row i of the four of an item, the last one where there is none."""
-        return min(item % _u32(groups) + _u32(i * groups), _u32(rows - 1))
-
-    @device_function
-    def multiply(tile, item, subset, out):
-        """Add the products of an item's four rows and `width` components over a subset of the words of a tile."""
-        x = cuda.local.array(16, _u32)
-        c0 = item // _u32(groups) * _u32(width)
-        begin = _u32(subset * _u32(reach))
-        for p in range(begin, min(begin + _u32(reach), _u32(quads)), _u32(4)):
-            for i in range(4):
-                row = row_of(item, i)
-                x[4 * i], x[4 * i + 1], x[4 * i + 2], x[4 * i + 3] = get_four(tile, row * _u32(stride) + p)
-                for k in range(4):
-                    x[4 * i + k] ^= _bias(row, pixels, rank)
-            for j in range(width):
-                row = _u32(_u32(pixels) + min(c0 + _u32(j), _u32(rank - 1)))
-                u0, u1, u2, u3 = get_four(tile, row * _u32(stride) + p)
-                for i in range(4):
-                    part = dp4a_us(x[4 * i], u0, out[4 * j + i])
-                    part = dp4a_us(x[4 * i + 1], u1, part)
-                    part = dp4a_us(x[4 * i + 2], u2, part)
-                    out[4 * j + i] = dp4a_us(x[4 * i + 3], u3, part)
-
-    @device_function
-    def add_up(total, item, parts):
-        """Add an item's sums over a subset to those of the block."""
-        c0 = item // _u32(groups) * _u32(width)
-        for j in range(width):
-            for i in range(4):
-                row = item % _u32(groups) + _u32(i * groups)
-                if row < _u32(rows) and c0 + _u32(j) < _u32(rank):
-                    cuda.atomic.add(total, row * _u32(rank) + c0 + _u32(j), parts[4 * j + i])
+    width, groups = _layout(rank)
+    rows, quads, cells = _rows(pixels), warps * _LANES, _cells(pixels, rank, warps)
+    strips, strips_of_u, part = blocks(pixels, 16), blocks(rank, 16), _kept(rank)
+    alone = (strips + strips_of_u) * part <= _MOST_KEPT
+    kept_words = (strips + strips_of_u) * part if alone else part
+    weighed, squared, held = groups * 2 * rows, rank * rank, (pixels + rank) * rank
+    chunks, tile_words, product_words, chosen = _LANES // 4, (rows + rank) * _LANES, width * _PITCH, 4 * width
+    all_products, fours, fours_of_u = warps * product_words, blocks(pixels, 4), blocks(rank, 4)
 
     def sweep(xt, v, ut, sums, tickets, count, tiles, low, high, finish):
         if SIMULATED:
             tile = cuda.shared.array(cells, _u32)
-        else:  # four words are read at once
+            products = cuda.shared.array(all_products, _i32)
+            weights = cuda.shared.array(weighed, _u32)
+        else:  # two or four words are read at once
             tile = cuda.shared.array(cells, _u32, alignment=16)
-        weights = cuda.shared.array(weighed, _u32)
+            products = cuda.shared.array(all_products, _i32, alignment=16)
+            weights = cuda.shared.array(weighed, _u32, alignment=16)
         cross = cuda.shared.array(squared, _f32)
         total = cuda.shared.array(held, _i32)
         ticket = cuda.shared.array(1, _i32)
-        a = cuda.local.array(chosen, _i32)
+        kept = cuda.local.array(kept_words, _i32)
         numerators = cuda.local.array(chosen, _f32)
         factors = cuda.local.array(chosen, _f32)
-        kept = cuda.local.array(chosen, _i32)
-        x = cuda.local.array(16, _u32)
         t, z = _u32(cuda.threadIdx.x), _u32(cuda.blockIdx.y)
-        for j in range(chosen):
-            kept[j] = _i32(0)
+        lane, warp = _u32(t & _u32(_LANES - 1)), _u32(t // _u32(_LANES))
+        base, start = _u32(warp * _u32(tile_words)), _u32(warp * _u32(product_words))
+        for i in range(kept_words):
+            kept[i] = _i32(0)
 
+        # Byte k of word j of lane 4 g + m of a step belongs to pixel 32 step + 16 j + 4 k + m and component g.
         for i in range(t, _u32(weighed), _u32(quads)):
-            g, r = i // _u32(columns), i % _u32(columns)
+            step, r = i // _u32(64), _u32((i >> _u32(3)) & _u32(7))
+            n = _u32(step % _u32(rows // 32) * _u32(32) + (i & _u32(1)) * _u32(16) + ((i >> _u32(1)) & _u32(3)))
+            c = _u32(step // _u32(rows // 32) * _u32(width) + r)
             word = _u32(0)
-            for k in range(4):
-                n = _u32(_u32(4) * g + _u32(k))
-                if n < _u32(pixels) and r < _u32(rank):
-                    word |= _u32(_u32(_i32(v[z, n, r]) & _i32(255)) << _u32(8 * k))
+            if r < _u32(width) and c < _u32(rank):
+                for k in range(4):
+                    if n + _u32(4 * k) < _u32(pixels):
+                        word |= _u32(_u32(_i32(v[z, n + _u32(4 * k), c]) & _i32(255)) << _u32(8 * k))
             weights[i] = word
         for i in range(t, _u32(held), _u32(quads)):
             total[i] = _i32(0)
-        tile[_u32((rows - 1) * stride) + t] = _u32(0x01010101)
         cuda.syncthreads()
         for i in range(t, _u32(squared), _u32(quads)):
             r, s = i // _u32(rank), i % _u32(rank)
+            left = _u32(r // _u32(width) * _u32(2 * rows) + r % _u32(width) * _u32(8))
+            right = _u32(s // _u32(width) * _u32(2 * rows) + s % _u32(width) * _u32(8))
             value = _i32(0)
-            for g in range(_u32(fours)):
-                value = dp4a_ss(weights[g * _u32(columns) + r], weights[g * _u32(columns) + s], value)
+            for step in range(rows // 32):
+                for k in range(8):
+                    at = _u32(64 * step + k)
+                    value = dp4a_ss(weights[left + at], weights[right + at], value)
             cross[i] = _f32(value)
         cuda.syncthreads()
 
-        across, pitch = _u32(xt.shape[2]), _i64(xt.shape[2])
-        base_x, base_u = _i64(z) * _i64(pixels) * pitch, _i64(z) * _i64(rank) * pitch
+        across, stride = _u32(xt.shape[2]), _i64(xt.shape[2])
+        base_x, base_u = _i64(z) * _i64(pixels) * stride, _i64(z) * _i64(rank) * stride
         first = _i32(cuda.blockIdx.x * tiles)
         stop = min(_i32(first + tiles), _i32((count + 4 * quads - 1) // (4 * quads)))
         for k in range(first, stop):
             q = _u32(_u32(k) * _u32(quads) + t)
-            inside = q < across
             live = _live(_i32(count - _i32(4) * _i32(q)))
-            # A thread waits for its own four patches only. What lies beyond a row of X^T is multiplied by zeros of U.
-            if inside:
-                at = base_x + _i64(q)
-                for n in range(_u32(pixels)):
-                    fetch_word(tile, n * _u32(stride) + t, xt, at)
-                    at += pitch
-                at = base_u + _i64(q)
-                for r in range(_u32(rank)):
-                    fetch_word(tile, (_u32(pixels) + r) * _u32(stride) + t, ut, at)
-                    at += pitch
-            wait_for_words()
+            # What lies beyond a row of X^T is multiplied by zeros of U.
+            word = _u32(lane % _u32(chunks) * _u32(4))
+            row, source = lane // _u32(chunks), _u32(_u32(q - lane) + word)
+            to = _i64(base + _place(row, word))
+            if source < across:
+                at = base_x + _i64(row) * stride + _i64(source)
+                for i in range(fours):
+                    if pixels % 4 == 0 or row + _u32(4 * i) < _u32(pixels):
+                        fetch_four(tile, to + _i64(4 * i * _LANES), xt, at)
+                    at += _i64(4) * stride
+                at = base_u + _i64(row) * stride + _i64(source)
+                for i in range(fours_of_u):
+                    if row + _u32(4 * i) < _u32(rank):
+                        fetch_four(tile, to + _i64((rows + 4 * i) * _LANES), ut, at)
+                    at += _i64(4) * stride
+            wait_for_fours()
+            _meet()
 
-            for r0 in range(0, columns, width):
-                for i in range(chosen):
-                    a[i] = _i32(0)
-                for step in range(_u32(steps)):
-                    for i in range(16):
-                        n = _u32(_u32(16) * step + _u32(i))
-                        x[i] = _u32(0)
-                        if whole or n < _u32(pixels):
-                            x[i] = tile[n * _u32(stride) + t]
-                    for g in range(4):
-                        x0, x1, x2, x3 = transpose4(x[4 * g], x[4 * g + 1], x[4 * g + 2], x[4 * g + 3])
-                        place = _u32(_u32(_u32(4) * step + _u32(g)) * _u32(columns) + _u32(r0))
-                        if whole or _u32(_u32(4) * step + _u32(g)) < _u32(fours):
-                            for j in range(width):
-                                w = weights[place + _u32(j)]
-                                a[4 * j] = dp4a_us(x0, w, a[4 * j])
-                                a[4 * j + 1] = dp4a_us(x1, w, a[4 * j + 1])
-                                a[4 * j + 2] = dp4a_us(x2, w, a[4 * j + 2])
-                                a[4 * j + 3] = dp4a_us(x3, w, a[4 * j + 3])
+            for group in range(groups):
+                r0 = group * width
+                _project(tile, base, weights, rows, width, group, lane, products, start)
+                _meet()
                 for j in range(width):
                     word = _u32(0)
                     if r0 + j < rank:
-                        word = tile[_u32(pixels * stride) + _u32(r0 + j) * _u32(stride) + t]
+                        word = tile[base + _place(_u32(rows + r0 + j), lane)]
+                    n0, n1, n2, n3 = get_four(products, _i64(start) + _i64(lane * _u32(4)) + _i64(j * _PITCH))
+                    numerators[4 * j], numerators[4 * j + 1] = _f32(n0), _f32(n1)
+                    numerators[4 * j + 2], numerators[4 * j + 3] = _f32(n2), _f32(n3)
                     for i in range(4):
-                        numerators[4 * j + i] = _f32(a[4 * j + i])
                         factors[4 * j + i] = _signed(word, _u32(8 * i))
-                # What the components of other parts stand for is the same for all of this part.
-                for s in range(rank):
+                # What the components of other groups stand for is the same for all of this group.
+                for s in range(rank if groups > 1 else 0):
                     if s < r0 or s >= r0 + width:
-                        word = tile[_u32(pixels * stride) + _u32(s) * _u32(stride) + t]
+                        word = tile[base + _place(_u32(rows + s), lane)]
                         u0, u1, u2, u3 = (
                             _signed(word, _u32(0)),
                             _signed(word, _u32(8)),
@@ -644,31 +756,31 @@ def _sweep(pixels, rank, quads):
                             _bits(factors[4 * j + 2] + _ROUNDER),
                             _bits(factors[4 * j + 3] + _ROUNDER),
                         )
-                        tile[_u32(pixels * stride) + _u32(r0 + j) * _u32(stride) + t] = word
-                        if inside:
+                        tile[base + _place(_u32(rows + r0 + j), lane)] = word
+                        if q < across:
                             put(ut, base_u + _i64(_u32(r0 + j) * across + q), word)
-            cuda.syncthreads()
+                _meet()
 
-            if alone:
-                if t < _u32(shared_items):
-                    multiply(tile, t % _u32(items), t // _u32(items), kept)
-            else:
-                for i in range(t, _u32(shared_items), _u32(quads)):
-                    for j in range(chosen):
-                        a[j] = _i32(0)
-                    multiply(tile, i % _u32(items), i // _u32(items), a)
-                    add_up(total, i % _u32(items), a)
-            cuda.syncthreads()
-        if alone and t < _u32(shared_items):
-            add_up(total, t % _u32(items), kept)
+            for strip in range(strips):
+                at = strip * part if alone else 0
+                _correlate(tile, base, 0, pixels, strip, rows, rank, lane, kept, at)
+                if not alone:
+                    _add(kept, at, 0, pixels, strip, rank, lane, total)
+            for strip in range(strips_of_u):
+                at = (strips + strip) * part if alone else 0
+                _correlate(tile, base, rows, rank, strip, rows, rank, lane, kept, at)
+                if not alone:
+                    _add(kept, at, pixels, rank, strip, rank, lane, total)
+            _meet()
+        if alone:
+            for strip in range(strips):
+                _add(kept, strip * part, 0, pixels, strip, rank, lane, total)
+            for strip in range(strips_of_u):
+                _add(kept, (strips + strip) * part, pixels, rank, strip, rank, lane, total)
         cuda.syncthreads()
 
-        for i in range(t, _u32((pixels + rank) * rank), _u32(quads)):
-            e, r = i // _u32(rank), i % _u32(rank)
-            value = _i64(total[i])
-            if e >= _u32(pixels):
-                value -= _i64(128) * _i64(total[_u32((rows - 1) * rank) + r])
-            cuda.atomic.add(sums, (z, e, r), value)
+        for i in range(t, _u32(held), _u32(quads)):
+            cuda.atomic.add(sums, (z, i // _u32(rank), i % _u32(rank)), _i64(total[i]))
 
         # The block that finishes last sees all sums of its matrix, and takes the step of V.
         cuda.threadfence()
@@ -679,17 +791,21 @@ def _sweep(pixels, rank, quads):
         if ticket[0] == _i32(cuda.gridDim.x) - _i32(1):
             cuda.threadfence()
             if finish:
-                # Sums in two words each, and V behind them: from device memory every one would be waited for.
-                for i in range(t, _u32((pixels + rank) * rank), _u32(quads)):
+                # Sums in two words each, and behind them V in bytes: device memory would keep every one waiting.
+                for i in range(t, _u32(held), _u32(quads)):
                     value = sums[z, i // _u32(rank), i % _u32(rank)]
                     tile[_u32(2) * i] = _u32(value & _i64(0xFFFFFFFF))
                     tile[_u32(2) * i + _u32(1)] = _u32((value >> _i64(32)) & _i64(0xFFFFFFFF))
                     sums[z, i // _u32(rank), i % _u32(rank)] = _i64(0)
-                base = _u32(2 * (pixels + rank) * rank)
-                for i in range(t, _u32(pixels * rank), _u32(quads)):
-                    tile[base + i] = _u32(_i32(v[z, i // _u32(rank), i % _u32(rank)]) & _i32(255))
+                for i in range(t, _u32(pixels * fours_of_u), _u32(quads)):
+                    n, r = i // _u32(fours_of_u), _u32(i % _u32(fours_of_u) * _u32(4))
+                    word = _u32(0)
+                    for k in range(min(_u32(4), _u32(_u32(rank) - r))):
+                        word |= _u32(_u32(_i32(v[z, n, r + _u32(k)]) & _i32(255)) << _u32(8 * k))
+                    tile[_u32(2 * held) + i] = word
                 cuda.syncthreads()
                 for n in range(t, _u32(pixels), _u32(quads)):
+                    row = _u32(_u32(2 * held) + n * _u32(fours_of_u))
                     for r in range(rank):
                         d = _held(tile, _u32((pixels + r) * rank + r))
                         value = min(max(_f64(1), _f64(low)), _f64(high))
@@ -697,21 +813,17 @@ def _sweep(pixels, rank, quads):
                             e = _held(tile, n * _u32(rank) + _u32(r))
                             for s in range(rank):
                                 if s != r:
-                                    entry = _f64(np.int8(tile[base + n * _u32(rank) + _u32(s)]))
-                                    e -= entry * _held(tile, _u32((pixels + s) * rank + r))
+                                    entry = _signed(tile[row + _u32(s // 4)], _u32(8 * (s % 4)))
+                                    e -= _f64(entry) * _held(tile, _u32((pixels + s) * rank + r))
                             value = _quotient64(e, d, _f64(low), _f64(high))
-                        tile[base + n * _u32(rank) + _u32(r)] = _u32(_i32(value) & _i32(255))
+                        shift = _u32(8 * (r % 4))
+                        kept_bytes = tile[row + _u32(r // 4)] & ~_u32(_u32(255) << shift)
+                        tile[row + _u32(r // 4)] = kept_bytes | _u32(_u32(_i32(value) & _i32(255)) << shift)
                         v[z, n, r] = value
             if t == _u32(0):
                 tickets[z] = _i32(0)
 
     return sweep
-
-
-@device_function
-def _bias(row, pixels, rank):
-    """What turns the signed bytes of U's rows of a tile into unsigned ones, 128 larger; nothing for other rows."""
-    return _u32(0x80808080) if _u32(pixels) <= row and row < _u32(pixels + rank) else _u32(0)
 
 
 @device_function
@@ -721,16 +833,16 @@ def _held(words, index):
     return _f64(_i32(high)) * _f64(4294967296) + _f64(low)
 
 
-#: Threads of a block of `sweep`, the most that shared memory allows.
-_QUADS = (4,) if SIMULATED else (128, 64, 32)
+#: Warps of a block of `sweep`, the most that shared memory allows.
+_WARPS = (1,) if SIMULATED else (4, 2, 1)
 
-# Blocks of `sweep` that keep a device busy: with 40 KiB of shared memory each, five fit a multiprocessor.
-_WANTED = 5 * 132
+# Blocks of `sweep` that keep a device busy: with nearly 48 KiB of shared memory each, four fit a multiprocessor.
+_WANTED = 4 * 132
 
 
-def quads_for(pixels: int, rank: int) -> int | None:
-    """Threads of a block of `sweep` for matrices with so many pixels and components; None where none fits."""
-    return next((quads for quads in _QUADS if _shared_bytes(pixels, rank, quads) <= SHARED_BYTES), None)
+def warps_for(pixels: int, rank: int) -> int | None:
+    """Warps of a block of `sweep` for matrices with so many pixels and components; None where not even one fits."""
+    return next((warps for warps in _WARPS if _shared_bytes(pixels, rank, warps) <= SHARED_BYTES), None)
 
 
 def sweep(
@@ -748,12 +860,12 @@ def sweep(
     """`update_u` and then `update_columns` of V in one launch, for uint8 X and int8 factors.
 
     The sums of the U step must be exact in float32 (:func:`imfnb.factorization.exact_in_float32`) and
-    :func:`quads_for` must not be None.
+    :func:`warps_for` must not be None.
 
     Parameters
     ----------
     xt : device array of uint32, shape (B, N, S / 4)
-        X^T, four patches in a word.
+        X^T, four patches in a word; S is a multiple of 16, and so is the address.
     v : device array of float64, shape (B, N, R)
         V, integers; changed in place if `finish`.
     ut : device array of uint32, shape (B, R, S / 4)
@@ -772,10 +884,13 @@ def sweep(
         Where to launch.
     """
     images, pixels, rank = v.shape
-    quads = quads_for(pixels, rank)
-    tiles = blocks(count, 4 * quads)
+    warps = warps_for(pixels, rank)
+    patches = 4 * _LANES * warps
+    tiles = blocks(count, patches)
     # A block's sums over 255 * 128 times its patches must stay below 2**31.
-    each = min(2**14 // quads, blocks(tiles, max(1, _WANTED // images)))
+    each = min(2**16 // patches, blocks(tiles, max(1, _WANTED // images)))
     grid = blocks(tiles, each), images
-    member = _sweep(pixels, rank, quads)
-    member[grid, quads, stream](xt, v, ut, sums, tickets, _i32(count), _i32(each), _f32(low), _f32(high), finish)
+    member = _sweep(pixels, rank, warps)
+    member[grid, patches // 4, stream](
+        xt, v, ut, sums, tickets, _i32(count), _i32(each), _f32(low), _f32(high), finish
+    )

@@ -112,7 +112,7 @@ def descend(
     v = yield from start(xt, count, rank, bounds, half, pool, name)
     ut = half.zeros(f"{name}u", (images, rank, stride), dtype)
     small = xt.dtype == np.uint8 and dtype == np.int8 and exact_in_float32(pixels, rank, bounds)
-    if small and history is None and kernels.quads_for(pixels, rank) is not None:
+    if small and history is None and kernels.warps_for(pixels, rank) is not None:
         sums = half.zeros(f"{name}sums", (images, pixels + rank, rank), np.int64)
         tickets = half.zeros(f"{name}tickets", (images,), np.int32)
         words, factors = xt.view(np.uint32), half.array(f"{name}u", (images, rank, stride // 4), np.uint32)

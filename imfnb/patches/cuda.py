@@ -46,8 +46,8 @@ _GROUP = 8
 
 
 def padded(patches: int) -> int:
-    """Length of a row of X^T or U^T on the device for so many patches."""
-    return patches + -patches % 4
+    """Length of a row of X^T or U^T on the device for so many patches: as many bytes as a thread copies at once."""
+    return patches + -patches % 16
 
 
 def patchify(planes: Any, patch_height: int, patch_width: int, out: Any, first: int = 0, stream: Any = 0) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from strategies import BOUNDS, fill
+from warps import simulated
 
 import imfnb
-from imfnb._cuda import SIMULATED
+from imfnb._cuda import SIMULATED, device_function
 from imfnb.factorization import cuda as kernels
 from imfnb.factorization import exact_in_float32, factor_dtype, reference
 from imfnb.patches import from_blocks, to_blocks
@@ -50,7 +51,7 @@ def check_update(pixels: int, patches: int, rank: int, limits: tuple[int, int], 
 
 def check_sweep(pixels: int, patches: int, rank: int, limits: tuple[int, int], put, count: int = 2, sweeps: int = 1):
     """`sweep`, which is all of it in one launch."""
-    assert exact_in_float32(pixels, rank, limits) and kernels.quads_for(pixels, rank) is not None
+    assert exact_in_float32(pixels, rank, limits) and kernels.warps_for(pixels, rank) is not None
     xt, v, ut = problem(pixels, patches, rank, limits, count)
     words, factors, basis = put(xt.view(np.uint32)), put(ut.view(np.uint32)), put(v)
     sums, tickets = put(np.zeros((count, pixels + rank, rank), np.int64)), put(np.zeros(count, np.int32))
@@ -110,15 +111,33 @@ def test_blocks_of_several_tiles(wanted, put, monkeypatch):
 @pytest.mark.skipif(not SIMULATED, reason="on a GPU blocks are wide anyway")
 def test_threads_share_the_rows(put, monkeypatch):
     """More threads than sums to make: subsets of the patches, added up in shared memory."""
-    monkeypatch.setattr(kernels, "_QUADS", (24,))
+    monkeypatch.setattr(kernels, "_WARPS", (6,))
     check_sweep(4, 150, 2, (-16, 15), put, 1)
+
+
+@pytest.mark.skipif(not SIMULATED, reason="a device has warps of its own")
+@pytest.mark.parametrize(
+    ("pixels", "patches", "rank", "warps"), [(64, 517, 5, 1), (20, 300, 3, 2), (16, 129, 10, 1), (3, 2, 1, 1)]
+)
+def test_warps(pixels, patches, rank, warps, put, monkeypatch):
+    """The kernel of a device, with 32 lanes to a warp and the instruction of the tensor cores imitated."""
+    for name, value in {"_LANES": 32, "_TURN": 8, "_PITCH": 132, "_WARPS": (warps,), "_WANTED": 1}.items():
+        monkeypatch.setattr(kernels, name, value)
+    for step in ("project", "correlate", "add"):
+        monkeypatch.setattr(kernels, f"_{step}", device_function(getattr(kernels, f"_warp_{step}")))
+    monkeypatch.setattr(kernels, "_kept", kernels._warp_kept)
+    monkeypatch.setattr(kernels, "mma_us", simulated(np.uint8, np.int8))
+    monkeypatch.setattr(kernels, "mma_ss", simulated(np.int8, np.int8))
+    kernels._sweep.cache_clear()
+    check_sweep(pixels, patches, rank, (-128, 127) if pixels < 4 else (-16, 15), put, 1)
+    kernels._sweep.cache_clear()
 
 
 def test_largest_rank_of_every_patch_size():
     """Which shapes the fast kernel takes, and that it never asks for more shared memory than there is."""
-    taken = {pixels: max(r for r in range(0, 70) if r == 0 or kernels.quads_for(pixels, r)) for pixels in (16, 64, 256)}
+    taken = {pixels: max(r for r in range(0, 70) if r == 0 or kernels.warps_for(pixels, r)) for pixels in (16, 64, 256)}
     assert taken[16] >= 16 and taken[64] >= 20 and taken[256] >= 5
-    assert kernels.quads_for(1024, 1) is None or SIMULATED
+    assert kernels.warps_for(1024, 1) is None or SIMULATED
 
 
 @pytest.mark.parametrize(("style", "dtype"), [("noise", np.uint8), ("extremes", np.uint8), ("noise", np.float64)])
@@ -185,7 +204,7 @@ def test_random_problems(seed, put):
     """Thousands of patches, all patch sizes, ranks up to the largest."""
     rng = np.random.default_rng(seed)
     pixels, patches, count = int(rng.choice([16, 64, 192, 256])), int(rng.integers(1, 70000)), int(rng.integers(1, 4))
-    largest = max(r for r in range(1, 65) if kernels.quads_for(pixels, r) and exact_in_float32(pixels, r, (-16, 15)))
+    largest = max(r for r in range(1, 65) if kernels.warps_for(pixels, r) and exact_in_float32(pixels, r, (-16, 15)))
     for rank in {1, largest, int(rng.integers(1, largest + 1))}:
         check_sweep(pixels, patches, rank, (-16, 15), put, count, sweeps=3)
     check_update(pixels, patches // 8 + 1, int(rng.integers(1, 40)), BOUNDS[seed % len(BOUNDS)], put, count)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from main_helpers import STEPS, inside, make_factors, patch_sizes, steps
 from stacks import empty, same, up
 from strategies import seeds
+from warps import lanes_product
 
 from imfnb._cuda import SIMULATED
 from imfnb.entropy import layout
@@ -202,7 +203,7 @@ def check_proxy(planes: np.ndarray, step: int, p: int) -> None:
 
 
 class Warp:
-    """32 threads that multiply matrices of bytes together, as PTX lays them out for mma.m16n8k32."""
+    """32 threads that multiply matrices of bytes together."""
 
     def __init__(self) -> None:
         self.barrier, self.lane, self.operands = threading.Barrier(32), threading.local(), [None] * 32
@@ -223,19 +224,11 @@ class Warp:
 
     def multiply(self, *operands: Any) -> tuple[np.int32, ...]:
         lane = self.lane.number
-        self.operands[lane] = np.array([int(word) for word in operands[:6]]).astype(np.int32).view(np.int8)
+        self.operands[lane] = operands
         self.barrier.wait()
-        a, b = np.zeros((16, 32), np.int64), np.zeros((32, 8), np.int64)
-        for other, values in enumerate(self.operands):
-            group, member = divmod(other, 4)
-            for i in range(16):
-                a[group + (8 if i // 4 % 2 else 0), 4 * member + i % 4 + (16 if i >= 8 else 0)] = values[i]
-            for i in range(8):
-                b[4 * member + i % 4 + (16 if i >= 4 else 0), group] = values[16 + i]
+        sums = lanes_product(self.operands, lane, np.int8, np.int8)
         self.barrier.wait()
-        rows, columns = [lane // 4 + (0, 0, 8, 8)[i] for i in range(4)], [lane % 4 * 2 + i % 2 for i in range(4)]
-        sums = (a @ b)[rows, columns] + [int(c) for c in operands[6:]]
-        return tuple(sums.astype(np.int32))
+        return sums
 
 
 @pytest.mark.skipif(not SIMULATED, reason="a device has warps of its own")
@@ -249,7 +242,7 @@ def test_a_warp_multiplies_like_its_lanes(p, monkeypatch):
     for lane in range(32):
         for octet in range(p * p // 8):
             cuda._split(entries, octet, lane, *values[8 * octet : 8 * octet + 8, lane])
-    monkeypatch.setattr(cuda, "multiply_bytes", warp.multiply)
+    monkeypatch.setattr(cuda, "mma_ss", warp.multiply)
     monkeypatch.setattr(cuda, "_accumulate", cuda._accumulate.fn)
     local = SimpleNamespace(array=lambda shape, _: np.zeros(shape, np.int32))
     monkeypatch.setattr(cuda, "_cuda", SimpleNamespace(local=local))

@@ -40,7 +40,7 @@ from numba import float64, int32, int64, uint8, uint32, uint64
 
 from ..._cuda import SIMULATED, device_function, kernel, template, tile_of_block
 from ..._cuda import cuda as _cuda
-from ..._cuda_intrinsics import get, get_four, low_bytes, multiply_bytes, prmt, put, put_four
+from ..._cuda_intrinsics import get, get_four, low_bytes, mma_ss, prmt, put, put_four
 from ...entropy.layout import GROUPS, LEVEL, MAGNITUDE_LIMIT
 from .basis import proxy_cosines
 from .costs import (
@@ -226,7 +226,7 @@ def _warp_product(weights, entries, tile, all_steps, steps, lane, sums):
 @device_function
 def _accumulate(parts, j, k, a0, a1, a2, a3, b0, b1):
     """Add the products of 16 rows and eight patches of a group."""
-    c0, c1, c2, c3 = multiply_bytes(
+    c0, c1, c2, c3 = mma_ss(
         a0, a1, a2, a3, b0, b1, parts[j, k, 0], parts[j, k, 1], parts[j, k, 2], parts[j, k, 3]
     )
     parts[j, k, 0], parts[j, k, 1], parts[j, k, 2], parts[j, k, 3] = c0, c1, c2, c3
