@@ -6,6 +6,8 @@ A kernel's floor is the longest of its bytes at the copy bandwidth and its opera
 the baseline of bytes, four in a dot product, and of float32, for the main profile of int32), all measured in the same
 run. Times are CUDA events' around many launches in a row, the median of several such rounds; inputs are rotated through
 more memory than the L2 cache holds. Transfers are counted separately.
+"First call" are seconds of `factorize` in a process of its own, imports included: on the GPU with an empty folder for
+machine code, again with what the first process has left there, and on the CPU with its kernels cached.
 With the folder of a clone of pashtari/lrf, and PyTorch, its factorization is timed on the same device.
 Without a device nothing is measured. In the simulator (NUMBA_ENABLE_CUDASIM=1) everything runs on tiny inputs, to see
 that it does, and prints no times.
@@ -14,7 +16,10 @@ that it does, and prints no times.
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +37,16 @@ from imfnb._cuda import SIMULATED, cuda
 RANKS = (5, 2, 2)
 BOUNDS = (-16, 15)
 SWEEPS = 1 if SIMULATED else 10
+
+#: Prints the seconds that its first call takes on a device.
+FIRST_CALL = """
+import sys, time
+start = time.perf_counter()
+import numpy as np, imfnb
+x = np.random.default_rng(0).integers(0, 256, (4096, 64), np.uint8)
+imfnb.factorize(x, 5, (-16, 15), device=sys.argv[1])
+print(time.perf_counter() - start)
+"""
 
 
 def main() -> None:
@@ -77,6 +92,7 @@ class Report(Rows):
         self.targets()
         device_main.target_rows(self)
         self.crossover()
+        self.first_calls()
         self.rival(lrf)
 
     def transfers(self) -> None:
@@ -313,6 +329,24 @@ class Report(Rows):
             decoding = self.wall(lambda device=device, files=files: imfnb.decode_batch(files, device=device))
             times.append((encoding, decoding))
         return list(zip(*times, strict=True))
+
+    def first_calls(self) -> None:
+        """What a fresh process waits for, with and without machine code on disk."""
+        print("\nfirst call: factorize, 4096 x 64 bytes, R = 5")
+        if SIMULATED:
+            print("  not measured in the simulator")
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            environment = {**os.environ, "NUMBA_CACHE_DIR": folder, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+            def seconds(device: str) -> float:
+                command = [sys.executable, "-c", FIRST_CALL, device]
+                return float(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout)
+
+            print(f"  CUDA, nothing cached     {seconds('cuda'):8.2f} s")
+            print(f"  CUDA, kernels cached     {seconds('cuda'):8.2f} s")
+            seconds("cpu")
+            print(f"  CPU, kernels cached      {seconds('cpu'):8.2f} s")
 
     # ---------------------------------------------------------------------------------------------------------- rival
 

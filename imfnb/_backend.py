@@ -38,9 +38,9 @@ DEVICES = ("auto", "cpu", "cuda", "reference")
 #: Pixels from which on "auto" takes the GPU, of one image and of a batch in total; None: never, unless the image lies
 #: there already. On an H200 beside 16 cores, once all is compiled, `factorize` gains from 0.39 megapixels on (2.1 and
 #: 1.9 ms; 59 and 12.5 at 12). Whole files were last compared with older kernels: baseline images gained from 6.3
-#: megapixels on, batches never, since deflate on 16 cores binds both. But every process compiles the kernels of the
-#: GPU anew, for seconds, where those of the CPU come from a cache: one call never gains, and how many follow nobody
-#: can tell.
+#: megapixels on, batches never, since deflate on 16 cores binds both. But a first call also waits for the driver and,
+#: once, for the kernels to compile, which takes seconds. Their machine code is on disk since; how long a first call
+#: takes then has not been measured on a device, and how many calls follow nobody can tell: "auto" stays on the CPU.
 CROSSOVER: dict[str, int | None] = {"image": None, "batch": None}
 
 # Why "auto" no longer tries the GPU: it failed once in this process. A CUDA context rarely survives an error.

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,8 @@ __all__ = [
     "tiles",
 ]
 
+_logger = logging.getLogger(__name__)
+
 #: Whether kernels run in Numba's simulator (NUMBA_ENABLE_CUDASIM=1) instead of on a device.
 SIMULATED = bool(config.ENABLE_CUDASIM)
 
@@ -46,6 +50,8 @@ _driver: Any = None
 if not SIMULATED and "numba_cuda" in (cuda.__file__ or ""):
     with contextlib.suppress(ImportError):
         from cuda.bindings import driver as _driver
+if _driver:
+    from . import _cuda_cache
 
 #: Threads along x and y of kernels that handle planes. The simulator starts a Python thread for each.
 TILE = (8, 4) if SIMULATED else (32, 4)
@@ -62,8 +68,23 @@ KERNELS: dict[str, tuple[Callable[..., None], str]] = {}
 
 
 def _register(name: str, function: Callable[..., None], signatures: tuple[str, ...]) -> None:
+    for entry, signature in _entries(name, signatures):
+        KERNELS[entry] = function, signature
+
+
+def _entries(name: str, signatures: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """A name of its own for each signature of a kernel, and the signature."""
     for index, signature in enumerate(signatures):
-        KERNELS[f"{name}/{index}" if index else name] = function, signature
+        yield f"{name}/{index}" if index else name, signature
+
+
+def _member(build: Callable[..., Any], constants: tuple[Any, ...]) -> str:
+    """Name of a kernel with constants built in."""
+    return f"{_qualified(build)}({', '.join(map(str, constants))})"
+
+
+def _qualified(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
 
 
 class _Mismatch(Exception):
@@ -79,12 +100,14 @@ class _Entry:
         Numba's dispatcher of the kernel.
     signature : str
         The types of the arguments.
+    name : str
+        What its machine code is cached under.
     """
 
     # Scalars as `struct` packs them, in 8 bytes each; the kernel reads as many as its type has.
     _CODES = {"int32": "i4x", "int64": "q", "float32": "f4x", "float64": "d", "bool": "?7x"}
 
-    def __init__(self, dispatcher: Any, signature: str) -> None:
+    def __init__(self, dispatcher: Any, signature: str, name: str = "") -> None:
         self.types = sigutils.normalize_signature(signature)[0]
         # An array is: two pointers of no use here, entries, bytes of an entry, where they are, sides, strides.
         codes = [
@@ -95,13 +118,45 @@ class _Entry:
             (np.dtype(str(kind.dtype)), kind.ndim) if isinstance(kind, types.Array) else None for kind in self.types
         ]
         self.packer = struct.Struct("<" + "".join(codes))
-        self._dispatcher, self._handles, self._threads = dispatcher, {}, threading.local()
+        self._dispatcher, self._name, self._signature = dispatcher, name, signature
+        self._handles: dict[int, Any] = {}
+        self._modules: list[Any] = []
+        self._threads = threading.local()
 
     def handle(self, device: int) -> Any:
-        """The kernel of the driver, compiled and loaded where that has not been done."""
+        """The kernel of the driver, loaded from the cache, or compiled, where that has not been done."""
         if device not in self._handles:
-            self._handles[device] = self._dispatcher.compile(self.types)._codelibrary.get_cufunc().handle
+            # This also makes Numba's context the thread's, which is the one to load into.
+            capability = tuple(cuda.get_current_device().compute_capability)
+            path = _cuda_cache.place(self._dispatcher.py_func, self._name, self._signature, capability)
+            self._handles[device] = self._cached(path) or self._compiled(path)
         return self._handles[device]
+
+    def _cached(self, path: Path | None) -> Any:
+        """The kernel of the driver from cached code; None where there is none, or none that the driver takes."""
+        found = path and _cuda_cache.load(path)
+        if not found:
+            return None
+        name, code = found
+        error, module = _driver.cuModuleLoadData(code)
+        if error == _driver.CUresult.CUDA_SUCCESS:
+            self._modules.append(module)  # what the kernel lies in
+            error, function = _driver.cuModuleGetFunction(module, name.encode())
+            if error == _driver.CUresult.CUDA_SUCCESS:
+                return function
+        if error == _driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY:
+            raise _failed(error, f"loading the kernel {self._name}")
+        _logger.debug("cached CUDA kernel %s refused: %s", path, error.name)
+        return None
+
+    def _compiled(self, path: Path | None) -> Any:
+        """The kernel of the driver from Numba, whose code is cached."""
+        library = self._dispatcher.compile(self.types)._codelibrary
+        handle = library.get_cufunc().handle
+        if path:
+            with contextlib.suppress(AttributeError, TypeError):  # other versions of Numba have other parts
+                _cuda_cache.save(path, library._entry_name, library.get_cubin().code)
+        return handle
 
     def packed(self, arguments: tuple[Any, ...]) -> int:
         """The address of a table of the arguments, which this thread's next call overwrites.
@@ -155,11 +210,14 @@ class Kernel:
         The kernel in Python.
     *signatures : str
         The types of the arguments that the codec launches it with.
+    name : str
+        What its machine code is cached under, where that is to be; different for other constants.
     """
 
-    def __init__(self, function: Callable[..., None], *signatures: str) -> None:
+    def __init__(self, function: Callable[..., None], *signatures: str, name: str = "") -> None:
         self._dispatcher = cuda.jit(function)
-        self._entries = [_Entry(self._dispatcher, signature) for signature in signatures] if _driver else []
+        entries = _entries(name, signatures) if _driver else ()
+        self._entries = [_Entry(self._dispatcher, signature, entry) for entry, signature in entries]
         functools.update_wrapper(self, function)
 
     def __getitem__(self, configuration: tuple[Any, ...]) -> Callable[..., None]:
@@ -206,7 +264,12 @@ def _to_driver(handle: Any, grid: tuple[int, ...], block: tuple[int, ...], queue
     """Launch a kernel of the driver with a table of arguments."""
     (code,) = _driver.cuLaunchKernel(handle, *grid, *block, 0, queue, table, 0)
     if code != _driver.CUresult.CUDA_SUCCESS:
-        raise cuda.cudadrv.driver.CudaAPIError(int(code), f"a launch of {grid} blocks of {block} threads: {code.name}")
+        raise _failed(code, f"a launch of {grid} blocks of {block} threads")
+
+
+def _failed(code: Any, what: str) -> Exception:
+    """Numba's error for a call of the driver."""
+    return cuda.cudadrv.driver.CudaAPIError(int(code), f"{what}: {code.name}")
 
 
 def kernel(*signatures: str) -> Callable[[Callable[..., None]], Any]:
@@ -224,8 +287,9 @@ def kernel(*signatures: str) -> Callable[[Callable[..., None]], Any]:
     """
 
     def decorate(function: Callable[..., None]) -> Any:
-        _register(f"{function.__module__}.{function.__qualname__}", function, signatures)
-        return Kernel(function, *signatures)
+        name = _qualified(function)
+        _register(name, function, signatures)
+        return Kernel(function, *signatures, name=name)
 
     return decorate
 
@@ -249,12 +313,11 @@ def template(signature: str, *examples: tuple[Any, ...]) -> Callable[[Callable[.
 
     def decorate(build: Callable[..., Callable[..., None]]) -> Any:
         for constants in examples:
-            name = f"{build.__module__}.{build.__qualname__}({', '.join(map(str, constants))})"
-            _register(name, build(*constants), (signature.format(*constants),))
+            _register(_member(build, constants), build(*constants), (signature.format(*constants),))
 
         @functools.cache
         def member(*constants: Any) -> Any:
-            return Kernel(build(*constants), signature.format(*constants))
+            return Kernel(build(*constants), signature.format(*constants), name=_member(build, constants))
 
         return functools.update_wrapper(member, build)
 
