@@ -24,7 +24,6 @@ import numpy as np
 from .._cuda import SHARED_BYTES, SIMULATED, blocks, cuda, device_function, kernel, template
 from .._cuda_intrinsics import (
     dp4a_ss,
-    dp4a_uu,
     fetch_four,
     get,
     get_four,
@@ -32,6 +31,7 @@ from .._cuda_intrinsics import (
     low_bytes,
     mma_ss,
     mma_us,
+    mma_uu,
     put,
     put_four,
     transpose4,
@@ -49,6 +49,9 @@ _THREADS = 8 if SIMULATED else 128
 # Tile of `_accumulate`: 64 x 32 sums, 4 x 2 for each thread, from strips of 32 patches in shared memory.
 _HEIGHT, _WIDTH, _STRIP = (16, 8, 8) if SIMULATED else (64, 32, 32)
 _DOWN, _ACROSS = _HEIGHT // 4, _WIDTH // 2
+
+# Threads of a warp.
+_LANES = 4 if SIMULATED else 32
 
 _f32, _f64, _i32, _i64, _u32 = np.float32, np.float64, np.int32, np.int64, np.uint32
 
@@ -269,72 +272,133 @@ def update_u(xt: Any, v: Any, ut: Any, count: int, low: float, high: float, stre
 # -------------------------------------------------------------------------------- patches of bytes, factors of bytes
 
 
-# Side of a tile of the Gram matrix, words of four patches in shared memory at a time, and threads with 4 x 4 sums each.
-_GRAM_TILE, _GRAM_STRIP, _GRAM_THREADS = (8, 4, 4) if SIMULATED else (64, 32, 256)
-_GRAM_PITCH = _GRAM_STRIP + 4  # eight neighbouring rows begin in different banks, four words each
-_GRAM_CELLS, _GRAM_SIDE = _GRAM_TILE * _GRAM_PITCH, _GRAM_TILE // 4
+# Side of a tile of the Gram matrix that a block makes, and words of four patches that its warps take at a time.
+_SIDE, _STEP = 64, 4 if SIMULATED else 16
+_SQUARE = _SIDE * _SIDE
 
-# Words whose sums one block makes: 4 * 255**2 times as many are below 2**31.
-_GRAM_WORDS = 2048
+# Warps of such a block, and blocks that keep a device busy: with some 200 registers a thread, two fit a multiprocessor.
+_GRAM_WARPS, _GRAM_WANTED = (1, 2) if SIMULATED else (4, 2 * 132)
+
+# Words whose sums one block makes, at most: 4 * 255**2 times as many are below 2**31.
+_GRAM_WORDS = 8192
+
+
+def _warp_gram(xt, base, e0, k0, words, count, word, lane, sums):
+    """Add up the products of two sides of 64 rows over 64 patches, from a word on.
+
+    Rows are read as both factors of the tensor cores take them: word t of row g, and of the sixteen words of a row four
+    at once, since in which order patches are added up makes no difference.
+    """
+    x = cuda.local.array(32, _u32)
+    y = cuda.local.array(32, _u32)
+    t, g = _u32(lane & _u32(3)), _u32(lane >> _u32(2))
+    first = _u32(_u32(word) + t * _u32(4))
+    rest = _i32(count - _i32(4) * _i32(first))
+    live0, live1 = _live(rest), _live(_i32(rest - _i32(4)))
+    live2, live3 = _live(_i32(rest - _i32(8))), _live(_i32(rest - _i32(12)))
+    pixels, across = _u32(xt.shape[1]), _u32(xt.shape[2])
+    for j in range(8):
+        for i in range(4):
+            x[4 * j + i], y[4 * j + i] = _u32(0), _u32(0)
+        row = _u32(_u32(e0 + g) + _u32(8 * j))
+        if row < pixels and first < words:
+            w0, w1, w2, w3 = get_four(xt, base + _i64(row) * _i64(across) + _i64(first))
+            x[4 * j], x[4 * j + 1], x[4 * j + 2], x[4 * j + 3] = w0 & live0, w1 & live1, w2 & live2, w3 & live3
+        row = _u32(_u32(k0 + g) + _u32(8 * j))
+        if row < pixels and first < words:
+            w0, w1, w2, w3 = get_four(xt, base + _i64(row) * _i64(across) + _i64(first))
+            y[4 * j], y[4 * j + 1], y[4 * j + 2], y[4 * j + 3] = w0, w1, w2, w3
+    for k in range(2):
+        for i in range(4):
+            a0, a1, a2, a3 = x[8 * i + 2 * k], x[8 * i + 4 + 2 * k], x[8 * i + 2 * k + 1], x[8 * i + 5 + 2 * k]
+            for j in range(8):
+                at = 32 * i + 4 * j
+                sums[at], sums[at + 1], sums[at + 2], sums[at + 3] = mma_uu(
+                    a0,
+                    a1,
+                    a2,
+                    a3,
+                    y[4 * j + 2 * k],
+                    y[4 * j + 2 * k + 1],
+                    sums[at],
+                    sums[at + 1],
+                    sums[at + 2],
+                    sums[at + 3],
+                )
+
+
+def _warp_gram_add(sums, lane, total):
+    """Add a lane's sums to those of its block."""
+    t, g = _u32(lane & _u32(3)), _u32(lane >> _u32(2))
+    for i in range(4):
+        for j in range(8):
+            for k in range(4):
+                row = _u32(_u32(16 * i + k // 2 * 8) + g)
+                at = _u32(_u32(row * _u32(_SIDE)) + _u32(t * _u32(2) + _u32(8 * j + k % 2)))
+                cuda.atomic.add(total, at, sums[32 * i + 4 * j + k])
+
+
+def _lane_gram(xt, base, e0, k0, words, count, word, lane, sums):
+    """Twin of `_warp_gram` for the simulator, where threads do not work together: one word of this lane alone."""
+    pixels, across, q = xt.shape[1], xt.shape[2], int(word + lane)
+    if q < words:
+        live = np.array([_live(count - 4 * q)], _u32).view(np.uint8) // 255
+        at = int(base) + across * np.arange(pixels) + q
+        x = np.array([get(xt, i) for i in at], _u32).view(np.uint8).reshape(pixels, 4).astype(_i32)
+        found = (x * live)[e0 : e0 + _SIDE] @ x[k0 : k0 + _SIDE].T
+        for i, j in np.ndindex(found.shape):
+            sums[i * _SIDE + j] += found[i, j]
+
+
+def _lane_gram_add(sums, lane, total):
+    """Twin of `_warp_gram_add` for the simulator."""
+    for i in range(_SQUARE):
+        cuda.atomic.add(total, i, sums[i])
+
+
+_gram_step, _gram_add = (
+    device_function(step)
+    for step in ((_lane_gram, _lane_gram_add) if SIMULATED else (_warp_gram, _warp_gram_add))
+)
+_GRAM_SUMS = _SQUARE if SIMULATED else 128
 
 
 @kernel("void(uint32[:,:,::1], int32, int32, float64[:,:,::1])")
 def _gram_bytes(xt, words, count, out):
     """A block adds up a tile of X^T X over some words of patches; float64 holds all sums exactly, in any order."""
-    if SIMULATED:
-        left = cuda.shared.array(_GRAM_CELLS, _u32)
-        right = cuda.shared.array(_GRAM_CELLS, _u32)
-    else:  # four words are read at once
-        left = cuda.shared.array(_GRAM_CELLS, _u32, alignment=16)
-        right = cuda.shared.array(_GRAM_CELLS, _u32, alignment=16)
-    sums = cuda.local.array(16, _i32)
-    x = cuda.local.array(16, _u32)
+    total = cuda.shared.array(_SQUARE, _i32)
+    sums = cuda.local.array(_GRAM_SUMS, _i32)
     pixels, stride = _u32(xt.shape[1]), _u32(xt.shape[2])
-    across = _u32((pixels + _u32(_GRAM_TILE - 1)) // _u32(_GRAM_TILE))
-    e0 = _u32(_u32(cuda.blockIdx.x) // across * _u32(_GRAM_TILE))
-    k0 = _u32(_u32(cuda.blockIdx.x) % across * _u32(_GRAM_TILE))
+    across = _u32((pixels + _u32(_SIDE - 1)) // _u32(_SIDE))
+    e0 = _u32(_u32(cuda.blockIdx.x) // across * _u32(_SIDE))
+    k0 = _u32(_u32(cuda.blockIdx.x) % across * _u32(_SIDE))
     t, z = _u32(cuda.threadIdx.x), cuda.blockIdx.z
+    lane, warp = _u32(t & _u32(_LANES - 1)), _u32(t // _u32(_LANES))
     base = _i64(z) * _i64(pixels) * _i64(stride)
-    row, column = t // _u32(_GRAM_SIDE), t % _u32(_GRAM_SIDE)
-    for i in range(16):
+    for i in range(_GRAM_SUMS):
         sums[i] = _i32(0)
+    for i in range(t, _u32(_SQUARE), _u32(_GRAM_WARPS * _LANES)):
+        total[i] = _i32(0)
+    cuda.syncthreads()
     first = _u32(cuda.blockIdx.y * words)
-    last = min(_u32(first + _u32(words)), _u32((count + 3) // 4))
-    for q0 in range(first, last, _u32(_GRAM_STRIP)):
-        for i in range(t, _u32(_GRAM_TILE * _GRAM_STRIP), _u32(_GRAM_THREADS)):
-            n, k = i // _u32(_GRAM_STRIP), i % _u32(_GRAM_STRIP)
-            q = _u32(q0 + k)
-            live = _live(_i32(count - _i32(4) * _i32(q))) if q < last else _u32(0)
-            at = n * _u32(_GRAM_PITCH) + k
-            left[at] = get(xt, base + _i64((e0 + n) * stride + q)) & live if live and e0 + n < pixels else _u32(0)
-            right[at] = get(xt, base + _i64((k0 + n) * stride + q)) & live if live and k0 + n < pixels else _u32(0)
-        cuda.syncthreads()
-        for q in range(_u32(0), _u32(_GRAM_STRIP), _u32(4)):
-            for i in range(4):
-                at = (row + _u32(i * _GRAM_SIDE)) * _u32(_GRAM_PITCH) + q
-                x[4 * i], x[4 * i + 1], x[4 * i + 2], x[4 * i + 3] = get_four(left, at)
-            for k in range(4):
-                y0, y1, y2, y3 = get_four(right, (column + _u32(k * _GRAM_SIDE)) * _u32(_GRAM_PITCH) + q)
-                for i in range(4):
-                    part = dp4a_uu(x[4 * i], y0, sums[4 * i + k])
-                    part = dp4a_uu(x[4 * i + 1], y1, part)
-                    part = dp4a_uu(x[4 * i + 2], y2, part)
-                    sums[4 * i + k] = dp4a_uu(x[4 * i + 3], y3, part)
-        cuda.syncthreads()
-    for i in range(4):
-        for k in range(4):
-            e, n = e0 + row + _u32(i * _GRAM_SIDE), k0 + column + _u32(k * _GRAM_SIDE)
-            if e < pixels and n < pixels:
-                cuda.atomic.add(out, (z, e, n), _f64(sums[4 * i + k]))
+    last = min(_u32(first + _u32(words)), stride)
+    for word in range(first + warp * _u32(_STEP), last, _u32(_GRAM_WARPS * _STEP)):
+        _gram_step(xt, base, e0, k0, last, count, word, lane, sums)
+    _gram_add(sums, lane, total)
+    cuda.syncthreads()
+    for i in range(t, _u32(_SQUARE), _u32(_GRAM_WARPS * _LANES)):
+        e, n = _u32(e0 + i // _u32(_SIDE)), _u32(k0 + i % _u32(_SIDE))
+        if e < pixels and n < pixels:
+            cuda.atomic.add(out, (z, e, n), _f64(total[i]))
 
 
 def gram(xt: Any, count: int, out: Any, stream: Any = 0) -> None:
-    """Twin of :func:`imfnb.factorization.reference.gram` for a batch; of bytes, by dot products of four of them.
+    """Twin of :func:`imfnb.factorization.reference.gram` for a batch; of bytes, by tensor cores.
 
     Parameters
     ----------
     xt : device array of uint8 or float64, shape (B, N, S)
-        X^T; S is a multiple of 4.
+        X^T; S is a multiple of 16, and so is the address.
     count : int
         Number of patches M.
     out : device array of float64, shape (B, N, N)
@@ -346,11 +410,12 @@ def gram(xt: Any, count: int, out: Any, stream: Any = 0) -> None:
         _products(xt, xt, count, stream, out)
         return
     images, pixels = xt.shape[0], xt.shape[1]
+    tiles, steps = blocks(pixels, _SIDE) ** 2, blocks(blocks(count, 4), _STEP)
     # Enough blocks for one image to keep a device busy, as few as a batch allows.
-    parts = max(blocks(count, 4 * _GRAM_WORDS), min(blocks(count, 4 * _GRAM_STRIP), blocks(_WANTED, images)))
-    words = blocks(blocks(count, 4), parts)
-    grid = blocks(pixels, _GRAM_TILE) ** 2, blocks(blocks(count, 4), words), images
-    _gram_bytes[grid, _GRAM_THREADS, stream](xt.view(np.uint32), _i32(words), _i32(count), out)
+    parts = max(blocks(steps * _STEP, _GRAM_WORDS), min(steps, blocks(_GRAM_WANTED, tiles * images)))
+    words = blocks(steps, parts) * _STEP
+    grid = tiles, blocks(steps * _STEP, words), images
+    _gram_bytes[grid, _GRAM_WARPS * _LANES, stream](xt.view(np.uint32), _i32(words), _i32(count), out)
 
 
 @kernel(*(f"void({x}[:,:,::1], {x}[:,:,::1])" for x in ("int8", "int16", "int32", "int64", "uint8", "float64")))
@@ -436,9 +501,6 @@ def _divide_four(values, first, denominator, inverse, low, high, out):
     for i in range(4):
         out[first + i] = _least(_most(out[first + i], low), high)
 
-
-# Words of four patches that a warp has at a time, one for each lane. In the simulator a warp has one thread for each.
-_LANES = 4 if SIMULATED else 32
 
 # By how much the words of a row of a warp's tile change places for each of the two lowest bits of its number: eight
 # words of each of four neighbouring rows are then in 32 different banks.

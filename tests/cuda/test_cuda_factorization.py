@@ -115,22 +115,34 @@ def test_threads_share_the_rows(put, monkeypatch):
     check_sweep(4, 150, 2, (-16, 15), put, 1)
 
 
+def as_on_a_device(monkeypatch, **values) -> None:
+    """Warps of 32 lanes in the simulator, which take their steps together, and the tensor cores imitated."""
+    values |= {"_LANES": 32, "mma_uu": simulated(np.uint8, np.uint8)}
+    values |= {"mma_us": simulated(np.uint8, np.int8), "mma_ss": simulated(np.int8, np.int8)}
+    for name, value in values.items():
+        monkeypatch.setattr(kernels, name, value)
+
+
 @pytest.mark.skipif(not SIMULATED, reason="a device has warps of its own")
 @pytest.mark.parametrize(
     ("pixels", "patches", "rank", "warps"), [(64, 517, 5, 1), (20, 300, 3, 2), (16, 129, 10, 1), (3, 2, 1, 1)]
 )
 def test_warps(pixels, patches, rank, warps, put, monkeypatch):
-    """The kernel of a device, with 32 lanes to a warp and the instruction of the tensor cores imitated."""
-    for name, value in {"_LANES": 32, "_TURN": 8, "_PITCH": 132, "_WARPS": (warps,), "_WANTED": 1}.items():
-        monkeypatch.setattr(kernels, name, value)
-    for step in ("project", "correlate", "add"):
-        monkeypatch.setattr(kernels, f"_{step}", device_function(getattr(kernels, f"_warp_{step}")))
-    monkeypatch.setattr(kernels, "_kept", kernels._warp_kept)
-    monkeypatch.setattr(kernels, "mma_us", simulated(np.uint8, np.int8))
-    monkeypatch.setattr(kernels, "mma_ss", simulated(np.int8, np.int8))
+    steps = {f"_{step}": device_function(getattr(kernels, f"_warp_{step}")) for step in ("project", "correlate", "add")}
+    as_on_a_device(monkeypatch, _TURN=8, _PITCH=132, _WARPS=(warps,), _WANTED=1, _kept=kernels._warp_kept, **steps)
     kernels._sweep.cache_clear()
     check_sweep(pixels, patches, rank, (-128, 127) if pixels < 4 else (-16, 15), put, 1)
     kernels._sweep.cache_clear()
+
+
+@pytest.mark.skipif(not SIMULATED, reason="a device has warps of its own")
+@pytest.mark.parametrize(("pixels", "patches", "count"), [(64, 150, 1), (70, 37, 1)])
+def test_warps_of_gram(pixels, patches, count, put, monkeypatch):
+    steps = {"_gram_step": device_function(kernels._warp_gram), "_gram_add": device_function(kernels._warp_gram_add)}
+    as_on_a_device(monkeypatch, _STEP=16, _GRAM_WARPS=1, _GRAM_WANTED=1, _GRAM_SUMS=128, **steps)
+    xt = fill((count, pixels, padded(patches)), "extremes", 1)
+    for mine, x in zip(gram(put(xt), patches, put), xt, strict=True):
+        np.testing.assert_array_equal(mine, reference.gram(to_blocks(x[:, :patches].T)))
 
 
 def test_largest_rank_of_every_patch_size():
