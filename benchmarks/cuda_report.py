@@ -3,9 +3,9 @@
     python benchmarks/cuda_report.py [--lrf FOLDER_OF_LRF] [--quick]
 
 A kernel's floor is the longest of its bytes at the copy bandwidth and its operations at the rate of multiply-adds (for
-the baseline of bytes, four in a dot product, and of float32, for the main profile of int32), all measured in the same
-run. Times are CUDA events' around many launches in a row, the median of several such rounds; inputs are rotated through
-more memory than the L2 cache holds. Transfers are counted separately.
+the baseline of bytes in the tensor cores' matrices or four in a dot product, and of float32, for the main profile of
+int32), all measured in the same run. Times are CUDA events' around many launches in a row, the median of several such
+rounds; inputs are rotated through more memory than the L2 cache holds. Transfers are counted separately.
 "First call" are seconds of `factorize` in a process of its own, imports included: on the GPU with an empty folder for
 machine code, again with what the first process has left there, and on the CPU with its kernels cached.
 With the folder of a clone of pashtari/lrf, and PyTorch, its factorization is timed on the same device.
@@ -149,7 +149,7 @@ class Report(Rows):
         self.row("patches.patchify", cut, 2 * pixels, 0)
         squares = empty(count, 64, 64, dtype=np.float64)
         gram = self.seconds(lambda i: kernels.gram(xt[i], m, squares[i]), n)
-        self.row("factorization.gram", gram, count * 64 * m, count * 64 * 64 * m, "bytes")
+        self.row("factorization.gram", gram, count * 64 * m, count * 64 * 64 * m, "matrices")
         matrix = cuda.to_device(self.photographs(count, shape))
         for rank in RANKS[:1] if SIMULATED else (RANKS[0], 20):
             state = [self.start(count, 64, stride, rank) for _ in range(n)]
@@ -199,7 +199,7 @@ class Report(Rows):
 
         planes = []
         half = (shape[0] + 1) // 2, (shape[1] + 1) // 2
-        nbytes, operations = 0.0, {"bytes": 0.0, "float32": 0.0}
+        nbytes, operations = 0.0, {"matrices": 0.0, "float32": 0.0}
         for rank, (height, width), matrices in ((RANKS[0], shape, count), (RANKS[1], half, 2 * count)):
             m = -(-height // 8) * -(-width // 8)
             xt = self.rng.integers(0, 256, (matrices, 64, padded(m)), np.uint8)
@@ -416,7 +416,7 @@ def sweep_work(count: int, patches: int, pixels: int, rank: int) -> tuple[float,
     """Bytes and multiply-adds of a sweep: X once, U in and out; X V, X^T U and the upper U^T U; the update."""
     items = count * patches
     products = 2 * pixels * rank + rank * (rank + 1) / 2
-    return items * (pixels + 2 * rank), {"bytes": items * products, "float32": items * rank * (rank - 1)}
+    return items * (pixels + 2 * rank), {"matrices": items * products, "float32": items * rank * (rank - 1)}
 
 
 if __name__ == "__main__":
