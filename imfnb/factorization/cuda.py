@@ -680,7 +680,8 @@ def _shared_bytes(pixels: int, rank: int, warps: int) -> int:
     """Shared memory of a block of `sweep`."""
     width, groups = _layout(rank)
     products, weights = warps * width * _PITCH, groups * 2 * _rows(pixels)
-    return 4 * (_cells(pixels, rank, warps) + products + weights + rank * rank + (pixels + rank) * rank + 1)
+    cross = (groups * width) ** 2
+    return 4 * (_cells(pixels, rank, warps) + products + weights + cross + (pixels + rank) * rank + 1)
 
 
 @template(
@@ -704,7 +705,8 @@ def _sweep(pixels, rank, warps):
     strips, strips_of_u, part = blocks(pixels, 16), blocks(rank, 16), _kept(rank)
     alone = (strips + strips_of_u) * part <= _MOST_KEPT
     kept_words = (strips + strips_of_u) * part if alone else part
-    weighed, squared, held = groups * 2 * rows, rank * rank, (pixels + rank) * rank
+    columns, whole = groups * width, rank % width == 0
+    weighed, squared, held = groups * 2 * rows, columns * columns, (pixels + rank) * rank
     chunks, tile_words, product_words, chosen = _LANES // 4, (rows + rank) * _LANES, width * _PITCH, 4 * width
     all_products, fours, fours_of_u = warps * product_words, blocks(pixels, 4), blocks(rank, 4)
 
@@ -730,7 +732,8 @@ def _sweep(pixels, rank, warps):
             kept[i] = _i32(0)
 
         # Byte k of word j of lane 4 g + m of a step belongs to pixel 32 step + 16 j + 4 k + m and component g.
-        for i in range(t, _u32(weighed), _u32(quads)):
+        i = t
+        while i < _u32(weighed):
             step, r = i // _u32(64), _u32((i >> _u32(3)) & _u32(7))
             n = _u32(step % _u32(rows // 32) * _u32(32) + (i & _u32(1)) * _u32(16) + ((i >> _u32(1)) & _u32(3)))
             c = _u32(step // _u32(rows // 32) * _u32(width) + r)
@@ -740,11 +743,15 @@ def _sweep(pixels, rank, warps):
                     if n + _u32(4 * k) < _u32(pixels):
                         word |= _u32(_u32(_i32(v[z, n + _u32(4 * k), c]) & _i32(255)) << _u32(8 * k))
             weights[i] = word
-        for i in range(t, _u32(held), _u32(quads)):
+            i = _u32(i + _u32(quads))
+        i = t
+        while i < _u32(held):
             total[i] = _i32(0)
+            i = _u32(i + _u32(quads))
         cuda.syncthreads()
-        for i in range(t, _u32(squared), _u32(quads)):
-            r, s = i // _u32(rank), i % _u32(rank)
+        i = t
+        while i < _u32(squared):
+            r, s = i // _u32(columns), i % _u32(columns)
             left = _u32(r // _u32(width) * _u32(2 * rows) + r % _u32(width) * _u32(8))
             right = _u32(s // _u32(width) * _u32(2 * rows) + s % _u32(width) * _u32(8))
             value = _i32(0)
@@ -753,6 +760,7 @@ def _sweep(pixels, rank, warps):
                     at = _u32(64 * step + k)
                     value = dp4a_ss(weights[left + at], weights[right + at], value)
             cross[i] = _f32(value)
+            i = _u32(i + _u32(quads))
         cuda.syncthreads()
 
         across, stride = _u32(xt.shape[2]), _i64(xt.shape[2])
@@ -781,13 +789,13 @@ def _sweep(pixels, rank, warps):
             _meet()
 
             for group in range(groups):
-                r0 = group * width
+                r0 = _u32(group * width)
                 _project(tile, base, weights, rows, width, group, lane, products, start)
                 _meet()
                 for j in range(width):
                     word = _u32(0)
-                    if r0 + j < rank:
-                        word = tile[base + _place(_u32(rows + r0 + j), lane)]
+                    if whole or r0 + _u32(j) < _u32(rank):
+                        word = tile[base + _place(_u32(_u32(rows + j) + r0), lane)]
                     n0, n1, n2, n3 = get_four(products, _i64(start) + _i64(lane * _u32(4)) + _i64(j * _PITCH))
                     numerators[4 * j], numerators[4 * j + 1] = _f32(n0), _f32(n1)
                     numerators[4 * j + 2], numerators[4 * j + 3] = _f32(n2), _f32(n3)
@@ -795,38 +803,42 @@ def _sweep(pixels, rank, warps):
                     factors[4 * j], factors[4 * j + 1] = u0, u1
                     factors[4 * j + 2], factors[4 * j + 3] = u2, u3
                 # What the components of other groups stand for is the same for all of this group.
-                for s in range(rank if groups > 1 else 0):
-                    if s < r0 or s >= r0 + width:
-                        u0, u1, u2, u3 = _entries(tile[base + _place(_u32(rows + s), lane)])
-                        for j in range(width):
-                            if r0 + j < rank:
-                                w = cross[_u32(s * rank) + _u32(r0 + j)]
-                                numerators[4 * j] -= u0 * w
-                                numerators[4 * j + 1] -= u1 * w
-                                numerators[4 * j + 2] -= u2 * w
-                                numerators[4 * j + 3] -= u3 * w
+                s = _u32(0) if group else _u32(width)
+                while s < _u32(rank):
+                    u0, u1, u2, u3 = _entries(tile[base + _place(_u32(_u32(rows) + s), lane)])
+                    at = _i64(_u32(s * _u32(columns)) + r0)
+                    for j in range(width):
+                        w = get(cross, at + _i64(j))
+                        numerators[4 * j] -= u0 * w
+                        numerators[4 * j + 1] -= u1 * w
+                        numerators[4 * j + 2] -= u2 * w
+                        numerators[4 * j + 3] -= u3 * w
+                    s = _u32(s + _u32(1))
+                    if s == r0:
+                        s = _u32(s + _u32(width))
+                corner = _i64(r0) * _i64(columns + 1)
                 for j in range(width):
-                    if r0 + j < rank:
-                        denominator = cross[_u32((r0 + j) * (rank + 1))]
-                        inverse = _f32(1) / denominator if denominator != _f32(0) else _f32(0)
-                        for s in range(width):
-                            if s != j and r0 + s < rank:
-                                w = cross[_u32((r0 + s) * rank + r0 + j)]
-                                for i in range(4):
-                                    numerators[4 * j + i] -= factors[4 * s + i] * w
-                        for i in range(4):
-                            factors[4 * j + i] = _least(_most(_f32(1), low), high)
-                        if denominator != _f32(0):
-                            _divide_four(numerators, 4 * j, denominator, inverse, low, high, factors)
+                    denominator = get(cross, corner + _i64(j * (columns + 1)))
+                    inverse = _f32(1) / denominator if denominator != _f32(0) else _f32(0)
+                    for s in range(width):
+                        if s != j:
+                            w = get(cross, corner + _i64(s * columns + j))
+                            for i in range(4):
+                                numerators[4 * j + i] -= factors[4 * s + i] * w
+                    for i in range(4):
+                        factors[4 * j + i] = _least(_most(_f32(1), low), high)
+                    if denominator != _f32(0):
+                        _divide_four(numerators, 4 * j, denominator, inverse, low, high, factors)
+                    if whole or r0 + _u32(j) < _u32(rank):
                         word = live & low_bytes(
                             _bits(factors[4 * j] + _ROUNDER),
                             _bits(factors[4 * j + 1] + _ROUNDER),
                             _bits(factors[4 * j + 2] + _ROUNDER),
                             _bits(factors[4 * j + 3] + _ROUNDER),
                         )
-                        tile[base + _place(_u32(rows + r0 + j), lane)] = word
+                        tile[base + _place(_u32(_u32(rows + j) + r0), lane)] = word
                         if q < across:
-                            put(ut, base_u + _i64(_u32(r0 + j) * across + q), word)
+                            put(ut, base_u + _i64(_u32(r0 + _u32(j)) * across + q), word)
                 _meet()
 
             for strip in range(strips):
@@ -847,8 +859,10 @@ def _sweep(pixels, rank, warps):
                 _add(kept, (strips + strip) * part, pixels, rank, strip, rank, lane, total)
         cuda.syncthreads()
 
-        for i in range(t, _u32(held), _u32(quads)):
+        i = t
+        while i < _u32(held):
             cuda.atomic.add(sums, (z, i // _u32(rank), i % _u32(rank)), _i64(total[i]))
+            i = _u32(i + _u32(quads))
 
         # The block that finishes last sees all sums of its matrix, and takes the step of V.
         cuda.threadfence()
@@ -859,46 +873,72 @@ def _sweep(pixels, rank, warps):
         if ticket[0] == _i32(cuda.gridDim.x) - _i32(1):
             cuda.threadfence()
             if finish:
-                # Sums in two words each, and behind them V in bytes: device memory would keep every one waiting.
-                for i in range(t, _u32(held), _u32(quads)):
-                    value = sums[z, i // _u32(rank), i % _u32(rank)]
-                    tile[_u32(2) * i] = _u32(value & _i64(0xFFFFFFFF))
-                    tile[_u32(2) * i + _u32(1)] = _u32((value >> _i64(32)) & _i64(0xFFFFFFFF))
+                # Sums as float64 in two words each, and V in bytes: device memory would keep every one waiting.
+                i = t
+                while i < _u32(held):
+                    value = _f64(sums[z, i // _u32(rank), i % _u32(rank)])
+                    tile[_u32(2) * i], tile[_u32(2) * i + _u32(1)] = _low_word(value), _high_word(value)
                     sums[z, i // _u32(rank), i % _u32(rank)] = _i64(0)
-                for i in range(t, _u32(pixels * fours_of_u), _u32(quads)):
+                    i = _u32(i + _u32(quads))
+                i = t
+                while i < _u32(pixels * fours_of_u):
                     n, r = i // _u32(fours_of_u), _u32(i % _u32(fours_of_u) * _u32(4))
                     word = _u32(0)
-                    for k in range(min(_u32(4), _u32(_u32(rank) - r))):
-                        word |= _u32(_u32(_i32(v[z, n, r + _u32(k)]) & _i32(255)) << _u32(8 * k))
+                    for k in range(4):
+                        if r + _u32(k) < _u32(rank):
+                            word |= _u32(_u32(_i32(v[z, n, r + _u32(k)]) & _i32(255)) << _u32(8 * k))
                     tile[_u32(2 * held) + i] = word
+                    i = _u32(i + _u32(quads))
                 cuda.syncthreads()
-                for n in range(t, _u32(pixels), _u32(quads)):
+                n = t
+                while n < _u32(pixels):
                     row = _u32(_u32(2 * held) + n * _u32(fours_of_u))
-                    for r in range(rank):
-                        d = _held(tile, _u32((pixels + r) * rank + r))
+                    r = _u32(0)
+                    while r < _u32(rank):
+                        d = _held(tile, _u32(_u32(_u32(pixels) + r) * _u32(rank) + r))
                         value = min(max(_f64(1), _f64(low)), _f64(high))
                         if d != _f64(0):
-                            e = _held(tile, n * _u32(rank) + _u32(r))
-                            for s in range(rank):
+                            e = _held(tile, _u32(n * _u32(rank) + r))
+                            s = _u32(0)
+                            while s < _u32(rank):
                                 if s != r:
-                                    entry = np.int8((tile[row + _u32(s // 4)] >> _u32(8 * (s % 4))) & _u32(255))
-                                    e -= _f64(entry) * _held(tile, _u32((pixels + s) * rank + r))
+                                    word = tile[row + (s >> _u32(2))] >> _u32((s & _u32(3)) * _u32(8))
+                                    weight = _held(tile, _u32(_u32(_u32(pixels) + s) * _u32(rank) + r))
+                                    e -= _f64(np.int8(word & _u32(255))) * weight
+                                s = _u32(s + _u32(1))
                             value = _quotient64(e, d, _f64(low), _f64(high))
-                        shift = _u32(8 * (r % 4))
-                        kept_bytes = tile[row + _u32(r // 4)] & ~_u32(_u32(255) << shift)
-                        tile[row + _u32(r // 4)] = kept_bytes | _u32(_u32(_i32(value) & _i32(255)) << shift)
+                        place, shift = row + (r >> _u32(2)), _u32((r & _u32(3)) * _u32(8))
+                        others = tile[place] & ~_u32(_u32(255) << shift)
+                        tile[place] = others | _u32(_u32(_i32(value) & _i32(255)) << shift)
                         v[z, n, r] = value
+                        r = _u32(r + _u32(1))
+                    n = _u32(n + _u32(quads))
             if t == _u32(0):
                 tickets[z] = _i32(0)
 
     return sweep
 
 
+if SIMULATED:
+
+    def _low_word(value):
+        return np.array([value], _f64).view(_u32)[0]
+
+    def _high_word(value):
+        return np.array([value], _f64).view(_u32)[1]
+
+    def _joined(high, low):
+        return np.array([low, high], _u32).view(_f64)[0]
+
+else:
+    _low_word, _high_word = cuda.libdevice.double2loint, cuda.libdevice.double2hiint
+    _joined = cuda.libdevice.hiloint2double
+
+
 @device_function
 def _held(words, index):
-    """An integer below 2**53 in magnitude that is kept in two words, as float64."""
-    low, high = words[_u32(2) * index], words[_u32(2) * index + _u32(1)]
-    return _f64(_i32(high)) * _f64(4294967296) + _f64(low)
+    """A float64 that is kept in two words."""
+    return _joined(words[_u32(2) * index + _u32(1)], words[_u32(2) * index])
 
 
 #: Warps of a block of `sweep`, the most that shared memory allows.
