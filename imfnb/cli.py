@@ -76,7 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument("--json", action="store_true", help="one JSON object per file and line")
 
     _bench_parser(commands)
-    commands.add_parser("warmup", help="Compile all kernels once, so that later calls start at once.")
+    warmup = commands.add_parser("warmup", help="Compile all kernels once, so that later calls start at once.")
+    warmup.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="whose kernels (default: cpu)")
     commands.add_parser("config", help="Show versions, threads, kernel cache and CUDA.")
     return parser
 
@@ -311,10 +312,10 @@ def _config(_: argparse.Namespace) -> int:
     return 0
 
 
-def _warmup(_: argparse.Namespace) -> int:
+def _warmup(arguments: argparse.Namespace) -> int:
     from ._warmup import warmup
 
-    sys.stdout.write(f"kernels ready in {warmup():.1f} s\n")
+    sys.stdout.write(f"kernels ready in {warmup(arguments.device):.1f} s\n")
     return 0
 
 

@@ -254,3 +254,10 @@ def test_errors_of_cuda_are_known_by_name():
     assert _cuda.is_cuda_error(full) and _cuda.is_out_of_memory(full)
     assert _cuda.is_out_of_memory(MemoryError()) and _cuda.is_out_of_memory(RuntimeError("CUDA_ERROR_OUT_OF_MEMORY"))
     assert not _cuda.is_cuda_error(type("Odd", (Exception,), {"code": "x"})("text"))
+
+
+def test_warmup_of_a_device_that_is_not_there(absent):
+    with pytest.raises(imfnb.DeviceError, match="cannot be used"):
+        imfnb.warmup("cuda")
+    with pytest.raises(imfnb.OptionError, match="'reference'; expected 'cpu' or 'cuda'"):
+        imfnb.warmup("reference")
