@@ -22,7 +22,7 @@ ROTATION = 1 << 28
 # Types of the arguments of a sweep.
 SWEEP = (
     "void(uint32[:,:,::1], float64[:,:,::1], uint32[:,:,::1], int64[:,:,::1], int32[::1], int32, int32, float32, "
-    "float32, boolean)"
+    "float32)"
 )
 
 
@@ -92,7 +92,7 @@ def matrices(values, turns):
         values[4] = total
 
 
-def _nothing(xt, v, ut, sums, tickets, count, tiles, low, high, finish):
+def _nothing(xt, v, ut, sums, tickets, count, tiles, low, high):
     """The arguments of a sweep of the baseline, and no work."""
 
 
@@ -115,13 +115,13 @@ class Rows:
     rates : dict of str to float
         Multiply-adds per second: "float32", "int32", "int64", "bytes" (dot products of four), and "matrices" (of bytes,
         by the tensor cores).
-    launch : float
-        Seconds from a launch to the next.
+    launch, again : float
+        Seconds from a launch to the next, and with the same arguments, packed once.
     """
 
     def __init__(self, sizes: Sizes) -> None:
         self.sizes = sizes
-        self.bandwidth = self.launch = float("nan")
+        self.bandwidth = self.launch = self.again = float("nan")
         self.rates: dict[str, float] = {}
 
     def seconds(self, launch: Callable[[int], None], copies: int = 1) -> float:
@@ -205,9 +205,10 @@ class Rows:
             self.rates["matrices"] = blocks * threads // 32 * turns * 32 * (16 * 32 * 8) / seconds
         xt, v = cuda.to_device(np.zeros((1, 1, 1), np.uint32)), cuda.to_device(np.zeros((1, 1, 1)))
         sums, tickets = cuda.to_device(np.zeros((1, 2, 1), np.int64)), cuda.to_device(np.zeros(1, np.int32))
-        arguments = xt, v, xt, sums, tickets, np.int32(4), np.int32(1), np.float32(-16), np.float32(15), True
+        arguments = xt, v, xt, sums, tickets, np.int32(4), np.int32(1), np.float32(-16), np.float32(15)
         by_numba = self.seconds(lambda _: empty_by_numba[1, 1](*arguments))
         self.launch = self.seconds(lambda _: empty[1, 1](*arguments))
+        self.again = self.seconds(lambda _: empty.repeat(20, (1, 1), *arguments)) / 20
         print("\npeaks, measured here (a multiply-add is one operation, however many an instruction has)")
         if SIMULATED:
             print("  ran")
@@ -216,3 +217,4 @@ class Rows:
         for name, rate in self.rates.items():
             print(f"  {name + ' multiply-adds':24s} {rate / 1e12:10.2f} Top/s")
         print(f"  a launch after the other {self.launch * 1e6:10.1f} us; by Numba {by_numba * 1e6:.1f} us")
+        print(f"  the same one again       {self.again * 1e6:10.1f} us")

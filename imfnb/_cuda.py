@@ -223,9 +223,10 @@ class Kernel:
     def __getitem__(self, configuration: tuple[Any, ...]) -> Callable[..., None]:
         if not self._entries:
             return self._dispatcher[configuration]
-        return functools.partial(self._launch, configuration)
+        return functools.partial(self.repeat, 1, configuration)
 
-    def _launch(self, configuration: tuple[Any, ...], *arguments: Any) -> None:
+    def repeat(self, times: int, configuration: tuple[Any, ...], *arguments: Any) -> None:
+        """Launch `times` times in a row with the same arguments, which are packed once."""
         grid, block, *stream = configuration
         for entry in self._entries:
             try:
@@ -236,9 +237,11 @@ class Kernel:
             except AttributeError:  # Numba has no such parts, or fails itself, which its own launch says again
                 self._entries = []
                 break
-            _to_driver(handle, _three(grid), _three(block), queue, table)
+            for _ in range(times):
+                _to_driver(handle, _three(grid), _three(block), queue, table)
             return
-        self._dispatcher[configuration](*arguments)
+        for _ in range(times):
+            self._dispatcher[configuration](*arguments)
 
 
 def _current_device() -> int:

@@ -309,6 +309,7 @@ def _warp_gram(xt, base, e0, k0, words, count, word, lane, sums):
         if row < pixels and first < words:
             w0, w1, w2, w3 = get_four(xt, base + _i64(row) * _i64(across) + _i64(first))
             y[4 * j], y[4 * j + 1], y[4 * j + 2], y[4 * j + 3] = w0, w1, w2, w3
+    _meet()
     for k in range(2):
         for i in range(4):
             a0, a1, a2, a3 = x[8 * i + 2 * k], x[8 * i + 4 + 2 * k], x[8 * i + 2 * k + 1], x[8 * i + 5 + 2 * k]
@@ -686,7 +687,7 @@ def _shared_bytes(pixels: int, rank: int, warps: int) -> int:
 
 @template(
     "void(uint32[:,:,::1], float64[:,:,::1], uint32[:,:,::1], int64[:,:,::1], int32[::1], int32, int32, float32, "
-    "float32, boolean)",
+    "float32)",
     (16, 1, 4),
     (64, 2, 4),
     (64, 5, 4),
@@ -710,7 +711,7 @@ def _sweep(pixels, rank, warps):
     chunks, tile_words, product_words, chosen = _LANES // 4, (rows + rank) * _LANES, width * _PITCH, 4 * width
     all_products, fours, fours_of_u = warps * product_words, blocks(pixels, 4), blocks(rank, 4)
 
-    def sweep(xt, v, ut, sums, tickets, count, tiles, low, high, finish):
+    def sweep(xt, v, ut, sums, tickets, count, tiles, low, high):
         if SIMULATED:
             tile = cuda.shared.array(cells, _u32)
             products = cuda.shared.array(all_products, _i32)
@@ -872,47 +873,46 @@ def _sweep(pixels, rank, warps):
         cuda.syncthreads()
         if ticket[0] == _i32(cuda.gridDim.x) - _i32(1):
             cuda.threadfence()
-            if finish:
-                # Sums as float64 in two words each, and V in bytes: device memory would keep every one waiting.
-                i = t
-                while i < _u32(held):
-                    value = _f64(sums[z, i // _u32(rank), i % _u32(rank)])
-                    tile[_u32(2) * i], tile[_u32(2) * i + _u32(1)] = _low_word(value), _high_word(value)
-                    sums[z, i // _u32(rank), i % _u32(rank)] = _i64(0)
-                    i = _u32(i + _u32(quads))
-                i = t
-                while i < _u32(pixels * fours_of_u):
-                    n, r = i // _u32(fours_of_u), _u32(i % _u32(fours_of_u) * _u32(4))
-                    word = _u32(0)
-                    for k in range(4):
-                        if r + _u32(k) < _u32(rank):
-                            word |= _u32(_u32(_i32(v[z, n, r + _u32(k)]) & _i32(255)) << _u32(8 * k))
-                    tile[_u32(2 * held) + i] = word
-                    i = _u32(i + _u32(quads))
-                cuda.syncthreads()
-                n = t
-                while n < _u32(pixels):
-                    row = _u32(_u32(2 * held) + n * _u32(fours_of_u))
-                    r = _u32(0)
-                    while r < _u32(rank):
-                        d = _held(tile, _u32(_u32(_u32(pixels) + r) * _u32(rank) + r))
-                        value = min(max(_f64(1), _f64(low)), _f64(high))
-                        if d != _f64(0):
-                            e = _held(tile, _u32(n * _u32(rank) + r))
-                            s = _u32(0)
-                            while s < _u32(rank):
-                                if s != r:
-                                    word = tile[row + (s >> _u32(2))] >> _u32((s & _u32(3)) * _u32(8))
-                                    weight = _held(tile, _u32(_u32(_u32(pixels) + s) * _u32(rank) + r))
-                                    e -= _f64(np.int8(word & _u32(255))) * weight
-                                s = _u32(s + _u32(1))
-                            value = _quotient64(e, d, _f64(low), _f64(high))
-                        place, shift = row + (r >> _u32(2)), _u32((r & _u32(3)) * _u32(8))
-                        others = tile[place] & ~_u32(_u32(255) << shift)
-                        tile[place] = others | _u32(_u32(_i32(value) & _i32(255)) << shift)
-                        v[z, n, r] = value
-                        r = _u32(r + _u32(1))
-                    n = _u32(n + _u32(quads))
+            # Sums as float64 in two words each, and V in bytes: device memory would keep every one waiting.
+            i = t
+            while i < _u32(held):
+                value = _f64(sums[z, i // _u32(rank), i % _u32(rank)])
+                tile[_u32(2) * i], tile[_u32(2) * i + _u32(1)] = _low_word(value), _high_word(value)
+                sums[z, i // _u32(rank), i % _u32(rank)] = _i64(0)
+                i = _u32(i + _u32(quads))
+            i = t
+            while i < _u32(pixels * fours_of_u):
+                n, r = i // _u32(fours_of_u), _u32(i % _u32(fours_of_u) * _u32(4))
+                word = _u32(0)
+                for k in range(4):
+                    if r + _u32(k) < _u32(rank):
+                        word |= _u32(_u32(_i32(v[z, n, r + _u32(k)]) & _i32(255)) << _u32(8 * k))
+                tile[_u32(2 * held) + i] = word
+                i = _u32(i + _u32(quads))
+            cuda.syncthreads()
+            n = t
+            while n < _u32(pixels):
+                row = _u32(_u32(2 * held) + n * _u32(fours_of_u))
+                r = _u32(0)
+                while r < _u32(rank):
+                    d = _held(tile, _u32(_u32(_u32(pixels) + r) * _u32(rank) + r))
+                    value = min(max(_f64(1), _f64(low)), _f64(high))
+                    if d != _f64(0):
+                        e = _held(tile, _u32(n * _u32(rank) + r))
+                        s = _u32(0)
+                        while s < _u32(rank):
+                            if s != r:
+                                word = tile[row + (s >> _u32(2))] >> _u32((s & _u32(3)) * _u32(8))
+                                weight = _held(tile, _u32(_u32(_u32(pixels) + s) * _u32(rank) + r))
+                                e -= _f64(np.int8(word & _u32(255))) * weight
+                            s = _u32(s + _u32(1))
+                        value = _quotient64(e, d, _f64(low), _f64(high))
+                    place, shift = row + (r >> _u32(2)), _u32((r & _u32(3)) * _u32(8))
+                    others = tile[place] & ~_u32(_u32(255) << shift)
+                    tile[place] = others | _u32(_u32(_i32(value) & _i32(255)) << shift)
+                    v[z, n, r] = value
+                    r = _u32(r + _u32(1))
+                n = _u32(n + _u32(quads))
             if t == _u32(0):
                 tickets[z] = _i32(0)
 
@@ -962,10 +962,10 @@ def sweep(
     count: int,
     low: float,
     high: float,
-    finish: bool = True,
+    sweeps: int = 1,
     stream: Any = 0,
 ) -> None:
-    """`update_u` and then `update_columns` of V in one launch, for uint8 X and int8 factors.
+    """`update_u` and then `update_columns` of V in one launch, as often as wanted, for uint8 X and int8 factors.
 
     The sums of the U step must be exact in float32 (:func:`imfnb.factorization.exact_in_float32`) and
     :func:`warps_for` must not be None.
@@ -975,19 +975,19 @@ def sweep(
     xt : device array of uint32, shape (B, N, S / 4)
         X^T, four patches in a word; S is a multiple of 16, and so is the address.
     v : device array of float64, shape (B, N, R)
-        V, integers; changed in place if `finish`.
+        V, integers; changed in place.
     ut : device array of uint32, shape (B, R, S / 4)
         U^T, four patches of int8 in a word; changed in place.
     sums : device array of int64, shape (B, N + R, R)
-        Zeros. Receives X^T U and below it U^T U, and is zero again afterwards if `finish`.
+        Zeros, and zeros again afterwards: for X^T U and below it U^T U.
     tickets : device array of int32, shape (B,)
         Zeros, and zeros again afterwards.
     count : int
         Number of patches M.
     low, high : float
         Bounds of the entries.
-    finish : bool
-        Whether to take the step of V too.
+    sweeps : int
+        Number of sweeps.
     stream : stream, optional
         Where to launch.
     """
@@ -998,7 +998,5 @@ def sweep(
     # A block's sums over 255 * 128 times its patches must stay below 2**31.
     each = min(2**16 // patches, blocks(tiles, max(1, _WANTED // images)))
     grid = blocks(tiles, each), images
-    member = _sweep(pixels, rank, warps)
-    member[grid, patches // 4, stream](
-        xt, v, ut, sums, tickets, _i32(count), _i32(each), _f32(low), _f32(high), finish
-    )
+    arguments = xt, v, ut, sums, tickets, _i32(count), _i32(each), _f32(low), _f32(high)
+    _sweep(pixels, rank, warps).repeat(sweeps, (grid, patches // 4, stream), *arguments)

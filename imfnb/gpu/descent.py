@@ -116,8 +116,7 @@ def descend(
         sums = half.zeros(f"{name}sums", (images, pixels + rank, rank), np.int64)
         tickets = half.zeros(f"{name}tickets", (images,), np.int32)
         words, factors = xt.view(np.uint32), half.array(f"{name}u", (images, rank, stride // 4), np.uint32)
-        for _ in range(iterations):
-            kernels.sweep(words, v, factors, sums, tickets, count, low, high, True, stream)
+        kernels.sweep(words, v, factors, sums, tickets, count, low, high, iterations, stream)
     else:
         for _ in range(iterations):
             xtu, utu = kernels.update_u(xt, v, ut, count, low, high, stream)
