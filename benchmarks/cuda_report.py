@@ -28,7 +28,7 @@ from typing import Any
 
 import device_main
 import numpy as np
-from device_rows import Rows, Sizes
+from device_rows import Rows, Sizes, pictures
 
 import imfnb
 from imfnb._backend import cuda_status, resolve_threads
@@ -150,7 +150,7 @@ class Report(Rows):
         squares = empty(count, 64, 64, dtype=np.float64)
         gram = self.seconds(lambda i: kernels.gram(xt[i], m, squares[i]), n)
         self.row("factorization.gram", gram, count * 64 * m, count * 64 * 64 * m, "matrices")
-        matrix = cuda.to_device(self.photographs(count, shape))
+        matrix = cuda.to_device(self.grams(count, shape))
         for rank in RANKS[:1] if SIMULATED else (RANKS[0], 20):
             state = [self.start(count, 64, stride, rank) for _ in range(n)]
             begin = self.seconds(lambda i, state=state, rank=rank: first.start_v(matrix, rank, *BOUNDS, state[i][0]), n)
@@ -178,7 +178,7 @@ class Report(Rows):
             )
             self.row(f"patches.depatchify R={rank}", joined, pixels * (1 + rank / 64), pixels * rank, "bytes")
 
-    def photographs(self, count: int, shape: tuple[int, int]) -> np.ndarray:
+    def grams(self, count: int, shape: tuple[int, int]) -> np.ndarray:
         """Gram matrices of pictures, since how long the start takes depends on them."""
         x = self.luma(min(8, count), shape).astype(np.float64)
         return np.resize(x.transpose(0, 2, 1) @ x, (count, 64, 64))
@@ -250,14 +250,12 @@ class Report(Rows):
         )
 
     def luma(self, count: int, shape: tuple[int, int]) -> np.ndarray:
-        """Patch matrices (B, M, 64) of smooth pictures with some noise, eight of them over and over."""
+        """Patch matrices (B, M, 64) of the green of pictures, eight of them over and over."""
         from imfnb.patches import from_blocks, patchify
 
-        grid = np.add.outer(np.arange(shape[0]) / 19, np.arange(shape[1]) / 31)
         matrices = []
-        for i in range(min(8, count)):
-            plane = 128 + 80 * np.sin(grid + i) + self.rng.normal(0, 8, shape)
-            (blocks,) = patchify(np.clip(plane, 0, 255).astype(np.uint8)[:, :, None], "YCbCr", True, 8, "cpu")
+        for picture in pictures(min(8, count), shape):
+            (blocks,) = patchify(np.ascontiguousarray(picture[:, :, 1:2]), "YCbCr", True, 8, "cpu")
             matrices.append(from_blocks(blocks, -(-shape[0] // 8) * -(-shape[1] // 8)))
         return np.stack([matrices[i % len(matrices)] for i in range(count)])
 
@@ -280,9 +278,9 @@ class Report(Rows):
         for profile, options in (("baseline", {"rank": RANKS, "iterations": SWEEPS}), ("main", {"quality": 50})):
             print(f"\nhost to host, CPU on all threads against CUDA, ms, encode and decode: {profile}, {options}")
             many = counts if profile == "baseline" else counts[:-1]
-            pictures = [[self.picture(*shape)] for shape in shapes]
-            self.compare("image", [(image.size // 3, self.codec([image], profile, options)) for (image,) in pictures])
-            few = [self.picture(height, width, i) for i in range(min(8, many[-1]))]
+            singles = [pictures(1, shape) for shape in shapes]
+            self.compare("image", [(one.size // 3, self.codec(list(one), profile, options)) for one in singles])
+            few = list(pictures(min(8, many[-1]), (height, width)))
             batches = [(n, (few * n)[:n]) for n in many]
             self.compare("batch", [(n * height * width, self.codec(x, profile, options)) for n, x in batches])
 
@@ -305,13 +303,6 @@ class Report(Rows):
             for device in ("cpu", "cuda")
         )
         return [(cpu, gpu)]
-
-    def picture(self, height: int, width: int, seed: int = 0) -> np.ndarray:
-        """A colour picture: smooth shading with some noise."""
-        y, x = np.mgrid[:height, :width]
-        layers = [128 + 80 * np.sin(x / (19 + c) + seed) * np.cos(y / (23 + c)) for c in range(3)]
-        noise = np.random.default_rng(seed).normal(0, 6, (height, width, 3))
-        return np.clip(np.stack(layers, axis=-1) + noise, 0, 255).astype(np.uint8)
 
     def codec(
         self, images: Sequence[np.ndarray], profile: str, options: dict[str, Any]

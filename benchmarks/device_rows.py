@@ -13,10 +13,33 @@ import numpy as np
 from imfnb._cuda import SIMULATED, Kernel, cuda
 from imfnb._cuda_intrinsics import dp4a_ss, mma_ss
 
-__all__ = ["Rows", "Sizes"]
+__all__ = ["Rows", "Sizes", "pictures"]
 
 #: Bytes that inputs are rotated through: several times the largest L2 cache there is (50 MB on an H200).
 ROTATION = 1 << 28
+
+
+# Different pictures of a batch; more would take the CPU long to make and change nothing.
+_PICTURES = 8
+
+
+def pictures(count: int, shape: tuple[int, int]) -> np.ndarray:
+    """RGB pictures (B, H, W, 3): tiles of a photograph of scikit-image, or shading with noise where that is missing."""
+    height, width = shape
+    try:
+        from skimage.data import astronaut
+
+        photograph = np.concatenate([astronaut(), astronaut()[:, ::-1]], axis=1)
+    except ImportError:
+        y, x = np.mgrid[:512, :512]
+        shade = 128 + 80 * np.sin(x / 19) * np.cos(y / 23) + np.random.default_rng(0).normal(0, 8, (512, 512))
+        photograph = np.repeat(np.clip(shade, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+    rows, columns = np.arange(height) % photograph.shape[0], np.arange(width) % photograph.shape[1]
+
+    def part(i: int) -> np.ndarray:
+        return photograph[(rows + 37 * i) % photograph.shape[0]][:, (columns + 91 * i) % photograph.shape[1]]
+
+    return np.ascontiguousarray(np.stack([part(i % _PICTURES) for i in range(count)]))
 
 
 # Types of the arguments of a sweep.

@@ -1,7 +1,8 @@
-"""Tests of the CUDA kernels and pipelines: in Numba's simulator (NUMBA_ENABLE_CUDASIM=1) or on a GPU.
+"""Tests of the CUDA kernels and pipelines, where there is something to run them on.
 
-``tests/test_cuda.py`` runs this folder in a process of its own with the simulator. It has no ``__init__.py``: a package
-named "cuda" here would hide the one that numba-cuda needs.
+That is a GPU, Numba's simulator (NUMBA_ENABLE_CUDASIM=1), or, with IMFNB_INTERPRET_PTX=1, the interpreter of the PTX
+that the compiler makes. ``tests/test_cuda.py`` runs this folder in processes of their own with the two latter. It has
+no ``__init__.py``: a package named "cuda" here would hide the one that numba-cuda needs.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Iterable
 
+import interpreted
 import numpy as np
 import pytest
 
@@ -16,7 +18,12 @@ from imfnb._backend import cuda_status
 from imfnb._cuda import SIMULATED, cuda
 
 FOLDER = pathlib.Path(__file__).parent
+if interpreted.WANTED:
+    interpreted.install()
 STATUS = cuda_status()
+
+# What runs anywhere.
+HERE = "test_interpreter.py"
 
 
 class SkippedModule(pytest.Module):
@@ -27,7 +34,7 @@ class SkippedModule(pytest.Module):
 
 
 def pytest_pycollect_makemodule(module_path: pathlib.Path, parent: pytest.Collector) -> pytest.Module | None:
-    if FOLDER in module_path.parents and STATUS.startswith("not found"):
+    if FOLDER in module_path.parents and STATUS.startswith("not found") and module_path.name != HERE:
         return SkippedModule.from_parent(parent, path=module_path)
     return None
 
@@ -36,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if FOLDER in item.path.parents:
             item.add_marker(pytest.mark.filterwarnings("ignore:.*Grid size"))
-            if SIMULATED and item.get_closest_marker("gpu"):
+            if (SIMULATED or interpreted.WANTED) and item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="takes a real GPU"))
 
 
