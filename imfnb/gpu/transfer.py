@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from .._backend import map_threads
 from .._cuda import SIMULATED, blocks, cuda, kernel
 from ..errors import OptionError
 
@@ -137,7 +138,7 @@ def copy_all(targets: Sequence[np.ndarray], sources: Sequence[np.ndarray], threa
     """Copy arrays to others of their shapes, much of it on several threads.
 
     One thread copies 3 GB/s where the target is touched for the first time, a tenth of what the bus takes. The threads
-    are new ones: those of a pool may have the entropy coder's work of a whole chunk before them.
+    do nothing else: those of a call's pool may have the entropy coder's work of a whole chunk before them.
     """
     pairs = [(np.atleast_1d(target), np.atleast_1d(source)) for target, source in zip(targets, sources, strict=True)]
     parts = []
@@ -150,7 +151,16 @@ def copy_all(targets: Sequence[np.ndarray], sources: Sequence[np.ndarray], threa
         for target, source in parts[first::workers]:
             np.copyto(target, source)
 
-    map_threads(work, range(workers), workers)
+    if workers == 1:
+        work(0)
+    else:
+        list(_copiers().map(work, range(workers)))
+
+
+@functools.cache
+def _copiers() -> ThreadPoolExecutor:
+    """Threads that are kept, since starting eight takes as long as copying two megabytes. (No GPU survives a fork.)"""
+    return ThreadPoolExecutor(_COPIERS)
 
 
 _idle: list[Half] = []
