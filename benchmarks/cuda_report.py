@@ -124,7 +124,8 @@ class Report(Rows):
     def stages(self, count: int, shape: tuple[int, int]) -> None:
         """Every kernel of the baseline profile on luma, colour on everything."""
         from imfnb.color import cuda as color
-        from imfnb.factorization import cuda as kernels
+        from imfnb.factorization import cuda as general
+        from imfnb.factorization import cuda_bytes as kernels
         from imfnb.factorization.start import cuda as first
         from imfnb.patches import cuda as patches
 
@@ -163,13 +164,13 @@ class Report(Rows):
 
             self.row(f"factorization.sweep R={rank}", self.seconds(sweep, n), *sweep_work(count, m, 64, rank))
 
-            def general(i: int, state: list[Any] = state) -> None:
+            def update_u(i: int, state: list[Any] = state) -> None:
                 v, ut, _, _ = state[i]
-                kernels.update_u(xt[i], v, ut, m, -16.0, 15.0)
+                general.update_u(xt[i], v, ut, m, -16.0, 15.0)
 
             if count == 1:
                 nbytes, operations = sweep_work(count, m, 64, rank)
-                seconds = self.seconds(general, n)
+                seconds = self.seconds(update_u, n)
                 self.row(f"factorization.update_u R={rank} (any bounds)", seconds, nbytes, operations)
             ut8 = [ut for _, ut, _, _ in state]
             vt8 = cuda.to_device(self.rng.integers(*BOUNDS, (count, rank, 64)).astype(np.int8))
@@ -194,7 +195,7 @@ class Report(Rows):
 
     def descent(self, count: int, shape: tuple[int, int]) -> tuple[float, float, str]:
         """Seconds of ten sweeps over all three planes, data resident; the floor, and what binds it."""
-        from imfnb.factorization import cuda as kernels
+        from imfnb.factorization import cuda_bytes as kernels
         from imfnb.patches.cuda import padded
 
         planes = []

@@ -20,7 +20,7 @@ PACKAGE = pathlib.Path(imfnb.__file__).parent
 FOLDER = pathlib.Path(__file__).parent
 
 #: Every module with kernels.
-MODULES = sorted([*PACKAGE.rglob("cuda.py"), *(PACKAGE / "gpu").glob("*.py")])
+MODULES = sorted([*PACKAGE.rglob("cuda*.py"), *(PACKAGE / "gpu").glob("*.py")])
 for path in MODULES:
     importlib.import_module(".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"))
 

@@ -205,7 +205,7 @@ def test_digest_of_sources(folder):
 def kernel_modules() -> list[str]:
     """Every module with kernels."""
     package = Path(imfnb.__file__).parent
-    return [".".join(path.relative_to(package.parent).with_suffix("").parts) for path in package.rglob("cuda.py")]
+    return [".".join(path.relative_to(package.parent).with_suffix("").parts) for path in package.rglob("cuda*.py")]
 
 
 def test_kernels_have_places_of_their_own():

@@ -98,7 +98,7 @@ class Kernels:
         return milliseconds(self._cut, self.n)
 
     def track_gram(self, *_: object) -> float:
-        from imfnb.factorization.cuda import gram
+        from imfnb.factorization.cuda_bytes import gram
 
         return milliseconds(lambda i: gram(self.xt[i], self.m, self.squares), self.n)
 
@@ -108,7 +108,7 @@ class Kernels:
         return milliseconds(lambda i: start_v(self.squares, rank, -16.0, 15.0, self.v), 1)
 
     def track_sweep(self, *_: object) -> float:
-        from imfnb.factorization.cuda import sweep
+        from imfnb.factorization.cuda_bytes import sweep
 
         fixed = self.sums, self.tickets, self.m, -16, 15
         return milliseconds(lambda i: sweep(self.words[i], self.v, self.factors[i], *fixed), self.n)

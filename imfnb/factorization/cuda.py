@@ -1,14 +1,15 @@
 """Block coordinate descent as CUDA kernels; same names and, for integer X, same bits as `reference`, for batches.
 
+Any shape, rank and bounds, in float64. Where X and the factors are bytes, which is usual, `cuda_bytes` is fast.
+
 All arrays lie on the device and have a leading axis B of equal-shaped matrices, which are handled in one launch. Rows
 of X^T and U^T have S >= M entries; what those from M on hold has no influence.
 
 Why the bits are the same. CUDA fuses multiplications with additions and offers no switch, so nothing here may depend
 on how an intermediate result is rounded; nothing does, because none is. For integer X every product and every partial
-sum is an integer that its type holds exactly: below 2**31 in int32 (what `sweep` and `gram` add up over a block, by dot
-products of bytes), below 2**24 in float32 (numerators and remainders of `sweep`, strips of `_accumulate`), below 2**53
-in float64 (everything else). Fused or not, in whatever order, an exact sum is the same sum. Quotients are rounded
-exactly through their remainder, which is such an integer too.
+sum is an integer that its type holds exactly: below 2**24 in float32 (strips of `_accumulate`), below 2**53 in float64
+(everything else). Fused or not, in whatever order, an exact sum is the same sum. Quotients are rounded exactly through
+their remainder, which is such an integer too.
 For X that is not integer the sums of `update_u` and `gram` are rounded. They are then added in one fixed order, that of
 the patches in chunks of :data:`CHUNK`, without atomics: the result is the same in every run, but may differ from the
 CPU's in the last bits, as the CPU's does from the reference's.
@@ -21,25 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from .._cuda import SHARED_BYTES, SIMULATED, blocks, cuda, device_function, kernel, template
-from .._cuda_intrinsics import (
-    dp4a_ss,
-    fetch_four,
-    get,
-    get_four,
-    get_pair,
-    low_bytes,
-    mma_ss,
-    mma_us,
-    mma_uu,
-    prmt,
-    put,
-    put_four,
-    transpose4,
-    wait_for_fours,
-)
+from .._cuda import SIMULATED, blocks, cuda, device_function, kernel, template
 
-__all__ = ["CHUNK", "gram", "sweep", "transpose", "update_columns", "update_u", "warps_for"]
+__all__ = ["CHUNK", "gram", "quotient", "transpose", "update_columns", "update_u"]
 
 #: Patches whose sums one block of `update_u`, or of `gram` of floats, adds up before they meet those of other blocks.
 CHUNK = 4096
@@ -51,17 +36,14 @@ _THREADS = 8 if SIMULATED else 128
 _HEIGHT, _WIDTH, _STRIP = (16, 8, 8) if SIMULATED else (64, 32, 32)
 _DOWN, _ACROSS = _HEIGHT // 4, _WIDTH // 2
 
-# Threads of a warp.
-_LANES = 4 if SIMULATED else 32
-
-_f32, _f64, _i32, _i64, _u32 = np.float32, np.float64, np.int32, np.int64, np.uint32
+_f32, _f64, _i64 = np.float32, np.float64, np.int64
 
 
 # ------------------------------------------------------------------------------------------------------ exact rounding
 
 
 @device_function
-def _quotient64(numerator, denominator, low, high):
+def quotient(numerator, denominator, low, high):
     """clamp(rint(numerator / denominator)) in float64, exactly: halves to even, for any integers that it holds.
 
     Multiplying by the inverse and taking the floor is off by at most one, which the remainder reveals. (There is no
@@ -187,7 +169,7 @@ def _update_columns(a, b, factor, low, high):
         for s in range(factor.shape[2]):
             if s != r:
                 numerator -= factor[z, i, s] * b[z, s, r]
-        factor[z, i, r] = _quotient64(numerator, denominator, low, high)
+        factor[z, i, r] = quotient(numerator, denominator, low, high)
 
 
 def update_columns(a: Any, b: Any, factor: Any, low: float, high: float, stream: Any = 0) -> None:
@@ -235,7 +217,7 @@ def _update_u(xt, v, b, ut, count, low, high):
         for s in range(ut.shape[1]):
             if s != r:
                 numerator -= _f64(ut[z, s, m]) * b[z, s, r]
-        ut[z, r, m] = _i64(_quotient64(numerator, denominator, low, high))
+        ut[z, r, m] = _i64(quotient(numerator, denominator, low, high))
 
 
 def update_u(xt: Any, v: Any, ut: Any, count: int, low: float, high: float, stream: Any = 0) -> tuple[Any, Any]:
@@ -270,154 +252,21 @@ def update_u(xt: Any, v: Any, ut: Any, count: int, low: float, high: float, stre
     return _products(xt, ut, count, stream), _products(ut, ut, count, stream)
 
 
-# -------------------------------------------------------------------------------- patches of bytes, factors of bytes
-
-
-# Side of a tile of the Gram matrix that a block makes, and words of four patches that its warps take at a time.
-_SIDE, _STEP = 64, 4 if SIMULATED else 16
-_SQUARE = _SIDE * _SIDE
-
-# Warps of such a block, and blocks that keep a device busy: with some 200 registers a thread, two fit a multiprocessor.
-_GRAM_WARPS, _GRAM_WANTED = (1, 2) if SIMULATED else (4, 2 * 132)
-
-# Words whose sums one block makes, at most: 4 * 255**2 times as many are below 2**31.
-_GRAM_WORDS = 8192
-
-
-def _warp_gram(xt, base, e0, k0, words, count, word, lane, sums):
-    """Add up the products of two sides of 64 rows over 64 patches, from a word on.
-
-    Rows are read as both factors of the tensor cores take them: word t of row g, and of the sixteen words of a row four
-    at once, since in which order patches are added up makes no difference.
-    """
-    x = cuda.local.array(32, _u32)
-    y = cuda.local.array(32, _u32)
-    t, g = _u32(lane & _u32(3)), _u32(lane >> _u32(2))
-    first = _u32(_u32(word) + t * _u32(4))
-    rest = _i32(count - _i32(4) * _i32(first))
-    live0, live1 = _live(rest), _live(_i32(rest - _i32(4)))
-    live2, live3 = _live(_i32(rest - _i32(8))), _live(_i32(rest - _i32(12)))
-    pixels, across = _u32(xt.shape[1]), _u32(xt.shape[2])
-    for j in range(8):
-        for i in range(4):
-            x[4 * j + i], y[4 * j + i] = _u32(0), _u32(0)
-        row = _u32(_u32(e0 + g) + _u32(8 * j))
-        if row < pixels and first < words:
-            w0, w1, w2, w3 = get_four(xt, base + _i64(row) * _i64(across) + _i64(first))
-            x[4 * j], x[4 * j + 1], x[4 * j + 2], x[4 * j + 3] = w0 & live0, w1 & live1, w2 & live2, w3 & live3
-        row = _u32(_u32(k0 + g) + _u32(8 * j))
-        if row < pixels and first < words:
-            w0, w1, w2, w3 = get_four(xt, base + _i64(row) * _i64(across) + _i64(first))
-            y[4 * j], y[4 * j + 1], y[4 * j + 2], y[4 * j + 3] = w0, w1, w2, w3
-    _meet()
-    for k in range(2):
-        for i in range(4):
-            a0, a1, a2, a3 = x[8 * i + 2 * k], x[8 * i + 4 + 2 * k], x[8 * i + 2 * k + 1], x[8 * i + 5 + 2 * k]
-            for j in range(8):
-                at = 32 * i + 4 * j
-                sums[at], sums[at + 1], sums[at + 2], sums[at + 3] = mma_uu(
-                    a0,
-                    a1,
-                    a2,
-                    a3,
-                    y[4 * j + 2 * k],
-                    y[4 * j + 2 * k + 1],
-                    sums[at],
-                    sums[at + 1],
-                    sums[at + 2],
-                    sums[at + 3],
-                )
-
-
-def _warp_gram_add(sums, lane, total):
-    """Add a lane's sums to those of its block."""
-    t, g = _u32(lane & _u32(3)), _u32(lane >> _u32(2))
-    for i in range(4):
-        for j in range(8):
-            for k in range(4):
-                row = _u32(_u32(16 * i + k // 2 * 8) + g)
-                at = _u32(_u32(row * _u32(_SIDE)) + _u32(t * _u32(2) + _u32(8 * j + k % 2)))
-                cuda.atomic.add(total, at, sums[32 * i + 4 * j + k])
-
-
-def _lane_gram(xt, base, e0, k0, words, count, word, lane, sums):
-    """Twin of `_warp_gram` for the simulator, where threads do not work together: one word of this lane alone."""
-    pixels, across, q = xt.shape[1], xt.shape[2], int(word + lane)
-    if q < words:
-        live = np.array([_live(count - 4 * q)], _u32).view(np.uint8) // 255
-        at = int(base) + across * np.arange(pixels) + q
-        x = np.array([get(xt, i) for i in at], _u32).view(np.uint8).reshape(pixels, 4).astype(_i32)
-        found = (x * live)[e0 : e0 + _SIDE] @ x[k0 : k0 + _SIDE].T
-        for i, j in np.ndindex(found.shape):
-            sums[i * _SIDE + j] += found[i, j]
-
-
-def _lane_gram_add(sums, lane, total):
-    """Twin of `_warp_gram_add` for the simulator."""
-    for i in range(_SQUARE):
-        cuda.atomic.add(total, i, sums[i])
-
-
-_gram_step, _gram_add = (
-    device_function(step)
-    for step in ((_lane_gram, _lane_gram_add) if SIMULATED else (_warp_gram, _warp_gram_add))
-)
-_GRAM_SUMS = _SQUARE if SIMULATED else 128
-
-
-@kernel("void(uint32[:,:,::1], int32, int32, float64[:,:,::1])")
-def _gram_bytes(xt, words, count, out):
-    """A block adds up a tile of X^T X over some words of patches; float64 holds all sums exactly, in any order."""
-    total = cuda.shared.array(_SQUARE, _i32)
-    sums = cuda.local.array(_GRAM_SUMS, _i32)
-    pixels, stride = _u32(xt.shape[1]), _u32(xt.shape[2])
-    across = _u32((pixels + _u32(_SIDE - 1)) // _u32(_SIDE))
-    e0 = _u32(_u32(cuda.blockIdx.x) // across * _u32(_SIDE))
-    k0 = _u32(_u32(cuda.blockIdx.x) % across * _u32(_SIDE))
-    t, z = _u32(cuda.threadIdx.x), cuda.blockIdx.z
-    lane, warp = _u32(t & _u32(_LANES - 1)), _u32(t // _u32(_LANES))
-    base = _i64(z) * _i64(pixels) * _i64(stride)
-    for i in range(_GRAM_SUMS):
-        sums[i] = _i32(0)
-    for i in range(t, _u32(_SQUARE), _u32(_GRAM_WARPS * _LANES)):
-        total[i] = _i32(0)
-    cuda.syncthreads()
-    first = _u32(cuda.blockIdx.y * words)
-    last = min(_u32(first + _u32(words)), stride)
-    for word in range(first + warp * _u32(_STEP), last, _u32(_GRAM_WARPS * _STEP)):
-        _gram_step(xt, base, e0, k0, last, count, word, lane, sums)
-    _gram_add(sums, lane, total)
-    cuda.syncthreads()
-    for i in range(t, _u32(_SQUARE), _u32(_GRAM_WARPS * _LANES)):
-        e, n = _u32(e0 + i // _u32(_SIDE)), _u32(k0 + i % _u32(_SIDE))
-        if e < pixels and n < pixels:
-            cuda.atomic.add(out, (z, e, n), _f64(total[i]))
-
-
 def gram(xt: Any, count: int, out: Any, stream: Any = 0) -> None:
-    """Twin of :func:`imfnb.factorization.reference.gram` for a batch; of bytes, by tensor cores.
+    """Twin of :func:`imfnb.factorization.reference.gram` for a batch; for bytes see `cuda_bytes`.
 
     Parameters
     ----------
-    xt : device array of uint8 or float64, shape (B, N, S)
-        X^T; S is a multiple of 16, and so is the address.
+    xt : device array of float64, shape (B, N, S)
+        X^T.
     count : int
         Number of patches M.
     out : device array of float64, shape (B, N, N)
-        Zeros. Receives X^T X.
+        Receives X^T X.
     stream : stream, optional
         Where to launch.
     """
-    if xt.dtype != np.uint8:
-        _products(xt, xt, count, stream, out)
-        return
-    images, pixels = xt.shape[0], xt.shape[1]
-    tiles, steps = blocks(pixels, _SIDE) ** 2, blocks(blocks(count, 4), _STEP)
-    # Enough blocks for one image to keep a device busy, as few as a batch allows.
-    parts = max(blocks(steps * _STEP, _GRAM_WORDS), min(steps, blocks(_GRAM_WANTED, tiles * images)))
-    words = blocks(steps, parts) * _STEP
-    grid = tiles, blocks(steps * _STEP, words), images
-    _gram_bytes[grid, _GRAM_WARPS * _LANES, stream](xt.view(np.uint32), _i32(words), _i32(count), out)
+    _products(xt, xt, count, stream, out)
 
 
 @kernel(*(f"void({x}[:,:,::1], {x}[:,:,::1])" for x in ("int8", "int16", "int32", "int64", "uint8", "float64")))
@@ -443,560 +292,3 @@ def transpose(source: Any, out: Any, stream: Any = 0) -> None:
     """
     grid = blocks(out.shape[1] * out.shape[2], _THREADS), out.shape[0]
     _transpose[grid, _THREADS, stream](source, out)
-
-
-@device_function
-def _live(patches):
-    """Which bytes of a word are patches, if so many remain."""
-    if patches >= 4:
-        return _u32(0xFFFFFFFF)
-    return _u32((1 << (8 * patches)) - 1) if patches > 0 else _u32(0)
-
-
-# Adding and subtracting it rounds a float32 to the nearest integer, which the sum has in its lowest bits.
-_ROUNDER = _f32(1.5 * 2**23)
-
-if SIMULATED:
-    _least, _most = min, max
-
-    def _bits(value):
-        return _f32(value).view(_u32)
-
-    def _float(bits):
-        return _u32(bits).view(_f32)
-
-else:  # min() and max() have a word to say about NaN
-    _least, _most = cuda.libdevice.fminf, cuda.libdevice.fmaxf
-    _bits, _float = cuda.libdevice.float_as_int, cuda.libdevice.int_as_float
-
-
-@device_function
-def _entries(word):
-    """The signed bytes of a word as float32, made of the lowest bits of 2**23: conversions take eight times as long."""
-    unsigned, exponent, offset = word ^ _u32(0x80808080), _u32(0x4B000000), _f32(2**23 + 128)
-    return (
-        _float(prmt(unsigned, exponent, _u32(0x7440))) - offset,
-        _float(prmt(unsigned, exponent, _u32(0x7441))) - offset,
-        _float(prmt(unsigned, exponent, _u32(0x7442))) - offset,
-        _float(prmt(unsigned, exponent, _u32(0x7443))) - offset,
-    )
-
-
-@device_function
-def _corrected(q, twice, denominator):
-    """An integer next to a quotient, made the nearest one by twice the remainder that it leaves; halves to even."""
-    odd = q - _f32(2) * _f32(math.floor(q * _f32(0.5)))
-    if twice > denominator or (twice == denominator and odd != 0):
-        return q + _f32(1)
-    if twice < -denominator or (twice == -denominator and odd != 0):
-        return q - _f32(1)
-    return q
-
-
-@device_function
-def _divide_four(values, first, denominator, inverse, low, high, out):
-    """`_quotient64` of four float32 from position `first` on, for bounds within a byte.
-
-    A quotient of 2**22 or more is rounded to an even number: it is beyond the bounds, whatever the remainder says. The
-    remainder is rarely half the denominator or more: one branch for all four.
-    """
-    worst = _f32(0)
-    for i in range(4):
-        q = (values[first + i] * inverse + _ROUNDER) - _ROUNDER
-        rest = values[first + i] - q * denominator
-        values[first + i] = rest + rest
-        worst = _most(worst, abs(rest + rest))
-        out[first + i] = q
-    if worst >= denominator:
-        for i in range(4):
-            out[first + i] = _corrected(out[first + i], values[first + i], denominator)
-    for i in range(4):
-        out[first + i] = _least(_most(out[first + i], low), high)
-
-
-# By how much the words of a row of a warp's tile change places for each of the two lowest bits of its number: eight
-# words of each of four neighbouring rows are then in 32 different banks.
-_TURN = 0 if SIMULATED else 8
-
-# Columns of a product of the tensor cores.
-_COLUMNS = 8
-
-# Words of a row of a warp's products: rows two apart begin eight banks apart.
-_PITCH = 4 * _LANES + 4
-
-
-# Components that are found at a time, at most. With five the loops over them are unrolled and all that they need is in
-# registers; with seven the compiler gave up and put it into local memory.
-_GROUP = 5
-
-
-def _layout(rank: int) -> tuple[int, int]:
-    """Components that are found at a time, and how often that is done."""
-    groups = blocks(rank, _GROUP)
-    return blocks(rank, groups), groups
-
-
-@device_function
-def _place(row, word):
-    """Where a word of a row of a warp's tile is."""
-    return _u32(_u32(row * _u32(_LANES)) + (word ^ _u32((row & _u32(3)) * _u32(_TURN))))
-
-
-@device_function
-def _meet():
-    """What a lane has written, the others of its warp see after it."""
-    if SIMULATED:
-        cuda.syncthreads()
-    else:
-        cuda.syncwarp()
-
-
-# The two products of a sweep, by tensor cores. A warp has 128 patches: in its tile the 32 words of every row of X^T,
-# and below them of U^T. In X V rows are patches and columns pixels, so that words must be turned around; a lane takes
-# those of pixels t, t + 4, t + 8 and t + 12, whose banks differ from those of its neighbours, and the rows of V follow
-# that order. In X^T U columns are patches, and words are taken as they are.
-
-
-def _warp_project(tile, base, weights, rows, width, group, lane, products, start):
-    """X V of a warp's patches and a group's components; component j is in row j of its products."""
-    x = cuda.local.array(12, _u32)
-    sums = cuda.local.array(8, _i32)
-    t, g = _u32(lane & _u32(3)), _u32(lane >> _u32(2))
-    place = _i64(group) * _i64(2 * rows) + _i64(lane * _u32(2))
-    for part in range(4):
-        word = _u32(_u32(8 * part) + g)
-        at = _i64(base + _place(t, word))
-        for i in range(8):
-            sums[i] = _i32(0)
-        for step in range(rows // 32):
-            for j in range(2):
-                for i in range(4):
-                    x[8 + i] = get(tile, at + _i64((32 * step + 16 * j + 4 * i) * _LANES))
-                x[4 * j], x[4 * j + 1], x[4 * j + 2], x[4 * j + 3] = transpose4(x[8], x[9], x[10], x[11])
-            b0, b1 = get_pair(weights, place + _i64(64 * step))
-            for k in range(2):  # the first two patches of every word, and the others
-                c0, c1, c2, c3 = sums[4 * k], sums[4 * k + 1], sums[4 * k + 2], sums[4 * k + 3]
-                c0, c1, c2, c3 = mma_us(x[2 * k], x[2 * k + 1], x[2 * k + 4], x[2 * k + 5], b0, b1, c0, c1, c2, c3)
-                sums[4 * k], sums[4 * k + 1], sums[4 * k + 2], sums[4 * k + 3] = c0, c1, c2, c3
-        to = _i64(start) + _i64(t * _u32(2 * _PITCH)) + _i64(word * _u32(4))
-        for j in range(2):
-            if t * _u32(2) + _u32(j) < _u32(width):
-                put_four(products, to + _i64(j * _PITCH), sums[j], sums[2 + j], sums[4 + j], sums[6 + j])
-
-
-def _lane_project(tile, base, weights, rows, width, group, lane, products, start):
-    """Twin of `_warp_project` for the simulator, where threads do not work together: the patches of this lane alone."""
-    words = np.array([weights[2 * rows * group + i] for i in range(2 * rows)], _u32).view(np.int8)
-    v = words.reshape(rows // 32, 8, 4, 2, 4).transpose(0, 3, 4, 2, 1).reshape(rows, 8)
-    words = np.array([tile[base + _place(_u32(n), lane)] for n in range(rows)], _u32)
-    found = words.view(np.uint8).reshape(rows, 4).T.astype(_i32) @ v.astype(_i32)
-    for j in range(width):
-        for i in range(4):
-            products[start + j * _PITCH + 4 * lane + i] = found[i, j]
-
-
-def _warp_kept(rank: int) -> int:
-    """Sums that a lane has of 16 rows of X^T U or U^T U."""
-    return 4 * blocks(rank, _COLUMNS)
-
-
-def _lane_kept(rank: int) -> int:
-    """Twin of `_warp_kept` for the simulator."""
-    return 16 * rank
-
-
-def _warp_correlate(tile, base, first, count, strip, rows, rank, lane, sums, start):
-    """Add up 16 of the tile's `count` rows from `first` on, times U; those of U begin at `rows`, those of X at 0."""
-    t, g = _u32(lane & _u32(3)), _u32(lane >> _u32(2))
-    upper, lower = _u32(_u32(16 * strip) + g), _u32(_u32(16 * strip + 8) + g)
-    for part in range(4):
-        word = _u32(_u32(8 * part) + t * _u32(2))
-        if first == 0:
-            at = _i64(base + _place(g, word)) + _i64(16 * strip * _LANES)
-            a0, a2 = get_pair(tile, at)
-            a1, a3 = get_pair(tile, at + _i64(8 * _LANES))
-        else:
-            a0, a2 = get_pair(tile, _i64(base + _place(_u32(first + min(upper, _u32(count - 1))), word)))
-            a1, a3 = get_pair(tile, _i64(base + _place(_u32(first + min(lower, _u32(count - 1))), word)))
-        for k in range((rank + _COLUMNS - 1) // _COLUMNS):
-            row = _u32(rows + min(_u32(_u32(_COLUMNS * k) + g), _u32(rank - 1)))
-            b0, b1 = get_pair(tile, _i64(base + _place(row, word)))
-            at = start + 4 * k
-            c0, c1, c2, c3 = sums[at], sums[at + 1], sums[at + 2], sums[at + 3]
-            if first == 0:
-                c0, c1, c2, c3 = mma_us(a0, a1, a2, a3, b0, b1, c0, c1, c2, c3)
-            else:
-                c0, c1, c2, c3 = mma_ss(a0, a1, a2, a3, b0, b1, c0, c1, c2, c3)
-            sums[at], sums[at + 1], sums[at + 2], sums[at + 3] = c0, c1, c2, c3
-
-
-def _lane_correlate(tile, base, first, count, strip, rows, rank, lane, sums, start):
-    """Twin of `_warp_correlate` for the simulator: the patches of this lane alone."""
-    kind = np.int8 if first else np.uint8
-    u = np.array([tile[base + _place(_u32(rows + r), lane)] for r in range(rank)], _u32).view(np.int8)
-    for i in range(min(16, count - 16 * strip)):
-        row = np.array([tile[base + _place(_u32(first + 16 * strip + i), lane)]], _u32).view(kind)
-        found = u.reshape(rank, 4).astype(_i32) @ row.astype(_i32)
-        for r in range(rank):
-            sums[start + i * rank + r] += found[r]
-
-
-def _warp_add(sums, start, first, count, strip, rank, lane, total):
-    """Add the sums of 16 of `count` rows to those of the block, which begin at row `first`, and forget them."""
-    t, g = _i32(lane & _u32(3)), _i32(lane >> _u32(2))
-    for k in range((rank + _COLUMNS - 1) // _COLUMNS):
-        for i in range(4):
-            row, column = 16 * strip + g + i // 2 * 8, _COLUMNS * k + 2 * t + i % 2
-            if row < count and column < rank:
-                cuda.atomic.add(total, _u32((first + row) * rank + column), sums[start + 4 * k + i])
-            sums[start + 4 * k + i] = _i32(0)
-
-
-def _lane_add(sums, start, first, count, strip, rank, lane, total):
-    """Twin of `_warp_add` for the simulator."""
-    for i in range(min(16, count - 16 * strip) * rank):
-        cuda.atomic.add(total, (first + 16 * strip) * rank + i, sums[start + i])
-        sums[start + i] = _i32(0)
-
-
-_steps = (_lane_project, _lane_correlate, _lane_add) if SIMULATED else (_warp_project, _warp_correlate, _warp_add)
-_project, _correlate, _add = (device_function(step) for step in _steps)
-_kept = _lane_kept if SIMULATED else _warp_kept
-
-# Sums of X^T U and U^T U that a lane keeps over all tiles, at most; more of them go to shared memory tile by tile.
-_MOST_KEPT = 80
-
-
-def _rows(pixels: int) -> int:
-    """Rows that X^T has in a tile: those beyond its pixels meet weights of zero, and nobody takes their X^T U."""
-    return 32 * blocks(pixels, 32)
-
-
-def _cells(pixels: int, rank: int, warps: int) -> int:
-    """Words of the tiles of a block of `sweep`, which hold what the step of V needs afterwards."""
-    return max(warps * (_rows(pixels) + rank) * _LANES, 2 * (pixels + rank) * rank + pixels * blocks(rank, 4))
-
-
-def _shared_bytes(pixels: int, rank: int, warps: int) -> int:
-    """Shared memory of a block of `sweep`."""
-    width, groups = _layout(rank)
-    products, weights = warps * width * _PITCH, groups * 2 * _rows(pixels)
-    cross = (groups * width) ** 2
-    return 4 * (_cells(pixels, rank, warps) + products + weights + cross + (pixels + rank) * rank + 1)
-
-
-@template(
-    "void(uint32[:,:,::1], float64[:,:,::1], uint32[:,:,::1], int64[:,:,::1], int32[::1], int32, int32, float32, "
-    "float32)",
-    (16, 1, 4),
-    (64, 2, 4),
-    (64, 5, 4),
-    (64, 20, 2),
-    (192, 12, 1),
-)
-def _sweep(pixels, rank, warps):
-    """One sweep over the patches of matrices with so many pixels and components; each lane has four patches.
-
-    Warps are on their own: each copies the words of 128 patches of X^T and U^T to its tile, multiplies them with V,
-    updates U, a lane its four patches, and multiplies the tile with U. Numerators and U are float32 in between, which
-    holds them exactly and is twice as fast as int32.
-    """
-    width, groups = _layout(rank)
-    rows, quads, cells = _rows(pixels), warps * _LANES, _cells(pixels, rank, warps)
-    strips, strips_of_u, part = blocks(pixels, 16), blocks(rank, 16), _kept(rank)
-    alone = (strips + strips_of_u) * part <= _MOST_KEPT
-    kept_words = (strips + strips_of_u) * part if alone else part
-    columns, whole = groups * width, rank % width == 0
-    weighed, squared, held = groups * 2 * rows, columns * columns, (pixels + rank) * rank
-    chunks, tile_words, product_words, chosen = _LANES // 4, (rows + rank) * _LANES, width * _PITCH, 4 * width
-    all_products, fours, fours_of_u = warps * product_words, blocks(pixels, 4), blocks(rank, 4)
-
-    def sweep(xt, v, ut, sums, tickets, count, tiles, low, high):
-        if SIMULATED:
-            tile = cuda.shared.array(cells, _u32)
-            products = cuda.shared.array(all_products, _i32)
-            weights = cuda.shared.array(weighed, _u32)
-        else:  # two or four words are read at once
-            tile = cuda.shared.array(cells, _u32, alignment=16)
-            products = cuda.shared.array(all_products, _i32, alignment=16)
-            weights = cuda.shared.array(weighed, _u32, alignment=16)
-        cross = cuda.shared.array(squared, _f32)
-        total = cuda.shared.array(held, _i32)
-        ticket = cuda.shared.array(1, _i32)
-        kept = cuda.local.array(kept_words, _i32)
-        numerators = cuda.local.array(chosen, _f32)
-        factors = cuda.local.array(chosen, _f32)
-        t, z = _u32(cuda.threadIdx.x), _u32(cuda.blockIdx.y)
-        lane, warp = _u32(t & _u32(_LANES - 1)), _u32(t // _u32(_LANES))
-        base, start = _u32(warp * _u32(tile_words)), _u32(warp * _u32(product_words))
-        for i in range(kept_words):
-            kept[i] = _i32(0)
-
-        # Byte k of word j of lane 4 g + m of a step belongs to pixel 32 step + 16 j + 4 k + m and component g.
-        i = t
-        while i < _u32(weighed):
-            step, r = i // _u32(64), _u32((i >> _u32(3)) & _u32(7))
-            n = _u32(step % _u32(rows // 32) * _u32(32) + (i & _u32(1)) * _u32(16) + ((i >> _u32(1)) & _u32(3)))
-            c = _u32(step // _u32(rows // 32) * _u32(width) + r)
-            word = _u32(0)
-            if r < _u32(width) and c < _u32(rank):
-                for k in range(4):
-                    if n + _u32(4 * k) < _u32(pixels):
-                        word |= _u32(_u32(_i32(v[z, n + _u32(4 * k), c]) & _i32(255)) << _u32(8 * k))
-            weights[i] = word
-            i = _u32(i + _u32(quads))
-        i = t
-        while i < _u32(held):
-            total[i] = _i32(0)
-            i = _u32(i + _u32(quads))
-        cuda.syncthreads()
-        i = t
-        while i < _u32(squared):
-            r, s = i // _u32(columns), i % _u32(columns)
-            left = _u32(r // _u32(width) * _u32(2 * rows) + r % _u32(width) * _u32(8))
-            right = _u32(s // _u32(width) * _u32(2 * rows) + s % _u32(width) * _u32(8))
-            value = _i32(0)
-            for step in range(rows // 32):
-                for k in range(8):
-                    at = _u32(64 * step + k)
-                    value = dp4a_ss(weights[left + at], weights[right + at], value)
-            cross[i] = _f32(value)
-            i = _u32(i + _u32(quads))
-        cuda.syncthreads()
-
-        across, stride = _u32(xt.shape[2]), _i64(xt.shape[2])
-        base_x, base_u = _i64(z) * _i64(pixels) * stride, _i64(z) * _i64(rank) * stride
-        first = _i32(cuda.blockIdx.x * tiles)
-        stop = min(_i32(first + tiles), _i32((count + 4 * quads - 1) // (4 * quads)))
-        for k in range(first, stop):
-            q = _u32(_u32(k) * _u32(quads) + t)
-            live = _live(_i32(count - _i32(4) * _i32(q)))
-            # What lies beyond a row of X^T is multiplied by zeros of U.
-            word = _u32(lane % _u32(chunks) * _u32(4))
-            row, source = lane // _u32(chunks), _u32(_u32(q - lane) + word)
-            to = _i64(base + _place(row, word))
-            if source < across:
-                at = base_x + _i64(row) * stride + _i64(source)
-                for i in range(fours):
-                    if pixels % 4 == 0 or row + _u32(4 * i) < _u32(pixels):
-                        fetch_four(tile, to + _i64(4 * i * _LANES), xt, at)
-                    at += _i64(4) * stride
-                at = base_u + _i64(row) * stride + _i64(source)
-                for i in range(fours_of_u):
-                    if row + _u32(4 * i) < _u32(rank):
-                        fetch_four(tile, to + _i64((rows + 4 * i) * _LANES), ut, at)
-                    at += _i64(4) * stride
-            wait_for_fours()
-            _meet()
-
-            for group in range(groups):
-                r0 = _u32(group * width)
-                _project(tile, base, weights, rows, width, group, lane, products, start)
-                _meet()
-                for j in range(width):
-                    word = _u32(0)
-                    if whole or r0 + _u32(j) < _u32(rank):
-                        word = tile[base + _place(_u32(_u32(rows + j) + r0), lane)]
-                    n0, n1, n2, n3 = get_four(products, _i64(start) + _i64(lane * _u32(4)) + _i64(j * _PITCH))
-                    numerators[4 * j], numerators[4 * j + 1] = _f32(n0), _f32(n1)
-                    numerators[4 * j + 2], numerators[4 * j + 3] = _f32(n2), _f32(n3)
-                    u0, u1, u2, u3 = _entries(word)
-                    factors[4 * j], factors[4 * j + 1] = u0, u1
-                    factors[4 * j + 2], factors[4 * j + 3] = u2, u3
-                # What the components of other groups stand for is the same for all of this group.
-                s = _u32(0) if group else _u32(width)
-                while s < _u32(rank):
-                    u0, u1, u2, u3 = _entries(tile[base + _place(_u32(_u32(rows) + s), lane)])
-                    at = _i64(_u32(s * _u32(columns)) + r0)
-                    for j in range(width):
-                        w = get(cross, at + _i64(j))
-                        numerators[4 * j] -= u0 * w
-                        numerators[4 * j + 1] -= u1 * w
-                        numerators[4 * j + 2] -= u2 * w
-                        numerators[4 * j + 3] -= u3 * w
-                    s = _u32(s + _u32(1))
-                    if s == r0:
-                        s = _u32(s + _u32(width))
-                corner = _i64(r0) * _i64(columns + 1)
-                for j in range(width):
-                    denominator = get(cross, corner + _i64(j * (columns + 1)))
-                    inverse = _f32(1) / denominator if denominator != _f32(0) else _f32(0)
-                    for s in range(width):
-                        if s != j:
-                            w = get(cross, corner + _i64(s * columns + j))
-                            for i in range(4):
-                                numerators[4 * j + i] -= factors[4 * s + i] * w
-                    for i in range(4):
-                        factors[4 * j + i] = _least(_most(_f32(1), low), high)
-                    if denominator != _f32(0):
-                        _divide_four(numerators, 4 * j, denominator, inverse, low, high, factors)
-                    if whole or r0 + _u32(j) < _u32(rank):
-                        word = live & low_bytes(
-                            _bits(factors[4 * j] + _ROUNDER),
-                            _bits(factors[4 * j + 1] + _ROUNDER),
-                            _bits(factors[4 * j + 2] + _ROUNDER),
-                            _bits(factors[4 * j + 3] + _ROUNDER),
-                        )
-                        tile[base + _place(_u32(_u32(rows + j) + r0), lane)] = word
-                        if q < across:
-                            put(ut, base_u + _i64(_u32(r0 + _u32(j)) * across + q), word)
-                _meet()
-
-            for strip in range(strips):
-                at = strip * part if alone else 0
-                _correlate(tile, base, 0, pixels, strip, rows, rank, lane, kept, at)
-                if not alone:
-                    _add(kept, at, 0, pixels, strip, rank, lane, total)
-            for strip in range(strips_of_u):
-                at = (strips + strip) * part if alone else 0
-                _correlate(tile, base, rows, rank, strip, rows, rank, lane, kept, at)
-                if not alone:
-                    _add(kept, at, pixels, rank, strip, rank, lane, total)
-            _meet()
-        if alone:
-            for strip in range(strips):
-                _add(kept, strip * part, 0, pixels, strip, rank, lane, total)
-            for strip in range(strips_of_u):
-                _add(kept, (strips + strip) * part, pixels, rank, strip, rank, lane, total)
-        cuda.syncthreads()
-
-        i = t
-        while i < _u32(held):
-            cuda.atomic.add(sums, (z, i // _u32(rank), i % _u32(rank)), _i64(total[i]))
-            i = _u32(i + _u32(quads))
-
-        # The block that finishes last sees all sums of its matrix, and takes the step of V.
-        cuda.threadfence()
-        cuda.syncthreads()
-        if t == _u32(0):
-            ticket[0] = cuda.atomic.add(tickets, z, _i32(1))
-        cuda.syncthreads()
-        if ticket[0] == _i32(cuda.gridDim.x) - _i32(1):
-            cuda.threadfence()
-            # Sums as float64 in two words each, and V in bytes: device memory would keep every one waiting.
-            i = t
-            while i < _u32(held):
-                value = _f64(sums[z, i // _u32(rank), i % _u32(rank)])
-                tile[_u32(2) * i], tile[_u32(2) * i + _u32(1)] = _low_word(value), _high_word(value)
-                sums[z, i // _u32(rank), i % _u32(rank)] = _i64(0)
-                i = _u32(i + _u32(quads))
-            i = t
-            while i < _u32(pixels * fours_of_u):
-                n, r = i // _u32(fours_of_u), _u32(i % _u32(fours_of_u) * _u32(4))
-                word = _u32(0)
-                for k in range(4):
-                    if r + _u32(k) < _u32(rank):
-                        word |= _u32(_u32(_i32(v[z, n, r + _u32(k)]) & _i32(255)) << _u32(8 * k))
-                tile[_u32(2 * held) + i] = word
-                i = _u32(i + _u32(quads))
-            cuda.syncthreads()
-            n = t
-            while n < _u32(pixels):
-                row = _u32(_u32(2 * held) + n * _u32(fours_of_u))
-                r = _u32(0)
-                while r < _u32(rank):
-                    d = _held(tile, _u32(_u32(_u32(pixels) + r) * _u32(rank) + r))
-                    value = min(max(_f64(1), _f64(low)), _f64(high))
-                    if d != _f64(0):
-                        e = _held(tile, _u32(n * _u32(rank) + r))
-                        s = _u32(0)
-                        while s < _u32(rank):
-                            if s != r:
-                                word = tile[row + (s >> _u32(2))] >> _u32((s & _u32(3)) * _u32(8))
-                                weight = _held(tile, _u32(_u32(_u32(pixels) + s) * _u32(rank) + r))
-                                e -= _f64(np.int8(word & _u32(255))) * weight
-                            s = _u32(s + _u32(1))
-                        value = _quotient64(e, d, _f64(low), _f64(high))
-                    place, shift = row + (r >> _u32(2)), _u32((r & _u32(3)) * _u32(8))
-                    others = tile[place] & ~_u32(_u32(255) << shift)
-                    tile[place] = others | _u32(_u32(_i32(value) & _i32(255)) << shift)
-                    v[z, n, r] = value
-                    r = _u32(r + _u32(1))
-                n = _u32(n + _u32(quads))
-            if t == _u32(0):
-                tickets[z] = _i32(0)
-
-    return sweep
-
-
-if SIMULATED:
-
-    def _low_word(value):
-        return np.array([value], _f64).view(_u32)[0]
-
-    def _high_word(value):
-        return np.array([value], _f64).view(_u32)[1]
-
-    def _joined(high, low):
-        return np.array([low, high], _u32).view(_f64)[0]
-
-else:
-    _low_word, _high_word = cuda.libdevice.double2loint, cuda.libdevice.double2hiint
-    _joined = cuda.libdevice.hiloint2double
-
-
-@device_function
-def _held(words, index):
-    """A float64 that is kept in two words."""
-    return _joined(words[_u32(2) * index + _u32(1)], words[_u32(2) * index])
-
-
-#: Warps of a block of `sweep`, the most that shared memory allows.
-_WARPS = (1,) if SIMULATED else (4, 2, 1)
-
-# Blocks of `sweep` that keep a device busy: with nearly 48 KiB of shared memory each, four fit a multiprocessor.
-_WANTED = 4 * 132
-
-
-def warps_for(pixels: int, rank: int) -> int | None:
-    """Warps of a block of `sweep` for matrices with so many pixels and components; None where not even one fits."""
-    return next((warps for warps in _WARPS if _shared_bytes(pixels, rank, warps) <= SHARED_BYTES), None)
-
-
-def sweep(
-    xt: Any,
-    v: Any,
-    ut: Any,
-    sums: Any,
-    tickets: Any,
-    count: int,
-    low: float,
-    high: float,
-    sweeps: int = 1,
-    stream: Any = 0,
-) -> None:
-    """`update_u` and then `update_columns` of V in one launch, as often as wanted, for uint8 X and int8 factors.
-
-    The sums of the U step must be exact in float32 (:func:`imfnb.factorization.exact_in_float32`) and
-    :func:`warps_for` must not be None.
-
-    Parameters
-    ----------
-    xt : device array of uint32, shape (B, N, S / 4)
-        X^T, four patches in a word; S is a multiple of 16, and so is the address.
-    v : device array of float64, shape (B, N, R)
-        V, integers; changed in place.
-    ut : device array of uint32, shape (B, R, S / 4)
-        U^T, four patches of int8 in a word; changed in place.
-    sums : device array of int64, shape (B, N + R, R)
-        Zeros, and zeros again afterwards: for X^T U and below it U^T U.
-    tickets : device array of int32, shape (B,)
-        Zeros, and zeros again afterwards.
-    count : int
-        Number of patches M.
-    low, high : float
-        Bounds of the entries.
-    sweeps : int
-        Number of sweeps.
-    stream : stream, optional
-        Where to launch.
-    """
-    images, pixels, rank = v.shape
-    warps = warps_for(pixels, rank)
-    patches = 4 * _LANES * warps
-    tiles = blocks(count, patches)
-    # A block's sums over 255 * 128 times its patches must stay below 2**31.
-    each = min(2**16 // patches, blocks(tiles, max(1, _WANTED // images)))
-    grid = blocks(tiles, each), images
-    arguments = xt, v, ut, sums, tickets, _i32(count), _i32(each), _f32(low), _f32(high)
-    _sweep(pixels, rank, warps).repeat(sweeps, (grid, patches // 4, stream), *arguments)

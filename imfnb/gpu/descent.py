@@ -10,6 +10,7 @@ import numpy as np
 from .._cuda import GRID_LIMIT
 from ..errors import DeviceError
 from ..factorization import cuda as kernels
+from ..factorization import cuda_bytes
 from ..factorization import energy, exact_in_float32, factor_dtype, init_v
 from ..factorization.start import cuda as first
 from ..factorization.start import limits, own, start_v
@@ -47,7 +48,7 @@ def start(
     v = half.array(f"{name}v", (images, pixels, rank), np.float64)
     if pixels <= count:
         gram = half.zeros(f"{name}gram", (images, pixels, pixels), np.float64)
-        kernels.gram(xt, count, gram, half.stream)
+        (cuda_bytes if small else kernels).gram(xt, count, gram, half.stream)
         if own(pixels, rank, small) and first.fits(pixels, rank):
             first.start_v(gram, rank, *limits(bounds), v, half.stream)
             return v
@@ -112,11 +113,11 @@ def descend(
     v = yield from start(xt, count, rank, bounds, half, pool, name)
     ut = half.zeros(f"{name}u", (images, rank, stride), dtype)
     small = xt.dtype == np.uint8 and dtype == np.int8 and exact_in_float32(pixels, rank, bounds)
-    if small and history is None and kernels.warps_for(pixels, rank) is not None:
+    if small and history is None and cuda_bytes.warps_for(pixels, rank) is not None:
         sums = half.zeros(f"{name}sums", (images, pixels + rank, rank), np.int64)
         tickets = half.zeros(f"{name}tickets", (images,), np.int32)
         words, factors = xt.view(np.uint32), half.array(f"{name}u", (images, rank, stride // 4), np.uint32)
-        kernels.sweep(words, v, factors, sums, tickets, count, low, high, iterations, stream)
+        cuda_bytes.sweep(words, v, factors, sums, tickets, count, low, high, iterations, stream)
     else:
         for _ in range(iterations):
             xtu, utu = kernels.update_u(xt, v, ut, count, low, high, stream)

@@ -9,7 +9,8 @@ from warps import simulated
 
 import imfnb
 from imfnb._cuda import SIMULATED, device_function
-from imfnb.factorization import cuda as kernels
+from imfnb.factorization import cuda as general
+from imfnb.factorization import cuda_bytes as kernels
 from imfnb.factorization import exact_in_float32, factor_dtype, reference
 from imfnb.patches import from_blocks, to_blocks
 from imfnb.patches.cuda import padded
@@ -39,8 +40,8 @@ def check_update(pixels: int, patches: int, rank: int, limits: tuple[int, int], 
     xt, v, ut = problem(pixels, patches, rank, limits, count)
     low, high = map(float, limits)
     device_u, together = put(ut), put(v)
-    xtu, utu = kernels.update_u(put(xt), together, device_u, patches, low, high)
-    kernels.update_columns(xtu, utu, together, low, high)
+    xtu, utu = general.update_u(put(xt), together, device_u, patches, low, high)
+    general.update_columns(xtu, utu, together, low, high)
     for i in range(count):
         u, a, b, new = expect(xt[i], v[i], ut[i], patches, limits)
         np.testing.assert_array_equal(device_u.copy_to_host()[i, :, :patches], u)
@@ -68,7 +69,7 @@ def check_sweep(pixels: int, patches: int, rank: int, limits: tuple[int, int], p
 def gram(xt, patches: int, put) -> np.ndarray:
     """`gram` of a batch, on the host."""
     out = put(np.zeros((xt.shape[0], xt.shape[1], xt.shape[1])))
-    kernels.gram(xt, patches, out)
+    (kernels if xt.dtype == np.uint8 else general).gram(xt, patches, out)
     return out.copy_to_host()
 
 
@@ -147,13 +148,13 @@ def test_largest_rank_of_every_patch_size():
 
 @pytest.mark.parametrize(("style", "dtype"), [("noise", np.uint8), ("extremes", np.uint8), ("noise", np.float64)])
 def test_gram(style, dtype, put, monkeypatch):
-    monkeypatch.setattr(kernels, "CHUNK", 16)
-    kernels._accumulate.cache_clear()
+    monkeypatch.setattr(general, "CHUNK", 16)
+    general._accumulate.cache_clear()
     xt = fill((2, 19, padded(37)), style, 3)
     found = gram(put(xt.astype(dtype)), 37, put)
     for mine, x in zip(found, xt, strict=True):
         np.testing.assert_array_equal(mine, reference.gram(to_blocks(x[:, :37].T)))
-    kernels._accumulate.cache_clear()
+    general._accumulate.cache_clear()
 
 
 def test_quotients_are_rounded_to_even(put):
@@ -163,7 +164,7 @@ def test_quotients_are_rounded_to_even(put):
     expected = np.rint((2 * whole + 1) / 2)
     for j, half in enumerate(halves):
         factor = put(np.zeros((1, len(whole), 1)))
-        kernels.update_columns(put(a[None, :, j]), put(np.full((1, 1, 1), 2.0 * half)), factor, -np.inf, np.inf)
+        general.update_columns(put(a[None, :, j]), put(np.full((1, 1, 1), 2.0 * half)), factor, -np.inf, np.inf)
         np.testing.assert_array_equal(factor.copy_to_host()[0, :, 0], expected)
 
 
