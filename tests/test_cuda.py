@@ -1,4 +1,4 @@
-"""The CUDA path without a GPU: ``tests/cuda`` in Numba's simulator, and every kernel compiled to PTX."""
+"""The CUDA path without a GPU: ``tests/cuda`` in Numba's simulator, and kernels compiled to PTX, which is run too."""
 
 from __future__ import annotations
 
@@ -25,15 +25,46 @@ for path in MODULES:
     importlib.import_module(".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"))
 
 
-@pytest.mark.skipif(_cuda.SIMULATED, reason="tests/cuda is part of this run")
-def test_kernels_and_pipelines_in_the_simulator():
-    """A process of its own, since Numba reads the variable when it is imported."""
-    environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
+#: Tests of kernels that stand for all where PTX is interpreted: all ways to work together, few kernels to compile.
+INTERPRETED = [
+    "test_cuda_intrinsics.py",
+    "test_cuda_color.py::test_color_in_words",
+    "test_cuda_color.py::test_depatchify_in_words",
+    "test_cuda_factorization.py::test_gram",
+    "test_cuda_factorization.py::test_blocks_of_several_tiles",
+    "test_cuda_factorization.py::test_sweep_of_every_shape",
+    "test_cuda_start.py::test_equal_eigenvalues",
+    "test_main_color.py::test_in_words",
+    "test_main_factorization.py::test_the_wavefront_sees_the_values_of_the_raster_order",
+    "test_main_factorization.py::test_numerators_of_the_largest_samples",
+    "test_main_factorization.py::test_quantize_keeps_to_the_limit",
+    "test_main_factorization.py::test_reconstruct",
+    "test_main_factorization.py::test_proxy_of_the_worst_picture",
+    "test_main_lapped.py",
+    "test_main_restoration.py::test_moderate_samples",
+]
+
+
+def run_tests(names: list[str], **settings: str) -> int:
+    """Run tests of ``tests/cuda`` in a process of its own, since Numba reads variables when it is imported.
+
+    Returns
+    -------
+    int
+        How many have passed; the others were skipped.
+    """
+    environment = {**os.environ, **settings, "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
     environment.pop("NUMBA_DISABLE_JIT", None)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(FOLDER / "cuda")]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command += [str(FOLDER / "cuda" / name) for name in names]
     result = subprocess.run(command, env=environment, cwd=FOLDER.parent, capture_output=True, text=True, timeout=1800)
     assert result.returncode == 0, result.stdout[-20000:] + result.stderr[-5000:]
-    assert int(re.search(r"(\d+) passed", result.stdout)[1]) >= 100
+    return int(re.search(r"(\d+) passed", result.stdout)[1])
+
+
+@pytest.mark.skipif(_cuda.SIMULATED, reason="tests/cuda is part of this run")
+def test_kernels_and_pipelines_in_the_simulator():
+    assert run_tests([""], NUMBA_ENABLE_CUDASIM="1") >= 100
 
 
 def run_report(**environment: str) -> str:
@@ -111,3 +142,15 @@ def test_kernels_compile_to_ptx(compiler, cc):
             assert ".local" not in ptx, name
         if ".start." in name:  # nothing rounded once where the reference rounds twice
             assert "fma.rn.f64" not in ptx and "mul.rn.f64" in ptx, name
+
+
+@pytest.mark.jit
+def test_kernels_by_interpreted_ptx(compiler):
+    assert run_tests(INTERPRETED, IMFNB_INTERPRET_PTX="1") >= 40
+
+
+@pytest.mark.jit
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", ["8.0", "9.0"])
+def test_all_kernels_and_pipelines_by_interpreted_ptx(compiler, capability):
+    assert run_tests([""], IMFNB_INTERPRET_PTX="1", IMFNB_INTERPRET_PTX_FOR=capability) >= 200

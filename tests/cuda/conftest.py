@@ -30,7 +30,8 @@ class SkippedModule(pytest.Module):
     """A module of tests that have nothing to run on."""
 
     def collect(self) -> Iterable[pytest.Item]:
-        pytest.skip(f"no GPU, and no simulator (NUMBA_ENABLE_CUDASIM=1): {STATUS}", allow_module_level=True)
+        ways = "NUMBA_ENABLE_CUDASIM=1 for the simulator, IMFNB_INTERPRET_PTX=1 for the interpreter of PTX"
+        pytest.skip(f"no GPU ({ways}): {STATUS}", allow_module_level=True)
 
 
 def pytest_pycollect_makemodule(module_path: pathlib.Path, parent: pytest.Collector) -> pytest.Module | None:
