@@ -110,10 +110,11 @@ def _to_device(array: Any, stream: Any = 0) -> DeviceArray:
 
 
 @functools.cache
-def _program(function: Any, signature: Any) -> Program:
-    """A kernel compiled for arguments of these types."""
+def _programs(function: Any, signature: Any) -> tuple[Program, Program | None]:
+    """A kernel compiled for arguments of these types; and with products fused, if there are some to fuse."""
     ptx, _ = _cuda.cuda.compile_ptx(function, signature, cc=CAPABILITY)
-    return Program(ptx)
+    fused = Program(ptx, fused=True)
+    return Program(ptx), fused if fused.fused else None
 
 
 class _Function:
@@ -126,7 +127,7 @@ class _Function:
     """
 
     def __init__(self, entry: Any) -> None:
-        self._program = _program(entry._dispatcher.py_func, entry.types)
+        self._program, self._fused = _programs(entry._dispatcher.py_func, entry.types)
         self._kinds = [kind for each in entry.types for kind in _parameters(each)]
 
     def launch(self, grid: tuple[int, ...], block: tuple[int, ...], table: int) -> None:
@@ -138,7 +139,7 @@ class _Function:
                 arguments.append(_host(int(value.view(np.uint64)[0]), int(arguments[-2]) * int(arguments[-1])))
             else:
                 arguments.append(value.view(kind)[0])
-        self._program.launch(grid, block, arguments, orders=_ORDERS)
+        self._program.launch(grid, block, arguments, orders=_ORDERS, other=self._fused)
 
 
 def _parameters(kind: Any) -> list[np.dtype | None]:
@@ -172,8 +173,8 @@ class _Launcher:
                 value = np.asarray(argument)[()]
                 signature.append(from_dtype(value.dtype))
                 values.append(np.uint8(value) if value.dtype == np.bool_ else value)
-        program = _program(self.dispatcher.py_func, tuple(signature))
-        program.launch(self.grid, self.block, values, orders=_ORDERS)
+        program, fused = _programs(self.dispatcher.py_func, tuple(signature))
+        program.launch(self.grid, self.block, values, orders=_ORDERS, other=fused)
 
 
 def install() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from ptx_arithmetic import DTYPES, operation, product_of_matrices
+from ptx_fused import fuse
 from ptx_text import Address, Array, Immediate, Instruction, Kernel, PtxError, Register, Symbol, parse
 
 __all__ = ["Program", "PtxError"]
@@ -461,10 +462,14 @@ class Program:
     ----------
     ptx : str
         The text of its module.
+    fused : bool
+        Whether products that the compiler may fuse with additions are fused, or none.
     """
 
-    def __init__(self, ptx: str) -> None:
+    def __init__(self, ptx: str, fused: bool = False) -> None:
         kernel = parse(ptx)
+        #: How many products are fused.
+        self.fused = fuse(kernel) if fused else 0
         self.name = kernel.name
         self._parameters = kernel.parameters
         self._arrays = {
@@ -518,6 +523,7 @@ class Program:
         arguments: Sequence[Any],
         *,
         orders: Sequence[int] = (0,),
+        other: Program | None = None,
         together: int = 2048,
         most: int = 10**7,
         seed: int = 0,
@@ -533,6 +539,8 @@ class Program:
         orders : sequence of int
             How threads take turns, as :class:`Wave` says. With several, the kernel runs once in each, always from the
             same memory and with other noise, and a difference between the results is an error.
+        other : Program, optional
+            The same kernel compiled in another way, whose results have to be the same.
         together : int
             How many threads to run at the same time, if a block has no more.
         most : int
@@ -549,12 +557,20 @@ class Program:
             self._run(order, _GlobalMemory(arrays), _three(grid), _three(block), arguments, together, most, seed + k)
             for k, order in enumerate(orders)
         ]
+        self._compare(arguments, results, "the order of threads, or on noise")
+        if other is not None:
+            memory = _GlobalMemory(arrays)
+            again = other._run(orders[0], memory, _three(grid), _three(block), arguments, together, most, seed)
+            self._compare(arguments, [results[0], again], "how products are rounded")
+        results[0].copy_back()
+
+    def _compare(self, arguments: Sequence[Any], results: Sequence[_GlobalMemory], what: str) -> None:
+        """Raise an error if results differ."""
         for k, argument in enumerate(arguments):
             if isinstance(argument, np.ndarray):
                 first, *others = (result.bytes_of(argument) for result in results)
                 if not all(np.array_equal(first, other) for other in others):
-                    raise PtxError(f"what depends on the order of threads, or on noise: argument {k} of {self.name}")
-        results[0].copy_back()
+                    raise PtxError(f"what depends on {what}: argument {k} of {self.name}")
 
     def _run(
         self,

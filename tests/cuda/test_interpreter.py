@@ -603,3 +603,52 @@ def test_arrays_that_overlap_are_one():
     program = Program(_HEADER.format(body=body, arrays=""))
     program.launch(1, 32, [buffer[:32], buffer[8:]])
     np.testing.assert_array_equal(buffer, [*range(8), *range(32)])
+
+
+FUSED = """
+    ld.global.f32 %f1, [%rd1];
+    ld.global.f32 %f2, [%rd1+4];
+    ld.global.f32 %f3, [%rd1+8];
+    {product} %f4, %f1, %f2;
+    {sum};
+    st.global.f32 [%rd2], %f5;
+"""
+
+
+@pytest.mark.parametrize(
+    ("product", "sum_", "expected"),
+    [
+        ("mul.f32", "add.f32 %f5, %f4, %f3", 2.0**-24),
+        ("mul.f32", "add.f32 %f5, %f3, %f4", 2.0**-24),
+        ("mul.f32", "sub.f32 %f5, %f3, %f4", None),
+        ("mul.rn.f32", "add.f32 %f5, %f4, %f3", 0.0),
+        ("mul.f32", "add.rn.f32 %f5, %f4, %f3", 0.0),
+        ("mul.f32", "add.f32 %f5, %f4, %f3; add.f32 %f5, %f5, %f4", None),
+        ("mul.f32", "mov.f32 %f1, %f3; add.f32 %f5, %f4, %f3", 0.0),
+    ],
+)
+def test_products_that_may_be_fused(product, sum_, expected):
+    """(1 + 2**-12)**2 is 2**-24 more than float32 holds, which is what a fused sum leaves of it."""
+    given = np.array([1 + 2.0**-12, 1 + 2.0**-12, -1 - 2.0**-11], np.float32)
+    body = FUSED.format(product=product, sum=sum_)
+    text = _HEADER.format(body=body, arrays="")
+    plain, fused = Program(text), Program(text, fused=True)
+    results = []
+    for program in (plain, fused):
+        found = np.zeros(1, np.float32)
+        program.launch(1, 1, [given, found])
+        results.append(float(found[0]))
+    if expected is not None:
+        assert results == [0.0, expected]
+    assert fused.fused == (expected != 0.0 and ";" not in sum_)
+    if fused.fused and results[0] != results[1]:
+        with pytest.raises(PtxError, match="how products are rounded: argument 1"):
+            plain.launch(1, 1, [given, np.zeros(1, np.float32)], other=fused)
+
+
+def test_a_difference_that_is_fused():
+    given = np.array([1 + 2.0**-12, 1 + 2.0**-12, 1 + 2.0**-11], np.float32)
+    text = _HEADER.format(body=FUSED.format(product="mul.f32", sum="sub.f32 %f5, %f3, %f4"), arrays="")
+    found = np.zeros(1, np.float32)
+    Program(text, fused=True).launch(1, 1, [given, found])
+    assert found[0] == -(2.0**-24)
