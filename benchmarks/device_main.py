@@ -62,8 +62,10 @@ class Stack:
         weights = kernels.fragments(v.T), kernels.fragments(v)
         constants = *weights, squares, layout.component_table(patch_size), *filter_set(step, chroma)
         moved = np.zeros((mixing.ROWS, mixing.COLUMNS), np.int32)
-        moved[:8, :8] = 40  # the time does not depend on what V is
-        self.matrices = [cuda.to_device(matrix) for matrix in rd.mixing_matrices(moved, step)]
+        moved[:8, :8] = 40  # what is zero takes no time
+        matrices = rd.mixing_matrices(moved, step)
+        self.moves = sum(map(np.count_nonzero, matrices))
+        self.matrices = [cuda.to_device(matrix) for matrix in matrices]
         self.transposed, self.basis, self.lengths, self.table, *self.filters = map(cuda.to_device, constants)
         self.which = cuda.to_device(np.arange(count, dtype=np.int32))
 
@@ -215,8 +217,7 @@ def _plan(stacks: Sequence[Stack], p: int) -> Any:
     yield on_each(Stack.proxy), "rd.proxy", 8, 2 * p + 15
     yield on_each(Stack.numerators), "rd.numerators", 8, 10
     yield on_each(Stack.quantize), "rd.quantize", 6, 25 + 10 * r / area
-    moved = mixing.ROWS * (mixing.ROWS + mixing.COLUMNS) / area
-    yield on_each(Stack.mix), "rd.mix, V free", 8 + 2 * min(1, mixing.ROWS / area), 2 * moved
+    yield on_each(Stack.mix), "rd.mix, V free", 8 + 2 * min(1, mixing.ROWS / area), 2 * stacks[0].moves / area
     yield on_each(Stack.first_counts), "rd.first_counts", 8 / area, 60 / area
     yield on_each(Stack.choose_first, 0), "rd.choose_first", 30 / area, 520 / area
     yield on_each(Stack.count_magnitudes), "rd.count_magnitudes", 26 * r / area, 90 * r / area

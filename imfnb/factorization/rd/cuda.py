@@ -438,19 +438,29 @@ def _mix(num, factors, mixing, gram, bits, scale, gh, gw, out):
     if patch >= patches:
         return
     m = _at(patch, gw)
-    value = np.int64(num[n, r, m])
-    if r < mixing.shape[0]:
-        if r < mixing.shape[1]:
+    rows, row = np.uint32(mixing.shape[0]), np.uint32(r)
+    # Most weights are zero, for all patches alike. (`range` would count in 64 bits.)
+    size, first = num.shape[2], np.int64(n) * num.shape[1] * num.shape[2] + m
+    value = np.int64(get(num, first + r * size))
+    if row < rows:
+        if row < np.uint32(mixing.shape[1]):
             value = np.int64(0)
-            for s in range(mixing.shape[0]):
-                value += mixing[s, r] * np.int64(num[n, s, m])
+            s = np.uint32(0)
+            while s < rows:
+                weight = mixing[s, row]
+                if weight:
+                    value += weight * np.int64(get(num, first + s * size))
+                s = np.uint32(s + np.uint32(1))
             value >>= bits
         others = np.int64(0)
-        for s in range(mixing.shape[0]):
-            if s != r:
-                others += gram[s, r] * np.int64(factors[n, s, m])
+        s = np.uint32(0)
+        while s < rows:
+            weight = gram[s, row]
+            if weight and s != row:
+                others += weight * np.int64(get(factors, first + s * size))
+            s = np.uint32(s + np.uint32(1))
         value = min(max(value - (others >> scale), _LOWEST), _HIGHEST)
-    out[n, r, m] = value
+    put(out, first + r * size, np.int32(value))
 
 
 def mix(
