@@ -54,6 +54,7 @@ def _live(patches):
         return _u32(0xFFFFFFFF)
     return _u32((1 << (8 * patches)) - 1) if patches > 0 else _u32(0)
 
+
 @device_function
 def _meet():
     """What a lane has written, the others of its warp see after it."""
@@ -61,6 +62,7 @@ def _meet():
         cuda.syncthreads()
     else:
         cuda.syncwarp()
+
 
 # --------------------------------------------------------------------------------------------------------- Gram matrix
 
@@ -151,8 +153,7 @@ def _lane_gram_add(sums, lane, total):
 
 
 _gram_step, _gram_add = (
-    device_function(step)
-    for step in ((_lane_gram, _lane_gram_add) if SIMULATED else (_warp_gram, _warp_gram_add))
+    device_function(step) for step in ((_lane_gram, _lane_gram_add) if SIMULATED else (_warp_gram, _warp_gram_add))
 )
 _GRAM_SUMS = _SQUARE if SIMULATED else 128
 
@@ -411,6 +412,7 @@ def _lane_add(sums, start, first, count, strip, rank, lane, total):
 _steps = (_lane_project, _lane_correlate, _lane_add) if SIMULATED else (_warp_project, _warp_correlate, _warp_add)
 _project, _correlate, _add = (device_function(step) for step in _steps)
 _kept = _lane_kept if SIMULATED else _warp_kept
+
 
 @device_function
 def _put_weights(v, z, weights, rows, width, groups, pixels, rank, t, threads):

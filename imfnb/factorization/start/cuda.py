@@ -356,9 +356,7 @@ def _look(q, z, e, values, order, flags, rows, size, rank, t, threads):
         k, n = i // _u32(size), i % _u32(size)
         theta = values[k]
         vector, image = _combined(e, order[k], q, n, rows), _combined(e, order[k], z, n, rows)
-        if abs(_add_product(image, -theta, vector)) > max(
-            _times(_f64(RESIDUAL), theta), _times(_f64(DEAD), values[0])
-        ):
+        if abs(_add_product(image, -theta, vector)) > max(_times(_f64(RESIDUAL), theta), _times(_f64(DEAD), values[0])):
             flags[0] = _i32(1)
         i = _u32(i + threads)
     cuda.syncthreads()
