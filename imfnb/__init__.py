@@ -9,6 +9,7 @@ Importing this package imports nothing else: every name is loaded on first use.
 from __future__ import annotations
 
 import importlib
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from .files import imread, imwrite
 
 __version__ = "0.1.0"
+
+# When the first module of the package was read: `_cuda_cache` trusts no source that is younger.
+_READ = time.time()
 
 _HOMES = {
     "DeviceError": "errors",

@@ -226,7 +226,17 @@ class Kernel:
         return functools.partial(self.repeat, 1, configuration)
 
     def repeat(self, times: int, configuration: tuple[Any, ...], *arguments: Any) -> None:
-        """Launch `times` times in a row with the same arguments, which are packed once."""
+        """Launch in a row with the same arguments, which are packed once.
+
+        Parameters
+        ----------
+        times : int
+            How often.
+        configuration : tuple
+            What stands between the brackets of a launch: grid, block and perhaps a stream.
+        *arguments
+            The kernel's arguments.
+        """
         grid, block, *stream = configuration
         for entry in self._entries:
             try:

@@ -23,6 +23,8 @@ from typing import Any
 
 from numba import config
 
+from . import _READ
+
 __all__ = ["load", "place", "save", "sources"]
 
 _logger = logging.getLogger(__name__)
@@ -34,18 +36,37 @@ _SUFFIX = ".kernel"
 
 # What turns kernels into machine code. A compiler that was not installed by pip goes unnoticed.
 _PACKAGES = "numba", "numba-cuda", "llvmlite", "numpy", "nvidia-nvvm", "nvidia-nvjitlink"
+_PACKAGES += "nvidia-cuda-nvcc-cu12", "nvidia-nvjitlink-cu12"
 
 # Settings of Numba (NUMBA_OPT and so on) that change the code.
 _SETTINGS = "OPT", "BOUNDSCHECK", "CUDA_DEBUGINFO_DEFAULT", "CUDA_ENABLE_NRT", "FORCE_CUDA_CC"
 
 
-def sources(folder: Path) -> str:
-    """Digest of every Python file in a folder and below; empty where there is none, as in a zip archive."""
+def sources(folder: Path, read: float) -> str:
+    """Digest of every Python file in a folder and below.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder.
+    read : float
+        When the first of these files was read by this process, in seconds since the epoch.
+
+    Returns
+    -------
+    str
+        The digest; empty where there is no file, as in a zip archive, and where one has changed since: the process may
+        have built the old one's constants into its kernels, and the next one would take old code for new.
+    """
     digest = hashlib.sha256()
     try:
         paths = sorted(folder.rglob("*.py"))
         for path in paths:
-            digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
+            status = path.stat()
+            if status.st_mtime > read:
+                _logger.debug("CUDA kernels not cached: %s has changed", path)
+                return ""
+            digest.update(f"{path.relative_to(folder).as_posix()} {status.st_size}\n".encode())
             digest.update(path.read_bytes())
     except OSError as error:
         _logger.debug("CUDA kernels not cached: %r", error)
@@ -53,9 +74,7 @@ def sources(folder: Path) -> str:
     return digest.hexdigest() if paths else ""
 
 
-# Taken when this is imported, which is before any module with kernels: later, after an edit, it would be that of files
-# other than those that the kernels were read from, and the next process would take old code for new.
-_SOURCES = sources(Path(__file__).parent)
+_SOURCES = sources(Path(__file__).parent, _READ)
 
 
 def place(function: Callable[..., None], name: str, signature: str, capability: tuple[int, ...]) -> Path | None:
@@ -96,7 +115,18 @@ def place(function: Callable[..., None], name: str, signature: str, capability: 
 
 
 def load(path: Path) -> tuple[str, bytes] | None:
-    """Name of the kernel in its code, and the code; None if there is no such file, or it is damaged."""
+    """Read a kernel's code.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file, by :func:`place`.
+
+    Returns
+    -------
+    (str, bytes) or None
+        Name of the kernel in its code, and the code; None if there is no such file, or it is damaged.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -112,7 +142,17 @@ def load(path: Path) -> tuple[str, bytes] | None:
 
 
 def save(path: Path, entry: str, code: bytes) -> None:
-    """Keep a kernel's code, and remove that of the same kernel from other sources, versions and settings."""
+    """Keep a kernel's code, and remove that of the same kernel from other sources, versions and settings.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file, by :func:`place`.
+    entry : str
+        Name of the kernel in its code.
+    code : bytes
+        The code.
+    """
     rest = entry.encode() + b"\0" + code
     beside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     try:

@@ -1,7 +1,7 @@
 """Instructions that Numba has no names for, as functions for kernels: four bytes at a time, and words of byte arrays.
 
 A word is four neighbouring bytes as uint32, the one at the lowest address in its lowest bits. Each function has a twin
-in plain Python, which the simulator runs.
+in plain Python, which the simulator runs; but not those of the tensor cores, whose callers have twins.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ __all__ = [
     "dp2a_high",
     "dp2a_low",
     "dp4a_ss",
-    "dp4a_us",
-    "dp4a_uu",
     "fetch_four",
     "get",
     "get_four",
@@ -60,12 +58,9 @@ def _bytes(word: Any, signed: bool = False) -> list[int]:
     return [(byte ^ 128) - 128 for byte in unsigned] if signed else unsigned
 
 
-def _dp4a_twin(a_signed: bool, b_signed: bool) -> Any:
-    def twin(a, b, c):
-        total = int(c) + sum(x * y for x, y in zip(_bytes(a, a_signed), _bytes(b, b_signed), strict=True))
-        return np.uint32(total & _WORD).astype(np.int32)
-
-    return twin
+def _dp4a_twin(a, b, c):
+    total = int(c) + sum(x * y for x, y in zip(_bytes(a, True), _bytes(b, True), strict=True))
+    return np.uint32(total & _WORD).astype(np.int32)
 
 
 def _prmt_twin(a, b, selector):
@@ -264,8 +259,7 @@ def _word_of(array: Any) -> Any:
 
 
 if SIMULATED:
-    dp4a_uu, dp4a_us, dp4a_ss = (_dp4a_twin(*signs) for signs in ((False, False), (False, True), (True, True)))
-    prmt, clip4 = _prmt_twin, _clip4_twin
+    dp4a_ss, prmt, clip4 = _dp4a_twin, _prmt_twin, _clip4_twin
     clip2, dp2a_low, dp2a_high = _clip2_twin, _dp2a_low_twin, _dp2a_high_twin
     get, put, get_word, put_word = _get_twin, _put_twin, _get_word_twin, _put_word_twin
     fetch_four, wait_for_fours = _fetch_four_twin, _wait_twin
@@ -277,9 +271,7 @@ else:
     # Through its name, since numba-cuda puts this module in the place of Numba's own.
     _intrinsic = importlib.import_module("numba.cuda.extending").intrinsic
 
-    # c plus the products of four bytes of a and of b, unsigned or signed.
-    dp4a_uu = _instruction("dp4a.u32.u32", types.int32)
-    dp4a_us = _instruction("dp4a.u32.s32", types.int32)
+    # c plus the products of four signed bytes of a and of b.
     dp4a_ss = _instruction("dp4a.s32.s32", types.int32)
     # c plus the unsigned halves of a times the two lowest bytes of b, or its two highest, signed ones.
     dp2a_low = _instruction("dp2a.lo.u32.u32", types.uint32)

@@ -16,8 +16,8 @@ __all__ = ["warmup"]
 def warmup(device: str = "cpu") -> float:
     """Compile every kernel of a device, or load it from the cache, so that no later call has to.
 
-    On a GPU the kernels of the baseline have the rank built in; here it is 2, and others are compiled when they are
-    first asked for.
+    On a GPU the baseline's kernels have patch size and rank built in; here these are 8 and 2, and kernels for others
+    are compiled when they are first asked for.
 
     Parameters
     ----------
@@ -43,12 +43,15 @@ def warmup(device: str = "cpu") -> float:
     image = rng.integers(0, 256, (40, 56, 4), dtype=np.uint8)
     for picture in (image, np.ascontiguousarray(image[:, :, :3]), image[:, :, 0]):
         for subsampling in ("4:2:0", "4:4:4"):
-            for options in ({"profile": "main", "step": 20.0}, {"profile": "baseline", "rank": 2}):
+            for options in (
+                {"profile": "main", "step": 20.0},
+                {"profile": "main", "step": 20.0, "patch_size": 16},
+                {"profile": "baseline", "rank": 2},
+            ):
                 decode(encode(picture, subsampling=subsampling, device=device, **options), device=device)
     decode(encode(image, profile="baseline", bounds=(-1000, 1000), rank=2, device=device), device=device)
     encode(image, bpp=12.0, device=device)
-    if device == "cpu":  # where V leaves its prior, from a megapixel on, the search for it takes place
-        encode(np.tile(image[:, :, 0], (26, 19)), step=30.0, device=device)
+    encode(np.tile(image[:, :, 0], (26, 19)), step=30.0, device=device)  # V leaves its prior from a megapixel on
     factorize(image[:, :, 0], 2, device=device)
     factorize(image[:, :, 0].astype(float), 2, bounds=None, device=device)
     return time.perf_counter() - start

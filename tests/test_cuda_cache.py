@@ -9,6 +9,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -191,15 +192,20 @@ def test_digest_of_sources(folder):
     def write(path: str, text: str) -> str:
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_text(text)
-        return _cuda_cache.sources(folder)
+        return sources()
 
-    assert _cuda_cache.sources(folder) == _cuda_cache.sources(folder / "missing") == ""
+    def sources() -> str:
+        return _cuda_cache.sources(folder, time.time() + 60)
+
+    assert sources() == _cuda_cache.sources(folder / "missing", time.time()) == ""
     digests = [write("a.py", "x = 1"), write("a.py", "x = 2"), write("b/c.py", "y"), write("b/d.py", "")]
     (folder / "b" / "c.py").rename(folder / "b" / "cc.py")
-    digests.append(_cuda_cache.sources(folder))
+    digests.append(sources())
     assert len(set(digests)) == 5 and all(digests)
     assert write("b/data.txt", "not code") == digests[-1]
-    assert len(_cuda_cache._SOURCES) == 64  # of the package, which may have been edited since
+    assert _cuda_cache.sources(folder, (folder / "a.py").stat().st_mtime - 1) == ""  # changed since it was read
+    package = Path(imfnb.__file__).parent
+    assert len(_cuda_cache._SOURCES) == 64 or any(p.stat().st_mtime > imfnb._READ for p in package.rglob("*.py"))
 
 
 def kernel_modules() -> list[str]:

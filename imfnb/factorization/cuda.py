@@ -44,7 +44,7 @@ _f32, _f64, _i64 = np.float32, np.float64, np.int64
 
 @device_function
 def quotient(numerator, denominator, low, high):
-    """clamp(rint(numerator / denominator)) in float64, exactly: halves to even, for any integers that it holds.
+    """clamp(rint(numerator / denominator)) of float64, exactly: halves to even, for any integers; a device function.
 
     Multiplying by the inverse and taking the floor is off by at most one, which the remainder reveals. (There is no
     np.rint here, and round() goes through 64-bit integers.)

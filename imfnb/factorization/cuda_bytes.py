@@ -734,7 +734,20 @@ _WANTED = 4 * 132
 
 
 def warps_for(pixels: int, rank: int) -> int | None:
-    """Warps of a block of `sweep` for matrices with so many pixels and components; None where not even one fits."""
+    """Warps of a block of `sweep`.
+
+    Parameters
+    ----------
+    pixels : int
+        Rows N of X^T.
+    rank : int
+        Number of components R.
+
+    Returns
+    -------
+    int or None
+        None where shared memory does not suffice for one.
+    """
     return next((warps for warps in _WARPS if _shared_bytes(pixels, rank, warps) <= SHARED_BYTES), None)
 
 

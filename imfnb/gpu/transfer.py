@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -153,14 +154,23 @@ def copy_all(targets: Sequence[np.ndarray], sources: Sequence[np.ndarray], threa
 
     if workers == 1:
         work(0)
-    else:
-        list(_copiers().map(work, range(workers)))
+        return
+    futures = [_copiers().submit(work, first) for first in range(workers)]
+    try:
+        for future in futures:
+            future.result()
+    finally:
+        wait(futures)  # after an error, nobody goes on writing to what is the caller's
 
 
 @functools.cache
 def _copiers() -> ThreadPoolExecutor:
-    """Threads that are kept, since starting eight takes as long as copying two megabytes. (No GPU survives a fork.)"""
+    """Threads that are kept, since starting eight takes as long as copying two megabytes."""
     return ThreadPoolExecutor(_COPIERS)
+
+
+if hasattr(os, "register_at_fork"):  # a child has no threads but the one that forked
+    os.register_at_fork(after_in_child=_copiers.cache_clear)
 
 
 _idle: list[Half] = []

@@ -1,7 +1,7 @@
 """Patchification as CUDA kernels; same names and same bits as `reference`, for batches of equal-shaped planes.
 
-Patches lie along the last axis, which the factorization reads four at a time: rows of X^T and U^T are padded to whole
-groups of four. What the padding holds has no influence on anything.
+Patches lie along the last axis, which the factorization reads sixteen at a time: rows of X^T and U^T are padded to
+whole groups of sixteen. What the padding holds has no influence on anything.
 
 Both directions work on groups of at most eight pixels of a row of a patch, and on four patches at a time: a word of X^T
 or U^T. Work and traffic with 8 x 8 patches, per pixel of a plane whose width is a multiple of 8:

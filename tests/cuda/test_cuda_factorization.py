@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from strategies import BOUNDS, fill
@@ -109,34 +111,72 @@ def test_threads_share_the_rows(put, monkeypatch):
     check_sweep(4, 150, 2, (-16, 15), put, 1)
 
 
-def as_on_a_device(monkeypatch, **values) -> None:
+@pytest.fixture
+def as_on_a_device(monkeypatch):
     """Warps of 32 lanes in the simulator, which take their steps together, and the tensor cores imitated."""
-    values |= {"_LANES": 32, "mma_uu": simulated(np.uint8, np.uint8)}
-    values |= {"mma_us": simulated(np.uint8, np.int8), "mma_ss": simulated(np.int8, np.int8)}
-    for name, value in values.items():
-        monkeypatch.setattr(kernels, name, value)
+
+    def prepare(**values) -> None:
+        values |= {"_LANES": 32, "mma_uu": simulated(np.uint8, np.uint8)}
+        values |= {"mma_us": simulated(np.uint8, np.int8), "mma_ss": simulated(np.int8, np.int8)}
+        for name, value in values.items():
+            monkeypatch.setattr(kernels, name, value)
+        kernels._sweep.cache_clear()
+
+    yield prepare
+    kernels._sweep.cache_clear()
 
 
 @pytest.mark.skipif(not SIMULATED, reason="a device has warps of its own")
 @pytest.mark.parametrize(
     ("pixels", "patches", "rank", "warps"), [(64, 517, 5, 1), (20, 300, 3, 2), (16, 129, 10, 1), (3, 2, 1, 1)]
 )
-def test_warps(pixels, patches, rank, warps, put, monkeypatch):
+def test_warps(pixels, patches, rank, warps, put, as_on_a_device):
     steps = {f"_{step}": device_function(getattr(kernels, f"_warp_{step}")) for step in ("project", "correlate", "add")}
-    as_on_a_device(monkeypatch, _TURN=8, _PITCH=132, _WARPS=(warps,), _WANTED=1, _kept=kernels._warp_kept, **steps)
-    kernels._sweep.cache_clear()
+    as_on_a_device(_TURN=8, _PITCH=132, _WARPS=(warps,), _WANTED=1, _kept=kernels._warp_kept, **steps)
     check_sweep(pixels, patches, rank, (-128, 127) if pixels < 4 else (-16, 15), put, 1)
-    kernels._sweep.cache_clear()
 
 
 @pytest.mark.skipif(not SIMULATED, reason="a device has warps of its own")
 @pytest.mark.parametrize(("pixels", "patches", "count"), [(64, 150, 1), (70, 37, 1)])
-def test_warps_of_gram(pixels, patches, count, put, monkeypatch):
+def test_warps_of_gram(pixels, patches, count, put, as_on_a_device):
     steps = {"_gram_step": device_function(kernels._warp_gram), "_gram_add": device_function(kernels._warp_gram_add)}
-    as_on_a_device(monkeypatch, _STEP=16, _GRAM_WARPS=1, _GRAM_WANTED=1, _GRAM_SUMS=128, **steps)
+    as_on_a_device(_STEP=16, _GRAM_WARPS=1, _GRAM_WANTED=1, _GRAM_SUMS=128, **steps)
     xt = fill((count, pixels, padded(patches)), "extremes", 1)
     for mine, x in zip(gram(put(xt), patches, put), xt, strict=True):
         np.testing.assert_array_equal(mine, reference.gram(to_blocks(x[:, :patches].T)))
+
+
+@pytest.mark.parametrize("count", [1, 5, 70000, 2**21 + 3, 2**28])
+@pytest.mark.parametrize("images", [1, 3, 700])
+def test_sums_of_a_block_fit(count, images, monkeypatch):
+    """The largest samples and factors in every patch of a block; and that blocks have all patches between them."""
+    seen = {}
+    for name in ("_sweep", "_gram_bytes"):
+
+        class Launch:
+            def __init__(self, name=name):
+                self.name = name
+
+            def repeat(self, times, configuration, *arguments):
+                seen[self.name] = configuration, arguments
+
+            def __getitem__(self, configuration):
+                return lambda *arguments: self.repeat(1, configuration, *arguments)
+
+        launch = Launch()
+        monkeypatch.setattr(kernels, name, launch if name == "_gram_bytes" else lambda *_, launch=launch: launch)
+    stride = padded(count)
+    x = SimpleNamespace(shape=(images, 64, stride), view=lambda dtype: None)
+    kernels.gram(x, count, None)
+    (tiles, parts, _), *_ = seen["_gram_bytes"][0]
+    words = int(seen["_gram_bytes"][1][1])
+    assert tiles == 1 and parts < 65536 and parts * words * 4 >= count
+    assert 4 * words * 255**2 < 2**31
+    for rank in (1, 5, 20):
+        kernels.sweep(None, SimpleNamespace(shape=(images, 64, rank)), None, None, None, count, -128, 127)
+        ((across, _), threads, *_), (*_, each, _, _) = seen["_sweep"]
+        assert int(across) * int(each) * 4 * threads >= count
+        assert int(each) * 4 * threads * 255 * 128 < 2**31
 
 
 def test_largest_rank_of_every_patch_size():

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import io
+import os
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -320,6 +323,45 @@ def test_memory_of_a_name_serves_every_shape_that_fits():
         assert len(half._device["b"][1]) <= transfer._VIEWS
     assert half.array("b", (5, 3), np.float32).shape == (5, 3)
     np.testing.assert_array_equal(half.zeros("b", (5, 3), np.float32).copy_to_host(), np.zeros((5, 3)))
+
+
+def test_an_error_waits_for_the_other_copies(monkeypatch):
+    """An array for each of four threads; one cannot be written, the others take a while."""
+    sources = [np.ones(transfer._COPY_BYTES, np.uint8) for _ in range(4)]
+    targets = [np.zeros_like(source) for source in sources]
+    targets[1].flags.writeable = False
+    copy = np.copyto
+
+    def slow(target, source):
+        if target.flags.writeable:
+            time.sleep(0.2)
+        copy(target, source)
+
+    monkeypatch.setattr(np, "copyto", slow)
+    with pytest.raises(ValueError, match="read-only"):
+        transfer.copy_all(targets, sources, 4)
+    assert [bool(target.all()) for target in targets] == [True, False, True, True]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="takes a fork")
+@pytest.mark.filterwarnings("ignore:.*fork")
+def test_a_child_has_threads_of_its_own():
+    sources = [np.ones(2**21) for _ in range(4)]
+    transfer.copy_all([np.zeros(2**21) for _ in sources], sources, 4)
+    child = os.fork()
+    if child == 0:  # no way out of here but this one
+        targets = [np.zeros(2**21) for _ in sources]
+        transfer.copy_all(targets, sources, 4)
+        os._exit(0 if all(target.all() for target in targets) else 1)
+    for _ in range(600):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.1)
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert done and os.waitstatus_to_exitcode(status) == 0
 
 
 @pytest.mark.parametrize("threads", [1, 3])
