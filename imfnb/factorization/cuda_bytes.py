@@ -109,18 +109,10 @@ def _warp_gram(xt, base, e0, k0, words, count, word, lane, sums):
             a0, a1, a2, a3 = x[8 * i + 2 * k], x[8 * i + 4 + 2 * k], x[8 * i + 2 * k + 1], x[8 * i + 5 + 2 * k]
             for j in range(8):
                 at = 32 * i + 4 * j
-                sums[at], sums[at + 1], sums[at + 2], sums[at + 3] = mma_uu(
-                    a0,
-                    a1,
-                    a2,
-                    a3,
-                    y[4 * j + 2 * k],
-                    y[4 * j + 2 * k + 1],
-                    sums[at],
-                    sums[at + 1],
-                    sums[at + 2],
-                    sums[at + 3],
-                )
+                b0, b1 = y[4 * j + 2 * k], y[4 * j + 2 * k + 1]
+                c0, c1, c2, c3 = sums[at], sums[at + 1], sums[at + 2], sums[at + 3]
+                c0, c1, c2, c3 = mma_uu(a0, a1, a2, a3, b0, b1, c0, c1, c2, c3)
+                sums[at], sums[at + 1], sums[at + 2], sums[at + 3] = c0, c1, c2, c3
 
 
 def _warp_gram_add(sums, lane, total):
@@ -152,9 +144,8 @@ def _lane_gram_add(sums, lane, total):
         cuda.atomic.add(total, i, sums[i])
 
 
-_gram_step, _gram_add = (
-    device_function(step) for step in ((_lane_gram, _lane_gram_add) if SIMULATED else (_warp_gram, _warp_gram_add))
-)
+_gram_step = device_function(_lane_gram if SIMULATED else _warp_gram)
+_gram_add = device_function(_lane_gram_add if SIMULATED else _warp_gram_add)
 _GRAM_SUMS = _SQUARE if SIMULATED else 128
 
 
@@ -355,62 +346,75 @@ def _lane_kept(rank: int) -> int:
     return 16 * rank
 
 
-def _warp_correlate(tile, base, first, count, strip, rows, rank, lane, sums, start):
-    """Add up 16 of the tile's `count` rows from `first` on, times U; those of U begin at `rows`, those of X at 0."""
+# The rows of X^T and of U^T, strips of 16 of each: those of X first.
+
+
+def _warp_correlate(tile, base, strip, pixels, rows, rank, lane, sums, start):
+    """Add up a strip of the rows of the tile (U from row `rows` on) times U."""
     t, g = _u32(lane & _u32(3)), _u32(lane >> _u32(2))
-    upper, lower = _u32(_u32(16 * strip) + g), _u32(_u32(16 * strip + 8) + g)
+    of_x, last = (pixels + 15) // 16, _u32(rank - 1)
     for part in range(4):
         word = _u32(_u32(8 * part) + t * _u32(2))
-        if first == 0:
+        if strip < of_x:
             at = _i64(base + _place(g, word)) + _i64(16 * strip * _LANES)
             a0, a2 = get_pair(tile, at)
             a1, a3 = get_pair(tile, at + _i64(8 * _LANES))
         else:
-            a0, a2 = get_pair(tile, _i64(base + _place(_u32(first + min(upper, _u32(count - 1))), word)))
-            a1, a3 = get_pair(tile, _i64(base + _place(_u32(first + min(lower, _u32(count - 1))), word)))
+            first = _u32(_u32(16 * (strip - of_x)) + g)
+            upper, lower = min(first, last), min(_u32(first + _u32(8)), last)
+            a0, a2 = get_pair(tile, _i64(base + _place(_u32(_u32(rows) + upper), word)))
+            a1, a3 = get_pair(tile, _i64(base + _place(_u32(_u32(rows) + lower), word)))
         for k in range((rank + _COLUMNS - 1) // _COLUMNS):
-            row = _u32(rows + min(_u32(_u32(_COLUMNS * k) + g), _u32(rank - 1)))
+            row = _u32(_u32(rows) + min(_u32(_u32(_COLUMNS * k) + g), last))
             b0, b1 = get_pair(tile, _i64(base + _place(row, word)))
             at = start + 4 * k
             c0, c1, c2, c3 = sums[at], sums[at + 1], sums[at + 2], sums[at + 3]
-            if first == 0:
+            if strip < of_x:
                 c0, c1, c2, c3 = mma_us(a0, a1, a2, a3, b0, b1, c0, c1, c2, c3)
             else:
                 c0, c1, c2, c3 = mma_ss(a0, a1, a2, a3, b0, b1, c0, c1, c2, c3)
             sums[at], sums[at + 1], sums[at + 2], sums[at + 3] = c0, c1, c2, c3
 
 
-def _lane_correlate(tile, base, first, count, strip, rows, rank, lane, sums, start):
+def _warp_add(sums, start, strip, pixels, rank, lane, total):
+    """Add the sums of a strip to those of the block, of X^T U and below it U^T U, and forget them."""
+    t, g = _i32(lane & _u32(3)), _i32(lane >> _u32(2))
+    of_x = (pixels + 15) // 16
+    first, end = (16 * strip, pixels) if strip < of_x else (pixels + 16 * (strip - of_x), pixels + rank)
+    for k in range((rank + _COLUMNS - 1) // _COLUMNS):
+        for i in range(4):
+            row, column = first + g + i // 2 * 8, _COLUMNS * k + 2 * t + i % 2
+            if row < end and column < rank:
+                cuda.atomic.add(total, _u32(row * rank + column), sums[start + 4 * k + i])
+            sums[start + 4 * k + i] = _i32(0)
+
+
+def _lane_correlate(tile, base, strip, pixels, rows, rank, lane, sums, start):
     """Twin of `_warp_correlate` for the simulator: the patches of this lane alone."""
-    kind = np.int8 if first else np.uint8
+    of_x = (pixels + 15) // 16
+    first, end, kind = 16 * strip, pixels, np.uint8
+    if strip >= of_x:
+        first, end, kind = rows + 16 * (strip - of_x), rows + rank, np.int8
     u = np.array([tile[base + _place(_u32(rows + r), lane)] for r in range(rank)], _u32).view(np.int8)
-    for i in range(min(16, count - 16 * strip)):
-        row = np.array([tile[base + _place(_u32(first + 16 * strip + i), lane)]], _u32).view(kind)
+    for i in range(min(16, end - first)):
+        row = np.array([tile[base + _place(_u32(first + i), lane)]], _u32).view(kind)
         found = u.reshape(rank, 4).astype(_i32) @ row.astype(_i32)
         for r in range(rank):
             sums[start + i * rank + r] += found[r]
 
 
-def _warp_add(sums, start, first, count, strip, rank, lane, total):
-    """Add the sums of 16 of `count` rows to those of the block, which begin at row `first`, and forget them."""
-    t, g = _i32(lane & _u32(3)), _i32(lane >> _u32(2))
-    for k in range((rank + _COLUMNS - 1) // _COLUMNS):
-        for i in range(4):
-            row, column = 16 * strip + g + i // 2 * 8, _COLUMNS * k + 2 * t + i % 2
-            if row < count and column < rank:
-                cuda.atomic.add(total, _u32((first + row) * rank + column), sums[start + 4 * k + i])
-            sums[start + 4 * k + i] = _i32(0)
-
-
-def _lane_add(sums, start, first, count, strip, rank, lane, total):
+def _lane_add(sums, start, strip, pixels, rank, lane, total):
     """Twin of `_warp_add` for the simulator."""
-    for i in range(min(16, count - 16 * strip) * rank):
-        cuda.atomic.add(total, (first + 16 * strip) * rank + i, sums[start + i])
+    of_x = (pixels + 15) // 16
+    first, end = (16 * strip, pixels) if strip < of_x else (pixels + 16 * (strip - of_x), pixels + rank)
+    for i in range(min(16, end - first) * rank):
+        cuda.atomic.add(total, first * rank + i, sums[start + i])
         sums[start + i] = _i32(0)
 
 
-_steps = (_lane_project, _lane_correlate, _lane_add) if SIMULATED else (_warp_project, _warp_correlate, _warp_add)
-_project, _correlate, _add = (device_function(step) for step in _steps)
+_project = device_function(_lane_project if SIMULATED else _warp_project)
+_correlate = device_function(_lane_correlate if SIMULATED else _warp_correlate)
+_add = device_function(_lane_add if SIMULATED else _warp_add)
 _kept = _lane_kept if SIMULATED else _warp_kept
 
 
@@ -573,8 +577,10 @@ def _update_v(sums, v, z, tile, pixels, rank, low, high, t, threads):
         n = _u32(n + _u32(threads))
 
 
-# Sums of X^T U and U^T U that a lane keeps over all tiles, at most; more of them go to shared memory tile by tile.
-_MOST_KEPT = 80
+# Sums of X^T U and U^T U that a lane keeps over all tiles, at most; more of them go to shared memory tile by tile. With
+# the 36 of 128 pixels the loop over strips is not unrolled any more, and they would be in local memory. (At 64 pixels
+# and rank 20, with 72, one loop for X^T and one for U^T are, for 6% fewer instructions.)
+_MOST_KEPT = 32
 
 
 def _rows(pixels: int) -> int:
@@ -613,9 +619,9 @@ def _sweep(pixels, rank, warps):
     """
     width, groups = _layout(rank)
     rows, quads, cells = _rows(pixels), warps * _LANES, _cells(pixels, rank, warps)
-    strips, strips_of_u, part = blocks(pixels, 16), blocks(rank, 16), _kept(rank)
-    alone = (strips + strips_of_u) * part <= _MOST_KEPT
-    kept_words = (strips + strips_of_u) * part if alone else part
+    strips, part = blocks(pixels, 16) + blocks(rank, 16), _kept(rank)
+    alone = strips * part <= _MOST_KEPT
+    kept_words = strips * part if alone else part
     columns = groups * width
     weighed, squared, held = groups * 2 * rows, columns * columns, (pixels + rank) * rank
     chunks, tile_words, product_words = _LANES // 4, (rows + rank) * _LANES, width * _PITCH
@@ -690,20 +696,13 @@ def _sweep(pixels, rank, warps):
 
             for strip in range(strips):
                 at = strip * part if alone else 0
-                _correlate(tile, base, 0, pixels, strip, rows, rank, lane, kept, at)
+                _correlate(tile, base, strip, pixels, rows, rank, lane, kept, at)
                 if not alone:
-                    _add(kept, at, 0, pixels, strip, rank, lane, total)
-            for strip in range(strips_of_u):
-                at = (strips + strip) * part if alone else 0
-                _correlate(tile, base, rows, rank, strip, rows, rank, lane, kept, at)
-                if not alone:
-                    _add(kept, at, pixels, rank, strip, rank, lane, total)
+                    _add(kept, at, strip, pixels, rank, lane, total)
             _meet()
         if alone:
             for strip in range(strips):
-                _add(kept, strip * part, 0, pixels, strip, rank, lane, total)
-            for strip in range(strips_of_u):
-                _add(kept, (strips + strip) * part, pixels, rank, strip, rank, lane, total)
+                _add(kept, strip * part, strip, pixels, rank, lane, total)
         cuda.syncthreads()
 
         i = t

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from types import SimpleNamespace
 
 import numpy as np
@@ -116,8 +117,8 @@ def as_on_a_device(monkeypatch):
     """Warps of 32 lanes in the simulator, which take their steps together, and the tensor cores imitated."""
 
     def prepare(**values) -> None:
-        values |= {"_LANES": 32, "mma_uu": simulated(np.uint8, np.uint8)}
-        values |= {"mma_us": simulated(np.uint8, np.int8), "mma_ss": simulated(np.int8, np.int8)}
+        values |= {"_LANES": 32, "mma_uu": simulated("u8", "u8")}
+        values |= {"mma_us": simulated("u8", "s8"), "mma_ss": simulated("s8", "s8")}
         for name, value in values.items():
             monkeypatch.setattr(kernels, name, value)
         kernels._sweep.cache_clear()
@@ -146,36 +147,33 @@ def test_warps_of_gram(pixels, patches, count, put, as_on_a_device):
         np.testing.assert_array_equal(mine, reference.gram(to_blocks(x[:, :patches].T)))
 
 
+class Recorded:
+    """Stands for a kernel; keeps what it is launched with."""
+
+    def repeat(self, times, configuration, *arguments) -> None:
+        self.configuration, self.arguments = configuration, arguments
+
+    def __getitem__(self, configuration):
+        return functools.partial(self.repeat, 1, configuration)
+
+
 @pytest.mark.parametrize("count", [1, 5, 70000, 2**21 + 3, 2**28])
 @pytest.mark.parametrize("images", [1, 3, 700])
 def test_sums_of_a_block_fit(count, images, monkeypatch):
     """The largest samples and factors in every patch of a block; and that blocks have all patches between them."""
-    seen = {}
-    for name in ("_sweep", "_gram_bytes"):
-
-        class Launch:
-            def __init__(self, name=name):
-                self.name = name
-
-            def repeat(self, times, configuration, *arguments):
-                seen[self.name] = configuration, arguments
-
-            def __getitem__(self, configuration):
-                return lambda *arguments: self.repeat(1, configuration, *arguments)
-
-        launch = Launch()
-        monkeypatch.setattr(kernels, name, launch if name == "_gram_bytes" else lambda *_, launch=launch: launch)
-    stride = padded(count)
-    x = SimpleNamespace(shape=(images, 64, stride), view=lambda dtype: None)
-    kernels.gram(x, count, None)
-    (tiles, parts, _), *_ = seen["_gram_bytes"][0]
-    words = int(seen["_gram_bytes"][1][1])
+    gram, sweep = Recorded(), Recorded()
+    monkeypatch.setattr(kernels, "_gram_bytes", gram)
+    monkeypatch.setattr(kernels, "_sweep", lambda *constants: sweep)
+    kernels.gram(SimpleNamespace(shape=(images, 64, padded(count)), view=lambda dtype: None), count, None)
+    (tiles, parts, _), *_ = gram.configuration
+    words = int(gram.arguments[1])
     assert tiles == 1 and parts < 65536 and parts * words * 4 >= count
     assert 4 * words * 255**2 < 2**31
     for rank in (1, 5, 20):
         kernels.sweep(None, SimpleNamespace(shape=(images, 64, rank)), None, None, None, count, -128, 127)
-        ((across, _), threads, *_), (*_, each, _, _) = seen["_sweep"]
-        assert int(across) * int(each) * 4 * threads >= count
+        (across, _), threads, *_ = sweep.configuration
+        *_, each, _, _ = sweep.arguments
+        assert across * int(each) * 4 * threads >= count
         assert int(each) * 4 * threads * 255 * 128 < 2**31
 
 

@@ -226,7 +226,7 @@ class Warp:
         lane = self.lane.number
         self.operands[lane] = operands
         self.barrier.wait()
-        sums = lanes_product(self.operands, lane, np.int8, np.int8)
+        sums = lanes_product(self.operands, lane, "s8", "s8")
         self.barrier.wait()
         return sums
 
