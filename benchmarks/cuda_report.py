@@ -91,9 +91,9 @@ class Report(Rows):
             device_main.kernel_rows(self, count, shape)
         self.targets()
         device_main.target_rows(self)
-        self.crossover()
-        self.first_calls()
         self.rival(lrf)
+        self.first_calls()
+        self.crossover()
 
     def transfers(self) -> None:
         """The way there and back, pinned and not; in no other figure unless it says so."""
@@ -258,7 +258,7 @@ class Report(Rows):
         for picture in pictures(min(8, count), shape):
             (blocks,) = patchify(np.ascontiguousarray(picture[:, :, 1:2]), "YCbCr", True, 8, "cpu")
             matrices.append(from_blocks(blocks, -(-shape[0] // 8) * -(-shape[1] // 8)))
-        return np.stack([matrices[i % len(matrices)] for i in range(count)])
+        return np.ascontiguousarray(np.stack([matrices[i % len(matrices)] for i in range(count)]))
 
     def on_two_cores(self, x: np.ndarray) -> None:
         """The CPU path at its best: a matrix to each thread."""
@@ -362,7 +362,7 @@ class Report(Rows):
             print("  not compared: PyTorch finds no CUDA device")
             return
         for title, count, wanted in (("one image", 1, 10), ("a batch", self.sizes.batch, 30)):
-            x = np.ascontiguousarray(self.luma(count, self.sizes.kodak))
+            x = self.luma(count, self.sizes.kodak)
             there = torch.from_numpy(x).cuda()
             model = QMF(RANKS[0], num_iters=SWEEPS, bounds=BOUNDS, factor=(0, 1))
 

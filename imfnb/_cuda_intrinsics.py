@@ -30,6 +30,7 @@ __all__ = [
     "mma_ss",
     "mma_us",
     "mma_uu",
+    "prefetch",
     "prmt",
     "put",
     "put_four",
@@ -104,6 +105,11 @@ def _get_twin(array, at):
 
 def _put_twin(array, at, value):
     _flat(array)[int(at)] = value
+
+
+def _prefetch_twin(array, at):
+    if not 0 <= int(at) < _flat(array).size:
+        raise IndexError(f"item {at} of {_flat(array).size}")
 
 
 def _wait_twin():
@@ -262,7 +268,7 @@ if SIMULATED:
     dp4a_ss, prmt, clip4 = _dp4a_twin, _prmt_twin, _clip4_twin
     clip2, dp2a_low, dp2a_high = _clip2_twin, _dp2a_low_twin, _dp2a_high_twin
     get, put, get_word, put_word = _get_twin, _put_twin, _get_word_twin, _put_word_twin
-    fetch_four, wait_for_fours = _fetch_four_twin, _wait_twin
+    fetch_four, wait_for_fours, prefetch = _fetch_four_twin, _wait_twin, _prefetch_twin
     get_pair, put_pair, get_four, put_four = _get_pair_twin, _put_pair_twin, _get_four_twin, _put_four_twin
     put_half = _put_half_twin
     # A warp's work, where threads here are on their own: the callers have twins of the whole.
@@ -418,6 +424,21 @@ else:
             return context.get_dummy_value()
 
         return types.none(target, types.int64, source, types.int64), generate
+
+    @_intrinsic
+    def prefetch(typingctx, array, at):
+        """Have the L2 cache read the 32 bytes around item `at` of a contiguous array; nothing waits for it."""
+        if not _is_flat(array):
+            return None
+
+        def generate(context, builder, signature, arguments):
+            place = _pointer(context, builder, signature, arguments, context.get_data_type(array.dtype))
+            kind = ir.FunctionType(ir.VoidType(), [_I64])
+            code = ir.InlineAsm(kind, "prefetch.global.L2 [$0];", "l", side_effect=True)
+            builder.call(code, [builder.ptrtoint(place, _I64)])
+            return context.get_dummy_value()
+
+        return types.none(array, types.int64), generate
 
     @_intrinsic
     def wait_for_fours(typingctx):

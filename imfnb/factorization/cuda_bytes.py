@@ -29,6 +29,7 @@ from .._cuda_intrinsics import (
     mma_ss,
     mma_us,
     mma_uu,
+    prefetch,
     prmt,
     put_four,
     transpose4,
@@ -78,6 +79,16 @@ _GRAM_WARPS, _GRAM_WANTED = (1, 2) if SIMULATED else (4, 2 * 132)
 _GRAM_WORDS = 8192
 
 
+def _warp_gram_announce(xt, base, first, words, word, lane):
+    """Have the cache read the words of one side of 64 rows that a warp takes next, from `word` on."""
+    pixels, across = _u32(xt.shape[1]), _u32(xt.shape[2])
+    at = _u32(word + (lane & _u32(1)) * _u32(_STEP // 2))
+    for i in range(4):
+        row = _u32(_u32(first + (lane >> _u32(1))) + _u32(16 * i))
+        if row < pixels and at < words:
+            prefetch(xt, base + _i64(row) * _i64(across) + _i64(at))
+
+
 def _warp_gram(xt, base, e0, k0, words, count, word, lane, sums):
     """Add up the products of two sides of 64 rows over 64 patches, from a word on.
 
@@ -86,6 +97,10 @@ def _warp_gram(xt, base, e0, k0, words, count, word, lane, sums):
     """
     x = cuda.local.array(32, _u32)
     y = cuda.local.array(32, _u32)
+    following = _u32(word + _u32(_GRAM_WARPS * _STEP))
+    _gram_announce(xt, base, e0, words, following, lane)
+    if k0 != e0:
+        _gram_announce(xt, base, k0, words, following, lane)
     t, g = _u32(lane & _u32(3)), _u32(lane >> _u32(2))
     first = _u32(_u32(word) + t * _u32(4))
     rest = _i32(count - _i32(4) * _i32(first))
@@ -144,6 +159,7 @@ def _lane_gram_add(sums, lane, total):
         cuda.atomic.add(total, i, sums[i])
 
 
+_gram_announce = device_function(_warp_gram_announce)
 _gram_step = device_function(_lane_gram if SIMULATED else _warp_gram)
 _gram_add = device_function(_lane_gram_add if SIMULATED else _warp_gram_add)
 _GRAM_SUMS = _SQUARE if SIMULATED else 128
@@ -290,6 +306,41 @@ def _layout(rank: int) -> tuple[int, int]:
 def _place(row, word):
     """Where a word of a row of a warp's tile is."""
     return _u32(_u32(row * _u32(_LANES)) + (word ^ _u32((row & _u32(3)) * _u32(_TURN))))
+
+
+@device_function
+def _fetch(tile, to, xt, at_x, ut, at_u, row, stride, pixels, rank, rows):
+    """Begin to copy a lane's words of a tile: of the rows from `row` on, every fourth one."""
+    for i in range((pixels + 3) // 4):
+        if pixels % 4 == 0 or row + _u32(4 * i) < _u32(pixels):
+            fetch_four(tile, to + _i64(4 * i * _LANES), xt, at_x)
+        at_x += _i64(4) * stride
+    for i in range((rank + 3) // 4):
+        if row + _u32(4 * i) < _u32(rank):
+            fetch_four(tile, to + _i64((rows + 4 * i) * _LANES), ut, at_u)
+        at_u += _i64(4) * stride
+
+
+# Words that the cache reads at a time, and rows of a tile of which as many lanes as it takes have all words read.
+_SECTOR = 1 if SIMULATED else 8
+_ROWS = _SECTOR
+
+
+@device_function
+def _announce(array, z, word, lane, rows):
+    """Have the cache read the words of a warp's next tile, from `word` on, while the warp computes.
+
+    All warps of a multiprocessor begin at once: without it they all wait for memory, a third of the time, and then
+    memory for them.
+    """
+    at = _u32(word + lane % _u32(_LANES // _ROWS) * _u32(_SECTOR))
+    row, stride = lane // _u32(_LANES // _ROWS), _i64(array.shape[2])
+    if at < _u32(array.shape[2]):
+        place = (_i64(z) * _i64(rows) + _i64(row)) * stride + _i64(at)
+        for i in range((rows + _ROWS - 1) // _ROWS):
+            if rows % _ROWS == 0 or row + _u32(_ROWS * i) < _u32(rows):
+                prefetch(array, place)
+            place += _i64(_ROWS) * stride
 
 
 # The two products of a sweep, by tensor cores. A warp has 128 patches: in its tile the 32 words of every row of X^T,
@@ -625,7 +676,7 @@ def _sweep(pixels, rank, warps):
     columns = groups * width
     weighed, squared, held = groups * 2 * rows, columns * columns, (pixels + rank) * rank
     chunks, tile_words, product_words = _LANES // 4, (rows + rank) * _LANES, width * _PITCH
-    all_products, fours, fours_of_u = warps * product_words, blocks(pixels, 4), blocks(rank, 4)
+    all_products, fours_of_u = warps * product_words, blocks(rank, 4)
 
     def sweep(xt, v, ut, sums, tickets, count, tiles, low, high):
         if SIMULATED:
@@ -646,6 +697,19 @@ def _sweep(pixels, rank, warps):
         for i in range(kept_words):
             kept[i] = _i32(0)
 
+        # Each lane copies sixteen bytes of every fourth row of X^T and of U^T. What lies beyond a row is multiplied by
+        # zeros of U.
+        across, stride = _u32(xt.shape[2]), _i64(xt.shape[2])
+        row, word = lane // _u32(chunks), _u32(_u32(lane % _u32(chunks)) * _u32(4) + _u32(warp * _u32(_LANES)))
+        to = _i64(base + _place(row, word & _u32(_LANES - 1)))
+        x_row = (_i64(z) * _i64(pixels) + _i64(row)) * stride
+        u_row = (_i64(z) * _i64(rank) + _i64(row)) * stride
+        first = _i32(cuda.blockIdx.x * tiles)
+        stop = min(_i32(first + tiles), _i32((count + 4 * quads - 1) // (4 * quads)))
+        source = _u32(_u32(first) * _u32(quads) + word)
+        if source < across:
+            _fetch(tile, to, xt, x_row + _i64(source), ut, u_row + _i64(source), row, stride, pixels, rank, rows)
+
         _put_weights(v, z, weights, rows, width, groups, pixels, rank, t, quads)
         i = t
         while i < _u32(held):
@@ -655,30 +719,14 @@ def _sweep(pixels, rank, warps):
         _put_cross(weights, cross, rows, width, columns, t, quads)
         cuda.syncthreads()
 
-        across, stride = _u32(xt.shape[2]), _i64(xt.shape[2])
-        base_x, base_u = _i64(z) * _i64(pixels) * stride, _i64(z) * _i64(rank) * stride
-        first = _i32(cuda.blockIdx.x * tiles)
-        stop = min(_i32(first + tiles), _i32((count + 4 * quads - 1) // (4 * quads)))
         for k in range(first, stop):
-            q = _u32(_u32(k) * _u32(quads) + t)
-            live = _live(_i32(count - _i32(4) * _i32(q)))
-            # What lies beyond a row of X^T is multiplied by zeros of U.
-            word = _u32(lane % _u32(chunks) * _u32(4))
-            row, source = lane // _u32(chunks), _u32(_u32(q - lane) + word)
-            to = _i64(base + _place(row, word))
-            if source < across:
-                at = base_x + _i64(row) * stride + _i64(source)
-                for i in range(fours):
-                    if pixels % 4 == 0 or row + _u32(4 * i) < _u32(pixels):
-                        fetch_four(tile, to + _i64(4 * i * _LANES), xt, at)
-                    at += _i64(4) * stride
-                at = base_u + _i64(row) * stride + _i64(source)
-                for i in range(fours_of_u):
-                    if row + _u32(4 * i) < _u32(rank):
-                        fetch_four(tile, to + _i64((rows + 4 * i) * _LANES), ut, at)
-                    at += _i64(4) * stride
+            live = _live(_i32(count - _i32(4) * _i32(_u32(_u32(k) * _u32(quads) + t))))
             wait_for_fours()
             _meet()
+            if k + 1 < stop:
+                following = _u32(_u32(k + 1) * _u32(quads) + warp * _u32(_LANES))
+                _announce(xt, z, following, lane, pixels)
+                _announce(ut, z, following, lane, rank)
 
             for group in range(groups):
                 r0 = _u32(group * width)
@@ -687,7 +735,7 @@ def _sweep(pixels, rank, warps):
                 _update(tile, base, products, start, cross, r0, lane, live, low, high, rows, width, columns, rank)
                 _meet()
             if source < across:
-                at = base_u + _i64(row) * stride + _i64(source)
+                at = u_row + _i64(source)
                 for i in range(fours_of_u):
                     if row + _u32(4 * i) < _u32(rank):
                         w0, w1, w2, w3 = get_four(tile, to + _i64((rows + 4 * i) * _LANES))
@@ -700,6 +748,9 @@ def _sweep(pixels, rank, warps):
                 if not alone:
                     _add(kept, at, strip, pixels, rank, lane, total)
             _meet()
+            source = _u32(_u32(k + 1) * _u32(quads) + word)
+            if k + 1 < stop and source < across:
+                _fetch(tile, to, xt, x_row + _i64(source), ut, u_row + _i64(source), row, stride, pixels, rank, rows)
         if alone:
             for strip in range(strips):
                 _add(kept, strip * part, strip, pixels, rank, lane, total)
@@ -728,8 +779,15 @@ def _sweep(pixels, rank, warps):
 #: Warps of a block of `sweep`, the most that shared memory allows.
 _WARPS = (1,) if SIMULATED else (4, 2, 1)
 
-# Blocks of `sweep` that keep a device busy: with nearly 48 KiB of shared memory each, four fit a multiprocessor.
-_WANTED = 4 * 132
+# Multiprocessors, and what one has for blocks of `sweep`: registers for sixteen warps, and bytes of shared memory, of
+# which the driver takes some for each block. (Compute capability 9.0; where there is less, blocks wait for others.)
+_PROCESSORS, _WARPS_EACH, _SHARED_EACH, _TAKEN = 132, 16, 227 * 1024, 1024
+
+
+def _wanted(pixels: int, rank: int, warps: int) -> int:
+    """Blocks of `sweep` that are on the device at a time: a second turn would often leave most of it idle."""
+    fit = _SHARED_EACH // (_shared_bytes(pixels, rank, warps) + _TAKEN)
+    return _PROCESSORS * max(1, min(_WARPS_EACH // warps, fit))
 
 
 def warps_for(pixels: int, rank: int) -> int | None:
@@ -793,7 +851,7 @@ def sweep(
     patches = 4 * _LANES * warps
     tiles = blocks(count, patches)
     # A block's sums over 255 * 128 times its patches must stay below 2**31.
-    each = min(2**16 // patches, blocks(tiles, max(1, _WANTED // images)))
+    each = min(2**16 // patches, blocks(tiles, max(1, _wanted(pixels, rank, warps) // images)))
     grid = blocks(tiles, each), images
     arguments = xt, v, ut, sums, tickets, _i32(count), _i32(each), _f32(low), _f32(high)
     _sweep(pixels, rank, warps).repeat(sweeps, (grid, patches // 4, stream), *arguments)

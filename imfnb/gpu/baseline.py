@@ -208,7 +208,7 @@ def decode_chunk(
         pairs = [future.result() for future in futures[index]]
         rank, dtype = p.ranks[index], pairs[0][0].dtype
         staging = half.pinned(f"u{index}", (count, rank, patches.padded(rows)), dtype)
-        copy_all([slot[:, :rows] for slot in staging], [u.T for u, _ in pairs], half.threads)
+        yield from copy_all([slot[:, :rows] for slot in staging], [u.T for u, _ in pairs], half.threads)
         ut = half.array(f"u{index}", staging.shape, dtype)
         ut.copy_to_device(staging, stream=stream)
         vt = half.upload(f"v{index}", [np.ascontiguousarray(v.T) for _, v in pairs])

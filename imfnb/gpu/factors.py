@@ -20,7 +20,7 @@ from ..factorization.rd import cuda as kernels
 from ..factorization.rd.basis import dct_basis, mixed_basis, scale_bits
 from ..factorization.rd.costs import FIRST_CLASSES, FIRST_CONTEXTS, MAGNITUDE_CLASSES, MAGNITUDE_CONTEXTS
 from . import streams
-from .transfer import Half
+from .transfer import Half, copy_all
 
 __all__ = ["constant", "factorize", "multiply", "reconstruct"]
 
@@ -106,10 +106,10 @@ def factorize(
         kernels.choose(*numbers, contexts, prices, classes, rank_table, grid, padded, ranks, stream)
     images, ends = half.download(name + "padded", padded), half.download(name + "ranks", ranks)
     yield None
-    factors = [  # copies: the half's memory is about to be used again
-        rd.Factors(image[: int(end.max()) + 1].copy(), end.copy(), grid, mixing)
-        for image, end in zip(images, ends, strict=True)
-    ]
+    used = [image[: int(end.max()) + 1] for image, end in zip(images, ends, strict=True)]
+    kept = [np.empty_like(image) for image in used]  # the half's memory is about to be used again
+    yield from copy_all(kept, used, half.threads)
+    factors = [rd.Factors(image, end.copy(), grid, mixing) for image, end in zip(kept, ends, strict=True)]
     return padded, ranks, factors
 
 
@@ -149,7 +149,7 @@ def reconstruct(
 
 def multiply(
     factors: Sequence[rd.Factors], step: int, patch_size: int, out: Any, half: Half, name: str
-) -> None:
+) -> streams.Task:
     """Multiply factors from the host; where V has left its prior there is only one plane.
 
     Parameters
@@ -166,8 +166,8 @@ def multiply(
     target = half.array(name + "u", whole.shape, np.int16)
     used = count * deepest * size
     staging = whole[:used].reshape(count, deepest, size)
-    for slot, f in zip(staging, factors, strict=True):
-        slot[: len(f.padded)] = f.padded
+    slots = [slot[: len(f.padded)] for slot, f in zip(staging, factors, strict=True)]
+    yield from copy_all(slots, [f.padded for f in factors], half.threads)
     target[:used].copy_to_device(whole[:used], stream=half.stream)
     # A preview has fewer components than the ranks say; what follows them in the memory is not its own.
     ranks = half.upload(name + "ends", [np.minimum(f.ranks, len(f.padded) - 1) for f in factors])

@@ -509,7 +509,7 @@ def _decode_stack(
         for (start, stop), band in zip(bands, coded, strict=True):
             yield band
             factors = [future.result() for future in band]
-            multiply(factors, step, p, _rows(samples, start * p, stop * p), half, name)
+            yield from multiply(factors, step, p, _rows(samples, start * p, stop * p), half, name)
             yield None  # the next band uses the same memory
         lapped.inverse(samples, p, stack.planes, _numbers(which, half, name), stream)
     flagged = [n for n, coding in enumerate(codings) if coding.restore]

@@ -69,7 +69,7 @@ def deliver(images: Any, outs: Sequence[Any], half: Half) -> Task:
     pixels = half.download("decoded", images)
     yield None
     here = [index for index, out in enumerate(outs) if isinstance(out, np.ndarray)]
-    copy_all([outs[index] for index in here], [pixels[index] for index in here], half.threads)
+    yield from copy_all([outs[index] for index in here], [pixels[index] for index in here], half.threads)
     for index, out in enumerate(outs):
         if not isinstance(out, np.ndarray):
             out.copy_to_device(images[index], stream=half.stream)

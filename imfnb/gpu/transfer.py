@@ -7,7 +7,7 @@ import functools
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from .._cuda import SIMULATED, blocks, cuda, kernel
 from ..errors import OptionError
 
-__all__ = ["LOCK", "Half", "as_device", "borrowed", "copy_all", "release"]
+__all__ = ["LOCK", "Half", "as_device", "borrowed", "copy_all", "copy_now", "release"]
 
 #: Held by whoever queues work. Launches hold the GIL anyway; the simulator allows only one at a time.
 LOCK = threading.RLock()
@@ -113,7 +113,7 @@ class Half:
         target = self.array(name, shape, parts[0].dtype)
         if all(isinstance(part, np.ndarray) for part in parts):
             staging = self.pinned(name, shape, parts[0].dtype)
-            copy_all(staging, parts, self.threads)
+            copy_now(staging, parts, self.threads)
             target.copy_to_device(staging, stream=self.stream)
             return target
         for index, part in enumerate(parts):
@@ -135,11 +135,19 @@ class Half:
             cuda.current_context().deallocations.clear()
 
 
-def copy_all(targets: Sequence[np.ndarray], sources: Sequence[np.ndarray], threads: int) -> None:
-    """Copy arrays to others of their shapes, much of it on several threads.
+def copy_all(
+    targets: Sequence[np.ndarray], sources: Sequence[np.ndarray], threads: int
+) -> Iterator[list[Future]]:
+    """Copy arrays to others of their shapes, much of it on several threads, as a part of a task (see `streams`).
 
     One thread copies 3 GB/s where the target is touched for the first time, a tenth of what the bus takes. The threads
-    do nothing else: those of a call's pool may have the entropy coder's work of a whole chunk before them.
+    do nothing else: those of a call's pool may have the entropy coder's work of a whole chunk before them. The caller
+    has its next kernels to queue meanwhile.
+
+    Yields
+    ------
+    list of Future
+        What has to be waited for, if anything has.
     """
     pairs = [(np.atleast_1d(target), np.atleast_1d(source)) for target, source in zip(targets, sources, strict=True)]
     parts = []
@@ -157,10 +165,17 @@ def copy_all(targets: Sequence[np.ndarray], sources: Sequence[np.ndarray], threa
         return
     futures = [_copiers().submit(work, first) for first in range(workers)]
     try:
+        yield futures
         for future in futures:
             future.result()
     finally:
         wait(futures)  # after an error, nobody goes on writing to what is the caller's
+
+
+def copy_now(targets: Sequence[np.ndarray], sources: Sequence[np.ndarray], threads: int) -> None:
+    """:func:`copy_all`, and wait for it."""
+    for futures in copy_all(targets, sources, threads):
+        wait(futures)
 
 
 @functools.cache

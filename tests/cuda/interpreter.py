@@ -418,7 +418,7 @@ class Part:
 
 
 _JUMPS = "bra", "ret", "exit"
-_NO_RESULT = "st", "red", "cp", "membar", "fence", *_JUMPS
+_NO_RESULT = "st", "red", "cp", "prefetch", "membar", "fence", *_JUMPS
 _SPECIAL = re.compile(r"%(?:n?tid|n?ctaid)\.[xyz]|%laneid")
 
 
@@ -828,6 +828,13 @@ class _Builder:
             raise _unknown(instruction)
         self._steps.append(_begin_copy(instruction, size.value, *self._address(target), *self._address(source)))
 
+    def _prefetch(self, instruction: Instruction) -> None:
+        """A byte is loaded for nobody: what is outside of every array is noticed."""
+        if instruction.opcode != "prefetch.global.L2":
+            raise _unknown(instruction)
+        (address,) = instruction.operands
+        self._steps.append(_load(instruction, "global", DTYPES["u8"], *self._address(address), [self._scratch()]))
+
     def _address_of_space(self, instruction: Instruction) -> None:
         found = re.fullmatch(r"cvta(\.to)?\.(global|shared|local|const)\.u64", instruction.opcode)
         if found is None:
@@ -870,6 +877,7 @@ _MAKERS: dict[str, Callable[[_Builder, Instruction], None]] = {
     "atom": _Builder._atomic,
     "red": _Builder._atomic,
     "cp": _Builder._copy,
+    "prefetch": _Builder._prefetch,
     "cvta": _Builder._address_of_space,
     "mma": _Builder._matrices,
     "membar": _Builder._fence,

@@ -101,7 +101,7 @@ def test_sweep_of_every_shape(pixels, patches, rank, put):
 @pytest.mark.parametrize("wanted", [1, 3])
 def test_blocks_of_several_tiles(wanted, put, monkeypatch):
     """Few blocks, each with several tiles; and the sums of the blocks of a matrix meet."""
-    monkeypatch.setattr(kernels, "_WANTED", wanted)
+    monkeypatch.setattr(kernels, "_wanted", lambda *_: wanted)
     check_sweep(4, 70, 2, (-16, 15), put, 2, sweeps=2)
 
 
@@ -133,7 +133,7 @@ def as_on_a_device(monkeypatch):
 )
 def test_warps(pixels, patches, rank, warps, put, as_on_a_device):
     steps = {f"_{step}": device_function(getattr(kernels, f"_warp_{step}")) for step in ("project", "correlate", "add")}
-    as_on_a_device(_TURN=8, _PITCH=132, _WARPS=(warps,), _WANTED=1, _kept=kernels._warp_kept, **steps)
+    as_on_a_device(_TURN=8, _PITCH=132, _WARPS=(warps,), _wanted=lambda *_: 1, _kept=kernels._warp_kept, **steps)
     check_sweep(pixels, patches, rank, (-128, 127) if pixels < 4 else (-16, 15), put, 1)
 
 

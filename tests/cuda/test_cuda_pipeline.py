@@ -339,7 +339,7 @@ def test_an_error_waits_for_the_other_copies(monkeypatch):
 
     monkeypatch.setattr(np, "copyto", slow)
     with pytest.raises(ValueError, match="read-only"):
-        transfer.copy_all(targets, sources, 4)
+        transfer.copy_now(targets, sources, 4)
     assert [bool(target.all()) for target in targets] == [True, False, True, True]
 
 
@@ -347,11 +347,11 @@ def test_an_error_waits_for_the_other_copies(monkeypatch):
 @pytest.mark.filterwarnings("ignore:.*fork")
 def test_a_child_has_threads_of_its_own():
     sources = [np.ones(2**21) for _ in range(4)]
-    transfer.copy_all([np.zeros(2**21) for _ in sources], sources, 4)
+    transfer.copy_now([np.zeros(2**21) for _ in sources], sources, 4)
     child = os.fork()
     if child == 0:  # no way out of here but this one
         targets = [np.zeros(2**21) for _ in sources]
-        transfer.copy_all(targets, sources, 4)
+        transfer.copy_now(targets, sources, 4)
         os._exit(0 if all(target.all() for target in targets) else 1)
     for _ in range(600):
         done, status = os.waitpid(child, os.WNOHANG)
@@ -370,7 +370,7 @@ def test_copies_by_threads(threads):
     sources = [np.arange(3 * 2**20).reshape(3, -1), np.arange(5.0), np.arange(2**21).reshape(-1, 2)[:, :1], np.array(7)]
     sources += [np.full(3, k) for k in range(200)]
     targets = [np.zeros(source.shape, source.dtype) for source in sources]
-    transfer.copy_all(targets, sources, threads)
+    transfer.copy_now(targets, sources, threads)
     for target, source in zip(targets, sources, strict=True):
         np.testing.assert_array_equal(target, source)
 

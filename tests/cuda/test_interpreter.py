@@ -529,6 +529,8 @@ def test_memory_and_registers_begin_with_noise():
             "outside of every array: 4 bytes at (\\d+) of global memory, .*; the nearest .* to \\1",
         ),
         ("ld.global.u32 %r2, [%rd1+-4];", "outside of every array"),
+        ("prefetch.global.L2 [%rd1+32];", "outside of every array"),
+        ("prefetch.global.L1 [%rd1];", "unknown instruction"),
         ("ld.global.u8 %rs1, [%rd1+32];", "outside of every array"),
         ("st.global.u32 [%rd2+128], %r1;", "outside of every array"),
         ("mov.u64 %rd3, 0; ld.global.u32 %r2, [%rd3];", "outside of every array"),

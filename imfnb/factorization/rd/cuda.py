@@ -751,14 +751,21 @@ def choose_first(
 
 
 @device_function
-def _magnitude(image, place):
-    return np.int32(abs(np.int32(get(image, place))))
+def _five(image, place, stride):
+    """Entries of one component: of the patch itself, and of those to its west, north, northwest and northeast."""
+    north = place - stride
+    return get(image, place), get(image, place - 1), get(image, north), get(image, north - 1), get(image, north + 1)
 
 
 @device_function
-def _relative(image, place, stride):
-    """Magnitudes of a component of lower frequency: of the patch itself, twice, to its east and to its south."""
-    return 2 * _magnitude(image, place) + _magnitude(image, place + 1) + _magnitude(image, place + stride)
+def _three(image, place, stride):
+    """Entries of a component of lower frequency: of the patch itself, and of those to its east and to its south."""
+    return get(image, place), get(image, place + 1), get(image, place + stride)
+
+
+@device_function
+def _relative(here, east, south):
+    return 2 * abs(np.int32(here)) + abs(np.int32(east)) + abs(np.int32(south))
 
 
 @device_function
@@ -797,18 +804,21 @@ def _count_magnitudes(factors, ranks, table, gh, gw, contexts, counts):
         size, stride = factors.shape[2], np.int64(gw + 4)
         first = np.int64(n) * factors.shape[1] * size + m
         further = contexts.shape[2] * size
-        place, target = first, 2 * np.int64(n) * further + m
+        place, target = first + np.int64(min(rank, 1)) * size, 2 * np.int64(n) * further + m
+        here, west, north, corner, other = _five(factors, place, stride)
         for r in range(np.int32(1), np.int32(rank + 1)):
-            place += size
-            target += size
             kind = kinds[np.uint32(r)]
             # Without branches, so that all loads are under way together: there is a component 0 in the place of none.
             one, two = np.uint32(kind & np.uint32(255)), np.uint32(kind >> np.uint32(8) & np.uint32(255))
-            a = _magnitude(factors, place)
-            near = 2 * (_magnitude(factors, place - 1) + _magnitude(factors, place - stride))
-            near += _magnitude(factors, place - stride - 1) + _magnitude(factors, place - stride + 1)
-            near += np.int32(min(one, np.uint32(1))) * _relative(factors, first + one * size, stride)
-            near += np.int32(min(two, np.uint32(1))) * _relative(factors, first + two * size, stride)
+            e0, e1, e2 = _three(factors, first + one * size, stride)
+            d0, d1, d2 = _three(factors, first + two * size, stride)
+            a = np.int32(abs(np.int32(here)))
+            near = 2 * (abs(np.int32(west)) + abs(np.int32(north))) + abs(np.int32(corner)) + abs(np.int32(other))
+            if r < rank:  # the loads of the next component are under way meanwhile
+                place += size
+                here, west, north, corner, other = _five(factors, place, stride)
+            near += np.int32(min(one, np.uint32(1))) * _relative(e0, e1, e2)
+            near += np.int32(min(two, np.uint32(1))) * _relative(d0, d1, d2)
             rest = np.int32(rank - r)
             inside = min(np.int32(levels[np.uint32(min(own, _LEVEL_TOP))]), np.int32(11)) * np.int32(10)
             inside += min(np.int32(levels[np.uint32(min(rest, _LEVEL_TOP))]), np.int32(9))
@@ -817,6 +827,7 @@ def _count_magnitudes(factors, ranks, table, gh, gw, contexts, counts):
             around += np.int32(kind >> np.uint32(16) & np.uint32(255)) * np.int32(16) + np.int32(INSIDE_CONTEXTS)
             if rest == 0:
                 around += np.int32(GROUPS * 16)
+            target += size
             put(contexts, target, np.uint16(inside))
             put(contexts, target + further, np.uint16(around))
             _count(mine, inside, min(a, _MAGNITUDE_TOP))
@@ -977,31 +988,40 @@ def _choose(num, lengths, scale, lam, contexts, prices, classes, rank_table, gh,
     size, table = factors.shape[2], np.int64(n) * (MAGNITUDE_CONTEXTS * MAGNITUDE_CLASSES)
     first = np.int64(n) * factors.shape[1] * size + m
     further = contexts.shape[2] * size
-    place, source = first, 2 * np.int64(n) * further + m
+    # Without components, what is loaded here is of no use.
+    begin = np.int64(min(rank, 1)) * size
+    place, source = first + begin, 2 * np.int64(n) * further + m + begin
     best = (lam * _rank_cost(rank_table, n, kind, np.int32(0))) >> _BIT_SHIFT
+    product, entry = get(num, place), get(factors, place)
+    inside, around = get(contexts, source), get(contexts, source + further)
     for r in range(np.int32(1), np.int32(rank + 1)):
-        place += size
-        source += size
-        product, a = get(num, place), np.uint32(abs(np.int32(get(factors, place))))
-        one = table + np.uint32(np.uint32(get(contexts, source)) * np.uint32(MAGNITUDE_CLASSES))
-        two = table + np.uint32(np.uint32(get(contexts, source + further)) * np.uint32(MAGNITUDE_CLASSES))
+        v, positive, a = np.int64(np.uint32(abs(product))) << (scale + 1), product > 0, np.uint32(abs(np.int32(entry)))
+        one = table + np.uint32(np.uint32(inside) * np.uint32(MAGNITUDE_CLASSES))
+        two = table + np.uint32(np.uint32(around) * np.uint32(MAGNITUDE_CLASSES))
+        here = place
+        if r < rank:  # the loads of the next component are under way meanwhile
+            place += size
+            source += size
+            product, entry = get(num, place), get(factors, place)
+            inside, around = get(contexts, source), get(contexts, source + further)
+        # So are all prices that may be wanted; they used to wait for each other.
+        top = min(a, np.uint32(_MAGNITUDE_TOP))
+        below = np.uint32(top - min(top, np.uint32(1)))
         cost = (lam * _sum_of_prices(prices, one, two)) >> _TWO_SHIFT
+        most, fewer = _sum_of_prices(prices, one + top, two + top), _sum_of_prices(prices, one + below, two + below)
         if a:
             # Squared lengths are at most 9 * 2**28, see `basis.mixed_basis`.
-            den, v = np.int64(np.uint32(lengths[np.uint32(r)])), np.int64(np.uint32(abs(product))) << (scale + 1)
-            top = min(a, np.uint32(_MAGNITUDE_TOP))
+            den = np.int64(np.uint32(lengths[np.uint32(r)]))
             u = np.uint32(0)
-            bits = _sum_of_prices(prices, one + top, two + top)
-            high = np.int64(a) * (np.int64(a) * den - v) + ((lam * bits) >> _TWO_SHIFT)
+            high = np.int64(a) * (np.int64(a) * den - v) + ((lam * most) >> _TWO_SHIFT)
             if high < cost:
                 u, cost = a, high
             if a > 1:
-                bits = _sum_of_prices(prices, one + top - 1, two + top - 1)
                 less = np.int64(np.uint32(a - np.uint32(1)))
-                low = less * (less * den - v) + ((lam * bits) >> _TWO_SHIFT)
+                low = less * (less * den - v) + ((lam * fewer) >> _TWO_SHIFT)
                 if low < cost:
                     u, cost = np.uint32(a - np.uint32(1)), low
-            put(factors, place, np.int16(np.int32(u) if product > 0 else -np.int32(u)))
+            put(factors, here, np.int16(np.int32(u) if positive else -np.int32(u)))
             if u:
                 whole = total + cost + ((lam * _rank_cost(rank_table, n, kind, np.int32(r))) >> _BIT_SHIFT)
                 if whole < best:
