@@ -43,13 +43,13 @@ _f32, _f64, _i64 = np.float32, np.float64, np.int64
 
 
 @device_function
-def quotient(numerator, denominator, low, high):
+def quotient(numerator, denominator, inverse, low, high):
     """clamp(rint(numerator / denominator)) of float64, exactly: halves to even, for any integers; a device function.
 
-    Multiplying by the inverse and taking the floor is off by at most one, which the remainder reveals. (There is no
-    np.rint here, and round() goes through 64-bit integers.)
+    Multiplying by the inverse, 1 / denominator, and taking the floor is off by at most one, which the remainder
+    reveals. (There is no np.rint here, and round() goes through 64-bit integers.)
     """
-    q = _f64(math.floor(numerator * (_f64(1) / denominator) + _f64(0.5)))
+    q = _f64(math.floor(numerator * inverse + _f64(0.5)))
     rest = numerator - q * denominator
     odd = q - _f64(2) * _f64(math.floor(q * _f64(0.5)))
     if rest + rest > denominator or (rest + rest == denominator and odd != 0):
@@ -169,7 +169,7 @@ def _update_columns(a, b, factor, low, high):
         for s in range(factor.shape[2]):
             if s != r:
                 numerator -= factor[z, i, s] * b[z, s, r]
-        factor[z, i, r] = quotient(numerator, denominator, low, high)
+        factor[z, i, r] = quotient(numerator, denominator, _f64(1) / denominator, low, high)
 
 
 def update_columns(a: Any, b: Any, factor: Any, low: float, high: float, stream: Any = 0) -> None:
@@ -217,7 +217,7 @@ def _update_u(xt, v, b, ut, count, low, high):
         for s in range(ut.shape[1]):
             if s != r:
                 numerator -= _f64(ut[z, s, m]) * b[z, s, r]
-        ut[z, r, m] = _i64(quotient(numerator, denominator, low, high))
+        ut[z, r, m] = _i64(quotient(numerator, denominator, _f64(1) / denominator, low, high))
 
 
 def update_u(xt: Any, v: Any, ut: Any, count: int, low: float, high: float, stream: Any = 0) -> tuple[Any, Any]:

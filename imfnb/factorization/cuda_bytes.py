@@ -31,6 +31,7 @@ from .._cuda_intrinsics import (
     mma_uu,
     prefetch,
     prmt,
+    put,
     put_four,
     transpose4,
     wait_for_fours,
@@ -581,49 +582,78 @@ def _held(words, index):
 
 
 @device_function
-def _update_v(sums, v, z, tile, pixels, rank, low, high, t, threads):
-    """The step of V from the sums of all blocks, which are zero again afterwards.
+def _hold(words, index, value):
+    """Keep a float64 in two words."""
+    words[_u32(2) * index], words[_u32(2) * index + _u32(1)] = _low_word(value), _high_word(value)
 
-    Sums lie in the tile as float64 in two words each, and V in bytes: device memory would keep every one waiting.
+
+@device_function
+def _weight(weights, rows, width, n, c):
+    """Entry (n, c) of V from what `_put_weights` has made of it."""
+    step = _u32(c // _u32(width) * _u32(rows // 32) + (n >> _u32(5)))
+    at = _u32(step * _u32(64) + c % _u32(width) * _u32(8) + (n & _u32(3)) * _u32(2) + ((n >> _u32(4)) & _u32(1)))
+    return np.int8((weights[at] >> _u32(((n >> _u32(2)) & _u32(3)) * _u32(8))) & _u32(255))
+
+
+def _step_words(pixels: int, rank: int) -> int:
+    """Words that `_update_v` needs: for the sums, and the inverses of the denominators."""
+    return 2 * ((pixels + rank) * rank + rank)
+
+
+@device_function
+def _update_v(sums, total, v, z, weights, tile, single, pixels, rank, width, rows, low, high, t, threads):
+    """The step of V from the sums of all blocks, which are zero again afterwards; of this one, if it is single.
+
+    The whole device waits for the last block. So no thread waits for memory more than once, every sum is begun with
+    the components that have yet to change, by all threads, and only quotients wait for each other.
     """
-    held, words = (pixels + rank) * rank, (rank + 3) // 4  # words of a row of V
+    held, first = (pixels + rank) * rank, _i64(z) * _i64((pixels + rank) * rank)
+    values = cuda.local.array(4, _f64)
     i = t
     while i < _u32(held):
-        value = _f64(sums[z, i // _u32(rank), i % _u32(rank)])
-        tile[_u32(2) * i], tile[_u32(2) * i + _u32(1)] = _low_word(value), _high_word(value)
-        sums[z, i // _u32(rank), i % _u32(rank)] = _i64(0)
-        i = _u32(i + _u32(threads))
-    i = t
-    while i < _u32(pixels * words):
-        n, r = i // _u32(words), _u32(i % _u32(words) * _u32(4))
-        word = _u32(0)
         for k in range(4):
-            if r + _u32(k) < _u32(rank):
-                word |= _u32(_u32(_i32(v[z, n, r + _u32(k)]) & _i32(255)) << _u32(8 * k))
-        tile[_u32(2 * held) + i] = word
+            at = _u32(i + _u32(k * threads))
+            if at < _u32(held):
+                values[k] = _f64(total[at]) if single else _f64(get(sums, first + _i64(at)))
+        for k in range(4):
+            at = _u32(i + _u32(k * threads))
+            if at < _u32(held):
+                _hold(tile, at, values[k])
+                if not single:
+                    put(sums, first + _i64(at), _i64(0))
+        i = _u32(i + _u32(4 * threads))
+    cuda.syncthreads()
+    i = t
+    while i < _u32(pixels * rank):
+        n, r = i // _u32(rank), i % _u32(rank)
+        e = _held(tile, i)
+        s = _u32(r + _u32(1))
+        while s < _u32(rank):
+            weight = _held(tile, _u32(_u32(_u32(pixels) + s) * _u32(rank) + r))
+            e -= _f64(_weight(weights, rows, width, n, s)) * weight
+            s = _u32(s + _u32(1))
+        _hold(tile, i, e)
         i = _u32(i + _u32(threads))
+    r = _u32(_u32(threads - 1) - t)  # the last threads had the least to do
+    while r < _u32(rank):
+        d = _held(tile, _u32(_u32(_u32(pixels) + r) * _u32(rank) + r))
+        _hold(tile, _u32(_u32(held) + r), _f64(1) / d if d != _f64(0) else _f64(0))
+        r = _u32(r + _u32(threads))
     cuda.syncthreads()
     n = t
     while n < _u32(pixels):
-        row = _u32(_u32(2 * held) + n * _u32(words))
         r = _u32(0)
         while r < _u32(rank):
-            d = _held(tile, _u32(_u32(_u32(pixels) + r) * _u32(rank) + r))
+            row, e = _u32(_u32(_u32(pixels) + r) * _u32(rank)), _u32(n * _u32(rank))
+            d, inverse = _held(tile, row + r), _held(tile, _u32(_u32(held) + r))
             value = min(max(_f64(1), _f64(low)), _f64(high))
             if d != _f64(0):
-                e = _held(tile, _u32(n * _u32(rank) + r))
-                s = _u32(0)
-                while s < _u32(rank):
-                    if s != r:
-                        word = tile[row + (s >> _u32(2))] >> _u32((s & _u32(3)) * _u32(8))
-                        weight = _held(tile, _u32(_u32(_u32(pixels) + s) * _u32(rank) + r))
-                        e -= _f64(np.int8(word & _u32(255))) * weight
-                    s = _u32(s + _u32(1))
-                value = quotient(e, d, _f64(low), _f64(high))
-            place, shift = row + (r >> _u32(2)), _u32((r & _u32(3)) * _u32(8))
-            others = tile[place] & ~_u32(_u32(255) << shift)
-            tile[place] = others | _u32(_u32(_i32(value) & _i32(255)) << shift)
+                value = quotient(_held(tile, e + r), d, inverse, _f64(low), _f64(high))
             v[z, n, r] = value
+            s = _u32(r + _u32(1))
+            while s < _u32(rank):
+                _hold(tile, e + s, _held(tile, e + s) - value * _held(tile, row + s))
+                s = _u32(s + _u32(1))
             r = _u32(r + _u32(1))
         n = _u32(n + _u32(threads))
 
@@ -641,7 +671,7 @@ def _rows(pixels: int) -> int:
 
 def _cells(pixels: int, rank: int, warps: int) -> int:
     """Words of the tiles of a block of `sweep`, which hold what the step of V needs afterwards."""
-    return max(warps * (_rows(pixels) + rank) * _LANES, 2 * (pixels + rank) * rank + pixels * blocks(rank, 4))
+    return max(warps * (_rows(pixels) + rank) * _LANES, _step_words(pixels, rank))
 
 
 def _shared_bytes(pixels: int, rank: int, warps: int) -> int:
@@ -756,21 +786,22 @@ def _sweep(pixels, rank, warps):
                 _add(kept, strip * part, strip, pixels, rank, lane, total)
         cuda.syncthreads()
 
-        i = t
-        while i < _u32(held):
-            cuda.atomic.add(sums, (z, i // _u32(rank), i % _u32(rank)), _i64(total[i]))
-            i = _u32(i + _u32(quads))
-
         # The block that finishes last sees all sums of its matrix, and takes the step of V.
-        cuda.threadfence()
-        cuda.syncthreads()
-        if t == _u32(0):
-            ticket[0] = cuda.atomic.add(tickets, z, _i32(1))
-        cuda.syncthreads()
-        if ticket[0] == _i32(cuda.gridDim.x) - _i32(1):
-            cuda.threadfence()
-            _update_v(sums, v, z, tile, pixels, rank, low, high, t, quads)
+        single = cuda.gridDim.x == 1
+        if not single:
+            i = t
+            while i < _u32(held):
+                cuda.atomic.add(sums, (z, i // _u32(rank), i % _u32(rank)), _i64(total[i]))
+                i = _u32(i + _u32(quads))
+            cuda.syncthreads()
             if t == _u32(0):
+                cuda.threadfence()
+                ticket[0] = cuda.atomic.add(tickets, z, _i32(1))
+                cuda.threadfence()
+            cuda.syncthreads()
+        if single or ticket[0] == _i32(cuda.gridDim.x) - _i32(1):
+            _update_v(sums, total, v, z, weights, tile, single, pixels, rank, width, rows, low, high, t, quads)
+            if t == _u32(0) and not single:
                 tickets[z] = _i32(0)
 
     return sweep

@@ -168,7 +168,7 @@ def factorize(
         part = slice(chunk.start, chunk.stop)
         history: list[tuple[np.ndarray, ...]] | None = None if cost is None else []
         staging = half.pinned("x", x[part].shape, x.dtype)
-        yield from copy_all(staging, x[part], half.threads)
+        yield from copy_all([staging], [x[part]], half.threads)
         there = half.array("x", staging.shape, x.dtype)
         there.copy_to_device(staging, stream=half.stream)
         xt = half.array("xt", (len(staging), columns, padded(rows)), x.dtype)
@@ -181,7 +181,7 @@ def factorize(
         kernels.transpose(factors[0], turned, half.stream)
         found = half.download("u", turned), half.download("v", factors[1])
         yield None
-        yield from copy_all(u[part], found[0], half.threads)
+        yield from copy_all([u[part]], [found[0]], half.threads)
         v[part] = found[1]
         for i, index in enumerate(chunk if history else ()):
             for k, (xtu, utu, new) in enumerate(history):
