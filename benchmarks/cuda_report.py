@@ -6,8 +6,8 @@ A kernel's floor is the longest of its bytes at the copy bandwidth and its opera
 the baseline of bytes in the tensor cores' matrices or four in a dot product, and of float32, for the main profile of
 int32), all measured in the same run. Times are CUDA events' around many launches in a row, the median of several such
 rounds; inputs are rotated through more memory than the L2 cache holds. Transfers are counted separately.
-"First call" are seconds of `factorize` in a process of its own, imports included: on the GPU with an empty folder for
-machine code, again with what the first process has left there, and on the CPU with its kernels cached.
+"First call" are seconds of a process of its own, imports included: on the GPU with an empty folder for machine code,
+again with what the process before has left there, and on the CPU with its kernels cached.
 With the folder of a clone of pashtari/lrf, and PyTorch, its factorization is timed on the same device.
 Without a device nothing is measured. In the simulator (NUMBA_ENABLE_CUDASIM=1) everything runs on tiny inputs, to see
 that it does, and prints no times.
@@ -38,13 +38,16 @@ RANKS = (5, 2, 2)
 BOUNDS = (-16, 15)
 SWEEPS = 1 if SIMULATED else 10
 
-#: Prints the seconds that its first call takes on a device.
+#: Prints the seconds that its first call takes: imports, and a matrix factorized or a picture encoded and decoded.
 FIRST_CALL = """
 import sys, time
 start = time.perf_counter()
 import numpy as np, imfnb
-x = np.random.default_rng(0).integers(0, 256, (4096, 64), np.uint8)
-imfnb.factorize(x, 5, (-16, 15), device=sys.argv[1])
+x, device = np.load(sys.argv[1]), sys.argv[2]
+if x.ndim == 2:
+    imfnb.factorize(x, 5, (-16, 15), device=device)
+else:
+    imfnb.decode(imfnb.encode(x, device=device), device=device)
 print(time.perf_counter() - start)
 """
 
@@ -323,21 +326,29 @@ class Report(Rows):
 
     def first_calls(self) -> None:
         """What a fresh process waits for, with and without machine code on disk."""
-        print("\nfirst call: factorize, 4096 x 64 bytes, R = 5")
+        print("\nfirst call in a process, imports included, s: CUDA with nothing cached, CUDA, CPU")
         if SIMULATED:
             print("  not measured in the simulator")
             return
+        height, width = self.sizes.kodak
+        work = {"factorize 4096 x 64, R = 5": self.rng.integers(0, 256, (4096, 64), np.uint8)}
+        for scale in (1, 2, 5.5):
+            shape = round(height * scale), round(width * scale)
+            work[f"main, encode and decode {shape[0]} x {shape[1]}"] = pictures(1, shape)[0]
         with tempfile.TemporaryDirectory() as folder:
             environment = {**os.environ, "NUMBA_CACHE_DIR": folder, "PYTHONPATH": os.pathsep.join(sys.path)}
+            path = os.path.join(folder, "x.npy")
 
             def seconds(device: str) -> float:
-                command = [sys.executable, "-c", FIRST_CALL, device]
+                command = [sys.executable, "-c", FIRST_CALL, path, device]
                 return float(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout)
 
-            print(f"  CUDA, nothing cached     {seconds('cuda'):8.2f} s")
-            print(f"  CUDA, kernels cached     {seconds('cuda'):8.2f} s")
-            seconds("cpu")
-            print(f"  CPU, kernels cached      {seconds('cpu'):8.2f} s")
+            for index, (name, x) in enumerate(work.items()):
+                np.save(path, x)
+                nothing = f"{seconds('cuda'):8.2f}" if index < 2 else "       -"  # the larger ones find all kernels
+                if index < 2:
+                    seconds("cpu")
+                print(f"  {name:40s} {nothing} {seconds('cuda'):8.2f} {seconds('cpu'):8.2f}")
 
     # ---------------------------------------------------------------------------------------------------------- rival
 

@@ -228,6 +228,9 @@ class Kernel:
     def repeat(self, times: int, configuration: tuple[Any, ...], *arguments: Any) -> None:
         """Launch in a row with the same arguments, which are packed once.
 
+        Where the device can (compute capability 9.0), a launch begins when all blocks of the one before have called
+        `begin_next`, and waits for its end in `await_previous`; a kernel that calls neither takes its turn.
+
         Parameters
         ----------
         times : int
@@ -247,8 +250,7 @@ class Kernel:
             except AttributeError:  # Numba has no such parts, or fails itself, which its own launch says again
                 self._entries = []
                 break
-            for _ in range(times):
-                _to_driver(handle, _three(grid), _three(block), queue, table)
+            _to_driver(times, handle, _three(grid), _three(block), queue, table)
             return
         for _ in range(times):
             self._dispatcher[configuration](*arguments)
@@ -273,11 +275,31 @@ def _queue(stream: Any = 0) -> int:
     return int(stream.__cuda_stream__()[1]) if stream else 0
 
 
-def _to_driver(handle: Any, grid: tuple[int, ...], block: tuple[int, ...], queue: int, table: int) -> None:
-    """Launch a kernel of the driver with a table of arguments."""
-    (code,) = _driver.cuLaunchKernel(handle, *grid, *block, 0, queue, table, 0)
-    if code != _driver.CUresult.CUDA_SUCCESS:
-        raise _failed(code, f"a launch of {grid} blocks of {block} threads")
+def _to_driver(
+    times: int, handle: Any, grid: tuple[int, ...], block: tuple[int, ...], queue: int, table: int
+) -> None:
+    """Launch a kernel of the driver with a table of arguments, each time while the one before comes to its end."""
+    launches = [functools.partial(_driver.cuLaunchKernel, handle, *grid, *block, 0, queue, table, 0)] * times
+    if times > 1 and _overlaps(_current_device()):
+        attribute, configuration = _driver.CUlaunchAttribute(), _driver.CUlaunchConfig()
+        attribute.id = _driver.CUlaunchAttributeID.CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
+        attribute.value.programmaticStreamSerializationAllowed = 1
+        configuration.gridDimX, configuration.gridDimY, configuration.gridDimZ = grid
+        configuration.blockDimX, configuration.blockDimY, configuration.blockDimZ = block
+        configuration.hStream, configuration.attrs, configuration.numAttrs = queue, [attribute], 1
+        launches[1:] = [functools.partial(_driver.cuLaunchKernelEx, configuration, handle, table, 0)] * (times - 1)
+    for launch in launches:
+        (code,) = launch()
+        if code != _driver.CUresult.CUDA_SUCCESS:
+            raise _failed(code, f"a launch of {grid} blocks of {block} threads")
+
+
+@functools.cache
+def _overlaps(device: int) -> bool:
+    """Whether a launch can begin before the one before has ended."""
+    major = _driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
+    code, value = _driver.cuDeviceGetAttribute(major, device)
+    return code == _driver.CUresult.CUDA_SUCCESS and value >= 9
 
 
 def _failed(code: Any, what: str) -> Exception:

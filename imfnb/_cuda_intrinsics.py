@@ -16,6 +16,8 @@ from numba import types
 from ._cuda import SIMULATED, device_function
 
 __all__ = [
+    "await_previous",
+    "begin_next",
     "clip2",
     "clip4",
     "dp2a_high",
@@ -112,7 +114,7 @@ def _prefetch_twin(array, at):
         raise IndexError(f"item {at} of {_flat(array).size}")
 
 
-def _wait_twin():
+def _nothing_twin():
     pass
 
 
@@ -268,7 +270,8 @@ if SIMULATED:
     dp4a_ss, prmt, clip4 = _dp4a_twin, _prmt_twin, _clip4_twin
     clip2, dp2a_low, dp2a_high = _clip2_twin, _dp2a_low_twin, _dp2a_high_twin
     get, put, get_word, put_word = _get_twin, _put_twin, _get_word_twin, _put_word_twin
-    fetch_four, wait_for_fours, prefetch = _fetch_four_twin, _wait_twin, _prefetch_twin
+    fetch_four, wait_for_fours, prefetch = _fetch_four_twin, _nothing_twin, _prefetch_twin
+    await_previous = begin_next = _nothing_twin
     get_pair, put_pair, get_four, put_four = _get_pair_twin, _put_pair_twin, _get_four_twin, _put_four_twin
     put_half = _put_half_twin
     # A warp's work, where threads here are on their own: the callers have twins of the whole.
@@ -440,16 +443,37 @@ else:
 
         return types.none(array, types.int64), generate
 
-    @_intrinsic
-    def wait_for_fours(typingctx):
-        """Wait for all that this thread has begun to copy with :func:`fetch_four`; only then it sees the copies."""
+    def _statement(text: str, capability: tuple[int, int], doc: str) -> Any:
+        """An instruction without operands, which nothing that touches memory passes; nothing below a capability."""
 
-        def generate(context, builder, signature, arguments):
-            kind = ir.FunctionType(ir.VoidType(), [])
-            builder.call(ir.InlineAsm(kind, "cp.async.wait_all;", "~{memory}", side_effect=True), [])
-            return context.get_dummy_value()
+        @_intrinsic
+        def function(typingctx):
+            def generate(context, builder, signature, arguments):
+                if _capability() >= capability:
+                    kind = ir.FunctionType(ir.VoidType(), [])
+                    builder.call(ir.InlineAsm(kind, text, "~{memory}", side_effect=True), [])
+                return context.get_dummy_value()
 
-        return types.none(), generate
+            return types.none(), generate
+
+        function.__doc__ = doc
+        return function
+
+    wait_for_fours = _statement(
+        "cp.async.wait_all;",
+        (0, 0),
+        "Wait for all that this thread has begun to copy with :func:`fetch_four`; only then it sees the copies.",
+    )
+    begin_next = _statement(
+        "griddepcontrol.launch_dependents;",
+        (9, 0),
+        "Where launches overlap (`Kernel.repeat`): when all blocks have come here, those of the next one may begin.",
+    )
+    await_previous = _statement(
+        "griddepcontrol.wait;",
+        (9, 0),
+        "Where launches overlap: wait until the one before has ended, and see what it has written.",
+    )
 
 
 @device_function

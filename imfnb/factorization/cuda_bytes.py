@@ -20,6 +20,8 @@ import numpy as np
 
 from .._cuda import SHARED_BYTES, SIMULATED, blocks, cuda, device_function, kernel, template
 from .._cuda_intrinsics import (
+    await_previous,
+    begin_next,
     dp4a_ss,
     fetch_four,
     get,
@@ -310,16 +312,13 @@ def _place(row, word):
 
 
 @device_function
-def _fetch(tile, to, xt, at_x, ut, at_u, row, stride, pixels, rank, rows):
-    """Begin to copy a lane's words of a tile: of the rows from `row` on, every fourth one."""
-    for i in range((pixels + 3) // 4):
-        if pixels % 4 == 0 or row + _u32(4 * i) < _u32(pixels):
-            fetch_four(tile, to + _i64(4 * i * _LANES), xt, at_x)
-        at_x += _i64(4) * stride
-    for i in range((rank + 3) // 4):
-        if row + _u32(4 * i) < _u32(rank):
-            fetch_four(tile, to + _i64((rows + 4 * i) * _LANES), ut, at_u)
-        at_u += _i64(4) * stride
+def _fetch(tile, to, array, at, row, rows):
+    """Begin to copy a lane's words to a tile: of the rows of an array from `row` on, every fourth one."""
+    stride = _i64(array.shape[2])
+    for i in range((rows + 3) // 4):
+        if rows % 4 == 0 or row + _u32(4 * i) < _u32(rows):
+            fetch_four(tile, to + _i64(4 * i * _LANES), array, at)
+        at += _i64(4) * stride
 
 
 # Words that the cache reads at a time, and rows of a tile of which as many lanes as it takes have all words read.
@@ -732,13 +731,17 @@ def _sweep(pixels, rank, warps):
         across, stride = _u32(xt.shape[2]), _i64(xt.shape[2])
         row, word = lane // _u32(chunks), _u32(_u32(lane % _u32(chunks)) * _u32(4) + _u32(warp * _u32(_LANES)))
         to = _i64(base + _place(row, word & _u32(_LANES - 1)))
+        to_u = to + _i64(rows * _LANES)
         x_row = (_i64(z) * _i64(pixels) + _i64(row)) * stride
         u_row = (_i64(z) * _i64(rank) + _i64(row)) * stride
         first = _i32(cuda.blockIdx.x * tiles)
         stop = min(_i32(first + tiles), _i32((count + 4 * quads - 1) // (4 * quads)))
         source = _u32(_u32(first) * _u32(quads) + word)
         if source < across:
-            _fetch(tile, to, xt, x_row + _i64(source), ut, u_row + _i64(source), row, stride, pixels, rank, rows)
+            _fetch(tile, to, xt, x_row + _i64(source), row, pixels)
+        await_previous()  # it may still be at work on V and on U
+        if source < across:
+            _fetch(tile, to_u, ut, u_row + _i64(source), row, rank)
 
         _put_weights(v, z, weights, rows, width, groups, pixels, rank, t, quads)
         i = t
@@ -768,7 +771,7 @@ def _sweep(pixels, rank, warps):
                 at = u_row + _i64(source)
                 for i in range(fours_of_u):
                     if row + _u32(4 * i) < _u32(rank):
-                        w0, w1, w2, w3 = get_four(tile, to + _i64((rows + 4 * i) * _LANES))
+                        w0, w1, w2, w3 = get_four(tile, to_u + _i64(4 * i * _LANES))
                         put_four(ut, at, w0, w1, w2, w3)
                     at += _i64(4) * stride
 
@@ -780,7 +783,9 @@ def _sweep(pixels, rank, warps):
             _meet()
             source = _u32(_u32(k + 1) * _u32(quads) + word)
             if k + 1 < stop and source < across:
-                _fetch(tile, to, xt, x_row + _i64(source), ut, u_row + _i64(source), row, stride, pixels, rank, rows)
+                _fetch(tile, to, xt, x_row + _i64(source), row, pixels)
+                _fetch(tile, to_u, ut, u_row + _i64(source), row, rank)
+        begin_next()
         if alone:
             for strip in range(strips):
                 _add(kept, strip * part, strip, pixels, rank, lane, total)

@@ -418,7 +418,7 @@ class Part:
 
 
 _JUMPS = "bra", "ret", "exit"
-_NO_RESULT = "st", "red", "cp", "prefetch", "membar", "fence", *_JUMPS
+_NO_RESULT = "st", "red", "cp", "prefetch", "membar", "fence", "griddepcontrol", *_JUMPS
 _SPECIAL = re.compile(r"%(?:n?tid|n?ctaid)\.[xyz]|%laneid")
 
 
@@ -882,6 +882,7 @@ _MAKERS: dict[str, Callable[[_Builder, Instruction], None]] = {
     "mma": _Builder._matrices,
     "membar": _Builder._fence,
     "fence": _Builder._fence,
+    "griddepcontrol": _Builder._fence,
 }
 
 
