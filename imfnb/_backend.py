@@ -35,13 +35,19 @@ __all__ = [
 
 DEVICES = ("auto", "cpu", "cuda", "reference")
 
-#: Pixels from which on "auto" takes the GPU, of one image and of a batch in total; None: never, unless the image lies
-#: there already. On an H200 beside 16 cores, once all is compiled, `factorize` gains from 0.39 megapixels on (2.1 and
-#: 1.9 ms; 59 and 12.5 at 12). Whole files were last compared with older kernels: baseline images gained from 6.3
-#: megapixels on, batches never, since deflate on 16 cores binds both. But a first call also waits for the driver and,
-#: once, for the kernels to compile, which takes seconds. Their machine code is on disk since; how long a first call
-#: takes then has not been measured on a device, and how many calls follow nobody can tell: "auto" stays on the CPU.
-CROSSOVER: dict[str, int | None] = {"image": None, "batch": None}
+#: Pixels, of one image or of a batch in total, from which on "auto" takes the GPU for a kind of work; for no other,
+#: unless the image lies there already. How many calls follow nobody can tell, so it has to pay for a process that makes
+#: a single one, with kernels on disk: a first `factorize` took up to 0.6 s longer on the GPU than on the CPU, say a
+#: second. On an H200, beside 16 cores of its host, encoding gains 77 ns a pixel (11.9 megapixels in 367 instead of 1287
+#: ms), decoding 40 (253, 735), encoding a batch 22 (25 megapixels in 189, 754). Too little: baseline 3 and 0.6, its
+#: batches 2 and 0.9, `factorize` 3, batches 5; decoding batches of the main profile gains nothing, since the entropy
+#: decoder on 16 cores binds both. With what is in memory it pays much earlier, see benchmarks/RESULTS.md. Searches for a
+#: rate or a PSNR were not compared.
+CROSSOVER: dict[str, int] = {
+    "encode main": 13_000_000,
+    "encode main batch": 45_000_000,
+    "decode main": 25_000_000,
+}
 
 # Why "auto" no longer tries the GPU: it failed once in this process. A CUDA context rarely survives an error.
 _failure: str | None = None
@@ -53,7 +59,7 @@ _R = TypeVar("_R")
 Run = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
 
 
-def resolve_device(device: str, pixels: int = 0, work: str = "image", resident: bool = False) -> str:
+def resolve_device(device: str, pixels: int = 0, work: str = "", resident: bool = False) -> str:
     """Turn the ``device`` argument into the name of a kernel module.
 
     Parameters
@@ -62,8 +68,8 @@ def resolve_device(device: str, pixels: int = 0, work: str = "image", resident: 
         What the caller asked for.
     pixels : int
         How much there is to do; decides for "auto".
-    work : {"image", "batch"}
-        Whether the pixels are one image's or those of many equal-shaped ones.
+    work : str
+        What there is to do, as named in :data:`CROSSOVER`.
     resident : bool
         Whether the data lie on the GPU.
 
@@ -94,7 +100,7 @@ def resolve_device(device: str, pixels: int = 0, work: str = "image", resident: 
             )
         return "cuda"
     if device == "auto":
-        threshold = CROSSOVER[work]
+        threshold = CROSSOVER.get(work)
         pays = threshold is not None and pixels >= threshold and _failure is None
         return "cuda" if pays and _probe()[0] else "cpu"
     return device

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from . import gpu
-from ._backend import CROSSOVER, is_device_array, resolve_device, resolve_threads, run_on
+from ._backend import is_device_array, resolve_device, resolve_threads, run_on
 from .codec import check_max_rank, decode, encode, open_container
 from .container import MAX_PIXELS, Container, Frame
-from .errors import FormatError, OptionError
+from .errors import OptionError
 from .files import read_bytes
-from .options import EncodeOptions, check_image
+from .options import SEARCHES, EncodeOptions, check_image
 from .pictures import read_picture
 
 __all__ = ["decode_batch", "encode_batch", "run_batch"]
@@ -24,12 +24,12 @@ __all__ = ["decode_batch", "encode_batch", "run_batch"]
 Progress = Callable[[int, int], None]
 
 
-def _encode_item(item: Any, options: dict[str, Any]) -> bytes:
+def _encode_item(item: Any, **options: Any) -> bytes:
     """Encode an array or the picture behind a path; at module level so that processes can import it."""
     return encode(_load(item), **options)
 
 
-def _decode_item(item: Any, options: dict[str, Any]) -> np.ndarray:
+def _decode_item(item: Any, **options: Any) -> np.ndarray:
     """Decode bytes or the .imf file behind a path."""
     return decode(_load_file(item), **options)
 
@@ -147,18 +147,22 @@ def encode_batch(
     OptionError
         If an image or an option cannot be used.
     """
-    work = partial(_encode_item, options={**options, "threads": 1})
+    work = partial(_encode_item, **options, threads=1)
     if executor is not None:
         return run_batch(work, images, executor, threads, progress, errors)
     _check_errors(errors)
     items, device = list(images), options.get("device", "auto")
-    backend = resolve_device(device, sum(map(_pixels, items)), "batch", resident=any(map(is_device_array, items)))
+    searched = any(options.get(name) is not None for name in SEARCHES)
+    kind = f"{'search' if searched else 'encode'} {options.get('profile', 'main')} batch"
+    resident = any(map(is_device_array, items))
+    backend = resolve_device(device, sum(map(_pixels, items)), kind, resident)
     if backend == "cuda" and device == "auto" and options.get("profile", "main") not in gpu.PIPELINES:
         backend = "cpu"
 
     def run(chosen: str) -> list[Any]:
-        if chosen != "cuda":
-            return run_batch(work, items, None, threads, progress, errors)
+        if chosen != "cuda":  # nor for a large image among them, unless it lies there
+            alone = work if resident else partial(work, device=chosen)
+            return run_batch(alone, items, None, threads, progress, errors)
         from .gpu.batch import encode_items
 
         named = {key: value for key, value in options.items() if key != "device"}
@@ -177,23 +181,6 @@ def _pixels(item: Any) -> int:
     """Pixels of an array, which are known without opening anything."""
     shape = getattr(item, "shape", ())
     return int(shape[0] * shape[1]) if len(shape) > 1 else 0
-
-
-def _coded_pixels(files: list[Any]) -> int:
-    """Pixels of the files that are at hand; 0 where a file is not one for the GPU, or when it is never worth it."""
-    if CROSSOVER["batch"] is None:
-        return 0
-    total = 0
-    for item in files:
-        if isinstance(item, (bytes, bytearray, memoryview)):
-            try:
-                frame = open_container(item).frame
-            except FormatError:  # reported when its turn comes
-                continue
-            if frame.profile not in gpu.PIPELINES:
-                return 0
-            total += frame.height * frame.width
-    return total
 
 
 def decode_batch(
@@ -234,16 +221,16 @@ def decode_batch(
     OptionError
         If an option is out of range.
     """
-    work = partial(_decode_item, options={**options, "threads": 1})
+    work = partial(_decode_item, **options, threads=1)
     if executor is not None:
         return run_batch(work, files, executor, threads, progress, errors)
     _check_errors(errors)
     items, device = list(files), options.get("device", "auto")
-    backend = resolve_device(device, _coded_pixels(items) if device == "auto" else 0, "batch")
+    backend = resolve_device(device)  # "auto" is the CPU: see `CROSSOVER`, there is none
 
     def run(chosen: str) -> list[Any]:
         if chosen != "cuda":
-            return run_batch(work, items, None, threads, progress, errors)
+            return run_batch(partial(work, device=chosen), items, None, threads, progress, errors)
         from .gpu.batch import decode_items
 
         max_rank = check_max_rank(options.get("max_rank"))

@@ -12,7 +12,7 @@ from ._backend import is_device_array, resolve_device, resolve_threads, run_on
 from .container import MAX_PIXELS, Container, Frame, unpack
 from .errors import OptionError
 from .objective import least_svd_cost
-from .options import EncodeOptions, check_image
+from .options import SEARCHES, EncodeOptions, check_image
 
 __all__ = ["Info", "check_max_rank", "decode", "encode", "info", "open_container"]
 
@@ -122,7 +122,8 @@ def encode(
     )
     pixels, channels = check_image(image)
     frame = Frame(options.profile, pixels.shape[0], pixels.shape[1], channels)
-    backend, workers = _choose(device, frame, is_device_array(pixels)), resolve_threads(threads)
+    work = "search" if options.target[0] in SEARCHES else "encode"
+    backend, workers = _choose(device, work, frame, is_device_array(pixels)), resolve_threads(threads)
 
     def run(options: EncodeOptions) -> bytes:
         def work(chosen: str) -> bytes:
@@ -140,9 +141,9 @@ def encode(
     return run(options)
 
 
-def _choose(device: str, frame: Frame, resident: bool) -> str:
-    """The backend for one image."""
-    backend = resolve_device(device, frame.height * frame.width, resident=resident)
+def _choose(device: str, work: str, frame: Frame, resident: bool) -> str:
+    """The backend for encoding, searching or decoding one image."""
+    backend = resolve_device(device, frame.height * frame.width, f"{work} {frame.profile}", resident)
     if backend == "cuda" and device == "auto" and frame.profile not in gpu.PIPELINES:
         return "cpu"
     if backend == "cuda":
@@ -216,7 +217,7 @@ def decode(
     max_rank = check_max_rank(max_rank)
     container = open_container(data, max_pixels)
     frame = container.frame
-    backend = _choose(device, frame, resident)
+    backend = _choose(device, "decode", frame, resident)
     target = _check_out(out, frame.shape, resident)
     direct = target is not None and (resident or target.flags.c_contiguous)
     result = target if direct else np.empty(frame.shape, np.uint8)

@@ -11,7 +11,7 @@ import numpy as np
 from ._backend import is_device_array, resolve_device
 from .errors import OptionError
 
-__all__ = ["BOUND_LIMIT", "PATCH_SIZES", "STEP_RANGE", "EncodeOptions", "check_image"]
+__all__ = ["BOUND_LIMIT", "PATCH_SIZES", "SEARCHES", "STEP_RANGE", "EncodeOptions", "check_image"]
 
 PATCH_SIZES = (4, 8, 16, 32, None)
 
@@ -21,6 +21,9 @@ BOUND_LIMIT = 2**15 - 1
 _TARGETS = ("quality", "bpp", "size", "psnr", "rank", "step")
 _PROFILES = ("main", "baseline")
 _OBJECTIVES = ("mse", "svd")
+
+#: Targets that take several trials.
+SEARCHES = ("bpp", "size", "psnr")
 
 #: Steps, in gray levels, that the main profile accepts.
 STEP_RANGE = (1.0, 256.0)

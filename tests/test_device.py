@@ -13,7 +13,7 @@ from helpers import encode, picture
 
 import imfnb
 from imfnb import _backend, _cuda, gpu
-from imfnb._backend import cuda_status, resolve_device, run_on
+from imfnb._backend import CROSSOVER, cuda_status, resolve_device, run_on
 
 IMAGE = picture(9, 8)
 
@@ -22,12 +22,19 @@ class CudaAPIError(Exception):
     """Stands for the class of this name in Numba."""
 
 
+class Always(dict):
+    """A table of crossovers that has one pixel for everything."""
+
+    def get(self, work):
+        return 1
+
+
 @pytest.fixture
 def usable(monkeypatch):
     """A machine on which a GPU is found and on which it pays from one pixel on."""
     monkeypatch.setattr(_backend, "_probe", lambda: (True, "found: a fake"))
     monkeypatch.setattr(_backend, "_failure", None)
-    monkeypatch.setattr(_backend, "CROSSOVER", {"image": 1, "batch": 1})
+    monkeypatch.setattr(_backend, "CROSSOVER", Always())
     return monkeypatch
 
 
@@ -154,20 +161,48 @@ def test_cuda_does_not_fall_back_silently():
 
 @pytest.mark.usefixtures("absent")
 def test_auto_needs_no_gpu(monkeypatch):
-    monkeypatch.setattr(_backend, "CROSSOVER", {"image": 1, "batch": 1})
+    monkeypatch.setattr(_backend, "CROSSOVER", Always())
     assert imfnb.encode_batch([IMAGE], profile="baseline", rank=1) == [encode(IMAGE, rank=1, device="cpu")]
 
 
-def test_auto_stays_on_the_cpu_until_a_crossover_is_measured():
-    for work, threshold in _backend.CROSSOVER.items():
-        assert resolve_device("auto", 10**15, work) == "cpu" or threshold is not None
+@pytest.mark.usefixtures("usable")
+def test_auto_stays_on_the_cpu_where_no_crossover_was_measured(monkeypatch):
+    monkeypatch.setattr(_backend, "CROSSOVER", CROSSOVER)
+    assert resolve_device("auto", 10**15) == resolve_device("auto", 10**15, "decode main batch") == "cpu"
+    for work, pixels in CROSSOVER.items():
+        assert [resolve_device("auto", n, work) for n in (pixels - 1, pixels)] == ["cpu", "cuda"]
+
+
+@pytest.mark.usefixtures("usable")
+def test_auto_asks_for_what_there_is_to_do(monkeypatch):
+    """Every call names its work as the table of crossovers does."""
+    asked: list[str] = []
+
+    class Table(dict):
+        def get(self, work):
+            asked.append(work)
+
+    monkeypatch.setattr(_backend, "CROSSOVER", Table())
+    data = [imfnb.encode(IMAGE, step=100), imfnb.encode(IMAGE, profile="baseline", rank=1)]
+    for file in data:
+        imfnb.decode(file)
+    imfnb.encode(IMAGE, psnr=1)
+    imfnb.encode_batch([IMAGE, IMAGE], step=100)
+    imfnb.encode_batch([IMAGE], psnr=1)
+    imfnb.decode_batch(data)
+    imfnb.factorize(np.ones((4, 3)), 1)
+    imfnb.factorize(np.ones((2, 4, 3)), 1)
+    known = ["encode main", "encode baseline", "decode main", "decode baseline", "search main"]
+    known += ["encode main batch", "search main batch", "factorize", "factorize batch"]
+    assert [work for work in asked if work] == known
+    assert set(CROSSOVER) <= set(known)
 
 
 @pytest.mark.usefixtures("usable")
 def test_auto_compares_with_the_crossover(monkeypatch):
-    monkeypatch.setattr(_backend, "CROSSOVER", {"image": 100, "batch": 200})
-    assert [resolve_device("auto", pixels) for pixels in (99, 100)] == ["cpu", "cuda"]
-    assert [resolve_device("auto", pixels, "batch") for pixels in (199, 200)] == ["cpu", "cuda"]
+    monkeypatch.setattr(_backend, "CROSSOVER", {"factorize": 100, "factorize batch": 200})
+    assert [resolve_device("auto", pixels, "factorize") for pixels in (99, 100)] == ["cpu", "cuda"]
+    assert [resolve_device("auto", pixels, "factorize batch") for pixels in (199, 200)] == ["cpu", "cuda"]
     assert resolve_device("cuda", 1) == "cuda" and resolve_device("cpu", 1000) == "cpu"
     assert resolve_device("auto", 1, resident=True) == "cuda"
 
@@ -192,7 +227,7 @@ def test_profiles_without_a_pipeline(monkeypatch):
 # ---------------------------------------------------------------------------------------------------- failures midway
 
 
-@pytest.mark.parametrize("call", ["encode", "decode", "factorize", "encode_batch", "decode_batch"])
+@pytest.mark.parametrize("call", ["encode", "decode", "factorize", "encode_batch"])
 def test_auto_falls_back_with_one_warning(usable, call):
     """The same bytes, the same pixels, the same factors; a second call warns no more."""
     data = encode(IMAGE, rank=1, patch_size=4, device="cpu")
@@ -203,13 +238,11 @@ def test_auto_falls_back_with_one_warning(usable, call):
         "decode": (lambda: imfnb.decode(data), pixels),
         "factorize": (lambda: imfnb.factorize(matrix, 1)[0], imfnb.factorize(matrix, 1, device="cpu")[0]),
         "encode_batch": (lambda: imfnb.encode_batch([IMAGE], profile="baseline", rank=1, patch_size=4)[0], data),
-        "decode_batch": (lambda: imfnb.decode_batch([data])[0], pixels),
     }
     usable.setattr(gpu, "encode", explode)
     usable.setattr(gpu, "decode", explode)
     usable.setattr("imfnb.gpu.descent.factorize", explode)
     usable.setattr("imfnb.gpu.batch.encode_items", explode)
-    usable.setattr("imfnb.gpu.batch.decode_items", explode)
     work, expected = calls[call]
     with pytest.warns(imfnb.DeviceWarning, match="ILLEGAL_ADDRESS.*going on with the CPU"):
         found = work()

@@ -279,7 +279,8 @@ def factorize(
         raise OptionError(f"iterations is {iterations!r}; expected a positive integer")
     if bounds is not None:
         bounds = check_bounds(bounds, 2**31 - 1)
-    backend, workers = resolve_device(device, x.size, "batch" if x.ndim > 2 else "image"), resolve_threads(threads)
+    work = "factorize batch" if x.ndim > 2 else "factorize"
+    backend, workers = resolve_device(device, x.size, work), resolve_threads(threads)
     u, v, cost = run_on(
         device, backend, lambda chosen: _factorize(x, int(rank), bounds, int(iterations), chosen, workers, return_cost)
     )

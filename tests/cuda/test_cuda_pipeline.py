@@ -293,10 +293,10 @@ def test_auto_takes_the_device_above_the_crossover(monkeypatch):
     original = gpu.encode
     monkeypatch.setattr(gpu, "encode", lambda *arguments: used.append("cuda") or original(*arguments))
     for pixels, expected in ((31, []), (30, ["cuda"])):
-        monkeypatch.setitem(_backend.CROSSOVER, "image", pixels)
+        monkeypatch.setitem(_backend.CROSSOVER, "encode baseline", pixels)
         assert encode(image, rank=1, **FAST) == data
         assert used == expected
-    monkeypatch.setitem(_backend.CROSSOVER, "batch", 60)
+    monkeypatch.setitem(_backend.CROSSOVER, "encode baseline batch", 60)
     assert imfnb.encode_batch([image, image], profile="baseline", rank=1, **FAST) == [data, data]
     np.testing.assert_array_equal(imfnb.decode_batch([data, data])[1], imfnb.decode(data, device="cpu"))
 
