@@ -41,7 +41,7 @@ DEVICES = ("auto", "cpu", "cuda", "reference")
 #: second. On an H200, beside 16 cores of its host, encoding gains 77 ns a pixel (11.9 megapixels in 367 instead of 1287
 #: ms), decoding 40 (253, 735), encoding a batch 22 (25 megapixels in 189, 754). Too little: baseline 3 and 0.6, its
 #: batches 2 and 0.9, `factorize` 3, batches 5; decoding batches of the main profile gains nothing, since the entropy
-#: decoder on 16 cores binds both. With what is in memory it pays much earlier, see benchmarks/RESULTS.md. Searches for a
+#: decoder on 16 cores binds both. A process that goes on gains much earlier, see benchmarks/RESULTS.md. Searches for a
 #: rate or a PSNR were not compared.
 CROSSOVER: dict[str, int] = {
     "encode main": 13_000_000,
@@ -102,7 +102,7 @@ def resolve_device(device: str, pixels: int = 0, work: str = "", resident: bool 
     if device == "auto":
         threshold = CROSSOVER.get(work)
         pays = threshold is not None and pixels >= threshold and _failure is None
-        return "cuda" if pays and _probe()[0] else "cpu"
+        return "cuda" if pays and _probe()[0] and _keeps_kernels() else "cpu"
     return device
 
 
@@ -298,6 +298,13 @@ def _probe() -> tuple[bool, str]:
         return True, f"found: {name} (compute capability {capability}, {target})"
     except Exception as error:  # probing a broken driver raises errors of many kinds; the reason is the answer
         return False, f"not found: {type(error).__name__}: {_one_line(error)}"
+
+
+def _keeps_kernels() -> bool:
+    """Whether no process but the first compiles kernels, which `CROSSOVER` takes for granted."""
+    from ._cuda import KEEPS_KERNELS
+
+    return KEEPS_KERNELS
 
 
 def _driver_error(cuda: Any) -> Any:

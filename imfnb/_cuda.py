@@ -24,6 +24,7 @@ from .errors import DeviceError
 
 __all__ = [
     "GRID_LIMIT",
+    "KEEPS_KERNELS",
     "KERNELS",
     "SHARED_BYTES",
     "Kernel",
@@ -52,6 +53,10 @@ if not SIMULATED and "numba_cuda" in (cuda.__file__ or ""):
         from cuda.bindings import driver as _driver
 if _driver:
     from . import _cuda_cache
+
+#: Whether a process finds the kernels that another has compiled; with Numba's own target none does. The simulator
+#: compiles nothing.
+KEEPS_KERNELS = SIMULATED or _driver is not None
 
 #: Threads along x and y of kernels that handle planes. The simulator starts a Python thread for each.
 TILE = (8, 4) if SIMULATED else (32, 4)

@@ -33,6 +33,7 @@ class Always(dict):
 def usable(monkeypatch):
     """A machine on which a GPU is found and on which it pays from one pixel on."""
     monkeypatch.setattr(_backend, "_probe", lambda: (True, "found: a fake"))
+    monkeypatch.setattr(_backend, "_keeps_kernels", lambda: True)
     monkeypatch.setattr(_backend, "_failure", None)
     monkeypatch.setattr(_backend, "CROSSOVER", Always())
     return monkeypatch
@@ -171,6 +172,13 @@ def test_auto_stays_on_the_cpu_where_no_crossover_was_measured(monkeypatch):
     assert resolve_device("auto", 10**15) == resolve_device("auto", 10**15, "decode main batch") == "cpu"
     for work, pixels in CROSSOVER.items():
         assert [resolve_device("auto", n, work) for n in (pixels - 1, pixels)] == ["cpu", "cuda"]
+
+
+@pytest.mark.usefixtures("usable")
+def test_auto_stays_on_the_cpu_where_every_process_compiles(monkeypatch):
+    monkeypatch.setattr(_backend, "_keeps_kernels", lambda: False)
+    assert resolve_device("auto", 10**15, "encode main") == "cpu"
+    assert resolve_device("auto", 1, "encode main", resident=True) == "cuda"
 
 
 @pytest.mark.usefixtures("usable")
