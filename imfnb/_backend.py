@@ -37,12 +37,12 @@ DEVICES = ("auto", "cpu", "cuda", "reference")
 
 #: Pixels, of one image or of a batch in total, from which on "auto" takes the GPU for a kind of work; for no other,
 #: unless the image lies there already. How many calls follow nobody can tell, so it has to pay for a process that makes
-#: a single one, with kernels on disk: a first `factorize` took up to 0.6 s longer on the GPU than on the CPU, say a
-#: second. On an H200, beside 16 cores of its host, encoding gains 77 ns a pixel (11.9 megapixels in 367 instead of 1287
-#: ms), decoding 40 (253, 735), encoding a batch 22 (25 megapixels in 189, 754). Too little: baseline 3 and 0.6, its
-#: batches 2 and 0.9, `factorize` 3, batches 5; decoding batches of the main profile gains nothing, since the entropy
-#: decoder on 16 cores binds both. A process that goes on gains much earlier, see benchmarks/RESULTS.md. Searches for a
-#: rate or a PSNR were not compared.
+#: a single one, with kernels on disk (without them it stays on the CPU): a first `factorize` took up to 0.6 s longer on
+#: the GPU than on the CPU, say a second. On an H200, beside 16 cores of its host, encoding gains 77 ns a pixel (11.9
+#: megapixels in 367 instead of 1287 ms), decoding 40 (253, 735), encoding a batch 22 (25 megapixels in 189, 754). Too
+#: little: baseline 3 and 0.6, its batches 2 and 0.9, `factorize` 3, batches 5; decoding batches of the main profile
+#: gains nothing, since the entropy decoder on 16 cores binds both. A process that goes on gains much earlier, see
+#: benchmarks/RESULTS.md. Searches for a rate or a PSNR were not compared.
 CROSSOVER: dict[str, int] = {
     "encode main": 13_000_000,
     "encode main batch": 45_000_000,
@@ -102,7 +102,7 @@ def resolve_device(device: str, pixels: int = 0, work: str = "", resident: bool 
     if device == "auto":
         threshold = CROSSOVER.get(work)
         pays = threshold is not None and pixels >= threshold and _failure is None
-        return "cuda" if pays and _probe()[0] and _keeps_kernels() else "cpu"
+        return "cuda" if pays and _probe()[0] and _compiled() else "cpu"
     return device
 
 
@@ -300,11 +300,11 @@ def _probe() -> tuple[bool, str]:
         return False, f"not found: {type(error).__name__}: {_one_line(error)}"
 
 
-def _keeps_kernels() -> bool:
-    """Whether no process but the first compiles kernels, which `CROSSOVER` takes for granted."""
-    from ._cuda import KEEPS_KERNELS
+def _compiled() -> bool:
+    """Whether the main profile's kernels, judged by one of them, need not be compiled first, for half a minute."""
+    from ._cuda import on_disk
 
-    return KEEPS_KERNELS
+    return on_disk("imfnb.factorization.rd.cuda._choose")
 
 
 def _driver_error(cuda: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import logging
 import struct
 import threading
@@ -24,7 +25,6 @@ from .errors import DeviceError
 
 __all__ = [
     "GRID_LIMIT",
-    "KEEPS_KERNELS",
     "KERNELS",
     "SHARED_BYTES",
     "Kernel",
@@ -36,6 +36,7 @@ __all__ = [
     "is_cuda_error",
     "is_out_of_memory",
     "kernel",
+    "on_disk",
     "template",
     "tile_of_block",
     "tiles",
@@ -53,10 +54,6 @@ if not SIMULATED and "numba_cuda" in (cuda.__file__ or ""):
         from cuda.bindings import driver as _driver
 if _driver:
     from . import _cuda_cache
-
-#: Whether a process finds the kernels that another has compiled; with Numba's own target none does. The simulator
-#: compiles nothing.
-KEEPS_KERNELS = SIMULATED or _driver is not None
 
 #: Threads along x and y of kernels that handle planes. The simulator starts a Python thread for each.
 TILE = (8, 4) if SIMULATED else (32, 4)
@@ -362,6 +359,29 @@ def template(signature: str, *examples: tuple[Any, ...]) -> Callable[[Callable[.
         return functools.update_wrapper(member, build)
 
     return decorate
+
+
+def on_disk(name: str) -> bool:
+    """Whether a kernel's machine code is cached for this thread's device, so that nobody has to wait for a compiler.
+
+    Parameters
+    ----------
+    name : str
+        Its name in :data:`KERNELS`; the module that defines it is imported.
+
+    Returns
+    -------
+    bool
+        True in the simulator, which compiles nothing; false with Numba's own target, which keeps nothing.
+    """
+    if SIMULATED:
+        return True
+    if not _driver:
+        return False
+    importlib.import_module(name.rpartition(".")[0])
+    function, signature = KERNELS[name]
+    path = _cuda_cache.place(function, name, signature, tuple(cuda.get_current_device().compute_capability))
+    return path is not None and path.exists()
 
 
 def device_function(function: Callable[..., Any]) -> Any:

@@ -18,7 +18,7 @@ import numba
 import pytest
 
 import imfnb
-from imfnb import _cuda, _cuda_cache
+from imfnb import _backend, _cuda, _cuda_cache
 
 NAME, SIGNATURE, CODE = "imfnb.a.cuda._b(8, False)", "void(int32[::1], int32)", bytes(range(256)) * 3
 ENTRY = "_ZN5imfnb1a4cudaB2v1"
@@ -322,6 +322,30 @@ def test_what_was_compiled_is_loaded_by_the_next_process(machine, folder):
     code = CODE + f"{ENTRY}v1".encode()
     assert machine.loaded == [(code, f"{ENTRY}v1".encode())]
     assert len(machine.compiled) == 1 and second._modules == [code]
+
+
+def test_whether_code_is_on_disk(machine, folder, monkeypatch):
+    """Of this device, by whoever compiled it; never without a launcher that keeps it."""
+    monkeypatch.setattr(_cuda, "SIMULATED", False)
+    monkeypatch.setattr(_cuda, "importlib", SimpleNamespace(import_module=lambda name: None))
+    monkeypatch.setitem(_cuda.KERNELS, NAME, (machine.py_func, SIGNATURE))
+    assert not _cuda.on_disk(NAME)
+    machine.entry().handle(0)
+    assert _cuda.on_disk(NAME)
+    _cuda.cuda.get_current_device().compute_capability = 8, 0
+    assert not _cuda.on_disk(NAME)
+    monkeypatch.setattr(_cuda, "_driver", None)
+    assert not _cuda.on_disk(NAME)
+
+
+def test_auto_asks_for_a_kernel_that_there_is(machine, monkeypatch):
+    monkeypatch.setattr(_cuda, "SIMULATED", False)
+    asked = []
+    monkeypatch.setattr(_cuda_cache, "place", lambda *arguments: asked.append(arguments))
+    assert not _backend._compiled()
+    ((function, name, signature, capability),) = asked
+    assert name == f"{function.__module__}.{function.__qualname__}" and signature.startswith("void(")
+    assert capability == (9, 0)
 
 
 def test_devices_of_one_architecture_share_code(machine, folder):

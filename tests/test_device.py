@@ -33,7 +33,7 @@ class Always(dict):
 def usable(monkeypatch):
     """A machine on which a GPU is found and on which it pays from one pixel on."""
     monkeypatch.setattr(_backend, "_probe", lambda: (True, "found: a fake"))
-    monkeypatch.setattr(_backend, "_keeps_kernels", lambda: True)
+    monkeypatch.setattr(_backend, "_compiled", lambda: True)
     monkeypatch.setattr(_backend, "_failure", None)
     monkeypatch.setattr(_backend, "CROSSOVER", Always())
     return monkeypatch
@@ -175,8 +175,8 @@ def test_auto_stays_on_the_cpu_where_no_crossover_was_measured(monkeypatch):
 
 
 @pytest.mark.usefixtures("usable")
-def test_auto_stays_on_the_cpu_where_every_process_compiles(monkeypatch):
-    monkeypatch.setattr(_backend, "_keeps_kernels", lambda: False)
+def test_auto_stays_on_the_cpu_where_kernels_would_have_to_be_compiled(monkeypatch):
+    monkeypatch.setattr(_backend, "_compiled", lambda: False)
     assert resolve_device("auto", 10**15, "encode main") == "cpu"
     assert resolve_device("auto", 1, "encode main", resident=True) == "cuda"
 
