@@ -38,16 +38,12 @@ DEVICES = ("auto", "cpu", "cuda", "reference")
 #: Pixels, of one image or of a batch in total, from which on "auto" takes the GPU for a kind of work; for no other,
 #: unless the image lies there already. How many calls follow nobody can tell, so it has to pay for a process that makes
 #: a single one, with kernels on disk (without them it stays on the CPU): a first `factorize` took up to 0.6 s longer on
-#: the GPU than on the CPU, say a second. On an H200, beside 16 cores of its host, encoding gains 77 ns a pixel (11.9
-#: megapixels in 367 instead of 1287 ms), decoding 40 (253, 735), encoding a batch 22 (25 megapixels in 189, 754). Too
-#: little: baseline 3 and 0.6, its batches 2 and 0.9, `factorize` 3, batches 5; decoding batches of the main profile
-#: gains nothing, since the entropy decoder on 16 cores binds both. A process that goes on gains much earlier, see
-#: benchmarks/RESULTS.md. Searches for a rate or a PSNR were not compared.
-CROSSOVER: dict[str, int] = {
-    "encode main": 13_000_000,
-    "encode main batch": 45_000_000,
-    "decode main": 25_000_000,
-}
+#: the GPU than on the CPU, say a second. On an H200, beside 16 cores of its host, encoding a batch gains 22 ns a pixel
+#: (25 megapixels in 189 instead of 754 ms). Too little: batches of the baseline 2, decoding them 0.9, `factorize` 3, a
+#: stack 5; decoding batches of the main profile gains nothing, since the entropy decoder on 16 cores binds both. A
+#: process that goes on gains much earlier, see benchmarks/RESULTS.md. Single images were compared with one core only,
+#: and searches for a rate or a PSNR not at all.
+CROSSOVER: dict[str, int] = {"encode main batch": 45_000_000}
 
 # Why "auto" no longer tries the GPU: it failed once in this process. A CUDA context rarely survives an error.
 _failure: str | None = None
@@ -301,7 +297,7 @@ def _probe() -> tuple[bool, str]:
 
 
 def _compiled() -> bool:
-    """Whether the main profile's kernels, judged by one of them, need not be compiled first, for half a minute."""
+    """Whether the main encoder's kernels, judged by one of them, need not be compiled first, for half a minute."""
     from ._cuda import on_disk
 
     return on_disk("imfnb.factorization.rd.cuda._choose")

@@ -154,15 +154,15 @@ def encode_batch(
     items, device = list(images), options.get("device", "auto")
     searched = any(options.get(name) is not None for name in SEARCHES)
     kind = f"{'search' if searched else 'encode'} {options.get('profile', 'main')} batch"
-    resident = any(map(is_device_array, items))
-    backend = resolve_device(device, sum(map(_pixels, items)), kind, resident)
+    backend = resolve_device(device, sum(map(_pixels, items)), kind, resident=any(map(is_device_array, items)))
     if backend == "cuda" and device == "auto" and options.get("profile", "main") not in gpu.PIPELINES:
         backend = "cpu"
 
     def run(chosen: str) -> list[Any]:
-        if chosen != "cuda":  # nor for a large image among them, unless it lies there
-            alone = work if resident else partial(work, device=chosen)
-            return run_batch(alone, items, None, threads, progress, errors)
+        if chosen != "cuda":
+            return run_batch(work, items, None, threads, progress, errors)
+        if options.get("objective", "mse") != "mse":  # which `encode` looks after, image by image
+            return run_batch(partial(_encode_item, **options, threads=threads), items, None, 1, progress, errors)
         from .gpu.batch import encode_items
 
         named = {key: value for key, value in options.items() if key != "device"}
@@ -230,7 +230,7 @@ def decode_batch(
 
     def run(chosen: str) -> list[Any]:
         if chosen != "cuda":
-            return run_batch(partial(work, device=chosen), items, None, threads, progress, errors)
+            return run_batch(work, items, None, threads, progress, errors)
         from .gpu.batch import decode_items
 
         max_rank = check_max_rank(options.get("max_rank"))

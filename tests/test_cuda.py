@@ -140,6 +140,14 @@ def test_kernels_compile_to_ptx(compiler, cc):
         assert f".target sm_{cc[0]}{cc[1]}" in ptx and ".entry" in ptx, name
         if "._sweep(" in name:  # a local array that the compiler could not take apart would be memory, and slow
             assert ".local" not in ptx, name
+            # Launches overlap where they can: before it waits for the one before, it may touch X only.
+            before, *after = ptx.split("griddepcontrol.wait;")
+            assert len(after) == (cc >= (9, 0)) == ptx.count("griddepcontrol.launch_dependents;"), name
+            if after:
+                pixels = int(re.search(r"_sweep\((\d+),", name)[1])
+                assert before.count("cp.async") == -(-pixels // 4) and "griddepcontrol" not in before, name
+                assert not re.search(r"\b(ld|st|atom|red)\.global", before), name
+                assert "griddepcontrol.launch_dependents;" in after[0] and "ld.global.f64" in after[0], name
         if ".start." in name:  # nothing rounded once where the reference rounds twice
             assert "fma.rn.f64" not in ptx and "mul.rn.f64" in ptx, name
 

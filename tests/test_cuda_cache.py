@@ -269,7 +269,35 @@ class Machine:
     def __init__(self) -> None:
         self.compiled: list[tuple] = []
         self.loaded: list[tuple[bytes, bytes]] = []
-        self.module = self.function = CUresult.CUDA_SUCCESS
+        self.module = self.function = self.launch = CUresult.CUDA_SUCCESS
+        self.launches: list[tuple] = []
+        self.major = 9
+
+    CUdevice_attribute = SimpleNamespace(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR=75)
+    CUlaunchAttributeID = SimpleNamespace(CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION=6)
+    CUlaunchConfig = SimpleNamespace
+
+    @staticmethod
+    def CUlaunchAttribute() -> SimpleNamespace:
+        return SimpleNamespace(value=SimpleNamespace())
+
+    def cuCtxGetDevice(self) -> tuple:
+        return CUresult.CUDA_SUCCESS, 3
+
+    def cuDeviceGetAttribute(self, attribute: int, device: int) -> tuple:
+        assert (attribute, device) == (75, 3)
+        return CUresult.CUDA_SUCCESS, self.major
+
+    def cuLaunchKernel(self, handle: str, *numbers: int) -> tuple:
+        self.launches.append((handle, *numbers))
+        return (self.launch,)
+
+    def cuLaunchKernelEx(self, configuration: SimpleNamespace, handle: str, table: int, extra: int) -> tuple:
+        ((attribute,), c) = configuration.attrs, configuration
+        assert attribute.id == 6 and attribute.value.programmaticStreamSerializationAllowed == c.numAttrs == 1
+        numbers = c.gridDimX, c.gridDimY, c.gridDimZ, c.blockDimX, c.blockDimY, c.blockDimZ, c.hStream
+        self.launches.append(("overlapping", handle, *numbers, table, extra))
+        return (self.launch,)
 
     def cuModuleLoadData(self, image: bytes) -> tuple:
         return (self.module, image) if self.module == CUresult.CUDA_SUCCESS else (self.module, None)
@@ -346,6 +374,34 @@ def test_auto_asks_for_a_kernel_that_there_is(machine, monkeypatch):
     ((function, name, signature, capability),) = asked
     assert name == f"{function.__module__}.{function.__qualname__}" and signature.startswith("void(")
     assert capability == (9, 0)
+
+
+@pytest.fixture
+def overlaps():
+    """What is known of devices is forgotten."""
+    _cuda._overlaps.cache_clear()
+    yield
+    _cuda._overlaps.cache_clear()
+
+
+@pytest.mark.usefixtures("overlaps")
+@pytest.mark.parametrize(("major", "times"), [(9, 1), (9, 3), (8, 3), (12, 2)])
+def test_launches_in_a_row_overlap_where_they_can(machine, major, times):
+    """The first waits for whatever came before; the others are the same launch, with the attribute."""
+    machine.major = major
+    _cuda._to_driver(times, "kernel", (4, 5, 1), (32, 2, 1), 77, 1234)
+    plain = ("kernel", 4, 5, 1, 32, 2, 1, 0, 77, 1234, 0)
+    other = ("overlapping", "kernel", 4, 5, 1, 32, 2, 1, 77, 1234, 0) if major >= 9 else plain
+    assert machine.launches == [plain] + [other] * (times - 1)
+
+
+@pytest.mark.usefixtures("overlaps")
+@pytest.mark.parametrize("major", [8, 9])
+def test_a_launch_that_fails_is_an_error(machine, major):
+    machine.major, machine.launch = major, CUresult.CUDA_ERROR_OUT_OF_MEMORY
+    with pytest.raises(CudaAPIError, match=r"a launch of \(4, 1, 1\) blocks .*CUDA_ERROR_OUT_OF_MEMORY"):
+        _cuda._to_driver(2, "kernel", (4, 1, 1), (32, 1, 1), 0, 0)
+    assert len(machine.launches) == 1
 
 
 def test_devices_of_one_architecture_share_code(machine, folder):

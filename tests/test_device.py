@@ -202,7 +202,7 @@ def test_auto_asks_for_what_there_is_to_do(monkeypatch):
     imfnb.factorize(np.ones((2, 4, 3)), 1)
     known = ["encode main", "encode baseline", "decode main", "decode baseline", "search main"]
     known += ["encode main batch", "search main batch", "factorize", "factorize batch"]
-    assert [work for work in asked if work] == known
+    assert set(asked) - {""} == set(known)
     assert set(CROSSOVER) <= set(known)
 
 

@@ -158,6 +158,11 @@ def multiply(
         U of each plane, as the entropy decoder gives it.
     step, patch_size, out, half, name
         As in :func:`reconstruct`.
+
+    Returns
+    -------
+    None
+        Through the task, when all is queued.
     """
     count, size = len(factors), factors[0].padded.shape[1]
     deepest = max(len(f.padded) for f in factors)

@@ -43,12 +43,15 @@ def _await(pending: Sequence[Future] | None, half: Half) -> None:
 
 def drive(task: Task, half: Half) -> Any:
     """Run one task alone and return its result."""
-    while True:
-        try:
-            pending = _step(task)
-        except StopIteration as end:
-            return end.value
-        _await(pending, half)
+    try:
+        while True:
+            try:
+                pending = _step(task)
+            except StopIteration as end:
+                return end.value
+            _await(pending, half)
+    finally:
+        task.close()  # after an interrupt too, what it has others do for it comes to its end
 
 
 def _in_place(outs: Sequence[Any]) -> bool:
@@ -170,8 +173,9 @@ def run(
                     if not retries:
                         return
                     continue
-                task, half, chunk, pending = active.popleft()
+                task, half, chunk, pending = active[0]
                 _await(pending, half)
+                active.popleft()
                 advance(task, half, chunk)
         finally:
             for task, *_ in active:

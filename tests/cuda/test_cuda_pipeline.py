@@ -292,13 +292,26 @@ def test_auto_takes_the_device_above_the_crossover(monkeypatch):
     used: list[str] = []
     original = gpu.encode
     monkeypatch.setattr(gpu, "encode", lambda *arguments: used.append("cuda") or original(*arguments))
+    monkeypatch.setattr(_backend, "_compiled", lambda: True)
     for pixels, expected in ((31, []), (30, ["cuda"])):
         monkeypatch.setitem(_backend.CROSSOVER, "encode baseline", pixels)
         assert encode(image, rank=1, **FAST) == data
         assert used == expected
-    monkeypatch.setitem(_backend.CROSSOVER, "encode baseline batch", 60)
-    assert imfnb.encode_batch([image, image], profile="baseline", rank=1, **FAST) == [data, data]
-    np.testing.assert_array_equal(imfnb.decode_batch([data, data])[1], imfnb.decode(data, device="cpu"))
+    monkeypatch.delitem(_backend.CROSSOVER, "encode baseline")
+    batches = gpu.batch.encode_items
+    monkeypatch.setattr(gpu.batch, "encode_items", lambda *arguments: used.append("batch") or batches(*arguments))
+    for pixels, expected in ((61, ["cuda"]), (60, ["cuda", "batch"])):
+        monkeypatch.setitem(_backend.CROSSOVER, "encode baseline batch", pixels)
+        assert imfnb.encode_batch([image, image], profile="baseline", rank=1, **FAST) == [data, data]
+        assert used == expected
+
+
+def test_a_batch_for_another_objective():
+    """The chunks of a batch know one objective; the others go image by image, and give the files of the CPU."""
+    images = [picture(9, 8, 0), picture(8, 9, 0)]
+    options = {"profile": "baseline", "size": 120, "objective": "svd", **FAST}
+    expected = [imfnb.encode(image, device="cpu", **options) for image in images]
+    assert imfnb.encode_batch(images, device="cuda", **options) == expected
 
 
 def test_memory_is_kept_for_the_next_call_and_released():
@@ -366,9 +379,9 @@ def test_a_child_has_threads_of_its_own():
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_copies_by_threads(threads):
-    """Few large arrays, many small ones, rows that lie apart, arrays of no dimension."""
+    """Few large arrays, many small ones, rows that lie apart, large arrays in a single row, arrays of no dimension."""
     sources = [np.arange(3 * 2**20).reshape(3, -1), np.arange(5.0), np.arange(2**21).reshape(-1, 2)[:, :1], np.array(7)]
-    sources += [np.full(3, k) for k in range(200)]
+    sources += [np.full(3, k) for k in range(200)] + [np.arange(2**22).reshape(1, 1, -1), np.arange(2**21)[None, ::-1]]
     targets = [np.zeros(source.shape, source.dtype) for source in sources]
     transfer.copy_now(targets, sources, threads)
     for target, source in zip(targets, sources, strict=True):
