@@ -16,6 +16,7 @@ that it does, and prints no times.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import subprocess
 import sys
@@ -314,22 +315,11 @@ class Report(Rows):
         """Seconds of encoding and of decoding on the CPU and on the GPU."""
         times = []
         for device in ("cpu", "cuda"):
-            files: list[bytes] = []
-
-            def encode(device: str = device, files: list[bytes] = files) -> None:
-                if len(images) == 1:  # with all threads, where a batch has one for each image
-                    files[:] = [imfnb.encode(images[0], profile=profile, device=device, **options)]
-                else:
-                    files[:] = imfnb.encode_batch(images, profile=profile, device=device, **options)
-
-            def decode(device: str = device, files: list[bytes] = files) -> None:
-                if len(files) == 1:
-                    imfnb.decode(files[0], device=device)
-                else:
-                    imfnb.decode_batch(files, device=device)
-
-            encoding, decoding = self.wall(encode), self.wall(decode)
-            times.append((encoding, decoding))
+            encode, decode, what = imfnb.encode_batch, imfnb.decode_batch, images
+            if len(images) == 1:  # with all threads, where a batch has one for each image
+                encode, decode, what = imfnb.encode, imfnb.decode, images[0]
+            to_files = functools.partial(encode, what, profile=profile, device=device, **options)
+            times.append((self.wall(to_files), self.wall(functools.partial(decode, to_files(), device=device))))
         return list(zip(*times, strict=True))
 
     def first_calls(self) -> None:
