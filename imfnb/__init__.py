@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from ._warmup import warmup
     from .batch import decode_batch, encode_batch
     from .codec import decode, encode, info
-    from .errors import DeviceError, DeviceWarning, FormatError, ImfError, LimitError, OptionError
+    from .errors import (
+        DeviceError,
+        DeviceWarning,
+        FormatError,
+        ImfError,
+        LimitError,
+        MetadataWarning,
+        OptionError,
+    )
     from .factorization import factorize
     from .files import imread, imwrite
 
@@ -32,6 +40,7 @@ _HOMES = {
     "FormatError": "errors",
     "ImfError": "errors",
     "LimitError": "errors",
+    "MetadataWarning": "errors",
     "OptionError": "errors",
     "decode": "codec",
     "decode_batch": "batch",
@@ -52,6 +61,7 @@ __all__ = [
     "FormatError",
     "ImfError",
     "LimitError",
+    "MetadataWarning",
     "OptionError",
     "decode",
     "decode_batch",

@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
-__all__ = ["DeviceError", "DeviceWarning", "FormatError", "ImfError", "LimitError", "OptionError"]
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = [
+    "DeviceError",
+    "DeviceWarning",
+    "FormatError",
+    "ImfError",
+    "LimitError",
+    "MetadataWarning",
+    "OptionError",
+    "naming",
+]
 
 
 class ImfError(Exception):
-    """Root of every error that imfnb raises on purpose."""
+    """Root of every error that imfnb raises on purpose.
+
+    Attributes
+    ----------
+    filename : str or None
+        The file that the error is about; the text of the error begins with it.
+    """
+
+    filename: str | None = None
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if self.filename is None else f"{self.filename}: {text}"
 
 
 class OptionError(ImfError, ValueError):
@@ -27,3 +54,35 @@ class DeviceError(ImfError, RuntimeError):
 
 class DeviceWarning(RuntimeWarning):
     """The GPU failed under ``device="auto"``, and the CPU does the work from now on, with the same result."""
+
+
+class MetadataWarning(UserWarning):
+    """Something that a picture carries beside its samples (profile, EXIF, resolution) is not kept in an .imf file."""
+
+
+@contextmanager
+def naming(source: Any) -> Iterator[None]:
+    """Name a file in every error that is raised while it is worked on.
+
+    Parameters
+    ----------
+    source : path or binary file object
+        The file. Objects without a name leave errors as they are.
+
+    Raises
+    ------
+    ImfError
+        The one that was raised, with its `filename` set unless it names a file already.
+    OSError
+        Likewise.
+    """
+    try:
+        yield
+    except (ImfError, OSError) as error:
+        name = source if isinstance(source, (str, bytes, os.PathLike)) else getattr(source, "name", None)
+        if error.filename is not None or not isinstance(name, (str, bytes, os.PathLike)):
+            raise
+        if isinstance(error, ImfError):
+            error.filename = os.fsdecode(name)
+            raise
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error), os.fsdecode(name)) from error
