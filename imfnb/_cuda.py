@@ -37,6 +37,8 @@ __all__ = [
     "is_out_of_memory",
     "kernel",
     "on_disk",
+    "on_stream",
+    "stream",
     "template",
     "tile_of_block",
     "tiles",
@@ -67,6 +69,25 @@ SHARED_BYTES = 48 * 1024
 #: Every kernel's Python function and signature by its name, so that all can be compiled to PTX without a device. A
 #: kernel with several signatures, or with constants built in, has an entry for each.
 KERNELS: dict[str, tuple[Callable[..., None], str]] = {}
+
+# The stream of the task that is at work; tasks take turns in one thread at a time (see `gpu.transfer.LOCK`).
+_stream: Any = 0
+
+
+def stream() -> Any:
+    """Where the functions of the stages launch their kernels: the stream of the task at work, or the default one."""
+    return _stream
+
+
+@contextlib.contextmanager
+def on_stream(chosen: Any) -> Iterator[None]:
+    """Have the functions of the stages launch on a stream."""
+    global _stream
+    before, _stream = _stream, chosen
+    try:
+        yield
+    finally:
+        _stream = before
 
 
 def _register(name: str, function: Callable[..., None], signatures: tuple[str, ...]) -> None:

@@ -1,0 +1,165 @@
+"""What a pipeline knows of where it runs, and the runner of the CPU.
+
+A pipeline is a task: a generator that yields where it has to wait, None for what is queued on its device or a list of
+futures, and returns its result. On the CPU nothing is ever queued, so that a task runs through.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from types import ModuleType, TracebackType
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+__all__ = ["HostRun", "Run", "Task", "finish"]
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+#: A generator that yields what it waits for and returns its result.
+Task = Generator["Sequence[Future] | None", None, _T]
+
+
+class Run(Protocol):
+    """Where a pipeline runs.
+
+    Attributes
+    ----------
+    device : {"cpu", "reference", "cuda"}
+        Whose kernels.
+    in_place : bool
+        Whether a stage may write where it reads. (On the GPU blocks of threads reach into each other's samples.)
+    retains : bool
+        Whether an array lives as long as it is referred to. On the GPU it is overwritten by the next one of its name.
+    merges : bool
+        Whether planes of equal shape and kind go through a stage as one stack, and large ones one after the other. On
+        the CPU every plane goes alone, side by side on threads.
+    """
+
+    device: str
+    in_place: bool
+    retains: bool
+    merges: bool
+
+    def kernels(self, stage: str) -> ModuleType:
+        """The module of a stage, such as "color", with its functions for this device."""
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Memory for an array; what it holds is undefined."""
+
+    def zeros(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Memory for an array of zeros (of a multiple of four bytes)."""
+
+    def constant(self, name: str, array: np.ndarray) -> Any:
+        """An array of the host where the kernels read it."""
+
+    def upload(self, name: str, parts: Sequence[Any]) -> Any:
+        """Equal-shaped arrays as a stack, along a new first axis. A single one is not copied if that can be avoided."""
+
+    def fetch(self, name: str, *arrays: Any) -> Task[list[np.ndarray]]:
+        """Arrays on the host; valid until the next fetch of this name."""
+
+    def submit(self, function: Callable[..., _R], *arguments: Any) -> Future[_R]:
+        """Do work on the host, on another thread if the runner has something else to do meanwhile."""
+
+    def wait(self, futures: Sequence[Future[_R]]) -> Task[list[_R]]:
+        """The results of what was submitted."""
+
+    def together(self, tasks: Iterable[Task[_R]]) -> Task[list[_R]]:
+        """Run tasks that do not depend on each other: on the CPU on its threads, on the GPU one after the other."""
+
+    def each(self, function: Callable[[_T], _R], items: Iterable[_T]) -> list[_R]:
+        """Apply a function of the host to items, on the threads of the CPU."""
+
+    def alone(self) -> Run:
+        """The same on one thread, for tasks that run together."""
+
+
+def finish(task: Task[_R]) -> _R:
+    """Run a task to its end where nothing is queued on a device, and return its result."""
+    try:
+        while True:
+            wait(next(task) or ())
+    except StopIteration as end:
+        return end.value
+
+
+class HostRun:
+    """A runner of the CPU or of the NumPy reference, to be used in a ``with`` statement.
+
+    Parameters
+    ----------
+    device : {"cpu", "reference"}
+        Whose kernels.
+    threads : int
+        Largest number of threads.
+    """
+
+    in_place = True
+    retains = True
+    merges = False
+
+    def __init__(self, device: str, threads: int) -> None:
+        self.device, self.threads = device, threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._worker = threading.local()
+
+    def __enter__(self) -> HostRun:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def kernels(self, stage: str) -> ModuleType:
+        return importlib.import_module(f"imfnb.{stage}.{self.device}")
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        return np.empty(shape, dtype)
+
+    def zeros(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        return np.zeros(shape, dtype)
+
+    def constant(self, name: str, array: np.ndarray) -> np.ndarray:
+        return array
+
+    def upload(self, name: str, parts: Sequence[Any]) -> np.ndarray:
+        return parts[0][None] if len(parts) == 1 else np.stack(parts)
+
+    def fetch(self, name: str, *arrays: Any) -> Task[list[np.ndarray]]:
+        return list(arrays)
+        yield
+
+    def submit(self, function: Callable[..., _R], *arguments: Any) -> Future[_R]:
+        future: Future[_R] = Future()
+        future.set_result(function(*arguments))
+        return future
+
+    def wait(self, futures: Sequence[Future[_R]]) -> Task[list[_R]]:
+        return [future.result() for future in futures]
+        yield
+
+    def together(self, tasks: Iterable[Task[_R]]) -> Task[list[_R]]:
+        return self.each(finish, tasks)
+        yield
+
+    def each(self, function: Callable[[_T], _R], items: Iterable[_T]) -> list[_R]:
+        work = list(items)
+        # A thread of the pool that waited for others of the pool could wait for ever.
+        if self.threads < 2 or len(work) < 2 or getattr(self._worker, "busy", False):
+            return [function(item) for item in work]
+        if self._pool is None:  # kept, since starting threads takes as long as a sweep over a megapixel
+            self._pool = ThreadPoolExecutor(self.threads, initializer=self._mark)
+        return list(self._pool.map(function, work))
+
+    def _mark(self) -> None:
+        self._worker.busy = True
+
+    def alone(self) -> HostRun:
+        return HostRun(self.device, 1)
