@@ -15,8 +15,6 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from ..layout import strips
-
 __all__ = ["HostRun", "Run", "Task", "finish"]
 
 _T = TypeVar("_T")
@@ -40,15 +38,12 @@ class Run(Protocol):
     merges : bool
         Whether planes of equal shape and kind go through a stage as one stack, and large ones one after the other. On
         the CPU every plane goes alone, side by side on threads.
-    threads : int
-        Largest number of threads of the host.
     """
 
     device: str
     in_place: bool
     retains: bool
     merges: bool
-    threads: int
 
     def kernels(self, stage: str) -> ModuleType:
         """The module of a stage, such as "color", with its functions for this device."""
@@ -62,11 +57,8 @@ class Run(Protocol):
     def constant(self, name: str, array: np.ndarray) -> Any:
         """An array of the host where the kernels read it."""
 
-    def upload(self, name: str, parts: Sequence[Any], length: int | None = None) -> Any:
-        """Equal-shaped arrays as a stack, along a new first axis. A single one is not copied if that can be avoided.
-
-        With a `length` rows (the last axis) become that long, and what they hold beyond the arrays' is undefined.
-        """
+    def upload(self, name: str, parts: Sequence[Any]) -> Any:
+        """Equal-shaped arrays as a stack, along a new first axis. A single one is not copied if that can be avoided."""
 
     def fetch(self, name: str, *arrays: Any) -> Task[list[np.ndarray]]:
         """Arrays on the host; valid until the next fetch of this name."""
@@ -80,23 +72,8 @@ class Run(Protocol):
     def together(self, tasks: Iterable[Task[_R]]) -> Task[list[_R]]:
         """Run tasks that do not depend on each other: on the CPU on its threads, on the GPU one after the other."""
 
-    def map(self, function: Callable[[_T], _R], items: Iterable[_T]) -> Task[list[_R]]:
-        """Apply a function of the host to items on its threads; other tasks of the device go on meanwhile."""
-
     def each(self, function: Callable[[_T], _R], items: Iterable[_T]) -> list[_R]:
-        """The same for a function that has to be waited for here, or that calls kernels."""
-
-    def regions(self, height: int, width: int) -> list[slice]:
-        """The rows of a picture that are decoded at a time, for `each`; all begin with whole patches."""
-
-    def canvas(self, outs: Sequence[Any]) -> Any:
-        """Where the kernels write the images that are to come to `outs`, as a stack."""
-
-    def deliver(self, images: Any, outs: Sequence[Any]) -> Task[None]:
-        """Bring the images of a `canvas` to their outputs."""
-
-    def finish(self, task: Task[_R]) -> _R:
-        """Run a task to its end and return its result."""
+        """Apply a function of the host to items, on the threads of the CPU."""
 
     def alone(self) -> Run:
         """The same on one thread, for tasks that run together."""
@@ -152,9 +129,7 @@ class HostRun:
     def constant(self, name: str, array: np.ndarray) -> np.ndarray:
         return array
 
-    def upload(self, name: str, parts: Sequence[Any], length: int | None = None) -> np.ndarray:
-        if length is not None and length != parts[0].shape[-1]:
-            raise ValueError(f"rows of {length} entries are asked for, and given of {parts[0].shape[-1]}")
+    def upload(self, name: str, parts: Sequence[Any]) -> np.ndarray:
         return parts[0][None] if len(parts) == 1 else np.stack(parts)
 
     def fetch(self, name: str, *arrays: Any) -> Task[list[np.ndarray]]:
@@ -174,10 +149,6 @@ class HostRun:
         return self.each(finish, tasks)
         yield
 
-    def map(self, function: Callable[[_T], _R], items: Iterable[_T]) -> Task[list[_R]]:
-        return self.each(function, items)
-        yield
-
     def each(self, function: Callable[[_T], _R], items: Iterable[_T]) -> list[_R]:
         work = list(items)
         # A thread of the pool that waited for others of the pool could wait for ever.
@@ -192,19 +163,3 @@ class HostRun:
 
     def alone(self) -> HostRun:
         return HostRun(self.device, 1)
-
-    def regions(self, height: int, width: int) -> list[slice]:
-        return strips(height, width, self.threads)
-
-    def canvas(self, outs: Sequence[Any]) -> np.ndarray:
-        return outs[0][None] if len(outs) == 1 else np.empty((len(outs), *outs[0].shape), outs[0].dtype)
-
-    def deliver(self, images: Any, outs: Sequence[Any]) -> Task[None]:
-        if len(outs) > 1:
-            for image, out in zip(images, outs, strict=True):
-                out[...] = image
-        return
-        yield
-
-    def finish(self, task: Task[_R]) -> _R:
-        return finish(task)
