@@ -449,7 +449,7 @@ def _prepare(analysis: Analysis, work: _Work, base: Candidate | None) -> Task[tu
     run, unit = analysis.run, work.unit
     filtered = analysis.filtered(work.stack, work.planes, unit)
     if base is not None:
-        return filtered, base.planes[_position(work, base)].basis_update
+        return filtered, base.planes[work.owners[0][1]].basis_update
     height, width = filtered.shape[1:]
     searched = decide.searched_rows((height, width)) if analysis.parts.adapt_basis else []
     if not searched:
@@ -461,12 +461,6 @@ def _prepare(analysis: Analysis, work: _Work, base: Candidate | None) -> Task[tu
     search = run.submit(rdoq.find_basis_update, sample, work.step, unit.grid.patch_size, run.host, weight)
     (update,) = yield from run.wait([search])
     return filtered, update
-
-
-def _position(work: _Work, candidate: Candidate) -> int:
-    """Place of the only plane of a unit among the planes of a candidate."""
-    ((_, index),) = work.owners
-    return min(index, len(candidate.planes) - 1)
 
 
 def _code_slice(
@@ -485,7 +479,7 @@ def _code_slice(
     update = update if adapts else None
     last = None
     if base is not None:
-        last = base.planes[_position(work, base)].slices[unit.grid.slices.index(part)].last_choice
+        last = base.planes[work.owners[0][1]].slices[unit.grid.slices.index(part)].last_choice
     if last is None:
         rows = rows_of(filtered, part.samples)
         last = rdoq.prepare(rows, work.step, unit.grid.patch_size, run, unit.name, update, analysis.parts.rdoq)
@@ -546,7 +540,7 @@ def _groups_of(analysis: Analysis, candidate: Candidate) -> list[list[_Work]]:
     """The planes of a candidate of the only image, as `code` went through them."""
     found = []
     for stack, planes in analysis.planes(candidate.choices.subsample):
-        mine = [candidate.planes[min(index, len(candidate.planes) - 1)] for _, index in stack.owners]
+        mine = [candidate.planes[index] for _, index in stack.owners]
         parts = units(stack.spec.shape, [plane.patch_size for plane in mine], stack.name, analysis.run)
         found.append([_Work(stack, planes, mine[0].step, unit) for unit in parts])
     return found
@@ -556,13 +550,13 @@ def _multiply(group: Sequence[_Work], candidate: Candidate, watched: _Watched) -
     """Fill the rows that are watched from the factors of a candidate."""
     for _, products in watched:
         for work in group:
-            planes = [candidate.planes[min(index, len(candidate.planes) - 1)] for _, index in work.owners]
+            planes = [candidate.planes[index] for _, index in work.owners]
             for number, part in enumerate(work.unit.grid.slices):
                 yield from products.add(work.unit, part, [plane.slices[number].factors for plane in planes], None)
 
 
 def with_pixels(analysis: Analysis, candidate: Candidate) -> Task[tuple[Candidate, np.ndarray]]:
-    """A candidate of the only image with a decision on restoration, and what the decoder will make of it."""
+    """A candidate of the only image with a decision on restoration, and what the decoder makes of it but for alpha."""
     run, groups = analysis.run, _groups_of(analysis, candidate)
 
     def stack(group: Sequence[_Work]) -> Task[tuple[list[bool], Any]]:
@@ -574,8 +568,6 @@ def with_pixels(analysis: Analysis, candidate: Candidate) -> Task[tuple[Candidat
     out = run.array("pixels", analysis.images.shape, np.uint8)
     join([(group[0].stack, planes) for group, (_, planes) in zip(groups, found, strict=True)], out, run)
     (pixels,) = yield from run.fetch("pixels", out)
-    if candidate.alpha is not None:
-        decode_alpha(Reader(memoryview(candidate.alpha)), pixels[0, :, :, 3])
     return _with_flags(candidate, groups, [flags for flags, _ in found]), pixels[0]
 
 
@@ -753,9 +745,7 @@ def decode_stack(
 def _segment(container: Container, index: int, part: Slice) -> Reader:
     """The segment of a slice of a plane."""
     grids = container.parameters.grids(container.frame)
-    position = min(index, len(grids) - 1)
-    before = sum(len(grid.slices) for grid in grids[:position])
-    return container.segment(before + grids[position].slices.index(part))
+    return container.segment(sum(len(grid.slices) for grid in grids[:index]) + grids[index].slices.index(part))
 
 
 def _lossless_alpha(container: Container) -> np.ndarray:
