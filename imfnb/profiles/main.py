@@ -266,9 +266,11 @@ class Analysis:
         run.kernels("lapped").forward(planes, patch_size, out, which, rows)
         return out
 
-    def forget(self) -> None:
-        """Keep no filtered planes."""
+    def forget(self, planes: bool = False) -> None:
+        """Keep no filtered planes, and no others either if that is asked."""
         self._filtered.clear()
+        if planes:
+            self._planes.clear()
 
 
 def analyse(images: Sequence[Any], frame: Frame, run: Run, parts: Parts = ALL_PARTS) -> Task[Analysis]:

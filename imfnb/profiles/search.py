@@ -142,7 +142,10 @@ class _Trials:
         out = np.empty((1, *self._image.shape), np.uint8)
         planes = [(stack, np.asarray(planes, np.int32)) for stack, planes in analysis.planes(True)]
         main.join(planes, out, analysis.run)
-        return psnr(self._image[:, :, :3], out[0, :, :, :3]) < value + SUBSAMPLING_MARGIN
+        close = psnr(self._image[:, :, :3], out[0, :, :, :3]) < value + SUBSAMPLING_MARGIN
+        if close:
+            analysis.forget(planes=True)
+        return close
 
     def _full_chroma(self) -> main.Choices:
         return replace(main.first_choices(self._options, self._frame, STEP_MIN), subsample=False)
