@@ -31,18 +31,29 @@ from .synthesis import Products, Unit, rows_of, units
 from .tuning import COMPACT_SAMPLES
 
 __all__ = [
+    "ALL_PARTS",
+    "STACK_TARGETS",
     "Analysis",
     "Candidate",
     "Choices",
+    "Parts",
     "analyse",
     "code",
-    "complete",
+    "decode_slice",
     "decode_stack",
     "describe",
+    "encode_image",
+    "encode_slice",
     "encode_stack",
+    "first_choices",
     "join",
+    "splice",
+    "split",
     "stack_key",
-    "synthesize",
+    "to_file",
+    "with_bytes",
+    "with_pixels",
+    "with_restoration",
 ]
 
 #: Targets that a whole stack of images can be encoded for; the others need a search for each image.
@@ -335,6 +346,18 @@ def encode_stack(
     choices = first_choices(options, frame, decide.fixed_step(*options.target))
     candidates = yield from code(analysis, choices)
     return [run.submit(to_file, candidate, frame) for candidate in candidates]
+
+
+def encode_image(
+    image: Any, frame: Frame, options: EncodeOptions, run: Run, parts: Parts = ALL_PARTS
+) -> bytes:
+    """Encode one image for any target."""
+    if options.target[0] in STACK_TARGETS:
+        (file,) = run.drive(encode_stack([image], frame, options, run, parts))
+        return file.result()
+    from .search import search
+
+    return search(image, frame, options, run, parts)
 
 
 def first_choices(options: EncodeOptions, frame: Frame, step: int) -> Choices:
