@@ -31,6 +31,10 @@ class Run(Protocol):
     ----------
     device : {"cpu", "reference", "cuda"}
         Whose kernels.
+    host : {"cpu", "reference"}
+        Whose kernels for what stays on the host: the entropy coder, and the search for V.
+    threads : int
+        Largest number of threads of the host.
     in_place : bool
         Whether a stage may write where it reads. (On the GPU blocks of threads reach into each other's samples.)
     retains : bool
@@ -41,12 +45,17 @@ class Run(Protocol):
     """
 
     device: str
+    host: str
+    threads: int
     in_place: bool
     retains: bool
     merges: bool
 
     def kernels(self, stage: str) -> ModuleType:
         """The module of a stage, such as "color", with its functions for this device."""
+
+    def host_kernels(self, stage: str) -> ModuleType:
+        """The module of a stage for what stays on the host."""
 
     def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
         """Memory for an array; what it holds is undefined."""
@@ -63,8 +72,26 @@ class Run(Protocol):
     def fetch(self, name: str, *arrays: Any) -> Task[list[np.ndarray]]:
         """Arrays on the host; valid until the next fetch of this name."""
 
+    def gather(self, name: str, parts: Sequence[Any]) -> Task[np.ndarray]:
+        """Arrays put together along their first axis, on the host; valid as those of :meth:`fetch`."""
+
+    def select(self, flags: Sequence[bool], yes: Any, no: Any) -> Any:
+        """A stack whose entries come from one of two stacks, which may be overwritten."""
+
+    def canvas(self, outs: Sequence[Any], shape: tuple[int, ...]) -> Any:
+        """Where kernels write decoded images, uint8 of `shape` (B, H, W, C)."""
+
+    def deliver(self, images: Any, outs: Sequence[Any]) -> Task[None]:
+        """Bring the images of a :meth:`canvas` to their outputs."""
+
+    def drive(self, task: Task[_R]) -> _R:
+        """Run one task alone and return its result."""
+
     def submit(self, function: Callable[..., _R], *arguments: Any) -> Future[_R]:
         """Do work on the host, on another thread if the runner has something else to do meanwhile."""
+
+    def submit_all(self, function: Callable[[_T], _R], items: Iterable[_T]) -> list[Future[_R]]:
+        """Do work on the host for every item: on the CPU on all threads, before this returns."""
 
     def wait(self, futures: Sequence[Future[_R]]) -> Task[list[_R]]:
         """The results of what was submitted."""
@@ -88,6 +115,12 @@ def finish(task: Task[_R]) -> _R:
         return end.value
 
 
+def _done(result: _R) -> Future[_R]:
+    future: Future[_R] = Future()
+    future.set_result(result)
+    return future
+
+
 class HostRun:
     """A runner of the CPU or of the NumPy reference, to be used in a ``with`` statement.
 
@@ -104,7 +137,8 @@ class HostRun:
     merges = False
 
     def __init__(self, device: str, threads: int) -> None:
-        self.device, self.threads = device, threads
+        self.device = self.host = device
+        self.threads = threads
         self._pool: ThreadPoolExecutor | None = None
         self._worker = threading.local()
 
@@ -119,6 +153,8 @@ class HostRun:
 
     def kernels(self, stage: str) -> ModuleType:
         return importlib.import_module(f"imfnb.{stage}.{self.device}")
+
+    host_kernels = kernels
 
     def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         return np.empty(shape, dtype)
@@ -136,10 +172,33 @@ class HostRun:
         return list(arrays)
         yield
 
+    def gather(self, name: str, parts: Sequence[Any]) -> Task[np.ndarray]:
+        return np.concatenate(parts)
+        yield
+
+    def select(self, flags: Sequence[bool], yes: np.ndarray, no: np.ndarray) -> np.ndarray:
+        if all(flags):
+            return yes
+        for n in np.flatnonzero(flags):
+            no[n] = yes[n]
+        return no
+
+    def canvas(self, outs: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+        (out,) = outs  # pictures go alone
+        return out.reshape(shape)
+
+    def deliver(self, images: Any, outs: Sequence[Any]) -> Task[None]:
+        return
+        yield
+
+    def drive(self, task: Task[_R]) -> _R:
+        return finish(task)
+
     def submit(self, function: Callable[..., _R], *arguments: Any) -> Future[_R]:
-        future: Future[_R] = Future()
-        future.set_result(function(*arguments))
-        return future
+        return _done(function(*arguments))
+
+    def submit_all(self, function: Callable[[_T], _R], items: Iterable[_T]) -> list[Future[_R]]:
+        return [_done(result) for result in self.each(function, items)]
 
     def wait(self, futures: Sequence[Future[_R]]) -> Task[list[_R]]:
         return [future.result() for future in futures]

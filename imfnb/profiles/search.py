@@ -1,0 +1,184 @@
+"""Targets of the main profile: trials of steps and of lambda for one image, and the file that meets a target best."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..format.container import Frame
+from ..factorization import rdoq
+from ..format.constants import STEP_MAX, STEP_MIN
+from ..metrics import psnr
+from ..options import EncodeOptions
+from ..rate import search_step
+from ..runtime.run import HostRun, Run
+from . import decide, main
+from .tuning import CHROMA_STEP, HEADER_BYTES, SUBSAMPLING_MARGIN, WHOLE_SAMPLES
+
+__all__ = ["search"]
+
+
+def search(image: Any, frame: Frame, options: EncodeOptions, run: Run, parts: main.Parts = main.ALL_PARTS) -> bytes:
+    """Encode an image for a rate or a PSNR.
+
+    Parameters
+    ----------
+    image : array of uint8, shape (H, W, C)
+        The image.
+    frame : Frame
+        Its description.
+    options : EncodeOptions
+        The validated options, with the target bpp, size or psnr.
+    run : Run
+        Where to work.
+    parts : Parts
+        What is switched on.
+
+    Returns
+    -------
+    bytes
+        The file.
+
+    Raises
+    ------
+    OptionError
+        If no step meets the target.
+    """
+    name, value = options.target
+    trials = _Trials(image, frame, options, run, parts)
+    best = search_step(trials, STEP_MIN, STEP_MAX, frame.height * frame.width, name, value)
+    return trials.file(best)
+
+
+# A candidate with the analysis that it belongs to: that of the runner, or that of the CPU.
+_Attempt = tuple[main.Analysis, main.Candidate]
+
+
+class _Trials:
+    """What the search can try; see :class:`imfnb.rate.Trials`.
+
+    Steps are tried where the image is encoded. What no step can end, a search with other lambdas, goes on on the CPU,
+    which keeps what the last choice of U is made from, and so does the look at the image beforehand: a small part of
+    the work.
+    """
+
+    def __init__(self, image: Any, frame: Frame, options: EncodeOptions, run: Run, parts: main.Parts) -> None:
+        self._frame, self._options, self._run = frame, options, run
+        self._name, value = options.target
+        self._image = image if isinstance(image, np.ndarray) else image.copy_to_host()
+        self._analysis = run.drive(main.analyse([image], frame, run, parts))
+        if run.retains:
+            self._on_host = self._analysis
+        else:
+            host = HostRun("cpu", 1)
+            self._on_host = host.drive(main.analyse([self._image], frame, host, parts))
+        self._models: dict[bool, list[np.ndarray]] = {}
+        self._counterpart: tuple[main.Candidate, _Attempt] | None = None
+        # What the first trial chooses serves for the others, since bytes and PSNR jump where a choice changes.
+        self._chosen: main.Choices | None = self._full_chroma() if self._needs_full_chroma(value) else None
+
+    def step(self, step: int) -> tuple[_Attempt, float]:
+        choices = main.first_choices(self._options, self._frame, step)
+        if self._chosen is not None and step not in (STEP_MIN, STEP_MAX):  # at the ends nothing may be lost
+            choices = replace(self._chosen, step=step)
+        (candidate,) = self._run.drive(main.code(self._analysis, choices, keep=True))
+        if self._chosen is None or None in self._chosen.patch_sizes[: len(candidate.planes)]:
+            self._chosen = candidate.choices
+        return self._measured((self._analysis, candidate))
+
+    def lambda_scale(self, attempt: _Attempt, lambda_scale: int) -> tuple[_Attempt, float]:
+        analysis, base = self._refinable(attempt)
+        choices = replace(base.choices, lambda_scale=lambda_scale)
+        (candidate,) = analysis.run.drive(main.code(analysis, choices, keep=True, base=base))
+        return self._measured((analysis, candidate))
+
+    def splice(self, one: _Attempt, other: _Attempt, share: float) -> tuple[_Attempt, float]:
+        analysis, base = self._refinable(one)
+        return self._measured((analysis, main.splice(base, other[1], share)))
+
+    def predict(self, step: int) -> list[float]:
+        subsample = main.first_choices(self._options, self._frame, step).subsample
+        subsample = self._chosen.subsample if self._chosen is not None else subsample
+        if subsample not in self._models:
+            self._models[subsample] = self._curves(subsample)
+        octave, octaves = math.log2(step), np.log2(rdoq.SPECTRUM_STEPS)
+        return [float(np.interp(octave, octaves, curve)) for curve in self._models[subsample]]
+
+    def file(self, attempt: _Attempt) -> bytes:
+        """The file of an attempt."""
+        analysis, candidate = attempt
+        drive = analysis.run.drive
+        complete = drive(main.with_bytes(analysis, drive(main.with_restoration(analysis, candidate))))
+        return main.to_file(complete, self._frame)
+
+    def _measured(self, attempt: _Attempt) -> tuple[_Attempt, float]:
+        analysis, candidate = attempt
+        if self._name != "psnr":
+            candidate = analysis.run.drive(main.with_bytes(analysis, candidate))
+            return (analysis, candidate), len(main.to_file(candidate, self._frame))
+        candidate, pixels = analysis.run.drive(main.with_pixels(analysis, candidate))
+        if candidate.alpha is not None:
+            pixels[:, :, 3] = self._image[:, :, 3]
+        return (analysis, candidate), psnr(self._image, pixels)
+
+    def _refinable(self, attempt: _Attempt) -> _Attempt:
+        """An attempt on the CPU; made once for all that is tried from there."""
+        analysis, candidate = attempt
+        if analysis is self._on_host:
+            return attempt
+        if self._counterpart is None or self._counterpart[0] is not candidate:
+            (same,) = self._on_host.run.drive(main.code(self._on_host, candidate.choices, keep=True))
+            self._counterpart = candidate, (self._on_host, same)
+        return self._counterpart[1]
+
+    def _needs_full_chroma(self, value: float) -> bool:
+        """Whether chroma of half the size, even uncoded, comes too close to a PSNR."""
+        if self._name != "psnr" or self._frame.channels < 3 or self._options.subsampling is not None:
+            return False
+        analysis = self._on_host
+        out = np.empty((1, *self._image.shape), np.uint8)
+        planes = [(stack, np.asarray(planes, np.int32)) for stack, planes in analysis.planes(True)]
+        main.join(planes, out, analysis.run)
+        close = psnr(self._image[:, :, :3], out[0, :, :, :3]) < value + SUBSAMPLING_MARGIN
+        if close:
+            analysis.forget(planes=True)
+        return close
+
+    def _full_chroma(self) -> main.Choices:
+        return replace(main.first_choices(self._options, self._frame, STEP_MIN), subsample=False)
+
+    def _curves(self, subsample: bool) -> list[np.ndarray]:
+        """What the target measures at each of SPECTRUM_STEPS of luma, by each model of the spectra."""
+        alpha = self._on_host.alphas[0]
+        known = HEADER_BYTES + (len(alpha) if alpha is not None else 0)
+        spectra = self._spectra(subsample)
+        curves = []
+        for model in rdoq.SPECTRUM_MODELS:
+            total = np.zeros(len(rdoq.SPECTRUM_STEPS))
+            for chroma, counts in spectra:
+                part = model.error(counts) if self._name == "psnr" else model.bits(counts)
+                if chroma:
+                    part = np.interp(rdoq.SPECTRUM_STEPS * CHROMA_STEP[subsample], rdoq.SPECTRUM_STEPS, part)
+                total += part
+            if self._name == "psnr":
+                curves.append(10 * np.log10(255**2 * self._image.size / np.maximum(total, 1e-3)))
+            else:
+                curves.append(np.log2(known + total / 8))
+        return curves
+
+    def _spectra(self, subsample: bool) -> list[tuple[bool, np.ndarray]]:
+        """For every plane whether it is chroma, and counts of its coefficients by magnitude."""
+        analysis, p = self._on_host, rdoq.SPECTRUM_PATCH
+
+        def count(source: tuple[main.Stack, np.ndarray]) -> tuple[bool, np.ndarray]:
+            stack, planes = source
+            rows = decide.estimated_rows(stack.spec.shape)
+            counts = sum(rdoq.spectrum(analysis.strip(stack, planes, p, part)[0], analysis.run.host) for part in rows)
+            if planes.size > WHOLE_SAMPLES:
+                counts = counts * planes.size // counts.sum()
+            return stack.spec.chroma, counts
+
+        return analysis.run.each(count, analysis.planes(subsample))

@@ -1,0 +1,163 @@
+"""Rows of a stack of planes of the main profile on their way from factors to samples, for decoder and encoder alike.
+
+    U, V --product--> filtered samples --lapped, inverse--> decoded samples --restoration--> restored samples
+
+The types follow that order: `Products` become `Samples`. Rows depend on rows around them: those that restoration reads
+and, around these, those that the lapped filter mixes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import lapped, restoration
+from ..factorization import rdoq
+from ..layout import PatchGrid, Slice
+from ..runtime.run import Run, Task
+
+__all__ = ["Products", "Samples", "Unit", "rows_of", "units"]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Planes of a stack that go through a stage in one call: those with patches of one side.
+
+    Attributes
+    ----------
+    grid : PatchGrid
+        Their patches.
+    which : tuple of int
+        Their numbers in the stack.
+    name : str
+        Prefix of the names of their memory.
+    """
+
+    grid: PatchGrid
+    which: tuple[int, ...]
+    name: str
+
+
+def units(shape: tuple[int, int], sizes: Sequence[int], name: str, run: Run) -> list[Unit]:
+    """The planes of a stack, given their shape and the side of the patches of each; large ones go one by one."""
+    found = []
+    for p in sorted(set(sizes)):
+        grid = PatchGrid(shape, p)
+        which = tuple(n for n, size in enumerate(sizes) if size == p)
+        alone = len(grid.slices) > 1 or grid.slices[0].adapts
+        found += [Unit(grid, part, f"{name}{p} ") for part in ([(n,) for n in which] if alone else [which])]
+    return found
+
+
+def rows_of(planes: Any, rows: slice) -> Any:
+    """Rows of a stack, contiguous: all of them, or those of a single plane."""
+    count, height, width = planes.shape
+    if (rows.start, rows.stop) == (0, height):
+        return planes
+    return planes.reshape(count * height, width)[rows].reshape(1, rows.stop - rows.start, width)
+
+
+class Products:
+    """Rows of the products of the factors of a stack of planes.
+
+    Parameters
+    ----------
+    parts : sequence of Unit
+        The planes of the stack. Where there are several units, the rows must be all.
+    rows : slice
+        Rows of the planes that are wanted in the end.
+    step : int
+        Step of the planes in 1/64 gray level.
+    chroma : bool
+        Whether they are chroma.
+    name : str
+        Prefix of the names of the stack's memory.
+    run : Run
+        Where to work.
+    """
+
+    def __init__(self, parts: Sequence[Unit], rows: slice, step: int, chroma: bool, name: str, run: Run) -> None:
+        self._units, self._rows, self._step, self._chroma = parts, rows, step, chroma
+        self._name, self._run = name, run
+        self._starts, self._samples = [], []
+        for unit in parts:
+            p, (height, width) = unit.grid.patch_size, unit.grid.extended
+            reach = restoration.HALO + lapped.halo(p)
+            start = max(rows.start - reach, 0) // p * p
+            stop = min(-(-(rows.stop + reach) // p) * p, height)
+            self._starts.append(start)
+            self._samples.append(run.array(f"{unit.name}samples", (len(unit.which), stop - start, width), np.int32))
+
+    def add(self, unit: Unit, part: Slice, factors: Sequence[rdoq.Factors], there: tuple[Any, Any] | None) -> Task[None]:
+        """Multiply the factors of a slice, as far as the rows reach.
+
+        Parameters
+        ----------
+        unit : Unit
+            Whose.
+        part : Slice
+            Which slice of its planes.
+        factors : sequence of Factors
+            The factors of every plane, on the host.
+        there : (array, array), optional
+            U and the active ranks where the kernels read them, if they are there.
+        """
+        number, p = self._units.index(unit), unit.grid.patch_size
+        first, samples = self._starts[number], self._samples[number]
+        start, stop = max(part.start, first // p), min(part.stop, (first + samples.shape[1]) // p)
+        if start >= stop:
+            return
+        if there is None or (start, stop) != (part.start, part.stop):
+            if (start, stop) != (part.start, part.stop):
+                factors = [rdoq.rows_of(f, start - part.start, stop - part.start) for f in factors]
+            there = yield from rdoq.upload(factors, self._run, unit.name)
+        out = rows_of(samples, slice(start * p - first, stop * p - first))
+        rdoq.product(*there, self._step, p, factors[0].basis_update, out, self._run, unit.name)
+        if not self._run.retains:
+            yield None  # the next slice uses the same memory
+
+    def samples(self) -> Samples:
+        """Go on to the samples of the planes; the products are overwritten."""
+        run, grid = self._run, self._units[0].grid
+        start, whole = self._starts[0], self._samples[0]
+        count = sum(len(unit.which) for unit in self._units)
+        shape = count, min(whole.shape[1], grid.shape[0] - start), grid.shape[1]
+        out = whole if run.in_place and whole.shape == shape else run.array(f"{self._name}decoded", shape, np.int32)
+        for unit, samples in zip(self._units, self._samples, strict=True):
+            which = run.constant(f"{unit.name}which", np.array(unit.which, np.int32))
+            run.kernels("lapped").inverse(samples, unit.grid.patch_size, out, which)
+        self._samples = []
+        return Samples(out, start, self._rows, self._step, self._chroma, self._name, run)
+
+
+class Samples:
+    """Rows of decoded planes before restoration, which is made when it is asked for."""
+
+    def __init__(self, planes: Any, first: int, rows: slice, step: int, chroma: bool, name: str, run: Run) -> None:
+        self._planes, self._first, self._rows = planes, first, rows
+        self._step, self._chroma, self._name, self._run = step, chroma, name, run
+
+    @property
+    def decoded(self) -> Any:
+        """The rows before restoration, int32 (P, H, W)."""
+        return self._window(self._planes, self._first)
+
+    def restored(self, which: Sequence[int], overwrite: bool) -> Any:
+        """The rows with the given planes restored; those before may be overwritten, or there are only those planes."""
+        run, name, height = self._run, f"{self._name}restored ", self._planes.shape[1]
+        top = max(self._rows.start - restoration.HALO - self._first, 0)
+        stop = min(self._rows.stop + restoration.HALO - self._first, height)
+        planes = rows_of(self._planes, slice(top, stop))
+        out = planes if overwrite else run.array(name.strip(), planes.shape, np.int32)
+        filters, limits = restoration.filter_set(self._step, self._chroma)
+        tables = run.constant(f"{name}filters", filters), run.constant(f"{name}limits", limits)
+        scratch = None if run.in_place else run.array(f"{name}scratch", (len(which), *planes.shape[1:]), np.int32)
+        numbers = run.constant(f"{name}which", np.array(which, np.int32))
+        run.kernels("restoration").restore(planes, self._step, *tables, out, numbers, scratch)
+        return self._window(out, self._first + top)
+
+    def _window(self, planes: Any, first: int) -> Any:
+        return rows_of(planes, slice(self._rows.start - first, self._rows.stop - first))

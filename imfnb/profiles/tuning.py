@@ -1,0 +1,58 @@
+"""What the encoder of the main profile may choose, each number with what was measured. No decoder needs any of it."""
+
+from __future__ import annotations
+
+from ..format.constants import ADAPTED_SAMPLES, STEP_UNIT
+
+__all__ = [
+    "CHROMA_STEP",
+    "COMPACT_SAMPLES",
+    "FULL_CHROMA_BELOW",
+    "HEADER_BYTES",
+    "LONG_PATCH_STEP",
+    "SAMPLED_PERIOD",
+    "SEARCHED_FROM",
+    "SEARCHED_LINES",
+    "SEARCHED_SAMPLES",
+    "SUBSAMPLING_MARGIN",
+    "WHOLE_SAMPLES",
+]
+
+#: Step of chroma as a share of luma's, with half (True) and with full resolution. BD-rates on every fifth image of
+#: bsd34 against half resolution with 0.55: full resolution with 0.55, 0.75, 0.95 and 1.2 between steps of 3 and 6.5
+#: gray levels -0.1, -3.0, -3.7 and -3.2%, between 4.5 and 9 +1.5, -1.3, -2.2 and -1.5%, between 9 and 18 +4.1, +0.9,
+#: +0.2 and +1.1%.
+CHROMA_STEP = {True: 0.55, False: 0.95}
+
+#: Below this step of luma, in 1/64 gray level, chroma keeps its full resolution.
+FULL_CHROMA_BELOW = 11 * STEP_UNIT
+
+#: A PSNR target this many dB below what 4:2:0 allows, or higher, has 4:4:4 from the start.
+SUBSAMPLING_MARGIN = 1.0
+
+#: Below this step, in 1/64 gray level, 16 x 16 patches never won on bsd34: at 46 gray levels on luma 0 of 17, at 25 on
+#: chroma 10 of 17 with 1.2% to gain, at 11 on chroma 1 of 17.
+LONG_PATCH_STEP = 18 * STEP_UNIT
+
+#: Planes of at most so many samples are looked at whole for the choice of patches, larger ones by sampled rows.
+#: (For planes of bsd34 the sample is too small: +0.4%.)
+WHOLE_SAMPLES = 1 << 22
+
+#: Planes of more samples are kept in 16 bits, which halves their memory.
+COMPACT_SAMPLES = 1 << 22
+
+#: Choices are made by the quarter in the middle of every so many rows of a plane.
+SAMPLED_PERIOD = 256
+
+#: Bytes of a file beside its segments, about.
+HEADER_BYTES = 60
+
+#: Samples of a plane by which V is found for all of its slices, in strips of SEARCHED_LINES rows. BD-rate over steps of
+#: 20 to 140 gray levels against the DCT basis: four pictures of bsd34 enlarged and stacked to 10 megapixels -0.75% with
+#: 2**20 and -1.02% with 2**21, one enlarged to 13.5 megapixels -4.90 and -5.14%. The latter with 64, 32 and 16 rows
+#: -4.90, -4.84 and -5.08%, a photograph of 3.4 megapixels -0.47, -0.40 and -0.46%. With a V for every slice, found from
+#: its own U: -0.89, -5.56 and -0.53%, for up to twice the time. Smaller planes are spared the search, although the gain
+#: hardly depends on the size (forced on bsd34: -0.07%).
+SEARCHED_SAMPLES = 1 << 20
+SEARCHED_LINES = 16
+SEARCHED_FROM = ADAPTED_SAMPLES
