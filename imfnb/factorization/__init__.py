@@ -129,9 +129,8 @@ def _factorize(
     def task(chunk: Sequence[int], run: Run) -> Task[None]:
         history: list[list[tuple[float, float]]] | None = [] if with_cost else None
         found = yield from _descend([matrices[i] for i in chunk], rank, bounds, iterations, run, history)
-        yield from run.map(lambda pair: np.copyto(*pair, casting="unsafe"), [
-            (target[i], part[k]) for target, part in zip((u, v), found, strict=True) for k, i in enumerate(chunk)
-        ])
+        copies = [(target[i], part[k]) for target, part in zip((u, v), found, strict=True) for k, i in enumerate(chunk)]
+        yield from run.wait(run.submit_all(lambda pair: np.copyto(*pair, casting="unsafe"), copies))
         for k, i in enumerate(chunk if history else ()):
             squares = _energy(matrices[i])
             cost[i] = [max(0.0, squares - 2.0 * sums[k][0] + sums[k][1]) for sums in history or ()]
@@ -167,7 +166,7 @@ def _descend(
 def _on_gpu(count: int, matrix: np.ndarray, task: Callable[[Sequence[int], Run], Task[None]], threads: int) -> None:
     """Run a task for chunks of `count` matrices like the given one; where the memory is full, for fewer at a time."""
     from .._cuda import GRID_LIMIT
-    from ..gpu import streams
+    from ..runtime import streams
     from ..runtime.device import DeviceRun
 
     if max(matrix.shape) > _LONGEST:

@@ -11,11 +11,12 @@ chroma, where LAPACK's in single precision, used before, differed in 0.13% and 4
 from __future__ import annotations
 
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from ..._backend import kernels, serially
+from ..._backend import serially
 from ...patches import to_blocks
 from ...runtime.run import Run, Task
 from ..bounds import limits
@@ -64,11 +65,11 @@ def init_v(x: Any, rows: int, rank: int, bounds: tuple[int, int] | None, run: Ru
         of X.
     """
     first, images, columns = run.kernels("factorization.init"), len(x), x.shape[-2]
-    small, host = x.dtype == np.uint8, "reference" if run.device == "reference" else "cpu"
+    small = x.dtype == np.uint8
     if columns > rows:  # few patches: X is small, and the start needs X itself
         (here,) = yield from run.fetch(f"{name}x", x)
         matrix = partial(run.kernels("patches").host_matrix, rows=rows)
-        found = yield from run.map(lambda one: _find_wide_v(matrix(one), rank, bounds, host), here)
+        found = yield from run.wait(run.submit_all(lambda one: _find_wide_v(matrix(one), rank, bounds, run), here))
         return run.upload(f"{name}v", found)
     gram = run.zeros(f"{name}gram", (images, columns, columns), np.float64)
     run.kernels("factorization.bcd").gram(x, rows, gram, run.each)
@@ -77,15 +78,16 @@ def init_v(x: Any, rows: int, rank: int, bounds: tuple[int, int] | None, run: Ru
         first.start_v(gram, rank, *limits(bounds), v)
         return v
     (here,) = yield from run.fetch(f"{name}gram", gram)
-    found = yield from run.map(lambda one: find_v(one, small, rank, bounds, None, host), here)
+    backend = run.host_kernels("factorization.init")
+    found = yield from run.wait(run.submit_all(lambda one: find_v(one, small, rank, bounds, None, backend), here))
     return run.upload(f"{name}v", found)
 
 
-def _find_wide_v(x: np.ndarray, rank: int, bounds: tuple[int, int] | None, device: str) -> np.ndarray:
+def _find_wide_v(x: np.ndarray, rank: int, bounds: tuple[int, int] | None, run: Run) -> np.ndarray:
     """The V of :func:`init_v` for a matrix (M, N) with fewer patches than pixels."""
     gram = np.zeros((1, len(x), len(x)))
-    kernels("factorization.bcd", device).gram(to_blocks(x.T)[None], x.shape[1], gram, serially)
-    return find_v(gram[0], x.dtype == np.uint8, rank, bounds, x, device)
+    run.host_kernels("factorization.bcd").gram(to_blocks(x.T)[None], x.shape[1], gram, serially)
+    return find_v(gram[0], x.dtype == np.uint8, rank, bounds, x, run.host_kernels("factorization.init"))
 
 
 def own(size: int, rank: int, small: bool) -> bool:
@@ -109,7 +111,12 @@ def own(size: int, rank: int, small: bool) -> bool:
 
 
 def find_v(
-    gram: np.ndarray, small: bool, rank: int, bounds: tuple[int, int] | None, wide: np.ndarray | None, device: str
+    gram: np.ndarray,
+    small: bool,
+    rank: int,
+    bounds: tuple[int, int] | None,
+    wide: np.ndarray | None,
+    backend: ModuleType,
 ) -> np.ndarray:
     """The V of :func:`init_v` from a Gram matrix, on the host.
 
@@ -125,16 +132,15 @@ def find_v(
         Smallest and largest entry.
     wide : ndarray, shape (M, N), or None
         X, if M < N.
-    device : {"cpu", "reference"}
-        Which kernels to use.
+    backend : module
+        `imfnb.factorization.init.cpu` or `reference`.
 
     Returns
     -------
     ndarray of float64, shape (N, R)
         V.
     """
-    backend, (low, high) = kernels("factorization.init", device), limits(bounds)
-    count = min(rank, len(gram))
+    count, (low, high) = min(rank, len(gram)), limits(bounds)
     if own(len(gram), rank, small):
         (values, vectors), dead = backend.eigenpairs(gram, count), DEAD
     else:
