@@ -49,7 +49,7 @@ def narrow_blocks():
     """Without the JIT, blocks of 64 patches that are mostly padding cost minutes: make them narrow."""
     if NO_JIT:
         from imfnb import patches
-        from imfnb.factorization import cpu
+        from imfnb.factorization.bcd import cpu
 
         patches.LANES = cpu.LANES = 16
     yield

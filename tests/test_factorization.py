@@ -1,7 +1,8 @@
-"""Factorization stage: exact rounding, Theorem 1 column by column, twins bit for bit, every option of `factorize`."""
+"""Factorization stage: exact rounding, Theorem 1 column by column, backends bit for bit, every option of `factorize`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -11,11 +12,15 @@ from hypothesis import strategies as st
 from strategies import BOUNDS, STYLES, bounds, fill, planes, problems, seeds
 
 import imfnb
-from imfnb import factorization
-from imfnb.factorization import bcd, check_bounds, cpu, factor_dtype, init_v, reference
+from imfnb.factorization import check_bounds, factor_dtype
+from imfnb.factorization.bcd import bands, cpu, descend, download, reference
+from imfnb.factorization import bounds as rules
+from imfnb.factorization.bounds import exact_in_float32
+from imfnb.factorization.init import init_v
 from imfnb.patches import LANES, from_blocks, to_blocks
+from imfnb.runtime.run import HostRun
 
-TWINS = [cpu, reference]
+BACKENDS = [cpu, reference]
 
 
 def cost(x: np.ndarray, u: np.ndarray, v: np.ndarray) -> int:
@@ -24,20 +29,42 @@ def cost(x: np.ndarray, u: np.ndarray, v: np.ndarray) -> int:
     return int((error * error).sum())
 
 
-def descend(x: np.ndarray, *arguments) -> tuple[np.ndarray, np.ndarray]:
-    """`bcd` of a matrix as it is."""
-    return bcd(to_blocks(x), len(x), *arguments)
+def factors_of(
+    x: np.ndarray, rank: int, bounds: tuple[int, int] | None, iterations: int, device: str, threads: int = 1, history=None
+) -> tuple[np.ndarray, np.ndarray]:
+    """U and V of one matrix, as the encoder gets them."""
+    with HostRun(device, threads) as run:
+        u, v = run.drive(descend(to_blocks(x)[None], len(x), rank, bounds, iterations, run, "", history))
+        ((pair,),) = run.drive(download([(u, v, len(x))], run))
+    return pair
 
 
-def assert_twins(x: np.ndarray, *arguments) -> None:
-    """`bcd` on the CPU gives what the reference gives."""
-    for mine, naive in zip(descend(x, *arguments, "cpu"), descend(x, *arguments, "reference"), strict=True):
+def assert_same(x: np.ndarray, *arguments) -> None:
+    """The descent on the CPU gives what the reference gives."""
+    for mine, naive in zip(factors_of(x, *arguments, "cpu"), factors_of(x, *arguments, "reference"), strict=True):
         np.testing.assert_array_equal(mine, naive)
 
 
-def start(x: np.ndarray, *arguments) -> np.ndarray:
-    """`init_v` of a matrix as it is."""
-    return init_v(to_blocks(x), len(x), *arguments)
+def start(x: np.ndarray, rank: int, bounds: tuple[int, int] | None, device: str) -> np.ndarray:
+    """`init_v` of one matrix."""
+    run = HostRun(device, 1)
+    return run.drive(init_v(to_blocks(x)[None], len(x), rank, bounds, run))[0]
+
+
+def each(function: Callable, items) -> list:
+    return [function(item) for item in items]
+
+
+def update_columns(kernels, a: np.ndarray, b: np.ndarray, factor: np.ndarray, bounds) -> None:
+    """`update_columns` of one matrix."""
+    kernels.update_columns(a.astype(float)[None], b.astype(float)[None], factor[None], *rules.limits(bounds))
+
+
+def gram_of(kernels, blocks: np.ndarray) -> np.ndarray:
+    """`gram` of one matrix."""
+    out = np.zeros((1, blocks.shape[1], blocks.shape[1]))
+    kernels.gram(blocks[None], len(blocks) * blocks.shape[2], out, each)
+    return out[0]
 
 
 def update_one(kernels, x, u, v, r, bounds) -> np.ndarray:
@@ -46,7 +73,7 @@ def update_one(kernels, x, u, v, r, bounds) -> np.ndarray:
     a = (x - u[:, others] @ v[:, others].T) @ v[:, r : r + 1]
     b = v[:, r : r + 1].T @ v[:, r : r + 1]
     column = u[:, r : r + 1].astype(float)
-    kernels.update_columns(a.astype(float), b.astype(float), column, *map(float, bounds))
+    update_columns(kernels, a, b, column, bounds)
     out = u.copy()
     out[:, r] = column[:, 0]
     return out
@@ -79,16 +106,16 @@ def test_halves_go_to_even(whole, half_denominator, dtype):
     n, d = dtype((2 * whole + 1) * half_denominator), dtype(2 * half_denominator)
     expected = whole if whole % 2 == 0 else whole + 1
     assert cpu._round_quotient(n, d, dtype(1) / d) == expected
-    for kernels in TWINS:
+    for kernels in BACKENDS:
         factor = np.zeros((1, 1))
-        kernels.update_columns(np.array([[float(n)]]), np.array([[float(d)]]), factor, -np.inf, np.inf)
+        update_columns(kernels, np.array([[n]]), np.array([[d]]), factor, None)
         assert factor[0, 0] == expected
 
 
 # --------------------------------------------------------------------------------------- one column: theorem 1 and best
 
 
-@pytest.mark.parametrize("kernels", TWINS)
+@pytest.mark.parametrize("kernels", BACKENDS)
 @given(problem=problems())
 def test_theorem_1_no_column_update_raises_the_cost(kernels, problem):
     """Three sweeps over all columns of U and V; the exact integer cost after every single one of them."""
@@ -108,18 +135,18 @@ def test_theorem_1_no_column_update_raises_the_cost(kernels, problem):
     assert limits[0] <= min(u.min(), v.min()) and max(u.max(), v.max()) <= limits[1]
 
 
-@pytest.mark.parametrize("kernels", TWINS)
+@pytest.mark.parametrize("kernels", BACKENDS)
 @given(problem=problems())
 def test_updating_all_columns_is_updating_each_in_turn(kernels, problem):
     x, u, v, limits = problem
     together = u.astype(float)
-    kernels.update_columns((x @ v).astype(float), (v.T @ v).astype(float), together, *map(float, limits))
+    update_columns(kernels, x @ v, v.T @ v, together, limits)
     for r in range(u.shape[1]):
         u = update_one(kernels, x, u, v, r, limits)
     np.testing.assert_array_equal(together, u)
 
 
-@pytest.mark.parametrize("kernels", TWINS)
+@pytest.mark.parametrize("kernels", BACKENDS)
 @given(problem=problems(4))
 def test_updated_column_is_the_best_of_all_integers(kernels, problem):
     """Entries of a column do not interact, so the best column is found by trying all values of each entry."""
@@ -135,16 +162,16 @@ def test_updated_column_is_the_best_of_all_integers(kernels, problem):
         assert cost(x[i : i + 1], updated[i : i + 1], v) == best
 
 
-# ----------------------------------------------------------------------------------------------------- twin kernels
+# ------------------------------------------------------------------------------------------- the CPU and the reference
 
 
 @given(problem=problems())
 def test_update_columns_cpu_is_reference(problem):
     x, u, v, limits = problem
     results = []
-    for kernels in TWINS:
+    for kernels in BACKENDS:
         factor = u.astype(float)
-        kernels.update_columns((x @ v).astype(float), (v.T @ v).astype(float), factor, *map(float, limits))
+        update_columns(kernels, x @ v, v.T @ v, factor, limits)
         results.append(factor)
     np.testing.assert_array_equal(*results)
 
@@ -153,10 +180,8 @@ def test_update_columns_cpu_is_reference(problem):
 def test_gram_cpu_is_reference_is_product(xt, as_float):
     exact = xt.astype(np.int64) @ xt.astype(np.int64).T
     blocks = to_blocks(xt.T.astype(np.float64) if as_float else xt.T)
-    for kernels in TWINS:
-        gram = kernels.gram(blocks)
-        assert gram.dtype == np.float64
-        np.testing.assert_array_equal(gram, exact)
+    for kernels in BACKENDS:
+        np.testing.assert_array_equal(gram_of(kernels, blocks), exact)
 
 
 @pytest.mark.jit
@@ -165,7 +190,7 @@ def test_gram_cpu_is_reference_is_product(xt, as_float):
 def test_gram_is_exact_at_the_edge_of_float32(rows, columns):
     """All samples 255: the sums in float32 reach 256 * 255**2, just below 2**24."""
     blocks = to_blocks(np.full((rows, columns), 255, np.uint8))
-    for gram in (cpu.gram(blocks), cpu._gram(blocks, np.float32)):
+    for gram in (gram_of(cpu, blocks), cpu._gram(blocks, np.float32)):
         np.testing.assert_array_equal(gram, np.full((columns, columns), 255.0**2 * rows))
 
 
@@ -173,30 +198,30 @@ def test_gram_is_exact_at_the_edge_of_float32(rows, columns):
 @pytest.mark.parametrize("rows", [70, 64 * 5, 64 * 270 + 9])
 def test_all_sweeps_in_one_call_are_the_same_sweeps(rows, monkeypatch):
     """One block, several bands, more bytes than are kept in words; with a history of costs there is no such call."""
-    monkeypatch.setattr(factorization, "BAND", 2 if rows < 1000 else 100)
+    monkeypatch.setattr(bands, "BAND", 2 if rows < 1000 else 100)
     x = np.random.default_rng(rows).integers(0, 256, (rows, 64), dtype=np.uint8)
     x[:, 8:] = x[:, :56] // 2 + x[:, 8:] // 2
-    blocks = to_blocks(x)
-    together = factorization.bcd(blocks, rows, 3, (-16, 15), 4, "cpu", 1)
+    together = factors_of(x, 3, (-16, 15), 4, "cpu", 1)
     for device, threads in (("cpu", 1), ("cpu", 2), ("reference", 1)):
-        one_by_one = factorization.bcd(blocks, rows, 3, (-16, 15), 4, device, threads, [])
+        one_by_one = factors_of(x, 3, (-16, 15), 4, device, threads, [])
         for found, expected in zip(together, one_by_one, strict=True):
             np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.jit
 @pytest.mark.parametrize("low", [-128, 127])
-def test_sums_of_bytes_are_exact_at_the_edge_of_int32(low):
+def test_sums_of_bytes_are_exact_at_the_edge_of_int32(low, monkeypatch):
     """All samples 255 and all factors at a bound, over more blocks than the sums stay in int32."""
     rows = 64 * 520 + 3
     blocks = to_blocks(np.full((rows, 4), 255, np.uint8))
-    np.testing.assert_array_equal(cpu.gram(blocks), np.full((4, 4), 255.0**2 * rows))
-    u, vt = np.zeros((len(blocks), 1, 64), np.int8), np.full((1, 4), 1.0 if low > 0 else -1.0, np.float32)
-    assert factorization.exact_in_float32(4, 1, (-128, 127))
-    xtu, utu = cpu.update_u(blocks, rows, vt, u, 0, len(blocks), -128.0, 127.0)
-    np.testing.assert_array_equal(from_blocks(u, rows), np.full((rows, 1), low))
-    np.testing.assert_array_equal(xtu, np.full((4, 1), 255.0 * low * rows))
-    np.testing.assert_array_equal(utu, [[float(low) ** 2 * rows]])
+    np.testing.assert_array_equal(gram_of(cpu, blocks), np.full((4, 4), 255.0**2 * rows))
+    u, v = np.zeros((1, len(blocks), 1, LANES), np.int8), np.full((1, 4, 1), 1.0 if low > 0 else -1.0)
+    assert exact_in_float32(4, 1, -128, 127)
+    monkeypatch.setattr(bands, "BAND", len(blocks))
+    xtu, utu = cpu.update_u(blocks[None], v, u, rows, -128.0, 127.0, each)
+    np.testing.assert_array_equal(from_blocks(u[0], rows), np.full((rows, 1), low))
+    np.testing.assert_array_equal(xtu[0], np.full((4, 1), 255.0 * low * rows))
+    np.testing.assert_array_equal(utu[0], [[float(low) ** 2 * rows]])
 
 
 @given(
@@ -205,16 +230,21 @@ def test_sums_of_bytes_are_exact_at_the_edge_of_int32(low):
     repeats=st.integers(1, 12),
     working=st.sampled_from([np.float32, np.float64]),
 )
-def test_update_u_cpu_is_reference(problem, first, repeats, working):
+def test_bands_of_u_cpu_are_their_product(problem, first, repeats, working):
+    """Both kernels behind `update_u`, on bands that begin anywhere."""
     x, u, v, limits = problem
     x, u = np.tile(np.clip(x, 0, 255).astype(np.uint8), (repeats, 1)), np.tile(u, (repeats, 1))
-    if working is np.float32 and not factorization._fits_float32(x, u.shape[1], limits):
+    exact = exact_in_float32(x.shape[1], u.shape[1], *limits)
+    if not exact:
         working = np.float64
     blocks, rows = to_blocks(x), len(x)
     first = min(first, len(blocks) - 1)
     start = first * blocks.shape[2]
     results = []
-    for update_u in (cpu.update_u, cpu._update_u_floats, reference.update_u):
+    updates = [cpu._update_u_floats]
+    if cpu._takes_bytes(blocks[None], to_blocks(u.astype(factor_dtype(limits)))[None], working):
+        updates.append(lambda x, *rest: cpu._update_u_bytes(x, cpu._words_of(x, 1), *rest))
+    for update_u in updates:
         factor = to_blocks(u.astype(factor_dtype(limits)))
         vt = np.ascontiguousarray(v.T, working)
         sums = update_u(blocks, rows, vt, factor, first, len(blocks), *map(float, limits))
@@ -224,9 +254,37 @@ def test_update_u_cpu_is_reference(problem, first, repeats, working):
         band = updated[start:].astype(np.int64)
         np.testing.assert_array_equal(sums[0], x[start:].T.astype(np.int64) @ band)
         np.testing.assert_array_equal(sums[1], band.T @ band)
-        results.append(updated)
-    np.testing.assert_array_equal(results[0], results[1])
-    np.testing.assert_array_equal(results[0], results[2])
+        results.append(updated[start:])
+    whole = to_blocks(u[start:].astype(factor_dtype(limits)))[None]
+    reference.update_u(to_blocks(x[start:])[None], v.astype(float)[None], whole, rows - start, *map(float, limits), each)
+    for updated in results:
+        np.testing.assert_array_equal(updated, from_blocks(whole[0], rows - start))
+
+
+@given(
+    problem=problems(), count=st.integers(1, 3), repeats=st.integers(1, 12), band=st.integers(1, 3), as_float=st.booleans()
+)
+def test_update_u_cpu_is_reference(problem, count, repeats, band, as_float):
+    """Stacks of matrices, in bands of a few blocks; the sums are those of the factors."""
+    x, u, v, limits = problem
+    x, u = np.tile(np.clip(x, 0, 255).astype(np.uint8), (repeats, 1)), np.tile(u, (repeats, 1))
+    x = x.astype(np.float64) if as_float else x
+    stack, rows = np.stack([to_blocks(np.roll(x, k, axis=0)) for k in range(count)]), len(x)
+    basis = np.stack([np.roll(v, k, axis=0).astype(float) for k in range(count)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bands, "BAND", band)
+        results = []
+        for kernels in BACKENDS:
+            factors = np.stack([to_blocks(u.astype(factor_dtype(limits)))] * count)
+            sums = kernels.update_u(stack, basis, factors, rows, *map(float, limits), each)
+            results.append((factors, *sums))
+    for mine, naive in zip(*results, strict=True):
+        np.testing.assert_array_equal(mine, naive)
+    for k, (factors, xtu, utu) in enumerate(zip(*results[0], strict=True)):
+        updated = from_blocks(factors, rows).astype(np.int64)
+        np.testing.assert_array_equal(to_blocks(updated), factors)  # lanes beyond the last patch stay zero
+        np.testing.assert_array_equal(xtu, np.roll(x, k, axis=0).T.astype(np.int64) @ updated)
+        np.testing.assert_array_equal(utu, updated.T @ updated)
 
 
 @pytest.mark.jit
@@ -235,7 +293,7 @@ def test_update_u_cpu_is_reference(problem, first, repeats, working):
 def test_register_tiles_of_every_size(rank, columns):
     """Every way to cut a rank and a number of pixels into tiles, over more blocks than sums stay in float32."""
     x = fill((64 * 17 + 5, columns), "noise", rank)
-    assert_twins(x, rank, (-16, 15), 2)
+    assert_same(x, rank, (-16, 15), 2)
 
 
 @pytest.mark.jit
@@ -245,16 +303,17 @@ def test_blocks_of_patches_have_no_seam(rows, columns):
     """Full blocks, one too few, one too many: still the reference, bit for bit."""
     x = np.asfortranarray(fill((rows, columns), "noise", rows + columns))
     for rank in (1, 2, 3):
-        assert_twins(x, rank, (-16, 15), 3)
+        assert_same(x, rank, (-16, 15), 3)
 
 
 @pytest.mark.jit
 def test_float32_is_used_to_its_last_bit():
     """One column, bounds of 255: the largest sums for which the kernels still choose float32."""
     x = np.asfortranarray(fill((300, 1), "extremes", 3))
-    assert factorization._fits_float32(x, 1, (-255, 255)) and not factorization._fits_float32(x, 1, (-256, 256))
-    for limits in ((-255, 255), (-256, 256)):
-        assert_twins(x, 1, limits, 4)
+    assert exact_in_float32(1, 1, -255, 255) and not exact_in_float32(1, 1, -256, 256)
+    assert not exact_in_float32(1, 1, *rules.limits(None))
+    for bound in (255, 256):
+        assert_same(x, 1, (-bound, bound), 4)
 
 
 # ------------------------------------------------------------------------------------------------------ the descent
@@ -333,11 +392,11 @@ def test_rank_above_both_sides(device, shape):
     assert history[-1] == cost(x, u, v) <= 0.05 * np.sum(x.astype(float) ** 2)
 
 
-@pytest.mark.parametrize("kernels", TWINS)
+@pytest.mark.parametrize("kernels", BACKENDS)
 @pytest.mark.parametrize(("limits", "value"), [((-16, 15), 1), ((-5, 0), 0), ((-5, -2), -2), ((3, 9), 3)])
 def test_dead_column_becomes_one_within_the_bounds(kernels, limits, value):
     factor = np.full((4, 2), -3.0)
-    kernels.update_columns(np.zeros((4, 2)), np.diag([0.0, 4.0]), factor, *map(float, limits))
+    update_columns(kernels, np.zeros((4, 2)), np.diag([0.0, 4.0]), factor, limits)
     assert (factor[:, 0] == value).all()
 
 
@@ -389,7 +448,7 @@ def test_bands_and_threads_change_nothing(device, matrix, band, rank):
     """Bands of a few rows, on one, two and three threads."""
     whole = imfnb.factorize(matrix, rank, iterations=3, device=device, threads=1, return_cost=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(factorization, "BAND", band)
+        patch.setattr(bands, "BAND", band)
         for threads in (1, 2, 3):
             parts = imfnb.factorize(matrix, rank, iterations=3, device=device, threads=threads, return_cost=True)
             for part, expected in zip(parts, whole, strict=True):
@@ -398,7 +457,7 @@ def test_bands_and_threads_change_nothing(device, matrix, band, rank):
 
 def test_threads_change_nothing_for_real_numbers(monkeypatch):
     """The order of floating-point sums is fixed by the bands, not by the threads."""
-    monkeypatch.setattr(factorization, "BAND", 5)
+    monkeypatch.setattr(bands, "BAND", 5)
     x = np.random.default_rng(5).normal(0, 50, (33, 8))
     one, three = (imfnb.factorize(x, 3, iterations=4, threads=threads, return_cost=True) for threads in (1, 3))
     for part, expected in zip(three, one, strict=True):
@@ -408,13 +467,35 @@ def test_threads_change_nothing_for_real_numbers(monkeypatch):
 @pytest.mark.jit
 def test_more_rows_than_a_band():
     """The real width of a band, with threads: against the reference."""
-    rows = factorization.BAND * LANES + 77
+    rows = bands.BAND * LANES + 77
     x = np.asfortranarray(fill((rows, 4), "noise", 14))
     for threads in (1, 2, 3):
-        for mine, naive in zip(
-            descend(x, 2, (-16, 15), 2, "cpu", threads), descend(x, 2, (-16, 15), 2, "reference"), strict=True
-        ):
-            np.testing.assert_array_equal(mine, naive)
+        naive = factors_of(x, 2, (-16, 15), 2, "reference")
+        for mine, expected in zip(factors_of(x, 2, (-16, 15), 2, "cpu", threads), naive, strict=True):
+            np.testing.assert_array_equal(mine, expected)
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+def test_another_start(device):
+    """A descent begins where it is told to, with the V that its own start would have found too."""
+    x, run = fill((30, 16), "noise", 20), HostRun(device, 1)
+    blocks = to_blocks(x)[None]
+    v = run.drive(init_v(blocks, 30, 3, (-16, 15), run))
+
+    def given_v(blocks, rows, rank, bounds, run, name):
+        assert (rows, rank, bounds) == (30, 3, (-16, 15))
+        return v.copy()
+        yield
+
+    for start, same in ((given_v, True), (lambda *_: _zeros(16, 3), False)):
+        u, _ = run.drive(descend(blocks, 30, 3, (-16, 15), 2, run, start=start))
+        expected, _ = run.drive(descend(blocks, 30, 3, (-16, 15), 2, run))
+        assert np.array_equal(u, expected) == same
+
+
+def _zeros(*shape: int):
+    return np.zeros((1, *shape))
+    yield
 
 
 # --------------------------------------------------------------------------------------------------- start and bounds

@@ -1,4 +1,4 @@
-"""The start of block coordinate descent: the twins bit for bit, and against LAPACK."""
+"""The start of block coordinate descent: the backends bit for bit, and against LAPACK."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import BOUNDS, seeds
 
-from imfnb.factorization import init_v, start
-from imfnb.factorization.start import cpu, limits, own, reference, start_v
+from imfnb.factorization import init
+from imfnb.factorization.bounds import limits
+from imfnb.factorization.init import cpu, find_v, init_v, own, reference
 from imfnb.patches import to_blocks
+from imfnb.runtime.run import HostRun
 
 CONTENTS = ("photograph", "noise", "constant", "zero", "deficient", "identity", "huge", "step")
 
@@ -34,6 +36,20 @@ def gram_of(size: int, content: str, seed: int) -> np.ndarray:
     else:
         x = np.full((9, size), 0.0 if content == "zero" else float(rng.integers(1, 256)))
     return x.T @ x
+
+
+def start_v(backend, gram: np.ndarray, rank: int, low: float, high: float) -> np.ndarray:
+    """`start_v` of one matrix."""
+    assert backend.fits(len(gram), rank)
+    out = np.full((1, len(gram), rank), np.nan)
+    backend.start_v(gram[None], rank, low, high, out)
+    return out[0]
+
+
+def first_v(x: np.ndarray, rank: int, device: str) -> np.ndarray:
+    """`init_v` of one matrix."""
+    run = HostRun(device, 1)
+    return run.drive(init_v(to_blocks(x)[None], len(x), rank, (-16, 15), run))[0]
 
 
 def assert_same_bits(mine: np.ndarray, naive: np.ndarray) -> None:
@@ -64,8 +80,10 @@ def test_start_v_cpu_is_reference(size, rank, limit, content, seed):
     gram = gram_of(size, content, seed)
     low, high = limits(limit)
     before = gram.copy()
-    mine = cpu.start_v(gram, rank, low, high)
-    assert_same_bits(mine, reference.start_v(gram, rank, low, high))
+    mine = start_v(cpu, gram, rank, low, high)
+    assert_same_bits(mine, start_v(reference, gram, rank, low, high))
+    if own(size, rank, True):
+        assert_same_bits(mine, find_v(gram, True, rank, limit, None, cpu))
     np.testing.assert_array_equal(gram, before)
     assert mine.shape == (size, rank) and low <= mine.min() and mine.max() <= high
     np.testing.assert_array_equal(mine, np.rint(mine))
@@ -110,9 +128,9 @@ def test_all_eigenvalues(size, seed):
 def test_start_of_a_photograph_is_that_of_lapack(monkeypatch):
     """Entries differ by one at most, where they were close to a half."""
     gram = gram_of(64, "photograph", 3)
-    mine = start_v(gram, True, 5, (-16, 15))
-    monkeypatch.setattr(start, "own", lambda *_: False)
-    other = start_v(gram, True, 5, (-16, 15))
+    mine = find_v(gram, True, 5, (-16, 15), None, cpu)
+    monkeypatch.setattr(init, "own", lambda *_: False)
+    other = find_v(gram, True, 5, (-16, 15), None, cpu)
     assert np.abs(mine - other).max() <= 1 and (mine != other).mean() < 0.01
 
 
@@ -121,8 +139,7 @@ def test_fewer_patches_than_pixels(rows, extra, rank, content, as_float, seed):
     """V of X and of what has the same Gram matrix is the same, up to the rounding of entries close to a half."""
     x = np.random.default_rng(seed).integers(256, size=(rows, rows + extra), dtype=np.uint8)
     x[:] = x[:1] if content == "constant" else 0 if content == "zero" else x
-    blocks = to_blocks(x.astype(np.float64) if as_float else x)
-    mine, naive = (init_v(blocks, rows, rank, (-16, 15), device) for device in ("cpu", "reference"))
+    mine, naive = (first_v(x.astype(float) if as_float else x, rank, device) for device in ("cpu", "reference"))
     assert_same_bits(mine, naive)
     assert mine.shape == (rows + extra, rank) and not mine[:, rows:].any()
     y = x.astype(np.float64)
@@ -134,10 +151,11 @@ def test_fewer_patches_than_pixels(rows, extra, rank, content, as_float, seed):
 def test_small_columns_are_scaled_up_and_dead_ones_are_zero():
     gram = np.diag([16.0, 1.0, 0.0, 0.0])
     for backend in (cpu, reference):
-        np.testing.assert_array_equal(backend.start_v(gram, 3, -16.0, 15.0)[:, :2], [[-2, 0], [0, -2], [0, 0], [0, 0]])
-        assert not backend.start_v(gram, 3, -16.0, 15.0)[:, 2].any()
-        assert not np.signbit(backend.start_v(gram, 3, -15.0, 16.0)[2:]).any()
-        np.testing.assert_array_equal(backend.start_v(gram, 6, 1.0, 6.0)[:, 4:], np.ones((4, 2)))
+        v = start_v(backend, gram, 3, -16.0, 15.0)
+        np.testing.assert_array_equal(v[:, :2], [[-2, 0], [0, -2], [0, 0], [0, 0]])
+        assert not v[:, 2].any()
+        assert not np.signbit(start_v(backend, gram, 3, -15.0, 16.0)[2:]).any()
+        np.testing.assert_array_equal(start_v(backend, gram, 6, 1.0, 6.0)[:, 4:], np.ones((4, 2)))
 
 
 def test_which_matrices_take_the_own_method():
@@ -149,6 +167,6 @@ def test_which_matrices_take_the_own_method():
 @pytest.mark.parametrize("shape", [(50, 44), (44, 50)])
 def test_lapack_where_the_block_is_large(device, shape):
     x = np.random.default_rng(1).integers(256, size=shape, dtype=np.uint8)
-    v = init_v(to_blocks(x), shape[0], 44, (-16, 15), device)
+    v = first_v(x, 44, device)
     assert v.shape == (shape[1], 44) and not own(44, 44, True)
     assert np.abs(v).max(axis=0).min() >= 1

@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import fill, planes, seeds, sides
 
-from imfnb.color import split_planes
-from imfnb.patches import cpu, depatchify, from_blocks, grid_shape, patchify, to_blocks
+from imfnb.color.reference import rgb_to_ycbcr
+from imfnb.layout import half
+from imfnb.patches import cpu, from_blocks, grid_shape, patch_matrix, reference, to_blocks
+
+BACKENDS = [cpu, reference]
 
 patch_sizes = st.sampled_from([4, 8, 16, 32])
 
@@ -31,6 +34,44 @@ def naive_matrix(plane: np.ndarray, p: int) -> np.ndarray:
     return np.array(blocks)
 
 
+def array(name: str, shape: tuple[int, ...], dtype) -> np.ndarray:
+    return np.full(shape, 77, dtype)
+
+
+def cut(backend, planes_: np.ndarray, p: int | None, first: int = 0, columns: int | None = None) -> np.ndarray:
+    """Blocks of the patches of planes (B, H, W), over memory that was in use; of p = None, the planes themselves."""
+    height, width = planes_.shape[1:]
+    sides = (1, width) if p is None else (p, p)
+    rows = -(-height // sides[0]) * -(-width // sides[1])
+    out = array("", backend.matrix_shape(len(planes_), rows, columns or sides[0] * sides[1]), np.uint8)
+    backend.patchify(planes_, *sides, out, first)
+    return out
+
+
+def cut_colors(backend, images: np.ndarray, subsample: bool, p: int | None) -> list[np.ndarray]:
+    """Blocks of the patches of Y, Cb and Cr."""
+    count, height, width = images.shape[:3]
+    chroma = (half(height), half(width)) if subsample else (height, width)
+    out = []
+    for shape in ((height, width), chroma, chroma):
+        rows, columns = shape if p is None else (np.prod(grid_shape(shape, p)), p * p)
+        out.append(array("", backend.matrix_shape(count, int(rows), columns), np.uint8))
+    backend.patchify_ycbcr(images, subsample, p, *out, array)
+    return out
+
+
+def multiplied(backend, u: np.ndarray, v: np.ndarray, shape, p: int | None, bound: int, rank: int | None = None):
+    """Planes from U (M, R) and V (N, R): as many as V has rows for."""
+    sides = (1, shape[1]) if p is None else (p, p)
+    out = []
+    for first in range(0, len(v), sides[0] * sides[1]):
+        plane = np.empty((1, *shape), np.uint8)
+        factors = np.ascontiguousarray(u.T)[None], np.ascontiguousarray(v.T)[None]
+        backend.depatchify(*factors, rank or u.shape[1], *sides, plane, bound, first)
+        out.append(plane[0])
+    return out
+
+
 def matrix(blocks: np.ndarray, shape: tuple[int, int], p: int) -> np.ndarray:
     """The patch matrix of a plane from its blocks, whose other lanes are zero."""
     rows, columns = grid_shape(shape, p)
@@ -41,9 +82,12 @@ def matrix(blocks: np.ndarray, shape: tuple[int, int], p: int) -> np.ndarray:
 
 @given(planes(), patch_sizes)
 def test_patchify_cpu_is_reference_is_definition(plane, p):
-    mine, naive = (patchify(plane[:, :, None], "YCbCr", True, p, device)[0] for device in ("cpu", "reference"))
+    stack = np.stack([plane, plane[::-1]])
+    mine, naive = (cut(backend, stack, p) for backend in BACKENDS)
     np.testing.assert_array_equal(mine, naive)
-    np.testing.assert_array_equal(matrix(mine, plane.shape, p), naive_matrix(plane, p))
+    for blocks, one in zip(mine, stack, strict=True):
+        np.testing.assert_array_equal(matrix(blocks, plane.shape, p), naive_matrix(one, p))
+    np.testing.assert_array_equal(patch_matrix(plane, p, "cpu"), naive_matrix(plane, p))
 
 
 @pytest.mark.jit
@@ -51,38 +95,45 @@ def test_patchify_cpu_is_reference_is_definition(plane, p):
 @pytest.mark.parametrize("patches", [15, 16, 17, 63, 64, 65, 100])
 def test_rows_of_patches_that_do_not_fit_blocks(p, patches):
     plane = fill((3 * p - 1, patches * p - 3), "noise", patches)
-    x = patchify(plane[:, :, None], "YCbCr", True, p, "cpu")[0]
+    (x,) = cut(cpu, plane[None], p)
     np.testing.assert_array_equal(matrix(x, plane.shape, p), naive_matrix(plane, p))
 
 
 @given(sides, sides, st.sampled_from([3, 4]), patch_sizes, st.booleans(), seeds)
 def test_patches_of_color_are_those_of_its_planes(height, width, channels, p, subsample, seed):
-    """The pass over strips of the image gives what the two stages give one after the other."""
-    image = fill((height, width, channels), "noise", seed)
-    planes_ = split_planes(image, "YCbCr", subsample, "reference")
-    expected = [naive_matrix(plane, p) for plane in planes_]
-    for device in ("cpu", "reference"):
-        blocks = patchify(image, "YCbCr", subsample, p, device)
-        assert len(blocks) == channels
-        for x, plane, naive in zip(blocks, planes_, expected, strict=True):
-            np.testing.assert_array_equal(matrix(x, plane.shape, p), naive)
+    """The pass over strips of the image gives what the two stages give one after the other; without patches, too."""
+    images = fill((2, height, width, channels), "noise", seed)
+    chroma = (half(height), half(width)) if subsample else (height, width)
+    stacks = [np.empty((2, *shape), np.uint8) for shape in ((height, width), chroma, chroma)]
+    rgb_to_ycbcr(images, *stacks)
+    for backend in BACKENDS:
+        for stack, blocks in zip(stacks, cut_colors(backend, images, subsample, p), strict=True):
+            for plane, x in zip(stack, blocks, strict=True):
+                np.testing.assert_array_equal(matrix(x, plane.shape, p), naive_matrix(plane, p))
+        for stack, blocks in zip(stacks, cut_colors(backend, images, subsample, None), strict=True):
+            for plane, x in zip(stack, blocks, strict=True):
+                np.testing.assert_array_equal(from_blocks(x, len(plane)), plane)
 
 
-@pytest.mark.parametrize("device", ["cpu", "reference"])
-def test_rgb_is_concatenated(device):
-    image = fill((7, 9, 4), "noise", 3)
-    x, alpha = patchify(image, "RGB", False, 4, device)
-    assert x.shape[:2] == (1, 48)
-    for c in range(3):
-        np.testing.assert_array_equal(matrix(x[:, 16 * c : 16 * (c + 1)], (7, 9), 4), naive_matrix(image[:, :, c], 4))
-    np.testing.assert_array_equal(matrix(alpha, (7, 9), 4), naive_matrix(image[:, :, 3], 4))
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_channels_are_concatenated(backend):
+    """Patches of channels of an image, which are not contiguous, side by side; columns of others are left alone."""
+    image = fill((1, 7, 9, 4), "noise", 3)
+    x = cut(backend, image[..., 1], 4, 16, 48)
+    backend.patchify(image[..., 3], 4, 4, x, 32)
+    assert x.shape[:3] == (1, 1, 48) and (x[:, :, :16] == 77).all()
+    for first, c in ((16, 1), (32, 3)):
+        part = x[0][:, first : first + 16]
+        np.testing.assert_array_equal(matrix(part, (7, 9), 4), naive_matrix(image[0, :, :, c], 4))
 
 
-@pytest.mark.parametrize("device", ["cpu", "reference"])
-def test_no_patches_is_the_plane(device):
-    plane = fill((5, 8), "noise", 1)
-    (x,) = patchify(plane[:, :, None], "YCbCr", True, None, device)
-    np.testing.assert_array_equal(from_blocks(x, 5), plane)
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("height", [5, 64, 130])
+def test_no_patches_is_the_plane(backend, height):
+    plane = fill((height, 8), "noise", 1)
+    (x,) = cut(backend, plane[None], None)
+    np.testing.assert_array_equal(from_blocks(x, height), plane)
+    np.testing.assert_array_equal(x, to_blocks(plane))
 
 
 @given(planes())
@@ -90,14 +141,23 @@ def test_blocks_of_any_matrix(plane):
     blocks = to_blocks(plane)
     np.testing.assert_array_equal(from_blocks(blocks, len(plane)), plane)
     np.testing.assert_array_equal(to_blocks(np.asfortranarray(plane)), blocks)
+    for backend in BACKENDS:
+        out = array("", backend.matrix_shape(2, *plane.shape), np.uint8)
+        backend.from_matrices(np.stack([plane[::-1], plane]), out)
+        np.testing.assert_array_equal(out[1], blocks)
+        back = array("", (2, *plane.shape), np.uint8)
+        backend.to_matrices(out, back)
+        np.testing.assert_array_equal(back, [plane[::-1], plane])
+        np.testing.assert_array_equal(backend.host_matrix(out[1], len(plane)), plane)
+        assert backend.padded(17) == 17
 
 
-@pytest.mark.parametrize("device", ["cpu", "reference"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @given(plane=planes(), p=st.sampled_from([4, 8]))
-def test_depatchify_inverts_patchify(device, plane, p):
+def test_depatchify_inverts_patchify(backend, plane, p):
     """With V the identity, U V^T is X."""
-    x = matrix(patchify(plane[:, :, None], "YCbCr", True, p, device)[0], plane.shape, p)
-    planes_out = depatchify(x.astype(np.int16), np.eye(p * p, dtype=np.int16), plane.shape, p, 255, device)
+    x = matrix(cut(backend, plane[None], p)[0], plane.shape, p)
+    planes_out = multiplied(backend, x.astype(np.int16), np.eye(p * p, dtype=np.int16), plane.shape, p, 255)
     assert len(planes_out) == 1
     np.testing.assert_array_equal(planes_out[0], plane)
 
@@ -123,11 +183,11 @@ def test_depatchify_is_the_clipped_product(height, width, p, rank, count, bits, 
     u = rng.integers(-bound, bound, (rows, rank), dtype, endpoint=True)
     v = rng.integers(-bound, bound, (columns, rank), dtype, endpoint=True)
     x = np.clip(u.astype(np.int64) @ v.T.astype(np.int64), 0, 255)
-    results = {device: depatchify(u, v, (height, width), p, bound, device) for device in ("cpu", "reference")}
-    for c in range(count):
-        plane = results["cpu"][c]
+    mine, naive = (multiplied(backend, u, v, (height, width), p, bound) for backend in BACKENDS)
+    assert len(mine) == count
+    for c, plane in enumerate(mine):
         assert plane.dtype == np.uint8
-        np.testing.assert_array_equal(plane, results["reference"][c])
+        np.testing.assert_array_equal(plane, naive[c])
         if p is None:
             np.testing.assert_array_equal(plane, x)
         else:
@@ -135,12 +195,24 @@ def test_depatchify_is_the_clipped_product(height, width, p, rank, count, bits, 
             np.testing.assert_array_equal(plane, np.block([list(line) for line in tiles])[:height, :width])
 
 
-@pytest.mark.parametrize("device", ["cpu", "reference"])
-def test_depatchify_keeps_every_bit_of_large_products(device):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_depatchify_of_stacks_uses_the_first_components(backend):
+    """And of rows of U^T, which may go on beyond the last patch, as many as there are patches."""
+    rng = np.random.default_rng(5)
+    u, v = rng.integers(-9, 9, (2, 4, 6), np.int8), rng.integers(-9, 9, (2, 4, 16), np.int8)
+    out = np.empty((2, 8, 12), np.uint8)
+    backend.depatchify(u, v, 3, 4, 4, out, 9)
+    for k in range(2):
+        (expected,) = multiplied(backend, u[k, :3].T, v[k, :3].T, (8, 12), 4, 9)
+        np.testing.assert_array_equal(out[k], expected)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_depatchify_keeps_every_bit_of_large_products(backend):
     """About 2**30, plus 7, minus the same: float32 would lose the 7."""
     u = np.array([[2**15 - 1, 7, 2**15 - 1]], np.int16)
     v = np.array([[2**15 - 1, 1, 1 - 2**15]], np.int16)
-    assert depatchify(u, v, (1, 1), None, 2**15 - 1, device)[0] == 7
+    assert multiplied(backend, u, v, (1, 1), None, 2**15 - 1)[0] == 7
 
 
 @pytest.mark.parametrize("rank", [1, 3, 4, 5, 20, 64])
@@ -150,10 +222,9 @@ def test_products_of_bytes_at_their_bounds(rank, p):
     rng = np.random.default_rng(rank)
     u, v = (rng.choice(np.array([-128, 127, -1, 0, 1], np.int8), (count, rank)) for count in (6, p * p))
     expected = np.clip(u.astype(int) @ v.T.astype(int), 0, 255)
-    vt = np.ascontiguousarray(v.T, np.float32)
-    for kernel in (cpu.depatchify, cpu._depatchify_floats):
-        plane = np.empty((2 * p - 1, 3 * p - 2), np.uint8)
-        kernel(np.asfortranarray(u), vt, p, p, plane)
+    plane = np.empty((2 * p - 1, 3 * p - 2), np.uint8)
+    cpu._depatchify_floats(np.asfortranarray(u), np.ascontiguousarray(v.T, np.float32), p, p, plane)
+    for plane in (plane, *multiplied(cpu, u, v, plane.shape, p, 128)):
         tiles = expected.reshape(2, 3, p, p).transpose(0, 2, 1, 3).reshape(2 * p, 3 * p)
         np.testing.assert_array_equal(plane, tiles[: plane.shape[0], : plane.shape[1]])
 

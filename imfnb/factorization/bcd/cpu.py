@@ -53,7 +53,7 @@ def _round_quotient(numerator, denominator, inverse):
 
 
 @kernel(fastmath=EXACT)
-def _update_column(a, b, factor, r, low, high):
+def update_column(a, b, factor, r, low, high):
     """Counterpart of :func:`imfnb.factorization.bcd.reference.update_column`."""
     rows, rank = factor.shape
     denominator = b[r, r]
@@ -71,7 +71,7 @@ def _update_column(a, b, factor, r, low, high):
 @kernel(fastmath=EXACT)
 def _update_columns(a, b, factor, low, high):
     for r in range(factor.shape[1]):
-        _update_column(a, b, factor, r, low, high)
+        update_column(a, b, factor, r, low, high)
 
 
 def update_columns(a: np.ndarray, b: np.ndarray, factor: np.ndarray, low: float, high: float) -> None:
