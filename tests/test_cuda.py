@@ -33,7 +33,7 @@ INTERPRETED = [
     "test_cuda_factorization.py::test_gram",
     "test_cuda_factorization.py::test_blocks_of_several_tiles",
     "test_cuda_factorization.py::test_sweep_of_every_shape",
-    "test_cuda_start.py::test_equal_eigenvalues",
+    "test_cuda_init.py::test_equal_eigenvalues",
     "test_main_color.py::test_in_words",
     "test_main_factorization.py::test_the_wavefront_sees_the_values_of_the_raster_order",
     "test_main_factorization.py::test_numerators_of_the_largest_samples",

@@ -11,7 +11,7 @@ from imfnb import DeviceError
 from imfnb.color import cuda as color
 from imfnb.color import reference as color_reference
 from imfnb.patches import cuda as patches
-from imfnb.patches import from_blocks, patchify
+from imfnb.patches import from_blocks, patch_matrix
 from imfnb.patches import reference as patches_reference
 
 # Sides that are multiples of 8, of 4, and odd; as many pixels as several rows of threads have, in the simulator too.
@@ -113,8 +113,7 @@ def check_patches(shape: tuple[int, int], p: int, put, count: int = 2) -> None:
     found = out.copy_to_host()
     assert not found[:, : p * p].any()
     for plane, mine in zip(batch, found, strict=True):
-        (expected,) = patchify(plane[:, :, None], "YCbCr", True, p, "reference")
-        np.testing.assert_array_equal(mine[p * p :, : rows * columns].T, from_blocks(expected, rows * columns))
+        np.testing.assert_array_equal(mine[p * p :, : rows * columns].T, patch_matrix(plane, p, "reference"))
 
 
 @pytest.mark.parametrize("p", [4, 8])
@@ -136,7 +135,7 @@ def test_rows_are_patches_without_patches(width, put):
     patches.patchify(put(plane), 1, width, out)
     np.testing.assert_array_equal(out.copy_to_host()[0, :, :5], plane[0].T)
     v = np.eye(5, 5 * width, dtype=np.int8)[None, :, :width]
-    patches.depatchify(put(np.full((1, 5, 8), 3, np.int8)), put(v), 5, 1, width, joined := put(plane))
+    patches.depatchify(put(np.full((1, 5, 8), 3, np.int8)), put(v), 5, 1, width, joined := put(plane), 3)
     np.testing.assert_array_equal(joined.copy_to_host()[0], np.full((5, 1), 3) * v[0].sum(axis=0))
 
 
@@ -150,12 +149,10 @@ def check_depatchify(
     v = rng.integers(-bound, bound, (count, rank, first + p * p), dtype, endpoint=True)
     u[:, :, 0], v[:, :, first::2] = bound, -bound - 1  # the largest sums
     out = put(np.zeros((count, *shape), np.uint8))
-    patches.depatchify(put(u), put(v), used, p, p, out, first)
-    for i, mine in enumerate(out.copy_to_host()):
-        expected = np.empty(shape, np.uint8)
-        left, right = u[i, :used, : rows * columns].T, v[i, :used, first:].astype(np.float64)
-        patches_reference.depatchify(left, right, p, p, expected)
-        np.testing.assert_array_equal(mine, expected)
+    patches.depatchify(put(u), put(v), used, p, p, out, bound + 1, first)
+    expected = np.empty((count, *shape), np.uint8)
+    patches_reference.depatchify(u, v, used, p, p, expected, bound + 1, first)
+    np.testing.assert_array_equal(out.copy_to_host(), expected)
 
 
 @pytest.mark.parametrize(("rank", "used", "first"), [(1, 1, 0), (5, 5, 4), (9, 7, 64), (20, 18, 0)])
@@ -179,6 +176,38 @@ def test_patches_where_arrays_begin_anywhere(put, monkeypatch):
 def test_depatchify(rank, used, dtype, put):
     for shape in ((1, 1), (5, 7), (8, 4)):
         check_depatchify(shape, 4, rank, used, dtype, put)
+
+
+@pytest.mark.parametrize("subsample", [False, True])
+@pytest.mark.parametrize("p", [4, None])
+def test_patches_of_color(subsample, p, put):
+    images = fill((2, 5, 6, 3), "noise", 7)
+    sides = [(5, 6), *[(3, 3) if subsample else (5, 6)] * 2]
+    shapes = [side if p is None else (-(-side[0] // p) * -(-side[1] // p), p * p) for side in sides]
+    mine = [put(np.zeros(patches.matrix_shape(2, *shape), np.uint8)) for shape in shapes]
+    naive = [np.empty(patches_reference.matrix_shape(2, *shape), np.uint8) for shape in shapes]
+    patches.patchify_ycbcr(put(images), subsample, p, *mine, lambda name, shape, dtype: put(np.zeros(shape, dtype)))
+    patches_reference.patchify_ycbcr(images, subsample, p, *naive, lambda name, shape, dtype: np.empty(shape, dtype))
+    for found, blocks, (rows, _) in zip(mine, naive, shapes, strict=True):
+        for one, expected in zip(found.copy_to_host(), blocks, strict=True):
+            np.testing.assert_array_equal(patches.host_matrix(one, rows), from_blocks(expected, rows))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+@pytest.mark.parametrize("widest", [1 << 20, 4])
+def test_matrices_of_any_origin(dtype, widest, put, monkeypatch):
+    """Bytes as planes that are cut into rows, where those are not too many; the rest entry by entry."""
+    monkeypatch.setattr(patches, "_WIDEST", widest)
+    x = fill((2, 19, 7), "noise", 8).astype(dtype)
+    there, back = put(np.zeros(patches.matrix_shape(2, 19, 7), dtype)), put(np.zeros_like(x))
+    assert there.shape == (2, 7, 32)
+    patches.from_matrices(put(x), there)
+    np.testing.assert_array_equal(there.copy_to_host()[:, :, :19], x.transpose(0, 2, 1))
+    patches.to_matrices(there, back)
+    np.testing.assert_array_equal(back.copy_to_host(), x)
+    found = patches.host_matrix(there.copy_to_host()[1], 19)
+    assert found.flags.f_contiguous
+    np.testing.assert_array_equal(found, x[1])
 
 
 @pytest.mark.gpu

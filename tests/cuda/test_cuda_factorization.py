@@ -11,10 +11,12 @@ from strategies import BOUNDS, fill
 from warps import simulated
 
 import imfnb
+from imfnb._backend import serially
 from imfnb._cuda import SIMULATED, device_function
-from imfnb.factorization import cuda as general
-from imfnb.factorization import cuda_bytes as kernels
-from imfnb.factorization import exact_in_float32, factor_dtype, reference
+from imfnb.factorization.bcd import cuda as general
+from imfnb.factorization.bcd import cuda_bytes as kernels
+from imfnb.factorization.bcd import reference
+from imfnb.factorization.bounds import exact_in_float32, factor_dtype
 from imfnb.patches import from_blocks, to_blocks
 from imfnb.patches.cuda import padded
 
@@ -32,10 +34,10 @@ def problem(pixels: int, patches: int, rank: int, limits: tuple[int, int], count
 
 def expect(xt, v, ut, patches: int, limits: tuple[int, int]):
     """The reference's U step and V step of one matrix: U^T, X^T U, U^T U, V."""
-    blocks, u, new = to_blocks(xt[:, :patches].T), to_blocks(ut[:, :patches].T), v.copy()
-    xtu, utu = reference.update_u(blocks, patches, v.T, u, 0, len(blocks), *map(float, limits))
+    blocks, u, new = to_blocks(xt[:, :patches].T)[None], to_blocks(ut[:, :patches].T)[None], v[None].copy()
+    xtu, utu = reference.update_u(blocks, v[None], u, patches, *map(float, limits), serially)
     reference.update_columns(xtu, utu, new, *map(float, limits))
-    return from_blocks(u, patches).T, xtu, utu, new
+    return from_blocks(u[0], patches).T, xtu[0], utu[0], new[0]
 
 
 def check_update(pixels: int, patches: int, rank: int, limits: tuple[int, int], put, count: int = 2) -> None:
@@ -43,7 +45,7 @@ def check_update(pixels: int, patches: int, rank: int, limits: tuple[int, int], 
     xt, v, ut = problem(pixels, patches, rank, limits, count)
     low, high = map(float, limits)
     device_u, together = put(ut), put(v)
-    xtu, utu = general.update_u(put(xt), together, device_u, patches, low, high)
+    xtu, utu = general.update_u(put(xt), together, device_u, patches, low, high, serially)
     general.update_columns(xtu, utu, together, low, high)
     for i in range(count):
         u, a, b, new = expect(xt[i], v[i], ut[i], patches, limits)
@@ -55,7 +57,7 @@ def check_update(pixels: int, patches: int, rank: int, limits: tuple[int, int], 
 
 def check_sweep(pixels: int, patches: int, rank: int, limits: tuple[int, int], put, count: int = 2, sweeps: int = 1):
     """`sweep`, which is all of it in one launch."""
-    assert exact_in_float32(pixels, rank, limits) and kernels.warps_for(pixels, rank) is not None
+    assert exact_in_float32(pixels, rank, *limits) and kernels.warps_for(pixels, rank) is not None
     xt, v, ut = problem(pixels, patches, rank, limits, count)
     words, factors, basis = put(xt.view(np.uint32)), put(ut.view(np.uint32)), put(v)
     sums, tickets = put(np.zeros((count, pixels + rank, rank), np.int64)), put(np.zeros(count, np.int32))
@@ -72,8 +74,15 @@ def check_sweep(pixels: int, patches: int, rank: int, limits: tuple[int, int], p
 def gram(xt, patches: int, put) -> np.ndarray:
     """`gram` of a batch, on the host."""
     out = put(np.zeros((xt.shape[0], xt.shape[1], xt.shape[1])))
-    (kernels if xt.dtype == np.uint8 else general).gram(xt, patches, out)
+    general.gram(xt, patches, out, serially)
     return out.copy_to_host()
+
+
+def reference_gram(x: np.ndarray) -> np.ndarray:
+    """X^T X of X^T as the reference makes it."""
+    out = np.zeros((1, len(x), len(x)))
+    reference.gram(to_blocks(x.T)[None], x.shape[1], out, serially)
+    return out[0]
 
 
 @pytest.mark.parametrize("limits", BOUNDS)
@@ -96,6 +105,30 @@ def test_sweep(limits, put):
 )
 def test_sweep_of_every_shape(pixels, patches, rank, put):
     check_sweep(pixels, patches, rank, (-16, 15), put, 1)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "rank", "limits", "style", "fast"),
+    [(16, 3, (-16, 15), np.uint8, True), (5, 2, (-1000, 1000), np.uint8, False), (5, 2, (-16, 15), np.float64, False)],
+)
+def test_sweeps_take_bytes(pixels, rank, limits, style, fast, put):
+    """All sweeps in one call, with memory that is asked for, or nothing done."""
+    xt, v, ut = problem(pixels, 9, rank, limits, 2)
+    device_v, device_u, asked = put(v), put(ut), []
+
+    def zeros(name, shape, dtype):
+        asked.append(name)
+        return put(np.zeros(shape, dtype))
+
+    low, high = map(float, limits)
+    assert general.sweeps(put(xt.astype(style)), 9, device_v, device_u, low, high, 2, zeros, 1) == fast
+    assert asked == (["sums", "tickets"] if fast else [])
+    for i in range(2):
+        u, new = ut[i][:, :9], v[i]
+        for _ in range(2 if fast else 0):
+            u, _, _, new = expect(xt[i], new, u, 9, limits)
+        np.testing.assert_array_equal(device_v.copy_to_host()[i], new)
+        np.testing.assert_array_equal(device_u.copy_to_host()[i, :, :9], u)
 
 
 @pytest.mark.parametrize("wanted", [1, 3])
@@ -144,7 +177,7 @@ def test_warps_of_gram(pixels, patches, count, put, as_on_a_device):
     as_on_a_device(_STEP=16, _GRAM_WARPS=1, _GRAM_WANTED=1, _GRAM_SUMS=128, **steps)
     xt = fill((count, pixels, padded(patches)), "extremes", 1)
     for mine, x in zip(gram(put(xt), patches, put), xt, strict=True):
-        np.testing.assert_array_equal(mine, reference.gram(to_blocks(x[:, :patches].T)))
+        np.testing.assert_array_equal(mine, reference_gram(x[:, :patches]))
 
 
 class Recorded:
@@ -191,7 +224,7 @@ def test_gram(style, dtype, put, monkeypatch):
     xt = fill((2, 19, padded(37)), style, 3)
     found = gram(put(xt.astype(dtype)), 37, put)
     for mine, x in zip(found, xt, strict=True):
-        np.testing.assert_array_equal(mine, reference.gram(to_blocks(x[:, :37].T)))
+        np.testing.assert_array_equal(mine, reference_gram(x[:, :37]))
     general._accumulate.cache_clear()
 
 
@@ -248,11 +281,11 @@ def test_random_problems(seed, put):
     """Thousands of patches, all patch sizes, ranks up to the largest."""
     rng = np.random.default_rng(seed)
     pixels, patches, count = int(rng.choice([16, 64, 192, 256])), int(rng.integers(1, 70000)), int(rng.integers(1, 4))
-    largest = max(r for r in range(1, 65) if kernels.warps_for(pixels, r) and exact_in_float32(pixels, r, (-16, 15)))
+    largest = max(r for r in range(1, 65) if kernels.warps_for(pixels, r) and exact_in_float32(pixels, r, -16, 15))
     for rank in {1, largest, int(rng.integers(1, largest + 1))}:
         check_sweep(pixels, patches, rank, (-16, 15), put, count, sweeps=3)
     check_update(pixels, patches // 8 + 1, int(rng.integers(1, 40)), BOUNDS[seed % len(BOUNDS)], put, count)
     xt = fill((count, pixels, padded(patches)), "extremes", seed)
     found = gram(put(xt), patches, put)
     for mine, x in zip(found, xt, strict=True):
-        np.testing.assert_array_equal(mine, reference.gram(to_blocks(x[:, :patches].T)))
+        np.testing.assert_array_equal(mine, reference_gram(x[:, :patches]))
