@@ -1,8 +1,6 @@
-"""Static models of the encoder: frequencies counted over the previous sweep as bits, spectra as rates and errors."""
+"""Static models of the encoder: frequencies counted over the previous sweep as bits, and the costs of the proxy."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
@@ -16,22 +14,18 @@ __all__ = [
     "MAGNITUDE_CLASSES",
     "MAGNITUDE_CONTEXTS",
     "MANTISSAS",
-    "PRIOR",
     "PROXY_COSTS",
     "PROXY_FIRST",
-    "SPECTRUM_CLASSES",
-    "SPECTRUM_MODELS",
-    "SPECTRUM_PATCH",
-    "SPECTRUM_STEPS",
+    "RANK_CLASSES",
     "cost_table",
     "log2",
     "rank_costs",
+    "rank_counts",
 ]
 
 #: Contexts and residual classes of the first component's cost model.
 FIRST_CONTEXTS = 12
 FIRST_CLASSES = 64
-
 
 #: Magnitudes that the cost model of the components from 1 on tells apart; the last stands for all that are larger.
 MAGNITUDE_CLASSES = 16
@@ -41,12 +35,14 @@ MAGNITUDE_CLASSES = 16
 INSIDE_CONTEXTS = 12 * 10 * 6
 
 #: Contexts of both kinds. Those around it, second: the last component or not, 24 groups of components, 16 levels of the
-#: magnitudes around it and of its relatives.
+#: magnitudes around it and of its parents.
 MAGNITUDE_CONTEXTS = INSIDE_CONTEXTS + 2 * GROUPS * 16
 
-#: Observations that the frequencies of all contexts together are worth in each of them. BD-rate on a third of bsd34
-#: with 0, 8, 16 and 32, mean of four ranges of steps: +0.06, 0, -0.02 and 0%.
-PRIOR = 16
+#: Classes of a rank below 256 and of the mean of those around it: their bit lengths.
+RANK_CLASSES = 9
+
+# Bit length of every rank.
+_LENGTHS = np.array([rank.bit_length() for rank in range(256)])
 
 #: round(256 log2(1 + k / 4096)), uint16.
 MANTISSAS = (log2_fixed(4096 + np.arange(4096, dtype=np.int64)) - (12 << 8)).astype(np.uint16)
@@ -61,24 +57,37 @@ def log2(values: np.ndarray) -> np.ndarray:
     return (octave.astype(np.int64) - 1) * 256 + MANTISSAS[((2 * mantissa - 1) * 4096).astype(np.int64)]
 
 
-def cost_table(counts: np.ndarray) -> np.ndarray:
-    """Return -log2 of the (smoothed) relative frequencies of each row, in 1 / 256 bit, int32 like counts."""
-    c = 16 * counts + 1
-    return (log2(c.sum(axis=1, keepdims=True)) - log2(c)).astype(np.int32)
+def cost_table(counts: np.ndarray, sign: int, out: np.ndarray) -> None:
+    """Turn the (smoothed) relative frequencies of each row of classes into costs.
 
-
-def rank_costs(ranks: np.ndarray, classes: np.ndarray, grid_h: int, grid_w: int, rank_max: int) -> np.ndarray:
-    """Return the cost of every rank given the class of its neighbours, 1 / 256 bit, int64 (9, rank_max).
-
-    The bit length costs what its frequency says, each further bit one bit.
+    Parameters
+    ----------
+    counts : ndarray of COUNTS, shape (K, contexts, classes)
+        Frequencies; those of a row add up to less than 2**26.
+    sign : int
+        Added to the cost of every class but 0, in 1/256 bit.
+    out : ndarray of int32, shape (K, contexts, classes)
+        Receives -log2 of the share of every class, in 1/256 bit.
     """
-    lengths = np.array([int(k).bit_length() for k in range(rank_max)])
-    inside = (slice(2, 2 + grid_h), slice(2, 2 + grid_w))
-    shape = (grid_h + 3, grid_w + 4)
-    q = classes.reshape(shape)[inside].ravel()
-    k = lengths[ranks.reshape(shape)[inside].ravel()]
-    counts = np.bincount(q * 9 + k, minlength=81).reshape(9, 9)
-    return cost_table(counts)[:, lengths] + 256 * np.maximum(lengths - 1, 0)
+    smooth = 16 * counts + 1
+    out[...] = log2(smooth.sum(axis=2, keepdims=True)) - log2(smooth)
+    out[..., 1:] += sign
+
+
+def rank_costs(table: np.ndarray, count: int) -> np.ndarray:
+    """Return the cost of the first `count` ranks given the class of their neighbours, 1/256 bit, int64 (9, count).
+
+    The bit length costs what `table`, int32 (9, 9), says, each further bit one bit.
+    """
+    lengths = _LENGTHS[:count]
+    return table[:, lengths] + 256 * np.maximum(lengths - 1, 0)
+
+
+def rank_counts(ranks: np.ndarray, classes: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Return the number of patches of each class of neighbours and bit length of the rank, (9, 9)."""
+    inside, shape = np.s_[2 : 2 + grid[0], 2 : 2 + grid[1]], (grid[0] + 3, grid[1] + 4)
+    pairs = classes.reshape(shape)[inside] * RANK_CLASSES + _LENGTHS[ranks.reshape(shape)[inside]]
+    return np.bincount(pairs.ravel(), minlength=RANK_CLASSES**2).reshape(RANK_CLASSES, RANK_CLASSES)
 
 
 def _proxy_tables() -> tuple[np.ndarray, np.ndarray]:
@@ -94,84 +103,3 @@ def _proxy_tables() -> tuple[np.ndarray, np.ndarray]:
 
 
 PROXY_COSTS, PROXY_FIRST = _proxy_tables()
-
-
-#: Classes of magnitudes of a spectrum, see `reference.spectrum`.
-SPECTRUM_CLASSES = 8 * 28 + 1
-
-#: Side of the patches of a spectrum.
-SPECTRUM_PATCH = 8
-
-#: Middle of each class in 1/64 gray level.
-_MIDDLES = np.array([0.0, *(2.0 ** (n + 1) * (8.5 + k) for n in range(28) for k in range(8))]) / (32 * SPECTRUM_PATCH)
-
-
-#: Steps in 1/64 gray level for which the models speak, eighths of an octave apart.
-SPECTRUM_STEPS = 64 * 2.0 ** (np.arange(65) / 8)
-
-#: log2 of the middles in steps, float64 (steps, classes). The models have no thresholds: with one they would jump.
-_OCTAVES = np.log2(np.maximum(_MIDDLES, _MIDDLES[1])) - np.log2(SPECTRUM_STEPS)[:, None]
-
-_SQUARES = 4.0**_OCTAVES
-
-
-class Clustered:
-    """Model of photographs, where large coefficients keep together and the coder's contexts know where."""
-
-    _BITS = np.clip(_OCTAVES + 1, 0, 1) * np.maximum(_OCTAVES + 4, 0) + 0.002
-    _KEPT = np.clip(_OCTAVES, 0, 1)
-    _ERRORS = np.minimum(1.5 * _SQUARES, 1) * (1 - _KEPT) + 0.2 * _KEPT
-
-    @classmethod
-    def bits(cls, counts: np.ndarray) -> np.ndarray:
-        """Estimate the bits that a plane takes with each of SPECTRUM_STEPS.
-
-        A coefficient c, in steps, takes 4 + log2(c) from 1 on and, between 1/2 and 1, a growing share of that. Over
-        every third image of bsd34 and steps of 1.5 to 180 gray levels that is off by 5% (one standard deviation).
-        """
-        return cls._BITS @ counts
-
-    @classmethod
-    def error(cls, counts: np.ndarray) -> np.ndarray:
-        """Estimate the squared error of a plane with each of SPECTRUM_STEPS in squared gray levels.
-
-        What is dropped costs its square, a kept coefficient a fifth of a squared step, with an octave between the two.
-        Off by 0.9 dB on the same images, most of it the same for all steps of an image.
-        """
-        return (cls._ERRORS @ counts) * (SPECTRUM_STEPS / 64) ** 2
-
-
-class Scattered:
-    """Model of noise, whose coefficients tell nothing of each other: each kept one costs what its rarity says.
-
-    Dearer coefficients are rarer, and rarer ones dearer: the sweeps follow that down the cliff of the rate. Noise of 3
-    to 50 gray levels and uniform noise take 0.93 to 1.14 times these bits above 0.3 bits per pixel, and their PSNR is
-    0.5 dB less to 0.8 dB more.
-    """
-
-    @staticmethod
-    def _keep(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Share of each class that is kept after two sweeps, log2 of the threshold in steps, bits of one just kept."""
-        threshold, total = np.full(len(_OCTAVES), math.log2(0.6)), max(counts.sum(), 1)
-        for weight in (0.08, 0.1, 0.0):
-            kept = np.clip(4 * (_OCTAVES - threshold[:, None]) + 0.5, 0, 1)
-            bits = 2.5 - np.log2(np.maximum((kept @ counts) / total, 1e-7))
-            if weight:
-                threshold = np.log2((1 + weight * bits) / 2)
-        return kept, threshold, bits
-
-    @staticmethod
-    def bits(counts: np.ndarray) -> np.ndarray:
-        """As `Clustered.bits`."""
-        kept, threshold, bits = Scattered._keep(counts)
-        return (kept * (bits[:, None] + np.maximum(_OCTAVES - threshold[:, None], 0))) @ counts
-
-    @staticmethod
-    def error(counts: np.ndarray) -> np.ndarray:
-        """As `Clustered.error`."""
-        kept, _, _ = Scattered._keep(counts)
-        return ((_SQUARES * (1 - kept) + 0.09 * kept) @ counts) * (SPECTRUM_STEPS / 64) ** 2
-
-
-#: Models of rates and errors, the most likely one first.
-SPECTRUM_MODELS = Clustered, Scattered
