@@ -12,205 +12,28 @@ nothing, and the next half-sweep can put it to use again.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from .._backend import Run, kernels, resolve_device, resolve_threads, run_on, serially, thread_map
-from ..errors import OptionError
-from ..patches import from_blocks, to_blocks
-from .start import limits, start_v
+from .._backend import resolve_device, resolve_threads, run_on
+from ..errors import DeviceError, OptionError
+from ..patches import to_blocks
+from ..runtime.run import HostRun, Run, Task, finish
+from .bcd import descend
+from .bounds import check_bounds, factor_dtype
 
-__all__ = [
-    "bcd",
-    "check_bounds",
-    "energy",
-    "exact_in_float32",
-    "factor_dtype",
-    "factorize",
-    "init_v",
-    "limits",
-    "start_v",
-]
-
-# Blocks of patches that one call of the U step handles. Fixed, whatever the number of threads, so that the order of
-# floating-point sums is fixed too when X is not integer.
-BAND = 512
+__all__ = ["check_bounds", "factor_dtype", "factorize"]
 
 # Largest magnitude of an entry of X: integers up to it are exact in float64, and products of factors fit int64.
 _LARGEST = 2.0**53
 
-
-def factor_dtype(bounds: tuple[int, int] | None) -> type:
-    """Smallest of int8, int16, int32 that holds both bounds; int64 for unbounded factors."""
-    if bounds is None:
-        return np.int64
-    for dtype in (np.int8, np.int16, np.int32):
-        if np.iinfo(dtype).min <= bounds[0] and bounds[1] <= np.iinfo(dtype).max:
-            return dtype
-    return np.int64
-
-
-def check_bounds(bounds: Any, limit: int) -> tuple[int, int]:
-    """Validate a pair of factor bounds.
-
-    Parameters
-    ----------
-    bounds : pair of int
-        Smallest and largest value of an entry.
-    limit : int
-        Largest magnitude allowed.
-
-    Returns
-    -------
-    (int, int)
-        The bounds as Python integers.
-
-    Raises
-    ------
-    OptionError
-        If they are not two integers lo < hi within +-`limit`.
-    """
-    try:
-        low, high = bounds
-    except (TypeError, ValueError):
-        low = high = None
-    integers = all(isinstance(b, (int, np.integer)) and not isinstance(b, (bool, np.bool_)) for b in (low, high))
-    if not integers or not -limit <= low < high <= limit:
-        raise OptionError(f"bounds is {bounds!r}; expected two integers (low, high), -{limit} <= low < high <= {limit}")
-    return int(low), int(high)
-
-
-def init_v(
-    blocks: np.ndarray, rows: int, rank: int, bounds: tuple[int, int] | None, device: str, run: Run = serially
-) -> np.ndarray:
-    """Integer V to start from: that of the truncated SVD, X ~ (Us sqrt(S)) (Vs sqrt(S))^T, rounded and clamped.
-
-    Paper, section 3.3, "initialization". U starts at zero: for orthogonal columns of V the first U step does not
-    depend on it. Starting from the projected V instead of the real one (as the code of lrf does today) gains 0.02 dB
-    at rank 10, 0.06 dB at 20 and 0.09 dB at 26 on bsd34's luma at the same number of bytes, makes every step integer,
-    and is what reproduces the published figures. The SVD comes from the eigenvectors of the smaller Gram matrix,
-    which is exact for integer X. Signs are fixed: every column has its sum on the side of the larger bound, so that
-    all of [-16, 15] is used.
-
-    Parameters
-    ----------
-    blocks : ndarray of uint8 or float64, shape (B, N, LANES)
-        X in blocks of patches.
-    rows : int
-        Number M of patches.
-    rank : int
-        Number of columns R.
-    bounds : (int, int) or None
-        Smallest and largest entry.
-    device : {"cpu", "reference"}
-        Which kernels to use.
-    run : callable
-        Applies a function to bands of rows, as :func:`imfnb._backend.thread_map` yields it.
-
-    Returns
-    -------
-    ndarray of float64, shape (N, R)
-        Integers within the bounds; zero (or the bound nearest to it) in the columns beyond the rank of X.
-    """
-    wide = from_blocks(blocks, rows) if blocks.shape[1] > rows else None
-    backend, x = kernels("factorization", device), blocks if wide is None else to_blocks(wide.T)
-    gram = sum(run(lambda band: backend.gram(x[slice(*band)]), _bands(len(x))))
-    return start_v(gram, blocks.dtype == np.uint8, rank, bounds, wide, device)
-
-
-def _bands(count: int) -> list[tuple[int, int]]:
-    """Bands (first, last) of `count` blocks of patches."""
-    return [(first, min(first + BAND, count)) for first in range(0, count, BAND)]
-
-
-def bcd(
-    blocks: np.ndarray,
-    rows: int,
-    rank: int,
-    bounds: tuple[int, int] | None,
-    iterations: int,
-    device: str,
-    threads: int = 1,
-    costs: list[float] | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Factorize one matrix by block coordinate descent (paper, algorithm 1).
-
-    Parameters
-    ----------
-    blocks : ndarray of uint8 or float64, shape (B, N, LANES)
-        X in blocks of patches. With uint8 the result is the same bits on every backend and number of threads.
-    rows : int
-        Number M of patches.
-    rank : int
-        Number of columns R of the factors.
-    bounds : (int, int) or None
-        Smallest and largest entry; None for unbounded integers.
-    iterations : int
-        Number of sweeps K >= 1 over all columns of U and then of V.
-    device : {"cpu", "reference"}
-        Which kernels to use.
-    threads : int
-        Number of threads that work on bands of rows.
-    costs : list of float, optional
-        Receives |X - U V^T|^2 after every sweep.
-
-    Returns
-    -------
-    u : ndarray of integer, shape (M, R), Fortran order
-        Left factor.
-    v : ndarray of integer, shape (N, R), Fortran order
-        Right factor.
-    """
-    backend = kernels("factorization", device)
-    low, high = limits(bounds)
-    dtype = factor_dtype(bounds)
-    u = np.zeros((len(blocks), rank, blocks.shape[2]), dtype)
-    # The sums of the U step are below N b (255 + R b^2) for b the largest magnitude of an entry; where that is below
-    # 2^24, float32 holds them exactly.
-    working = np.float32 if _fits_float32(blocks, rank, bounds) else np.float64
-    bands = _bands(len(blocks))
-    workers = min(threads, len(bands))
-    together = device == "cpu" and workers == 1 and costs is None
-    squares = energy(blocks) if costs is not None else 0.0
-    with thread_map(workers) as run:
-        v = init_v(blocks, rows, rank, bounds, device, run)
-        if together and backend.sweeps(blocks, rows, u, v, working, BAND, iterations, (low, high)):
-            return from_blocks(u, rows), np.asfortranarray(v.astype(dtype))
-        for _ in range(iterations):
-            vt = np.ascontiguousarray(v.T, working)
-
-            def step(band: tuple[int, int], vt: np.ndarray = vt) -> tuple[np.ndarray, np.ndarray]:
-                return backend.update_u(blocks, rows, vt, u, *band, low, high)
-
-            sums = run(step, bands)
-            xtu, utu = sums[0]
-            for other in sums[1:]:
-                xtu += other[0]
-                utu += other[1]
-            backend.update_columns(xtu, utu, v, low, high)
-            if costs is not None:
-                costs.append(max(0.0, float(squares - 2.0 * np.sum(xtu * v) + np.sum(utu * (v.T @ v)))))
-    return from_blocks(u, rows), np.asfortranarray(v.astype(dtype))
-
-
-def _fits_float32(blocks: np.ndarray, rank: int, bounds: tuple[int, int] | None) -> bool:
-    """Whether the U step may add in float32."""
-    return blocks.dtype == np.uint8 and exact_in_float32(blocks.shape[1], rank, bounds)
-
-
-def exact_in_float32(columns: int, rank: int, bounds: tuple[int, int] | None) -> bool:
-    """Whether every partial sum of the U step on uint8 input, over pixels or over 256 patches, is below 2**24."""
-    if bounds is None:
-        return False
-    largest = max(-bounds[0], bounds[1])
-    over_patches = 256 * largest * max(255, largest)
-    return max(over_patches, columns * largest * (255 + rank * largest * largest)) < 2**24
-
-
-def energy(blocks: np.ndarray) -> float:
-    """|X|^2 in float64."""
-    return float(sum(np.sum(np.square(block, dtype=np.float64)) for block in blocks))
+# Bytes of matrices that the GPU is given at a time, on each of two streams; and rows and columns of a matrix there, at
+# most, since 32 bits number patches.
+_CHUNK_BYTES = 1 << 25
+_LONGEST = 1 << 28
 
 
 def factorize(
@@ -297,24 +120,67 @@ def _factorize(
     with_cost: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """:func:`factorize` with valid arguments on a device that has been chosen."""
-    stack = x.shape[:-2]
-    cost = np.empty((*stack, iterations))
-    if device == "cuda":
-        from ..gpu.descent import factorize as on_device
+    stack, (rows, columns) = x.shape[:-2], x.shape[-2:]
+    matrices, dtype = x.reshape(-1, rows, columns), factor_dtype(bounds)
+    count = len(matrices)
+    u, v = np.empty((count, rows, rank), dtype), np.empty((count, columns, rank), dtype)
+    cost = np.empty((count, iterations))
 
-        flat = x.reshape(-1, *x.shape[-2:])
-        history = cost.reshape(-1, iterations) if with_cost else None
-        u, v = on_device(flat, rank, bounds, iterations, threads, history)
-        return u.reshape(*stack, *u.shape[1:]), v.reshape(*stack, *v.shape[1:]), cost
-    dtype = factor_dtype(bounds)
-    u = np.empty((*stack, x.shape[-2], rank), dtype)
-    v = np.empty((*stack, x.shape[-1], rank), dtype)
-    for index in np.ndindex(stack):
-        costs: list[float] = []
-        blocks = to_blocks(x[index])
-        u[index], v[index] = bcd(blocks, x.shape[-2], rank, bounds, iterations, device, threads, costs)
-        cost[index] = costs
-    return u, v, cost
+    def task(chunk: Sequence[int], run: Run) -> Task[None]:
+        history: list[list[tuple[float, float]]] | None = [] if with_cost else None
+        found = yield from _descend([matrices[i] for i in chunk], rank, bounds, iterations, run, history)
+        copies = [(target[i], part[k]) for target, part in zip((u, v), found, strict=True) for k, i in enumerate(chunk)]
+        yield from run.wait(run.submit_all(lambda pair: np.copyto(*pair, casting="unsafe"), copies))
+        for k, i in enumerate(chunk if history else ()):
+            squares = _energy(matrices[i])
+            cost[i] = [max(0.0, squares - 2.0 * sums[k][0] + sums[k][1]) for sums in history or ()]
+
+    if device == "cuda":
+        _on_gpu(count, matrices[0], task, threads)
+    else:
+        with HostRun(device, threads) as run:
+            for i in range(count):
+                finish(task([i], run))
+    return u.reshape(*stack, rows, rank), v.reshape(*stack, columns, rank), cost.reshape(*stack, iterations)
+
+
+def _descend(
+    matrices: Sequence[np.ndarray],
+    rank: int,
+    bounds: tuple[int, int] | None,
+    iterations: int,
+    run: Run,
+    history: list[list[tuple[float, float]]] | None,
+) -> Task[list[np.ndarray]]:
+    """U (B, M, R) and V (B, N, R) of matrices of the host, on the host."""
+    patches, (rows, columns) = run.kernels("patches"), matrices[0].shape
+    there = run.upload("matrices", matrices)
+    x = run.array("x", patches.matrix_shape(len(there), rows, columns), there.dtype)
+    patches.from_matrices(there, x)
+    u, v = yield from descend(x, rows, rank, bounds, iterations, run, "", history)
+    turned = run.array("u turned", (len(there), rows, rank), u.dtype)
+    patches.to_matrices(u, turned)
+    return (yield from run.fetch("factors", turned, v))
+
+
+def _on_gpu(count: int, matrix: np.ndarray, task: Callable[[Sequence[int], Run], Task[None]], threads: int) -> None:
+    """Run a task for chunks of `count` matrices like the given one; where the memory is full, for fewer at a time."""
+    from .._cuda import GRID_LIMIT
+    from ..runtime import streams
+    from ..runtime.device import DeviceRun
+
+    if max(matrix.shape) > _LONGEST:
+        raise DeviceError(f"X has shape {matrix.shape}; the GPU takes {_LONGEST} rows and columns: use device='cpu'")
+    parts = -(-count // min(max(1, _CHUNK_BYTES // matrix.nbytes), GRID_LIMIT))
+    size = -(-count // parts)  # of about equal size
+    chunks = [range(i, min(i + size, count)) for i in range(0, count, size)]
+    with ThreadPoolExecutor(threads) as pool:
+        streams.run(chunks, lambda chunk, slot: task(chunk, DeviceRun(slot, pool)), lambda *_: None, threads)
+
+
+def _energy(matrix: np.ndarray) -> float:
+    """|X|^2 in float64."""
+    return float(sum(np.sum(np.square(block, dtype=np.float64)) for block in to_blocks(matrix)))
 
 
 def _check_matrix(X: Any) -> np.ndarray:

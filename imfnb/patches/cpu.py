@@ -1,15 +1,29 @@
-"""Patchification as `@njit` kernels; same names and same bits as `reference`."""
+"""Patchification as `@njit` kernels: counterparts of `reference` with the same bits."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from .._jit import kernel
 from .._vectors import DOTS, WIDTH
-from ..color.cpu import rgb_to_planes_420, rgb_to_planes_444
+from ..color.cpu import rgb_to_planes_420, rgb_to_planes_444, rgb_to_ycbcr
+from . import reference, to_blocks
+from .reference import from_matrices, host_matrix, matrix_shape, padded, to_matrices
 from .tiles import CHUNK, multiply, multiply_bytes, unzip
 
-__all__ = ["depatchify", "patchify", "patchify_ycbcr"]
+__all__ = [
+    "depatchify",
+    "from_matrices",
+    "host_matrix",
+    "matrix_shape",
+    "padded",
+    "patchify",
+    "patchify_ycbcr",
+    "to_matrices",
+]
 
 
 @kernel()
@@ -77,12 +91,22 @@ def _scratch(width, p):
 
 
 @kernel()
-def patchify(plane, patch_size, first, out):
-    """Twin of :func:`imfnb.patches.reference.patchify`."""
+def _patchify(plane, patch_size, first, out):
+    """Write the patches of a plane to blocks, to rows of X^T from `first` on."""
     columns = -(-plane.shape[1] // patch_size)
     row, corner = _scratch(plane.shape[1], patch_size)
     for k in range(-(-plane.shape[0] // patch_size)):
         _patchify_row(plane, k * patch_size, patch_size, k * columns, row, corner, first, out)
+
+
+def patchify(planes: np.ndarray, patch_height: int, patch_width: int, out: np.ndarray, first: int = 0) -> None:
+    """Counterpart of :func:`imfnb.patches.reference.patchify`."""
+    for plane, blocks in zip(planes, out, strict=True):
+        if patch_height == 1:
+            to_blocks(plane, blocks[:, first : first + patch_width])
+            continue
+        blocks[-1, first : first + patch_height * patch_width] = 0  # all but lanes of the last block will be written
+        _patchify(plane, patch_height, first, blocks)
 
 
 @kernel()
@@ -93,8 +117,8 @@ def _patchify_strip(strip, first, p, start, stop, row, corner, out):
 
 
 @kernel()
-def patchify_ycbcr(image, subsample, patch_size, y, cb, cr):
-    """Twin of :func:`imfnb.patches.reference.patchify_ycbcr`.
+def _patchify_ycbcr(image, subsample, patch_size, y, cb, cr):
+    """Convert an image and write the patches of its planes to blocks.
 
     A strip of the image goes through both stages while it is in the cache.
     """
@@ -120,6 +144,29 @@ def patchify_ycbcr(image, subsample, patch_size, y, cb, cr):
         _patchify_strip(luma_strip, first * scale, p, k * scale, min((k + 1) * scale, rows), row, corner, y)
         _patchify_strip(blue_strip, first, p, k, k + 1, half_row, corner, cb)
         _patchify_strip(red_strip, first, p, k, k + 1, half_row, corner, cr)
+
+
+def patchify_ycbcr(
+    images: np.ndarray,
+    subsample: bool,
+    patch_size: int | None,
+    y: np.ndarray,
+    cb: np.ndarray,
+    cr: np.ndarray,
+    array: Callable[..., Any],
+) -> None:
+    """Counterpart of :func:`imfnb.patches.reference.patchify_ycbcr`, in one pass over the image unless it has no patches.
+    """
+    if patch_size is None:
+        planes = reference.ycbcr_planes(images, subsample, array)
+        rgb_to_ycbcr(images, *planes)
+        for plane, out in zip(planes, (y, cb, cr), strict=True):
+            patchify(plane, 1, plane.shape[2], out)
+        return
+    for image, *blocks in zip(images, y, cb, cr, strict=True):
+        for x in blocks:
+            x[-1] = 0  # all but lanes of the last block will be written
+        _patchify_ycbcr(image, subsample, patch_size, *blocks)
 
 
 @kernel()
@@ -183,8 +230,21 @@ def _depatchify_bytes(u, vt, patch_height, patch_width, plane):
             _place(patch, top, left, patch_height, patch_width, plane)
 
 
-def depatchify(u: np.ndarray, vt: np.ndarray, patch_height: int, patch_width: int, plane: np.ndarray) -> None:
-    """Twin of :func:`imfnb.patches.reference.depatchify`; adds in the dtype of `vt` or, exactly, in integers."""
-    small = u.dtype == np.int8 and vt.dtype == np.float32 and vt.min() >= -128 and vt.max() <= 127
-    chosen = _depatchify_bytes if small and DOTS else _depatchify_floats
-    chosen(u, vt, patch_height, patch_width, plane)
+def depatchify(
+    u: np.ndarray,
+    v: np.ndarray,
+    rank: int,
+    patch_height: int,
+    patch_width: int,
+    planes: np.ndarray,
+    bound: int,
+    first: int = 0,
+) -> None:
+    """Counterpart of :func:`imfnb.patches.reference.depatchify`; adds factors of bytes in integers where it can."""
+    dtype = np.float32 if rank * bound * bound < 2**24 else np.float64
+    chosen = slice(first, first + patch_height * patch_width)
+    for left, right, plane in zip(u, v, planes, strict=True):
+        vt = np.ascontiguousarray(right[:rank, chosen], dtype)
+        small = left.dtype == np.int8 and dtype == np.float32 and vt.min() >= -128 and vt.max() <= 127
+        multiply_factors = _depatchify_bytes if small and DOTS else _depatchify_floats
+        multiply_factors(np.ascontiguousarray(left[:rank]).T, vt, patch_height, patch_width, plane)

@@ -1,4 +1,4 @@
-"""Patchification as CUDA kernels; same names and same bits as `reference`, for batches of equal-shaped planes.
+"""Patchification as CUDA kernels: counterparts of `reference` with the same bits, on the current stream.
 
 Patches lie along the last axis, which the factorization reads sixteen at a time: rows of X^T and U^T are padded to
 whole groups of sixteen. What the padding holds has no influence on anything.
@@ -19,11 +19,12 @@ and so exact in int32 for the R < 2**15 that are added there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .._cuda import GRID_LIMIT, TILE, blocks, cuda, device_function, kernel, tiles
+from .._cuda import GRID_LIMIT, SIMULATED, TILE, blocks, cuda, device_function, kernel, stream, tiles
 from .._cuda_intrinsics import (
     clip4,
     dp4a_ss,
@@ -36,65 +37,66 @@ from .._cuda_intrinsics import (
     starts_at_multiple,
     transpose4,
 )
+from ..color.cuda import rgb_to_ycbcr
+from .reference import ycbcr_planes
 
-__all__ = ["depatchify", "padded", "patchify"]
+__all__ = [
+    "depatchify",
+    "from_matrices",
+    "host_matrix",
+    "matrix_shape",
+    "padded",
+    "patchify",
+    "patchify_ycbcr",
+    "to_matrices",
+]
 
 _i32, _u32, _i64, _u64 = np.int32, np.uint32, np.int64, np.uint64
 
 #: Pixels of a row of a patch that a thread handles.
 _GROUP = 8
 
+# Columns up to which X of bytes is turned around as a plane that is cut into its rows, which is fast, but whose grid is
+# limited; and threads of a block that turns around anything else.
+_WIDEST, _THREADS = 1 << 20, 8 if SIMULATED else 128
+
+
+def matrix_shape(count: int, rows: int, columns: int) -> tuple[int, ...]:
+    """Counterpart of :func:`imfnb.patches.reference.matrix_shape`: that of X^T."""
+    return count, columns, padded(rows)
+
 
 def padded(patches: int) -> int:
-    """Length of a row of X^T or U^T on the device for so many patches: as many bytes as a thread copies at once."""
+    """Counterpart of :func:`imfnb.patches.reference.padded`: as many bytes as a thread copies at once."""
     return patches + -patches % 16
 
 
-def patchify(planes: Any, patch_height: int, patch_width: int, out: Any, first: int = 0, stream: Any = 0) -> None:
-    """Twin of :func:`imfnb.patches.reference.patchify` for a batch on the device.
+def patchify(planes: Any, patch_height: int, patch_width: int, out: Any, first: int = 0) -> None:
+    """Counterpart of :func:`imfnb.patches.reference.patchify`.
 
-    Parameters
-    ----------
-    planes : device array of uint8, shape (B, H, W)
-        The planes.
-    patch_height, patch_width : int
-        Sides of a patch; 1 and W make X the plane itself.
-    out : device array of uint8, shape (B, N, S)
-        Receives X^T in its first M columns, from row `first` on. S is a multiple of 4, and so is its address.
-    first : int
-        Where the planes' pixels begin, if patches of several planes are concatenated.
-    stream : stream, optional
-        Where to launch.
+    S, the length of a row of `out`, is a multiple of 4, and so is its address.
     """
     images, height, width = planes.shape
     rows, columns, groups = _counts(height, width, patch_height, patch_width)
     grid, block = tiles(blocks(rows * columns, 4), patch_height * groups, images)
     numbers = patch_height, patch_width, rows, columns, groups, first, _unit(planes, patch_width)
-    _patchify[grid, block, stream](planes, *map(np.int32, numbers), out)
+    _patchify[grid, block, stream()](planes, *map(np.int32, numbers), out)
+
+
+def patchify_ycbcr(
+    images: Any, subsample: bool, patch_size: int | None, y: Any, cb: Any, cr: Any, array: Callable[..., Any]
+) -> None:
+    """Counterpart of :func:`imfnb.patches.reference.patchify_ycbcr`."""
+    planes = ycbcr_planes(images, subsample, array)
+    rgb_to_ycbcr(images, *planes)
+    for plane, out in zip(planes, (y, cb, cr), strict=True):
+        patchify(plane, *((1, plane.shape[2]) if patch_size is None else (patch_size, patch_size)), out)
 
 
 def depatchify(
-    u: Any, v: Any, rank: int, patch_height: int, patch_width: int, planes: Any, first: int = 0, stream: Any = 0
+    u: Any, v: Any, rank: int, patch_height: int, patch_width: int, planes: Any, bound: int, first: int = 0
 ) -> None:
-    """Twin of :func:`imfnb.patches.reference.depatchify` for a batch on the device.
-
-    Parameters
-    ----------
-    u : device array of int8 or int16, shape (B, R, S)
-        U^T; the first M columns count.
-    v : device array of the same dtype, shape (B, R, N)
-        V^T.
-    rank : int
-        Number of components to use, at most R.
-    patch_height, patch_width : int
-        Sides of a patch.
-    planes : device array of uint8, shape (B, H, W)
-        Receives clip(U V^T).
-    first : int
-        Where the planes' pixels begin in V, if patches of several planes are concatenated.
-    stream : stream, optional
-        Where to launch.
-    """
+    """Counterpart of :func:`imfnb.patches.reference.depatchify`; S should be that of :func:`padded`."""
     images, height, width = planes.shape
     rows, columns, groups = _counts(height, width, patch_height, patch_width)
     down = min(_DOWN, patch_height * groups)
@@ -102,11 +104,39 @@ def depatchify(
     if _in_words(u, v, patch_width, first) and max(grid[1:]) <= GRID_LIMIT:
         sides = patch_height, patch_width, rows, columns, groups, _LANES // columns, _LANES % columns
         numbers = rank, *sides, first, _unit(planes, patch_width)
-        _depatchify_words[grid, (_LANES, down), stream](u, v, *map(np.int32, numbers), planes)
+        _depatchify_words[grid, (_LANES, down), stream()](u, v, *map(np.int32, numbers), planes)
     else:
         grid, block = tiles(width, height, images)
         numbers = rank, patch_height, patch_width, columns, first
-        _depatchify[grid, block, stream](u, v, *map(np.int32, numbers), planes)
+        _depatchify[grid, block, stream()](u, v, *map(np.int32, numbers), planes)
+
+
+def from_matrices(matrices: Any, out: Any) -> None:
+    """Counterpart of :func:`imfnb.patches.reference.from_matrices`."""
+    if matrices.dtype == np.uint8 and matrices.shape[2] <= _WIDEST:
+        patchify(matrices, 1, matrices.shape[2], out)
+    else:
+        to_matrices(matrices, out)
+
+
+def to_matrices(x: Any, out: Any) -> None:
+    """Counterpart of :func:`imfnb.patches.reference.to_matrices`."""
+    grid = blocks(out.shape[1] * out.shape[2], _THREADS), out.shape[0]
+    _transpose[grid, _THREADS, stream()](x, out)
+
+
+def host_matrix(x: np.ndarray, rows: int) -> np.ndarray:
+    """Counterpart of :func:`imfnb.patches.reference.host_matrix`."""
+    return x[:, :rows].T.copy(order="F")
+
+
+@kernel(*(f"void({x}[:,:,::1], {x}[:,:,::1])" for x in ("int8", "int16", "int32", "int64", "uint8", "float64")))
+def _transpose(source, out):
+    """A thread for each entry of the result, of which those beyond the source are left alone."""
+    i, z = cuda.grid(1), cuda.blockIdx.y
+    row, column = i // out.shape[2], i % out.shape[2]
+    if row < out.shape[1] and column < source.shape[1]:
+        out[z, row, column] = source[z, column, row]
 
 
 def _in_words(u: Any, v: Any, patch_width: int, first: int) -> bool:

@@ -1,4 +1,4 @@
-"""The first V as `@njit` kernels; same names and same bits as `reference`.
+"""The first V as `@njit` kernels: counterparts of `reference` with the same bits.
 
 Without fastmath LLVM neither reorders sums nor fuses multiplications with additions. The lane is the pixel, or the
 vector of the block, and every inner loop runs over a contiguous row.
@@ -21,10 +21,11 @@ from .reference import (
     ROUNDS,
     STEPS,
     SWEEPS,
+    fits,
     width,
 )
 
-__all__ = ["eigenpairs", "project", "rounded", "start_v"]
+__all__ = ["fits", "start_v"]
 
 # Columns of a transposed block are a multiple of this: rows of 10 or 14 numbers would end in a scalar loop.
 _LANES = 8
@@ -32,7 +33,7 @@ _LANES = 8
 
 @kernel()
 def _combine(a, b, out):
-    """Twin of :func:`imfnb.factorization.start.reference.combine`, eight rows of b at a time."""
+    """Counterpart of :func:`imfnb.factorization.init.reference.combine`, eight rows of b at a time."""
     depth, columns = b.shape
     whole = depth - depth % 8
     for k in range(len(a)):
@@ -73,7 +74,7 @@ def _products(a, b, columns, out):
 
 @kernel()
 def _partial_cholesky(gram, left, out):
-    """Twin of :func:`imfnb.factorization.start.reference.partial_cholesky`; out is zero."""
+    """Counterpart of :func:`imfnb.factorization.init.reference.partial_cholesky`; out is zero."""
     size = len(gram)
     for i in range(size):
         left[i] = gram[i, i]
@@ -102,7 +103,7 @@ def _partial_cholesky(gram, left, out):
 
 @kernel()
 def _orthonormal(z, columns, t, norms):
-    """Twin of :func:`imfnb.factorization.start.reference.orthonormal`, in place; t (m, P) is overwritten."""
+    """Counterpart of :func:`imfnb.factorization.init.reference.orthonormal`, in place; t (m, P) is overwritten."""
     count, size = z.shape
     _products(z, z, columns, t)
     for k in range(count):
@@ -125,7 +126,7 @@ def _orthonormal(z, columns, t, norms):
 
 @kernel()
 def _pairs(size):
-    """All turns of :func:`imfnb.factorization.start.reference.pairs`."""
+    """All turns of :func:`imfnb.factorization.init.reference.pairs`."""
     out = np.empty((size - 1, 2, size // 2), np.int64)
     for turn in range(size - 1):
         for step in range(size // 2):
@@ -137,7 +138,7 @@ def _pairs(size):
 
 @kernel(error_model="numpy")
 def _rotations(t, pairs, turn, entries, angles, least):
-    """Twin of :func:`imfnb.factorization.start.reference.rotations`; whether any is made, and any is large."""
+    """Counterpart of :func:`imfnb.factorization.init.reference.rotations`; whether any is made, and any is large."""
     count = pairs.shape[2]
     for i in range(count):
         p, q = pairs[turn, 0, i], pairs[turn, 1, i]
@@ -159,7 +160,7 @@ def _rotations(t, pairs, turn, entries, angles, least):
 
 @kernel()
 def _rotate(rows, pairs, turn, angles):
-    """Twin of :func:`imfnb.factorization.start.reference.rotate`."""
+    """Counterpart of :func:`imfnb.factorization.init.reference.rotate`."""
     for i in range(pairs.shape[2]):
         p, q, cosine, sine = pairs[turn, 0, i], pairs[turn, 1, i], angles[0, i], angles[1, i]
         if sine != 0.0:
@@ -171,7 +172,7 @@ def _rotate(rows, pairs, turn, angles):
 
 @kernel()
 def _jacobi(t, turned, e, pairs, values, order):
-    """Twin of :func:`imfnb.factorization.start.reference.jacobi`; the vectors are e[order]."""
+    """Counterpart of :func:`imfnb.factorization.init.reference.jacobi`; the vectors are e[order]."""
     size = len(t)
     entries, angles = np.empty((3, size // 2)), np.empty((2, size // 2))
     largest = t[0, 0]
@@ -249,7 +250,7 @@ def _eigenpairs(gram, rank, count):
 
 
 def eigenpairs(gram: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """Twin of :func:`imfnb.factorization.start.reference.eigenpairs`."""
+    """Counterpart of :func:`imfnb.factorization.init.reference.eigenpairs`."""
     values, vectors = _eigenpairs(gram, rank, width(len(gram), rank))
     return values[:rank], vectors[:rank]
 
@@ -266,7 +267,7 @@ def _project(x, values, vectors, dead):
 
 
 def project(x: np.ndarray, values: np.ndarray, vectors: np.ndarray, dead: float = DEAD) -> np.ndarray:
-    """Twin of :func:`imfnb.factorization.start.reference.project`."""
+    """Counterpart of :func:`imfnb.factorization.init.reference.project`."""
     return _project(np.ascontiguousarray(x), values, vectors, dead)
 
 
@@ -299,12 +300,13 @@ def _rounded(values, vectors, count, rank, low, high, dead):
 def rounded(
     values: np.ndarray, vectors: np.ndarray, rank: int, low: float, high: float, dead: float = DEAD
 ) -> np.ndarray:
-    """Twin of :func:`imfnb.factorization.start.reference.rounded`."""
+    """Counterpart of :func:`imfnb.factorization.init.reference.rounded`."""
     return _rounded(values, vectors, len(values), rank, low, high, dead)
 
 
-def start_v(gram: np.ndarray, rank: int, low: float, high: float) -> np.ndarray:
-    """Twin of :func:`imfnb.factorization.start.reference.start_v`."""
-    wanted = min(rank, len(gram))
-    values, vectors = _eigenpairs(gram, wanted, width(len(gram), wanted))
-    return _rounded(values, vectors, wanted, rank, low, high, DEAD)
+def start_v(gram: np.ndarray, rank: int, low: float, high: float, out: np.ndarray) -> None:
+    """Counterpart of :func:`imfnb.factorization.init.reference.start_v`."""
+    for squares, v in zip(gram, out, strict=True):
+        wanted = min(rank, len(squares))
+        values, vectors = _eigenpairs(squares, wanted, width(len(squares), wanted))
+        v[...] = _rounded(values, vectors, wanted, rank, low, high, DEAD)

@@ -1,9 +1,9 @@
-"""Block coordinate descent as CUDA kernels; same names and, for integer X, same bits as `reference`, for batches.
+"""Block coordinate descent as CUDA kernels: counterparts of `reference`, for integer X with the same bits.
 
 Any shape, rank and bounds, in float64. Where X and the factors are bytes, which is usual, `cuda_bytes` is fast.
 
-All arrays lie on the device and have a leading axis B of equal-shaped matrices, which are handled in one launch. Rows
-of X^T and U^T have S >= M entries; what those from M on hold has no influence.
+All arrays lie on the device and have a leading axis B of equal-shaped matrices, which are handled in one launch, on the
+current stream. Rows of X^T and U^T have S >= M entries; what those from M on hold has no influence.
 
 Why the bits are the same. CUDA fuses multiplications with additions and offers no switch, so nothing here may depend
 on how an intermediate result is rounded; nothing does, because none is. For integer X every product and every partial
@@ -17,14 +17,18 @@ CPU's in the last bits, as the CPU's does from the reference's.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .._cuda import SIMULATED, blocks, cuda, device_function, kernel, template
+from ..._cuda import SIMULATED, blocks, cuda, kernel, stream, template
+from ..bounds import exact_in_float32
+from . import cuda_bytes
+from .bands import Each
+from .cuda_rounding import quotient
 
-__all__ = ["CHUNK", "gram", "quotient", "transpose", "update_columns", "update_u"]
+__all__ = ["gram", "sweeps", "update_columns", "update_u"]
 
 #: Patches whose sums one block of `update_u`, or of `gram` of floats, adds up before they meet those of other blocks.
 CHUNK = 4096
@@ -37,26 +41,6 @@ _HEIGHT, _WIDTH, _STRIP = (16, 8, 8) if SIMULATED else (64, 32, 32)
 _DOWN, _ACROSS = _HEIGHT // 4, _WIDTH // 2
 
 _f32, _f64, _i64 = np.float32, np.float64, np.int64
-
-
-# ------------------------------------------------------------------------------------------------------ exact rounding
-
-
-@device_function
-def quotient(numerator, denominator, inverse, low, high):
-    """clamp(rint(numerator / denominator)) of float64, exactly: halves to even, for any integers; a device function.
-
-    Multiplying by the inverse, 1 / denominator, and taking the floor is off by at most one, which the remainder
-    reveals. (There is no np.rint here, and round() goes through 64-bit integers.)
-    """
-    q = _f64(math.floor(numerator * inverse + _f64(0.5)))
-    rest = numerator - q * denominator
-    odd = q - _f64(2) * _f64(math.floor(q * _f64(0.5)))
-    if rest + rest > denominator or (rest + rest == denominator and odd != 0):
-        q += _f64(1)
-    elif rest + rest < -denominator or (rest + rest == -denominator and odd != 0):
-        q -= _f64(1)
-    return min(max(q, low), high)
 
 
 # -------------------------------------------------------------------------------------------- sums of products of rows
@@ -135,18 +119,18 @@ def _reduce(partial, out):
     out[z, e, k] = total
 
 
-def _products(left: Any, right: Any, count: int, stream: Any, out: Any = None) -> Any:
+def _products(left: Any, right: Any, count: int, out: Any = None) -> Any:
     """left right^T over the first `count` columns: (B, E, S) and (B, K, S) to (B, E, K) in float64."""
     images, height, width = left.shape[0], left.shape[1], right.shape[1]
     chunks = blocks(count, CHUNK)
     if out is None:
-        out = cuda.device_array((images, height, width), _f64, stream=stream)
-    partial = cuda.device_array((chunks, images, height, width), _f64, stream=stream)
+        out = cuda.device_array((images, height, width), _f64, stream=stream())
+    partial = cuda.device_array((chunks, images, height, width), _f64, stream=stream())
     across = blocks(width, _WIDTH)
     grid = blocks(height, _HEIGHT) * across, chunks, images
     member = _accumulate(str(left.dtype), str(right.dtype))
-    member[grid, _DOWN * _ACROSS, stream](left, right, count, across, partial)
-    _reduce[(blocks(height * width, _THREADS), images), _THREADS, stream](partial, out)
+    member[grid, _DOWN * _ACROSS, stream()](left, right, count, across, partial)
+    _reduce[(blocks(height * width, _THREADS), images), _THREADS, stream()](partial, out)
     return out
 
 
@@ -172,10 +156,10 @@ def _update_columns(a, b, factor, low, high):
         factor[z, i, r] = quotient(numerator, denominator, _f64(1) / denominator, low, high)
 
 
-def update_columns(a: Any, b: Any, factor: Any, low: float, high: float, stream: Any = 0) -> None:
-    """Twin of :func:`imfnb.factorization.reference.update_columns` for a batch: (B, M, R), (B, R, R), (B, M, R)."""
+def update_columns(a: Any, b: Any, factor: Any, low: float, high: float) -> None:
+    """Counterpart of :func:`imfnb.factorization.bcd.reference.update_columns`."""
     grid = blocks(factor.shape[1], _THREADS), factor.shape[0]
-    _update_columns[grid, _THREADS, stream](a, b, factor, low, high)
+    _update_columns[grid, _THREADS, stream()](a, b, factor, low, high)
 
 
 @kernel("void(float64[:,:,::1], float64[:,:,::1])")
@@ -220,75 +204,31 @@ def _update_u(xt, v, b, ut, count, low, high):
         ut[z, r, m] = _i64(quotient(numerator, denominator, _f64(1) / denominator, low, high))
 
 
-def update_u(xt: Any, v: Any, ut: Any, count: int, low: float, high: float, stream: Any = 0) -> tuple[Any, Any]:
-    """Twin of :func:`imfnb.factorization.reference.update_u` for a batch of any shape, rank and bounds, in float64.
-
-    Parameters
-    ----------
-    xt : device array of uint8 or float64, shape (B, N, S)
-        X^T.
-    v : device array of float64, shape (B, N, R)
-        V, integers.
-    ut : device array of integer, shape (B, R, S)
-        U^T; changed in place.
-    count : int
-        Number of patches M.
-    low, high : float
-        Bounds of the entries.
-    stream : stream, optional
-        Where to launch.
-
-    Returns
-    -------
-    xtu : device array of float64, shape (B, N, R)
-        X^T U with the new U.
-    utu : device array of float64, shape (B, R, R)
-        U^T U with the new U.
-    """
-    images, rank = ut.shape[0], ut.shape[1]
-    b = cuda.device_array((images, rank, rank), _f64, stream=stream)
-    _cross[(blocks(rank * rank, _THREADS), images), _THREADS, stream](v, b)
-    _update_u[(blocks(count, _THREADS), images), _THREADS, stream](xt, v, b, ut, count, low, high)
-    return _products(xt, ut, count, stream), _products(ut, ut, count, stream)
+def update_u(x: Any, v: Any, u: Any, rows: int, low: float, high: float, each: Each) -> tuple[Any, Any]:
+    """Counterpart of :func:`imfnb.factorization.bcd.reference.update_u`."""
+    images, rank = u.shape[0], u.shape[1]
+    b = cuda.device_array((images, rank, rank), _f64, stream=stream())
+    _cross[(blocks(rank * rank, _THREADS), images), _THREADS, stream()](v, b)
+    _update_u[(blocks(rows, _THREADS), images), _THREADS, stream()](x, v, b, u, rows, low, high)
+    return _products(x, u, rows), _products(u, u, rows)
 
 
-def gram(xt: Any, count: int, out: Any, stream: Any = 0) -> None:
-    """Twin of :func:`imfnb.factorization.reference.gram` for a batch; for bytes see `cuda_bytes`.
-
-    Parameters
-    ----------
-    xt : device array of float64, shape (B, N, S)
-        X^T.
-    count : int
-        Number of patches M.
-    out : device array of float64, shape (B, N, N)
-        Receives X^T X.
-    stream : stream, optional
-        Where to launch.
-    """
-    _products(xt, xt, count, stream, out)
+def gram(x: Any, rows: int, out: Any, each: Each) -> None:
+    """Counterpart of :func:`imfnb.factorization.bcd.reference.gram`."""
+    if x.dtype == np.uint8:
+        cuda_bytes.gram(x, rows, out)
+    else:
+        _products(x, x, rows, out)
 
 
-@kernel(*(f"void({x}[:,:,::1], {x}[:,:,::1])" for x in ("int8", "int16", "int32", "int64", "uint8", "float64")))
-def _transpose(source, out):
-    """A thread for each entry of the result."""
-    i, z = cuda.grid(1), cuda.blockIdx.y
-    row, column = i // out.shape[2], i % out.shape[2]
-    if row < out.shape[1] and column < source.shape[1]:
-        out[z, row, column] = source[z, column, row]
-
-
-def transpose(source: Any, out: Any, stream: Any = 0) -> None:
-    """Turn the matrices of a batch around: U^T to U, or X to X^T.
-
-    Parameters
-    ----------
-    source : device array of integer or float64, shape (B, K, L)
-        Matrices.
-    out : device array of the same dtype, shape (B, E, F)
-        Receives the first E columns as rows; what is beyond K in those is left alone.
-    stream : stream, optional
-        Where to launch.
-    """
-    grid = blocks(out.shape[1] * out.shape[2], _THREADS), out.shape[0]
-    _transpose[grid, _THREADS, stream](source, out)
+def sweeps(
+    x: Any, rows: int, v: Any, u: Any, low: float, high: float, iterations: int, zeros: Callable[..., Any], threads: int
+) -> bool:
+    """Counterpart of :func:`imfnb.factorization.bcd.reference.sweeps`, for X and factors of bytes."""
+    images, pixels, rank = v.shape
+    small = x.dtype == np.uint8 and u.dtype == np.int8 and exact_in_float32(pixels, rank, low, high)
+    if not small or cuda_bytes.warps_for(pixels, rank) is None:
+        return False
+    sums, tickets = zeros("sums", (images, pixels + rank, rank), np.int64), zeros("tickets", (images,), np.int32)
+    cuda_bytes.sweep(x.view(np.uint32), v, u.view(np.uint32), sums, tickets, rows, low, high, iterations)
+    return True

@@ -1,4 +1,4 @@
-"""Block coordinate descent as `@njit` kernels; same names and, for integer X, same bits as `reference`.
+"""Block coordinate descent as `@njit` kernels: counterparts of `reference`, for integer X with the same bits.
 
 The patch is the SIMD lane: a block of patches goes through the product X V, the column updates and both accumulations
 while it is in cache.
@@ -6,15 +6,20 @@ while it is in cache.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
-from .._jit import EXACT, kernel
-from .._vectors import DOTS
-from ..patches import LANES
-from . import dots
+from ..._jit import EXACT, kernel
+from ..._vectors import DOTS
+from ...patches import LANES
+from ..bounds import exact_in_float32
+from . import bands, dots
+from .bands import Each, add_bands
 from .tiles import PARTS, PIXELS, TILE, accumulate, narrow, product, update, widen
 
-__all__ = ["gram", "sweeps", "update_column", "update_columns", "update_u"]
+__all__ = ["gram", "sweeps", "update_columns", "update_u"]
 
 #: Blocks after which the sums of `_accumulate`, each over LANES / PARTS patches of a block, move to float64: over 256
 #: patches they are exact in float32.
@@ -48,8 +53,8 @@ def _round_quotient(numerator, denominator, inverse):
 
 
 @kernel(fastmath=EXACT)
-def update_column(a, b, factor, r, low, high):
-    """Twin of :func:`imfnb.factorization.reference.update_column`."""
+def _update_column(a, b, factor, r, low, high):
+    """Counterpart of :func:`imfnb.factorization.bcd.reference.update_column`."""
     rows, rank = factor.shape
     denominator = b[r, r]
     if denominator == 0:
@@ -64,10 +69,15 @@ def update_column(a, b, factor, r, low, high):
 
 
 @kernel(fastmath=EXACT)
-def update_columns(a, b, factor, low, high):
-    """Twin of :func:`imfnb.factorization.reference.update_columns`."""
+def _update_columns(a, b, factor, low, high):
     for r in range(factor.shape[1]):
-        update_column(a, b, factor, r, low, high)
+        _update_column(a, b, factor, r, low, high)
+
+
+def update_columns(a: np.ndarray, b: np.ndarray, factor: np.ndarray, low: float, high: float) -> None:
+    """Counterpart of :func:`imfnb.factorization.bcd.reference.update_columns`."""
+    for matrices in zip(a, b, factor, strict=True):
+        _update_columns(*matrices, low, high)
 
 
 @kernel()
@@ -210,14 +220,19 @@ def _gram_bytes(blocks):
     return out
 
 
-def gram(blocks: np.ndarray) -> np.ndarray:
-    """Twin of :func:`imfnb.factorization.reference.gram`.
+def gram(x: np.ndarray, rows: int, out: np.ndarray, each: Each) -> None:
+    """Counterpart of :func:`imfnb.factorization.bcd.reference.gram`.
 
     For uint8 the products of 256 patches are added in float32, which is exact: 256 * 255**2 < 2**24.
     """
-    if blocks.dtype == np.uint8 and DOTS:
-        return _gram_bytes(blocks)
-    return _gram(blocks, np.float32 if blocks.dtype == np.uint8 else np.float64)
+
+    def square(blocks: np.ndarray) -> tuple[np.ndarray]:
+        if blocks.dtype == np.uint8 and DOTS:
+            return (_gram_bytes(blocks),)
+        return (_gram(blocks, np.float32 if blocks.dtype == np.uint8 else np.float64),)
+
+    for blocks, total in zip(x, out, strict=True):
+        (total[...],) = add_bands(lambda first, last, blocks=blocks: square(blocks[first:last]), len(blocks), each)
 
 
 @kernel(fastmath=EXACT)
@@ -347,39 +362,58 @@ def _sweeps_bytes(blocks, rows, u, v, size, iterations, low, high):
             sums = _update_u_bytes(blocks, words, rows, vt, u, first, min(first + size, len(blocks)), low, high)
             xtu += sums[0]
             utu += sums[1]
-        update_columns(xtu, utu, v, low, high)
+        _update_columns(xtu, utu, v, low, high)
 
 
-def _takes_bytes(blocks: np.ndarray, u: np.ndarray, working: type) -> bool:
+def _working_dtype(x: np.ndarray, v: np.ndarray, low: float, high: float) -> type:
+    """What the U step adds in: float32 where that holds all sums of integers exactly."""
+    small = x.dtype == np.uint8 and exact_in_float32(v.shape[1], v.shape[2], low, high)
+    return np.float32 if small else np.float64
+
+
+def _takes_bytes(x: np.ndarray, u: np.ndarray, working: type) -> bool:
     """Whether the U step may be done with dot products of bytes."""
-    return blocks.dtype == np.uint8 and u.dtype == np.int8 and working == np.float32 and blocks.shape[1] % 4 == 0
-
-
-def sweeps(
-    blocks: np.ndarray,
-    rows: int,
-    u: np.ndarray,
-    v: np.ndarray,
-    working: type,
-    size: int,
-    iterations: int,
-    bounds: tuple[float, float],
-) -> bool:
-    """Do all sweeps of `bcd` on one thread in one call, where X and factors are bytes; return whether that is so.
-
-    The loop of `bcd` is the definition; there is no twin of this in `reference`.
-    `size` is the number of blocks in a band. Calls from Python took a tenth of the time of a 768x512 image at rank 2.
-    """
-    if not (DOTS and _takes_bytes(blocks, u, working)):
-        return False
-    _sweeps_bytes(blocks, rows, u, v, size, iterations, *bounds)
-    return True
+    small = x.dtype == np.uint8 and u.dtype == np.int8 and working == np.float32
+    return DOTS and small and x.shape[2] % 4 == 0
 
 
 def update_u(
-    blocks: np.ndarray, rows: int, vt: np.ndarray, u: np.ndarray, first: int, last: int, low: float, high: float
+    x: np.ndarray, v: np.ndarray, u: np.ndarray, rows: int, low: float, high: float, each: Each
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Twin of :func:`imfnb.factorization.reference.update_u`; adds in the dtype of `vt` or, exactly, in integers."""
-    if DOTS and _takes_bytes(blocks, u, vt.dtype.type):
-        return _update_u_bytes(blocks, _words_of(blocks, 1), rows, vt, u, first, last, low, high)
-    return _update_u_floats(blocks, rows, vt, u, first, last, low, high)
+    """Counterpart of :func:`imfnb.factorization.bcd.reference.update_u`; adds in float32 where that is exact."""
+    working, sums = _working_dtype(x, v, low, high), []
+    small = _takes_bytes(x, u, working)
+    for blocks, basis, factors in zip(x, v, u, strict=True):
+        vt = np.ascontiguousarray(basis.T, working)
+
+        def step(first: int, last: int, blocks=blocks, vt=vt, factors=factors) -> tuple[np.ndarray, np.ndarray]:
+            if small:
+                return _update_u_bytes(blocks, _words_of(blocks, 1), rows, vt, factors, first, last, low, high)
+            return _update_u_floats(blocks, rows, vt, factors, first, last, low, high)
+
+        sums.append(add_bands(step, len(blocks), each))
+    xtu, utu = (np.stack(part) for part in zip(*sums, strict=True))
+    return xtu, utu
+
+
+def sweeps(
+    x: np.ndarray,
+    rows: int,
+    v: np.ndarray,
+    u: np.ndarray,
+    low: float,
+    high: float,
+    iterations: int,
+    zeros: Callable[..., Any],
+    threads: int,
+) -> bool:
+    """Counterpart of :func:`imfnb.factorization.bcd.reference.sweeps`, for X and factors of bytes on one thread.
+
+    Calls from Python took a tenth of the time of a 768x512 image at rank 2.
+    """
+    parallel = threads > 1 and x.shape[1] > bands.BAND
+    if parallel or not _takes_bytes(x, u, _working_dtype(x, v, low, high)):
+        return False
+    for blocks, factors, basis in zip(x, u, v, strict=True):
+        _sweeps_bytes(blocks, rows, factors, basis, bands.BAND, iterations, low, high)
+    return True

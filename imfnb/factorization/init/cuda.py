@@ -1,4 +1,4 @@
-"""The first V as a CUDA kernel; same bits as `reference`, for batches of Gram matrices on the device.
+"""The first V as a CUDA kernel: counterpart of `reference` with the same bits, on the current stream.
 
 CUDA fuses multiplications with additions and offers no switch. Here products are rounded, so every operation is asked
 for by name: `dmul_rn` and its like are the IEEE operations, which the compiler leaves alone.
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._cuda import SHARED_BYTES, SIMULATED, cuda, device_function, template
+from ..._cuda import SHARED_BYTES, SIMULATED, cuda, device_function, stream, template
 from .reference import (
     AGAIN,
     DEAD,
@@ -97,7 +97,7 @@ def _largest(values, begin, end):
 
 @device_function
 def _partial_cholesky(gram, z, left, out, found, places, parts, rows, size, t, threads):
-    """Twin of :func:`imfnb.factorization.start.reference.partial_cholesky` for matrix z.
+    """Counterpart of :func:`imfnb.factorization.init.reference.partial_cholesky` for matrix z.
 
     The largest diagonal is that of the largest of `parts` parts, each of which a thread looks through.
     """
@@ -176,7 +176,7 @@ def _products(a, b, out, rows, size, t, threads):
 
 @device_function
 def _orthonormal(z, products, norms, inverses, out, rows, size, t, threads):
-    """Twin of :func:`imfnb.factorization.start.reference.orthonormal`."""
+    """Counterpart of :func:`imfnb.factorization.init.reference.orthonormal`."""
     _products(z, z, products, rows, size, t, threads)
     k = t
     while k < _u32(rows):
@@ -218,7 +218,7 @@ def _orthonormal(z, products, norms, inverses, out, rows, size, t, threads):
 
 @device_function
 def _pair(size, turn, step):
-    """A pair of :func:`imfnb.factorization.start.reference.pairs`, the smaller row first."""
+    """A pair of :func:`imfnb.factorization.init.reference.pairs`, the smaller row first."""
     last = _u32(size - 1)
     one, other = _u32(turn + step), _u32(_u32(turn + last) - step)
     one = _u32(one - last) if one >= last else one
@@ -229,7 +229,7 @@ def _pair(size, turn, step):
 
 @device_function
 def _rotation(products, p, q, least, angles, flags, step):
-    """Twin of :func:`imfnb.factorization.start.reference.rotations` for one pair."""
+    """Counterpart of :func:`imfnb.factorization.init.reference.rotations` for one pair."""
     a, b, d = products[p, p], products[p, q], products[q, q]
     square, product = _times(b, b), abs(_times(a, d))
     cosine, sine = _f64(1), _f64(0)
@@ -278,7 +278,7 @@ def _turn_blocks(products, turn, one, other, angles, size):
 
 @device_function
 def _jacobi(products, e, values, order, angles, flags, size, t, threads):
-    """Twin of :func:`imfnb.factorization.start.reference.jacobi`; the vectors are e[order]."""
+    """Counterpart of :func:`imfnb.factorization.init.reference.jacobi`; the vectors are e[order]."""
     half = size // 2
     i = t
     while i < _u32(size * size):
@@ -390,7 +390,7 @@ def _scale(z, row, theta, largest_theta, size, side):
 
 @device_function
 def _round_into(out, b, z, values, scales, low, high, rank, wanted, size, t, threads):
-    """Twin of :func:`imfnb.factorization.start.reference.rounded`."""
+    """Counterpart of :func:`imfnb.factorization.init.reference.rounded`."""
     side = _f64(-1) if -low > high else _f64(1)
     k = t
     while k < wanted:
@@ -442,28 +442,12 @@ def _start(size, rows):
 
 
 def fits(size: int, rank: int) -> bool:
-    """Whether the vectors of matrices of so many rows fit into shared memory."""
+    """Counterpart of :func:`imfnb.factorization.init.reference.fits`: whether the vectors fit into shared memory."""
     rows = width(size, rank)
     return 8 * (2 * rows * (size + 1) + 2 * rows * rows + 3 * rows) + 4 * (rows + 1) <= SHARED_BYTES
 
 
-def start_v(gram: Any, rank: int, low: float, high: float, out: Any, stream: Any = 0) -> None:
-    """Twin of :func:`imfnb.factorization.start.reference.start_v` for a batch.
-
-    :func:`fits` must hold.
-
-    Parameters
-    ----------
-    gram : device array of float64, shape (B, N, N)
-        X^T X.
-    rank : int
-        Number of columns R.
-    low, high : float
-        Bounds of the entries.
-    out : device array of float64, shape (B, N, R)
-        Receives V.
-    stream : stream, optional
-        Where to launch.
-    """
+def start_v(gram: Any, rank: int, low: float, high: float, out: Any) -> None:
+    """Counterpart of :func:`imfnb.factorization.init.reference.start_v`; :func:`fits` must hold."""
     size = gram.shape[1]
-    _start(size, width(size, rank))[len(gram), _THREADS, stream](gram, low, high, out)
+    _start(size, width(size, rank))[len(gram), _THREADS, stream()](gram, low, high, out)

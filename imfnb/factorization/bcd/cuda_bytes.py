@@ -1,14 +1,14 @@
 """Gram matrices and sweeps over patches of bytes with factors of bytes, by tensor cores; the rest is in `cuda`.
 
-All arrays lie on the device and have a leading axis B of equal-shaped matrices, which are handled in one launch. Rows
-of X^T and U^T have S >= M entries; what those from M on hold has no influence.
+All arrays lie on the device and have a leading axis B of equal-shaped matrices, which are handled in one launch, on the
+current stream. Rows of X^T and U^T have S >= M entries; what those from M on hold has no influence.
 
 The bits are those of `reference`. Every product and every sum is an integer that its type holds exactly: below 2**31 in
 int32 (what a block adds up), below 2**24 in float32 (numerators and remainders of U's entries), below 2**53 in float64.
 Fused or not, in whatever order, an exact sum is the same sum. Quotients are rounded exactly through their remainder.
 
 Functions named `_warp_` are those of a device, where the 32 threads of a warp work together; in the simulator, where
-threads are on their own, their twins named `_lane_` take their place.
+threads are on their own, counterparts named `_lane_` take their place.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from .._cuda import SHARED_BYTES, SIMULATED, blocks, cuda, device_function, kernel, template
-from .._cuda_intrinsics import (
+from ..._cuda import SHARED_BYTES, SIMULATED, blocks, cuda, device_function, kernel, stream, template
+from ..._cuda_intrinsics import (
     await_previous,
     begin_next,
     dp4a_ss,
@@ -38,7 +38,7 @@ from .._cuda_intrinsics import (
     transpose4,
     wait_for_fours,
 )
-from .cuda import quotient
+from .cuda_rounding import quotient
 
 __all__ = ["gram", "sweep", "warps_for"]
 
@@ -146,7 +146,7 @@ def _warp_gram_add(sums, lane, total):
 
 
 def _lane_gram(xt, base, e0, k0, words, count, word, lane, sums):
-    """Twin of `_warp_gram` for the simulator, where threads do not work together: one word of this lane alone."""
+    """`_warp_gram` for the simulator, where threads do not work together: one word of this lane alone."""
     pixels, across, q = xt.shape[1], xt.shape[2], int(word + lane)
     if q < words:
         live = np.array([_live(count - 4 * q)], _u32).view(np.uint8) // 255
@@ -158,7 +158,7 @@ def _lane_gram(xt, base, e0, k0, words, count, word, lane, sums):
 
 
 def _lane_gram_add(sums, lane, total):
-    """Twin of `_warp_gram_add` for the simulator."""
+    """Counterpart of `_warp_gram_add` for the simulator."""
     for i in range(_SQUARE):
         cuda.atomic.add(total, i, sums[i])
 
@@ -197,8 +197,8 @@ def _gram_bytes(xt, words, count, out):
             cuda.atomic.add(out, (z, e, n), _f64(total[i]))
 
 
-def gram(xt: Any, count: int, out: Any, stream: Any = 0) -> None:
-    """Twin of :func:`imfnb.factorization.reference.gram` for a batch.
+def gram(xt: Any, count: int, out: Any) -> None:
+    """X^T X of a stack of matrices of bytes.
 
     Parameters
     ----------
@@ -208,8 +208,6 @@ def gram(xt: Any, count: int, out: Any, stream: Any = 0) -> None:
         Number of patches M.
     out : device array of float64, shape (B, N, N)
         Zeros. Receives X^T X.
-    stream : stream, optional
-        Where to launch.
     """
     images, pixels = xt.shape[0], xt.shape[1]
     tiles, steps = blocks(pixels, _SIDE) ** 2, blocks(blocks(count, 4), _STEP)
@@ -217,7 +215,7 @@ def gram(xt: Any, count: int, out: Any, stream: Any = 0) -> None:
     parts = max(blocks(steps * _STEP, _GRAM_WORDS), min(steps, blocks(_GRAM_WANTED, tiles * images)))
     words = blocks(steps, parts) * _STEP
     grid = tiles, blocks(steps * _STEP, words), images
-    _gram_bytes[grid, _GRAM_WARPS * _LANES, stream](xt.view(np.uint32), _i32(words), _i32(count), out)
+    _gram_bytes[grid, _GRAM_WARPS * _LANES, stream()](xt.view(np.uint32), _i32(words), _i32(count), out)
 
 
 # ----------------------------------------------------------------------------------------- quotients in float32
@@ -355,7 +353,7 @@ def _warp_project(tile, base, weights, rows, width, group, lane, products, start
 
 
 def _lane_project(tile, base, weights, rows, width, group, lane, products, start):
-    """Twin of `_warp_project` for the simulator, where threads do not work together: the patches of this lane alone."""
+    """`_warp_project` for the simulator, where threads do not work together: the patches of this lane alone."""
     words = np.array([weights[2 * rows * group + i] for i in range(2 * rows)], _u32).view(np.int8)
     v = words.reshape(rows // 32, 8, 4, 2, 4).transpose(0, 3, 4, 2, 1).reshape(rows, 8)
     words = np.array([tile[base + _place(_u32(n), lane)] for n in range(rows)], _u32)
@@ -371,7 +369,7 @@ def _warp_kept(rank: int) -> int:
 
 
 def _lane_kept(rank: int) -> int:
-    """Twin of `_warp_kept` for the simulator."""
+    """Counterpart of `_warp_kept` for the simulator."""
     return 16 * rank
 
 
@@ -419,7 +417,7 @@ def _warp_add(sums, start, strip, pixels, rank, lane, total):
 
 
 def _lane_correlate(tile, base, strip, pixels, rows, rank, lane, sums, start):
-    """Twin of `_warp_correlate` for the simulator: the patches of this lane alone."""
+    """Counterpart of `_warp_correlate` for the simulator: the patches of this lane alone."""
     of_x = (pixels + 15) // 16
     first, end, kind = 16 * strip, pixels, np.uint8
     if strip >= of_x:
@@ -433,7 +431,7 @@ def _lane_correlate(tile, base, strip, pixels, rows, rank, lane, sums, start):
 
 
 def _lane_add(sums, start, strip, pixels, rank, lane, total):
-    """Twin of `_warp_add` for the simulator."""
+    """Counterpart of `_warp_add` for the simulator."""
     of_x = (pixels + 15) // 16
     first, end = (16 * strip, pixels) if strip < of_x else (pixels + 16 * (strip - of_x), pixels + rank)
     for i in range(min(16, end - first) * rank):
@@ -843,11 +841,10 @@ def sweep(
     low: float,
     high: float,
     sweeps: int = 1,
-    stream: Any = 0,
 ) -> None:
     """`update_u` and then `update_columns` of V in one launch, as often as wanted, for uint8 X and int8 factors.
 
-    The sums of the U step must be exact in float32 (:func:`imfnb.factorization.exact_in_float32`) and
+    The sums of the U step must be exact in float32 (:func:`imfnb.factorization.bounds.exact_in_float32`) and
     :func:`warps_for` must not be None.
 
     Parameters
@@ -868,8 +865,6 @@ def sweep(
         Bounds of the entries.
     sweeps : int
         Number of sweeps.
-    stream : stream, optional
-        Where to launch.
     """
     images, pixels, rank = v.shape
     warps = warps_for(pixels, rank)
@@ -879,4 +874,4 @@ def sweep(
     each = min(2**16 // patches, blocks(tiles, max(1, _wanted(pixels, rank, warps) // images)))
     grid = blocks(tiles, each), images
     arguments = xt, v, ut, sums, tickets, _i32(count), _i32(each), _f32(low), _f32(high)
-    _sweep(pixels, rank, warps).repeat(sweeps, (grid, patches // 4, stream), *arguments)
+    _sweep(pixels, rank, warps).repeat(sweeps, (grid, patches // 4, stream()), *arguments)

@@ -1,4 +1,4 @@
-"""The first V in plain NumPy: subspace iteration, Rayleigh-Ritz and Jacobi's rotations; `cpu`, `cuda` hold the twins.
+"""The first V in plain NumPy: subspace iteration, Rayleigh-Ritz and Jacobi's rotations; `cpu` and `cuda` are fast.
 
 The order of every operation is fixed, and each rounds once: sums are loops over the index that they run over, for whole
 rows at a time, and only +, -, *, / and square roots occur. NumPy fixes no such order in `sum`, `dot` and `@`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["combine", "eigenpairs", "project", "rounded", "start_v", "width"]
+__all__ = ["fits", "start_v"]
 
 #: Vectors that are iterated beyond those wanted, and multiplications by the Gram matrix before the wanted ones are
 #: taken out of the block. With fewer of either, single pictures of bsd34 lose up to 0.4 dB after all sweeps.
@@ -225,21 +225,24 @@ def rounded(
     return np.clip(np.rint(out), low, high).T + 0.0  # without negative zeros
 
 
-def start_v(gram: np.ndarray, rank: int, low: float, high: float) -> np.ndarray:
-    """First V from the Gram matrix of X.
+def fits(size: int, rank: int) -> bool:
+    """Whether :func:`start_v` has the memory for Gram matrices of so many rows; on the CPU it always has."""
+    return True
+
+
+def start_v(gram: np.ndarray, rank: int, low: float, high: float, out: np.ndarray) -> None:
+    """First V of a stack of matrices from their Gram matrices.
 
     Parameters
     ----------
-    gram : ndarray of float64, shape (N, N)
+    gram : array of float64, shape (B, N, N)
         X^T X.
     rank : int
         Number of columns R; those beyond N are zero.
     low, high : float
         Bounds of the entries.
-
-    Returns
-    -------
-    ndarray of float64, shape (N, R)
-        Integers within the bounds.
+    out : array of float64, shape (B, N, R)
+        Receives V: integers within the bounds.
     """
-    return rounded(*eigenpairs(gram, min(rank, len(gram))), rank, low, high)
+    for squares, v in zip(gram, out, strict=True):
+        v[...] = rounded(*eigenpairs(squares, min(rank, len(squares))), rank, low, high)

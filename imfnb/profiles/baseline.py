@@ -1,0 +1,409 @@
+"""The baseline profile, the codec of the paper, from image to bytes and back.
+
+Ashtari et al., "Quantization-free Lossy Image Compression Using Integer Matrix Factorization"::
+
+    image --color, patches--> X --factorization.init, bcd--> U, V --entropy.deflate--> bytes
+
+and back. `encode_stack` and `decode_stack` are tasks for any runner (`imfnb.runtime`): one image on threads of the CPU,
+or a stack of equal-shaped images on the GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from ..entropy.deflate import decode_columns, encode_columns
+from ..errors import OptionError
+from ..factorization.bcd import descend, download
+from ..factorization.init import init_v
+from ..format.baseline_header import MatrixSpec, Parameters, matrices, parse, serialize
+from ..format.container import Container, Frame, pack, unpack
+from ..layout import half, strips
+from ..options import EncodeOptions
+from ..rate import search_levels
+from ..runtime.run import Run, Task
+
+__all__ = [
+    "STACK_TARGETS",
+    "Analysis",
+    "Settings",
+    "analyse",
+    "code",
+    "decode_stack",
+    "describe",
+    "encode_image",
+    "encode_stack",
+    "factorize",
+    "ranks_for",
+    "settings_for",
+    "stack_key",
+]
+
+#: Targets that a whole stack of images can be encoded for; the others need a search for each image.
+STACK_TARGETS = ("quality", "rank")
+
+# Images above this number of pixels are factorized one matrix after the other with all threads on each; those of
+# smaller ones go side by side, since a sweep is then shorter than handing it to a thread.
+_LARGE = 1 << 21
+
+# Images below this number of pixels, which take 2 ns each, are decoded on one thread: starting another takes as long.
+_DECODED_ALONE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the encoder works with, whatever the ranks.
+
+    Attributes
+    ----------
+    color_space, subsample, patch_size, bounds
+        As in :class:`imfnb.format.baseline_header.Parameters`.
+    iterations : int
+        Number of sweeps.
+    start : callable
+        The task that finds the first V.
+    """
+
+    color_space: str
+    subsample: bool
+    patch_size: int | None
+    bounds: tuple[int, int]
+    iterations: int
+    start: Callable[..., Task[Any]] = init_v
+
+    def parameters(self, ranks: Sequence[int]) -> Parameters:
+        """The fields of the header."""
+        return Parameters(self.color_space, self.subsample, self.patch_size, self.bounds, tuple(ranks))
+
+
+def settings_for(options: EncodeOptions, frame: Frame, start: Callable[..., Task[Any]] = init_v) -> Settings:
+    """What options stand for; those that are not given are the paper's."""
+    color_space = (options.color_space or "YCbCr") if frame.channels >= 3 else "YCbCr"
+    chroma = frame.channels >= 3 and color_space == "YCbCr"
+    return Settings(
+        color_space=color_space,
+        subsample=chroma and options.subsampling != "4:4:4",
+        patch_size=8 if options.patch_size == "auto" else options.patch_size,
+        bounds=options.bounds or (-16, 15),
+        iterations=options.iterations or 10,
+        start=start,
+    )
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Equal-shaped images as matrices; a search tries several ranks on them.
+
+    Attributes
+    ----------
+    frame : Frame
+        Description of the images.
+    settings : Settings
+        How they are encoded.
+    specs : list of MatrixSpec
+        The matrices of each image.
+    count : int
+        Number of images.
+    stacks : list of (list of int, array)
+        Numbers of matrices, and X of all of the first for every image, then of the second, and so on. On the GPU
+        neighbouring matrices of equal shape share a stack, so that one launch can handle all.
+    """
+
+    frame: Frame
+    settings: Settings
+    specs: list[MatrixSpec]
+    count: int
+    stacks: list[tuple[list[int], Any]]
+
+
+# --------------------------------------------------------------------------------------------------------- encoding
+
+
+def encode_image(
+    image: Any, frame: Frame, options: EncodeOptions, run: Run, start: Callable[..., Task[Any]] = init_v
+) -> bytes:
+    """Encode one image for any target.
+
+    Parameters
+    ----------
+    image : array of uint8, shape (H, W, C)
+        The image.
+    frame : Frame
+        Its description.
+    options : EncodeOptions
+        The validated options.
+    run : Run
+        Where to work.
+    start : callable
+        As in :class:`Settings`.
+
+    Returns
+    -------
+    bytes
+        The file.
+
+    Raises
+    ------
+    OptionError
+        If the options do not fit the image, or no rank meets the target.
+    """
+    name, value = options.target
+    if name in STACK_TARGETS:
+        (file,) = run.drive(encode_stack([image], frame, options, run, start))
+        return file.result()
+    analysis = analyse([image], frame, settings_for(options, frame, start), run)
+    levels = max(min(spec.shape) for spec in analysis.specs)
+
+    def encode_level(level: int) -> bytes:
+        """Encode at a step of the staircase, which ends at the largest useful rank of any matrix."""
+        ranks = ranks_for(analysis.settings, analysis.specs, "quality", 100.0 * level / levels)
+        (file,) = run.drive(code(analysis, ranks, run))
+        return file.result()
+
+    def decode(data: bytes) -> np.ndarray:
+        out = np.empty(image.shape, np.uint8)
+        run.drive(decode_stack([unpack(memoryview(data), 2**62, {"baseline": parse})], [out], None, run))
+        return out
+
+    if name == "psnr" and not isinstance(image, np.ndarray):  # the pixels are compared on the host
+        image = image.copy_to_host()
+    return search_levels(encode_level, decode, image, levels, name, value)
+
+
+def encode_stack(
+    images: Sequence[Any],
+    frame: Frame,
+    options: EncodeOptions,
+    run: Run,
+    start: Callable[..., Task[Any]] = init_v,
+) -> Task[list[Future[bytes]]]:
+    """Encode equal-shaped images for a quality or a rank; the entropy coder may still be at work at the end."""
+    settings = settings_for(options, frame, start)
+    specs = matrices(frame, settings.color_space, settings.subsample, settings.patch_size)
+    ranks = ranks_for(settings, specs, *options.target)
+    return (yield from code(analyse(images, frame, settings, run), ranks, run))
+
+
+def ranks_for(settings: Settings, specs: Sequence[MatrixSpec], name: str, value: Any) -> list[int]:
+    """Ranks of the matrices of an image for a quality or a rank.
+
+    A quality q gives R = max(1, round(min(M, N) q / 100)) (paper, section 4.1), chroma at q / 2. One rank stands
+    for luma, and half of it for chroma, as in lrf.
+    """
+    if isinstance(value, tuple):
+        values = [*value, value[0]] if len(value) == len(specs) - 1 and specs[-1].planes == (3,) else list(value)
+        if len(values) != len(specs):
+            raise OptionError(
+                f"{name} has {len(values)} entries; this image has {len(specs)} matrices "
+                f"({settings.color_space}, patch_size={settings.patch_size}): give one number or {len(specs)}"
+            )
+    else:
+        values = [value * (0.5 if spec.chroma else 1.0) for spec in specs]
+    sizes = [min(spec.shape) for spec in specs]
+    if name == "quality":
+        return [max(1, round(size * q / 100)) for size, q in zip(sizes, values, strict=True)]
+    return [min(max(1, int(rank)), size) for rank, size in zip(values, sizes, strict=True)]
+
+
+def analyse(images: Sequence[Any], frame: Frame, settings: Settings, run: Run) -> Analysis:
+    """image -> planes -> X."""
+    patches = run.kernels("patches")
+    specs = matrices(frame, settings.color_space, settings.subsample, settings.patch_size)
+    pixels, count = run.upload("images", images), len(images)
+    stacks = []
+    for _, group in groupby(range(len(specs)), key=lambda i: specs[i].shape if run.merges else i):
+        indices = list(group)
+        shape = patches.matrix_shape(len(indices) * count, *specs[indices[0]].shape)
+        stacks.append((indices, run.array(f"x{indices[0]}", shape, np.uint8)))
+    x = [stack[k * count : (k + 1) * count] for indices, stack in stacks for k in range(len(indices))]
+    converted = 3 if frame.channels >= 3 and settings.color_space == "YCbCr" else 0
+    if converted:
+        patches.patchify_ycbcr(pixels, settings.subsample, settings.patch_size, *x[:converted], run.array)
+    for spec, matrix in zip(specs[converted:], x[converted:], strict=True):
+        for position, channel in enumerate(spec.planes):
+            plane = _channel(pixels, channel, run)
+            patches.patchify(plane, *spec.patch, matrix, position * spec.pixels)
+    return Analysis(frame, settings, specs, count, stacks)
+
+
+def _channel(images: Any, channel: int, run: Run) -> Any:
+    """One channel of images as planes."""
+    if images.shape[3] == 1:
+        return images.reshape(images.shape[:3])
+    return run.kernels("color").take_channel(images, channel, run.array(f"plane{channel}", images.shape[:3], np.uint8))
+
+
+def code(analysis: Analysis, ranks: Sequence[int], run: Run) -> Task[list[Future[bytes]]]:
+    """X -> U, V -> bytes: the files of all images."""
+    factors = yield from factorize(analysis, ranks, run)
+    columns = run.submit_all(encode_columns, [factor for image in factors for pair in image for factor in pair])
+    parameters, each = analysis.settings.parameters(ranks), 2 * len(ranks)
+    return [
+        run.submit(_to_file, analysis.frame, parameters, columns[first : first + each])
+        for first in range(0, len(columns), each)
+    ]
+
+
+def _to_file(frame: Frame, parameters: Parameters, columns: Sequence[Future[bytes]]) -> bytes:
+    """The file with these coded factors, U and V of one matrix after the other."""
+    u, v = columns[::2], columns[1::2]
+    return pack(frame, serialize(parameters), [a.result() + b.result() for a, b in zip(u, v, strict=True)])
+
+
+def factorize(
+    analysis: Analysis, ranks: Sequence[int], run: Run
+) -> Task[list[list[tuple[np.ndarray, np.ndarray]]]]:
+    """X -> U, V: for each image, for each matrix U (M, R) and V (N, R) on the host."""
+    frame, settings, count = analysis.frame, analysis.settings, analysis.count
+    parts = []  # numbers of the matrices that are factorized together, and their X
+    for indices, x in analysis.stacks:
+        for _, group in groupby(indices, key=ranks.__getitem__):
+            same = list(group)
+            first, last = same[0] - indices[0], same[-1] - indices[0] + 1
+            parts.append((same, x[first * count : last * count]))
+    side_by_side = frame.height * frame.width <= _LARGE
+    inner = run.alone() if side_by_side else run
+
+    def descent(same: list[int], x: Any) -> Task[Any]:
+        rows, rank, name = analysis.specs[same[0]].shape[0], ranks[same[0]], f"{same[0]} "
+        bounds, iterations = settings.bounds, settings.iterations
+        u, v = yield from descend(x, rows, rank, bounds, iterations, inner, name, start=settings.start)
+        if run.retains:  # nothing is on its way: what is laid out for the kernels need not be kept
+            return (yield from download([(u, v, rows)], run))[0]
+        return u, v, rows
+
+    if side_by_side:
+        found = yield from run.together(descent(*part) for part in parts)
+    else:
+        found = []
+        for part in parts:
+            found.append((yield from descent(*part)))
+    here = found if run.retains else (yield from download(found, run))
+    factors = {
+        index: stack[k * count : (k + 1) * count]
+        for (same, _), stack in zip(parts, here, strict=True)
+        for k, index in enumerate(same)
+    }
+    return [[factors[index][b] for index in range(len(ranks))] for b in range(count)]
+
+
+# --------------------------------------------------------------------------------------------------------- decoding
+
+
+def stack_key(container: Container) -> tuple[Any, ...]:
+    """What files must have in common to be decoded together: everything in the header."""
+    return container.frame, container.parameters
+
+
+def decode_stack(containers: Sequence[Container], outs: Sequence[Any], max_rank: int | None, run: Run) -> Task[None]:
+    """bytes -> U, V -> X -> planes -> image, for files of one :func:`stack_key`.
+
+    Parameters
+    ----------
+    containers : sequence of Container
+        The files.
+    outs : sequence of array of uint8, shape (H, W, C), C-contiguous
+        Receive the images.
+    max_rank : int or None
+        Use only the first columns of every factor.
+    run : Run
+        Where to work; on the CPU there is one file.
+
+    Raises
+    ------
+    FormatError
+        If a segment is damaged.
+    """
+    frame, p = containers[0].frame, containers[0].parameters
+    if frame.height * frame.width < _DECODED_ALONE:
+        run = run.alone()
+    specs, count = p.matrices(frame), len(containers)
+    padded = run.kernels("patches").padded
+
+    def decode_item(item: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        index, b = item
+        u, v = _decode_factors(containers[b], index, specs[index])
+        return _with_length(u, padded(u.shape[1])), v
+
+    items = [(index, b) for index in range(len(specs)) for b in range(count)]
+    found = yield from run.wait(run.submit_all(decode_item, items))
+    factors = []
+    for index in range(len(specs)):
+        u, v = zip(*found[index * count : (index + 1) * count], strict=True)
+        factors.append((run.upload(f"u{index}", u), run.upload(f"v{index}", v)))
+    images = run.canvas(outs, (count, frame.height, frame.width, max(1, frame.channels)))
+    whole = slice(0, frame.height)
+
+    def region(rows: slice) -> Task[None]:
+        planes = [plane for pair, spec in zip(factors, specs, strict=True) for plane in _multiply(*pair, spec, rows)]
+        _join(planes, p.color_space, images if rows == whole else images[:, rows], run)
+        return
+        yield
+
+    def _multiply(u: Any, v: Any, spec: MatrixSpec, rows: slice) -> list[Any]:
+        """Rows of the image of all planes of a matrix."""
+        patches, (down, _) = run.kernels("patches"), spec.patch
+        height, width = spec.plane_shape
+        start, stop = (rows.start, rows.stop) if height == frame.height else (rows.start // 2, half(rows.stop))
+        if rows != whole:
+            u = u[:, :, start // down * spec.grid[1] : -(-stop // down) * spec.grid[1]]
+        rank, bound = u.shape[1] if max_rank is None else min(u.shape[1], max_rank), max(-p.bounds[0], p.bounds[1])
+        planes = []
+        for position, plane in enumerate(spec.planes):
+            planes.append(run.array(f"decoded{plane}", (count, stop - start, width), np.uint8))
+            patches.depatchify(u, v, rank, *spec.patch, planes[-1], bound, position * spec.pixels)
+        return planes
+
+    yield from run.together(map(region, [whole] if run.merges else strips(frame.height, frame.width, run.threads)))
+    yield from run.deliver(images, outs)
+
+
+def _decode_factors(container: Container, index: int, spec: MatrixSpec) -> tuple[np.ndarray, np.ndarray]:
+    """U^T (R, M) and V^T (R, N) from a segment."""
+    p, (rows, columns) = container.parameters, spec.shape
+    segment = container.segment(index)
+    u = decode_columns(segment, rows, p.ranks[index], *p.bounds, p.dtype)
+    v = decode_columns(segment, columns, p.ranks[index], *p.bounds, p.dtype)
+    segment.end()
+    return u.T, v.T
+
+
+def _with_length(rows: np.ndarray, length: int) -> np.ndarray:
+    """Rows of another length; what they hold in addition is undefined."""
+    if rows.shape[1] == length:
+        return rows
+    out = np.empty((len(rows), length), rows.dtype)
+    out[:, : rows.shape[1]] = rows
+    return out
+
+
+def _join(planes: Sequence[Any], color_space: str, images: Any, run: Run) -> None:
+    """planes -> image."""
+    color, first = run.kernels("color"), 0
+    if len(planes) >= 3 and color_space == "YCbCr":
+        color.ycbcr_to_rgb(*planes[:3], images)
+        first = 3
+    for channel in range(first, len(planes)):
+        color.put_channel(planes[channel], channel, images)
+
+
+def describe(container: Container) -> dict[str, object]:
+    """The profile's part of :func:`imfnb.info`."""
+    frame, p = container.frame, container.parameters
+    names = [*(("Y", "Cb", "Cr") if p.color_space == "YCbCr" else ("R", "G", "B")), "alpha"]
+    names = names if frame.channels >= 3 else ["gray"]
+    specs = zip(p.matrices(frame), container.sizes, strict=True)
+    return {
+        "color_space": p.color_space if frame.channels >= 3 else "gray",
+        "subsampling": "4:2:0" if p.subsample else "4:4:4",
+        "patch_size": p.patch_size,
+        "bounds": p.bounds,
+        "ranks": p.ranks,
+        "segments": {"".join(names[plane] for plane in spec.planes): size for spec, size in specs},
+    }
