@@ -167,7 +167,8 @@ class HostRun:
     def kernels(self, stage: str) -> ModuleType:
         return importlib.import_module(f"imfnb.{stage}.{self.device}")
 
-    host_kernels = kernels
+    def host_kernels(self, stage: str) -> ModuleType:
+        return self.kernels(stage)
 
     def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         return np.empty(shape, dtype)
