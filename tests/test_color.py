@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from color_helpers import chroma_shape, split
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import fill, images, seeds, sides
+from strategies import STYLES, fill, images, seeds, sides
 
-from imfnb.color import cpu, half, join_planes, reference, split_planes
+from imfnb.color import cpu, half, reference
 
 # ITU-T T.871, section 7: not taken from the library.
 FORWARD = np.array([[0.299, 0.587, 0.114], [-0.168735892, -0.331264108, 0.5], [0.5, -0.418687589, -0.081312411]])
@@ -17,38 +18,36 @@ INVERSE = np.array([[1, 0, 1.402], [1, -0.344136286, -0.714136286], [1, 1.772, 0
 
 @given(images((3, 4)), st.booleans())
 def test_forward_cpu_is_reference(image, subsample):
-    for mine, naive in zip(cpu.rgb_to_ycbcr(image, subsample), reference.rgb_to_ycbcr(image, subsample), strict=True):
-        assert mine.dtype == naive.dtype == np.uint8
+    for mine, naive in zip(split(cpu, image[None], subsample), split(reference, image[None], subsample), strict=True):
         np.testing.assert_array_equal(mine, naive)
 
 
 @given(sides, sides, st.booleans(), st.sampled_from([3, 4]), st.sampled_from(["noise", "extremes", "ramp"]), seeds)
 def test_inverse_cpu_is_reference(height, width, subsample, channels, style, seed):
-    y = fill((height, width), style, seed)
-    shape = (half(height), half(width)) if subsample else y.shape
-    cb, cr = fill(shape, style, seed + 1), fill(shape, style, seed + 2)
-    mine, naive = np.full((height, width, channels), 7, np.uint8), np.full((height, width, channels), 7, np.uint8)
+    y = fill((1, height, width), style, seed)
+    cb, cr = (fill(chroma_shape(y.shape, subsample), style, seed + k) for k in (1, 2))
+    mine, naive = (np.full((*y.shape, channels), 7, np.uint8) for _ in range(2))
     cpu.ycbcr_to_rgb(y, cb, cr, mine)
     reference.ycbcr_to_rgb(y, cb, cr, naive)
     np.testing.assert_array_equal(mine, naive)
-    assert (mine[:, :, 3:] == 7).all()  # alpha is not the colour kernel's
+    assert (mine[..., 3:] == 7).all()  # alpha is not the colour kernel's
 
 
 @pytest.mark.parametrize("kernels", [cpu, reference])
 def test_forward_is_bt601_rounded(kernels):
     """Rounding errs by half a level; 16-bit coefficients add less than 0.01."""
-    image = np.concatenate([fill((40, 25, 3), style, 5) for style in ("noise", "extremes")])
-    exact = image @ FORWARD.T + [0, 128, 128]
-    planes = np.stack(kernels.rgb_to_ycbcr(image, False), axis=-1)
+    images = np.stack([fill((40, 25, 3), style, 5) for style in ("noise", "extremes")])
+    exact = images @ FORWARD.T + [0, 128, 128]
+    planes = np.stack(split(kernels, images, False), axis=-1)
     assert np.abs(planes - np.minimum(exact, 255)).max() <= 0.51
 
 
 @pytest.mark.parametrize("kernels", [cpu, reference])
 def test_inverse_is_bt601_rounded(kernels):
-    planes = np.concatenate([fill((40, 25, 3), style, 6) for style in ("noise", "extremes")])
+    planes = np.stack([fill((40, 25, 3), style, 6) for style in ("noise", "extremes")])
     exact = np.clip((planes - [0, 128.0, 128]) @ INVERSE.T, 0, 255)
     rgb = np.empty(planes.shape, np.uint8)
-    kernels.ycbcr_to_rgb(*(np.ascontiguousarray(planes[:, :, c]) for c in range(3)), rgb)
+    kernels.ycbcr_to_rgb(*(np.ascontiguousarray(planes[..., c]) for c in range(3)), rgb)
     assert np.abs(rgb - exact).max() <= 0.51
 
 
@@ -57,8 +56,7 @@ def test_inverse_is_bt601_rounded(kernels):
 def test_subsampled_chroma_is_the_mean_of_the_pixels_there(kernels, shape):
     """At an odd border a block has fewer pixels; counting the border twice makes it the mean of those."""
     image = fill((*shape, 3), "noise", 7)
-    _, cb, cr = kernels.rgb_to_ycbcr(image, True)
-    assert cb.shape == cr.shape == (half(shape[0]), half(shape[1]))
+    _, (cb,), (cr,) = split(kernels, image[None], True)
     for i, j in np.ndindex(cb.shape):
         mean = image[2 * i : 2 * i + 2, 2 * j : 2 * j + 2].reshape(-1, 3).mean(axis=0)
         assert abs(cb[i, j] - min(FORWARD[1] @ mean + 128, 255)) <= 0.51
@@ -70,9 +68,9 @@ def test_subsampled_chroma_is_the_mean_of_the_pixels_there(kernels, shape):
 def test_gray_stays_gray(kernels, subsample):
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
     levels = levels.repeat(2, axis=0).repeat(2, axis=1)
-    gray = np.repeat(levels[:, :, None], 3, axis=2)
-    y, cb, cr = kernels.rgb_to_ycbcr(gray, subsample)
-    np.testing.assert_array_equal(y, levels)
+    gray = np.repeat(levels[None, :, :, None], 3, axis=3)
+    y, cb, cr = split(kernels, gray, subsample)
+    np.testing.assert_array_equal(y[0], levels)
     assert (cb == 128).all() and (cr == 128).all()
     out = np.empty_like(gray)
     kernels.ycbcr_to_rgb(y, cb, cr, out)
@@ -83,29 +81,40 @@ def test_gray_stays_gray(kernels, subsample):
 def test_round_trip_errs_by_two_levels_at_most(image):
     """Three roundings of half a level through coefficients up to 1.772, plus one level for Cb = 255.5."""
     out = np.empty_like(image)
-    cpu.ycbcr_to_rgb(*cpu.rgb_to_ycbcr(image, False), out)
+    cpu.ycbcr_to_rgb(*split(cpu, image[None], False), out[None])
     assert np.abs(out.astype(int) - image).max() <= 2
 
 
-@pytest.mark.parametrize("device", ["cpu", "reference"])
+@pytest.mark.parametrize("kernels", [cpu, reference])
 @given(image=images((1, 3, 4)))
-def test_planes_without_conversion_are_the_channels(device, image):
-    planes = split_planes(image, "RGB", False, device)
-    assert all(plane.flags.c_contiguous for plane in planes)
-    np.testing.assert_array_equal(np.stack(planes, axis=-1), image)
+def test_planes_without_conversion_are_the_channels(kernels, image):
+    planes = [kernels.take_channel(image[None], c, None) for c in range(image.shape[2])]
+    assert all(np.shares_memory(plane, image) for plane in planes)
+    np.testing.assert_array_equal(np.stack(planes, axis=-1)[0], image)
     out = np.empty_like(image)
-    join_planes(planes, "RGB", out, device)
+    for c, plane in enumerate(planes):
+        kernels.put_channel(plane, c, out[None])
     np.testing.assert_array_equal(out, image)
 
 
-@pytest.mark.parametrize("device", ["cpu", "reference"])
-def test_alpha_passes_through(device):
-    image = fill((9, 5, 4), "noise", 8)
-    planes = split_planes(image, "YCbCr", True, device)
-    assert [plane.shape for plane in planes] == [(9, 5), (5, 3), (5, 3), (9, 5)]
-    out = np.empty_like(image)
-    join_planes(planes, "YCbCr", out, device)
-    np.testing.assert_array_equal(out[:, :, 3], image[:, :, 3])
+@pytest.mark.parametrize("subsample", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (9, 40)])
+def test_stacks_are_their_images_one_by_one(shape, dtype, subsample):
+    images = np.stack([fill((*shape, 3), style, 9) for style in STYLES])
+    out = np.empty((2, *images.shape), np.uint8)
+    for kernels, target in zip((cpu, reference), out, strict=True):
+        planes = split(kernels, images, subsample, dtype)
+        for b, image in enumerate(images):
+            for one, many in zip(split(kernels, image[None], subsample, dtype), planes, strict=True):
+                np.testing.assert_array_equal(one[0], many[b])
+        back = kernels.ycbcr_to_rgb if dtype is np.uint8 else kernels.q4_to_rgb
+        back(*planes, target)
+        for b in range(len(images)):
+            one = np.empty((1, *shape, 3), np.uint8)
+            back(*(plane[b : b + 1] for plane in planes), one)
+            np.testing.assert_array_equal(one[0], target[b])
+    np.testing.assert_array_equal(*out)
 
 
 def test_half_rounds_up():
@@ -116,16 +125,15 @@ def test_half_rounds_up():
 @pytest.mark.parametrize("subsample", [False, True])
 @pytest.mark.parametrize("width", [15, 16, 17, 31, 32, 33, 64, 65])
 def test_rows_of_whole_vectors_and_what_is_left_of_them(width, subsample, channels):
-    """Both directions, bytes and fine planes; what is not a colour of the image stays."""
+    """Both directions, bytes and q4; what is not a colour of the image stays."""
     rng = np.random.default_rng(width)
-    image = rng.integers(0, 256, (3, width, channels), np.uint8)
-    for forward, back in (("rgb_to_ycbcr", "ycbcr_to_rgb"), ("rgb_to_fine", "fine_to_rgb")):
-        planes = [getattr(kernels, forward)(image, subsample) for kernels in (cpu, reference)]
+    images = rng.integers(0, 256, (1, 3, width, channels), np.uint8)
+    for dtype, back, low, high in ((np.uint8, "ycbcr_to_rgb", 0, 256), (np.int32, "q4_to_rgb", -5000, 5000)):
+        planes = [split(kernels, images, subsample, dtype) for kernels in (cpu, reference)]
         for found, expected in zip(*planes, strict=True):
             np.testing.assert_array_equal(found, expected)
-        limit = 256 if planes[0][0].dtype == np.uint8 else 5000
-        wild = [rng.integers(0 if limit == 256 else -limit, limit, p.shape).astype(p.dtype) for p in planes[0]]
-        out = [rng.integers(0, 256, image.shape, np.uint8)] * 2
+        wild = [rng.integers(low, high, p.shape).astype(dtype) for p in planes[0]]
+        out = [rng.integers(0, 256, images.shape, np.uint8)] * 2
         out[1] = out[0].copy()
         for kernels, target in zip((cpu, reference), out, strict=True):
             getattr(kernels, back)(*wild, target)

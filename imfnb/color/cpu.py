@@ -1,4 +1,4 @@
-"""Colour conversion as `@njit` kernels; same names and same bits as `reference`."""
+"""Colour conversion as `@njit` kernels: counterparts of `reference` with the same bits."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import numpy as np
 
 from .._jit import kernel
 from .._vectors import WIDTH
-from .tiles import fine_row, fine_wide_row, join_row, join_two_rows, one_row, two_rows
+from .reference import gray_to_q4, put_channel, q4_to_gray, take_channel
+from .tiles import join_row, join_two_rows, one_row, q4_row, q4_wide_row, two_rows
 
 __all__ = [
-    "fine_to_rgb",
-    "rgb_to_fine",
-    "rgb_to_planes_420",
-    "rgb_to_planes_444",
+    "gray_to_q4",
+    "put_channel",
+    "q4_to_gray",
+    "q4_to_rgb",
+    "rgb_to_q4",
     "rgb_to_ycbcr",
+    "take_channel",
     "ycbcr_to_rgb",
 ]
 
@@ -21,22 +24,32 @@ __all__ = [
 _i32 = np.int32
 
 
-def _rgb_to_planes(image: np.ndarray, subsample: bool, dtype: type) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    height, width = image.shape[:2]
-    chroma = ((height + 1) // 2, (width + 1) // 2) if subsample else (height, width)
-    y, cb, cr = np.empty((height, width), dtype), np.empty(chroma, dtype), np.empty(chroma, dtype)
-    (rgb_to_planes_420 if subsample else rgb_to_planes_444)(image, y, cb, cr)
-    return y, cb, cr
+def rgb_to_ycbcr(images: np.ndarray, y: np.ndarray, cb: np.ndarray, cr: np.ndarray) -> None:
+    """Counterpart of :func:`imfnb.color.reference.rgb_to_ycbcr`."""
+    convert = rgb_to_planes_444 if cb.shape == y.shape else rgb_to_planes_420
+    for image, *planes in zip(images, y, cb, cr, strict=True):
+        convert(image, *planes)
 
 
-def rgb_to_ycbcr(image: np.ndarray, subsample: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Twin of :func:`imfnb.color.reference.rgb_to_ycbcr`."""
-    return _rgb_to_planes(image, subsample, np.uint8)
+def rgb_to_q4(images: np.ndarray, y: np.ndarray, cb: np.ndarray, cr: np.ndarray) -> None:
+    """Counterpart of :func:`imfnb.color.reference.rgb_to_q4`: the dtype of the planes says what the kernels make."""
+    rgb_to_ycbcr(images, y, cb, cr)
 
 
 def ycbcr_to_rgb(y: np.ndarray, cb: np.ndarray, cr: np.ndarray, out: np.ndarray) -> None:
-    """Twin of :func:`imfnb.color.reference.ycbcr_to_rgb`."""
-    (_ycbcr_to_rgb_444 if cb.shape == y.shape else _ycbcr_to_rgb_420)(y, cb, cr, out)
+    """Counterpart of :func:`imfnb.color.reference.ycbcr_to_rgb`."""
+    convert = _ycbcr_to_rgb_444 if cb.shape == y.shape else _ycbcr_to_rgb_420
+    for planes in zip(y, cb, cr, out, strict=True):
+        convert(*planes)
+
+
+def q4_to_rgb(y: np.ndarray, cb: np.ndarray, cr: np.ndarray, out: np.ndarray, above: int = 0) -> None:
+    """Counterpart of :func:`imfnb.color.reference.q4_to_rgb`."""
+    for luma, blue, red, image in zip(y, cb, cr, out, strict=True):
+        if cb.shape == y.shape:
+            _q4_to_rgb_444(luma, blue, red, image)
+        else:
+            _q4_to_rgb_420(luma, blue, red, above, image)
 
 
 @kernel(forceinline=True)
@@ -125,19 +138,19 @@ def _join_two_rows(y, upper, lower, cb, cr, place, out, top, bottom):
 
 
 @kernel(forceinline=True)
-def _fine_row(y, place, blue, red, column, out, pixel):
+def _q4_row(y, place, blue, red, column, out, pixel):
     if out.shape[2] == 3:
-        fine_row(y, place, blue, red, column, out, pixel, 3)
+        q4_row(y, place, blue, red, column, out, pixel, 3)
     else:
-        fine_row(y, place, blue, red, column, out, pixel, 4)
+        q4_row(y, place, blue, red, column, out, pixel, 4)
 
 
 @kernel(forceinline=True)
-def _fine_wide_row(y, place, blue, red, column, out, pixel):
+def _q4_wide_row(y, place, blue, red, column, out, pixel):
     if out.shape[2] == 3:
-        fine_wide_row(y, place, blue, red, column, out, pixel, 3)
+        q4_wide_row(y, place, blue, red, column, out, pixel, 3)
     else:
-        fine_wide_row(y, place, blue, red, column, out, pixel, 4)
+        q4_wide_row(y, place, blue, red, column, out, pixel, 4)
 
 
 @kernel()
@@ -191,32 +204,19 @@ def _ycbcr_to_rgb_420(y, cb, cr, out):
             _put_edge(edge[1], bottom, column, out)
 
 
-def rgb_to_fine(image: np.ndarray, subsample: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Twin of :func:`imfnb.color.reference.rgb_to_fine`."""
-    return _rgb_to_planes(image, subsample, np.int32)
-
-
-def fine_to_rgb(y: np.ndarray, cb: np.ndarray, cr: np.ndarray, out: np.ndarray, above: int = 0) -> None:
-    """Twin of :func:`imfnb.color.reference.fine_to_rgb`."""
-    if cb.shape == y.shape:
-        _fine_to_rgb_444(y, cb, cr, out)
-    else:
-        _fine_to_rgb_420(y, cb, cr, above, out)
-
-
 @kernel()
-def _fine_to_rgb_444(y, cb, cr, out):
+def _q4_to_rgb_444(y, cb, cr, out):
     width = y.shape[1]
     planes, edge = np.zeros((3, WIDTH), np.int32), np.empty((1, WIDTH, out.shape[2]), np.uint8)
     for i in range(y.shape[0]):
         for column in range(0, width, WIDTH):
             place = i * width + column
             if column + WIDTH <= width:
-                _fine_row(y, place, cb[i], cr[i], column, out, place)
+                _q4_row(y, place, cb[i], cr[i], column, out, place)
                 continue
             for x in range(width - column):
                 planes[0, x], planes[1, x], planes[2, x] = y[i, column + x], cb[i, column + x], cr[i, column + x]
-            _fine_row(planes, 0, planes[1], planes[2], 0, edge, 0)
+            _q4_row(planes, 0, planes[1], planes[2], 0, edge, 0)
             _put_edge(edge[0], i, column, out)
 
 
@@ -230,7 +230,7 @@ def _weigh_rows(near, far, out):
 
 
 @kernel()
-def _fine_to_rgb_420(y, cb, cr, above, out):
+def _q4_to_rgb_420(y, cb, cr, above, out):
     """With the interpolated rows written and read again 768x512 pixels took 0.42 ms, as vectors of them 0.28."""
     rows, half = cb.shape
     width, step = y.shape[1], 2 * WIDTH
@@ -244,9 +244,9 @@ def _fine_to_rgb_420(y, cb, cr, above, out):
         for column in range(0, width, step):
             place = i * width + column
             if column + step <= width:
-                _fine_wide_row(y, place, blue, red, column // 2, out, place)
+                _q4_wide_row(y, place, blue, red, column // 2, out, place)
                 continue
             for x in range(width - column):
                 luma[x] = y[i, column + x]
-            _fine_wide_row(luma, 0, blue, red, column // 2, edge, 0)
+            _q4_wide_row(luma, 0, blue, red, column // 2, edge, 0)
             _put_edge(edge[0], i, column, out)

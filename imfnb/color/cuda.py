@@ -1,4 +1,4 @@
-"""Colour conversion as CUDA kernels; same names and same bits as `reference`, for batches of equal-shaped images.
+"""Colour conversion as CUDA kernels: counterparts of `reference` with the same bits, on arrays of the device.
 
 With 4:2:0 a thread handles two samples of chroma and the 4 x 2 pixels that they belong to, in words of four bytes where
 rows begin at multiples of four; RGB goes through shared memory, so that neighbouring threads write neighbouring words.
@@ -11,10 +11,10 @@ kernel          bytes read and written  integer operations  instructions
 ==============  ======================  ==================  ============
 rgb_to_ycbcr    3 + 1.5                 14                  23
 ycbcr_to_rgb    1.5 + 3                 12                  26
-rgb_to_fine     3 + 6                   16                  23
-fine_to_rgb     6 + 3                   42                  47
-gray_to_fine    1 + 4                   2                   19
-fine_to_gray    4 + 1                   5                   24
+rgb_to_q4       3 + 6                   16                  23
+q4_to_rgb       6 + 3                   42                  47
+gray_to_q4      1 + 4                   2                   19
+q4_to_gray      4 + 1                   5                   24
 ==============  ======================  ==================  ============
 
 They are int32 throughout; `matrix` has the ranges (below 2**30).
@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from .._cuda import GRID_LIMIT, TILE, blocks, cuda, device_function, kernel
+from .._cuda import GRID_LIMIT, TILE, blocks, cuda, device_function, kernel, stream
 from .._cuda_intrinsics import (
     clip4,
     get,
@@ -62,11 +62,11 @@ from .matrix import (
 )
 
 __all__ = [
-    "fine_to_gray",
-    "fine_to_rgb",
-    "gray_to_fine",
+    "gray_to_q4",
     "put_channel",
-    "rgb_to_fine",
+    "q4_to_gray",
+    "q4_to_rgb",
+    "rgb_to_q4",
     "rgb_to_ycbcr",
     "take_channel",
     "ycbcr_to_rgb",
@@ -94,118 +94,71 @@ _VALUES, _WORDS = 3 * _PIXELS, 3 * _ACROSS
 _STAGED = 2 * _WORDS * _DOWN
 
 
-def rgb_to_ycbcr(image: Any, subsample: bool, y: Any, cb: Any, cr: Any, stream: Any = 0) -> None:
-    """Twin of :func:`imfnb.color.reference.rgb_to_ycbcr` for a batch on the device.
-
-    Parameters
-    ----------
-    image : device array of uint8, shape (B, H, W, C)
-        C is 3 or 4.
-    subsample : bool
-        Whether Cb and Cr are averaged over 2x2 pixels.
-    y, cb, cr : device array of uint8, shape (B, H, W) and (B, ceil(H/2), ceil(W/2)) or (B, H, W)
-        Receive the planes.
-    stream : stream, optional
-        Where to launch.
-    """
-    if subsample:
-        grid, fold = _blocks_of_eight(*y.shape)
-        whole = _is_whole(image, y, cb, cr)
-        _rgb_to_ycbcr_420[grid, TILE, stream](image, *fold, whole, y, cb, cr)
-    else:
-        _rgb_to_ycbcr_444[_blocks(y), TILE, stream](image, y, cb, cr)
-
-
-def ycbcr_to_rgb(y: Any, cb: Any, cr: Any, out: Any, stream: Any = 0) -> None:
-    """Twin of :func:`imfnb.color.reference.ycbcr_to_rgb` for a batch; shapes as in :func:`rgb_to_ycbcr`."""
-    if cb.shape != y.shape:
-        grid, fold = _blocks_of_eight(*y.shape)
-        _ycbcr_to_rgb_420[grid, TILE, stream](y, cb, cr, *fold, _is_whole(out, y), out)
-    else:
-        _ycbcr_to_rgb_444[_blocks(y), TILE, stream](y, cb, cr, out)
-
-
-def take_channel(image: Any, channel: int, plane: Any, stream: Any = 0) -> None:
-    """Copy one channel of a batch (B, H, W, C) of uint8 to planes (B, H, W), where NumPy would slice."""
-    _take_channel[_blocks(plane), TILE, stream](image, np.int32(channel), plane)
-
-
-def put_channel(plane: Any, channel: int, out: Any, stream: Any = 0) -> None:
-    """Copy planes (B, H, W) of uint8 to one channel of a batch (B, H, W, C)."""
-    _put_channel[_blocks(plane), TILE, stream](plane, np.int32(channel), out)
-
-
-def rgb_to_fine(images: Any, y: Any, cb: Any, cr: Any, stream: Any = 0) -> None:
-    """Twin of :func:`imfnb.color.reference.rgb_to_fine` for a stack of images on the device.
-
-    Parameters
-    ----------
-    images : device array of uint8, shape (B, H, W, C)
-        C is 3 or 4.
-    y, cb, cr : device arrays of int32, shape (B, H, W); chroma of that or of half the size
-        Receive the planes.
-    stream : stream, optional
-        Where to run.
-    """
+def rgb_to_ycbcr(images: Any, y: Any, cb: Any, cr: Any) -> None:
+    """Counterpart of :func:`imfnb.color.reference.rgb_to_ycbcr`."""
     if cb.shape != y.shape:
         grid, fold = _blocks_of_eight(*y.shape)
         whole = _is_whole(images, y, cb, cr)
-        _rgb_to_fine_420[grid, TILE, stream](images, *fold, whole, y, cb, cr)
+        _rgb_to_ycbcr_420[grid, TILE, stream()](images, *fold, whole, y, cb, cr)
     else:
-        _rgb_to_fine_444[_blocks(y), TILE, stream](images, y, cb, cr)
+        _rgb_to_ycbcr_444[_blocks(y), TILE, stream()](images, y, cb, cr)
 
 
-def fine_to_rgb(y: Any, cb: Any, cr: Any, out: Any, stream: Any = 0) -> None:
-    """Twin of :func:`imfnb.color.reference.fine_to_rgb` for stacks of planes on the device.
-
-    Parameters
-    ----------
-    y, cb, cr : device arrays of int32
-        As made by :func:`rgb_to_fine`.
-    out : device array of uint8, shape (B, H, W, C)
-        Receives the first three channels.
-    stream : stream, optional
-        Where to run.
-    """
+def ycbcr_to_rgb(y: Any, cb: Any, cr: Any, out: Any) -> None:
+    """Counterpart of :func:`imfnb.color.reference.ycbcr_to_rgb`."""
     if cb.shape != y.shape:
         grid, fold = _blocks_of_eight(*y.shape)
-        _fine_to_rgb_420[grid, TILE, stream](y, cb, cr, *fold, _is_whole(out, y), out)
+        _ycbcr_to_rgb_420[grid, TILE, stream()](y, cb, cr, *fold, _is_whole(out, y), out)
     else:
-        _fine_to_rgb_444[_blocks(y), TILE, stream](y, cb, cr, out)
+        _ycbcr_to_rgb_444[_blocks(y), TILE, stream()](y, cb, cr, out)
 
 
-def gray_to_fine(images: Any, channel: int, out: Any, stream: Any = 0) -> None:
-    """Make centred planes of one channel (gray or alpha): sample * 16 - 2048, as :func:`imfnb.color.split_fine` does.
+def take_channel(images: Any, channel: int, out: Any) -> Any:
+    """Counterpart of :func:`imfnb.color.reference.take_channel`: copies to `out`, where NumPy would slice."""
+    _take_channel[_blocks(out), TILE, stream()](images, np.int32(channel), out)
+    return out
 
-    Parameters
-    ----------
-    images : device array of uint8, shape (B, H, W, C)
-        Images.
-    channel : int
-        Which channel.
-    out : device array of int32, shape (B, H, W)
-        Receives the planes.
-    stream : stream, optional
-        Where to run.
+
+def put_channel(planes: Any, channel: int, out: Any) -> None:
+    """Counterpart of :func:`imfnb.color.reference.put_channel`."""
+    _put_channel[_blocks(planes), TILE, stream()](planes, np.int32(channel), out)
+
+
+def rgb_to_q4(images: Any, y: Any, cb: Any, cr: Any) -> None:
+    """Counterpart of :func:`imfnb.color.reference.rgb_to_q4`."""
+    if cb.shape != y.shape:
+        grid, fold = _blocks_of_eight(*y.shape)
+        whole = _is_whole(images, y, cb, cr)
+        _rgb_to_q4_420[grid, TILE, stream()](images, *fold, whole, y, cb, cr)
+    else:
+        _rgb_to_q4_444[_blocks(y), TILE, stream()](images, y, cb, cr)
+
+
+def q4_to_rgb(y: Any, cb: Any, cr: Any, out: Any, above: int = 0) -> None:
+    """Counterpart of :func:`imfnb.color.reference.q4_to_rgb` for whole planes.
+
+    Raises
+    ------
+    ValueError
+        If `above` is not 0.
     """
-    _gray_to_fine[_blocks(out), TILE, stream](images, np.int32(channel), out)
+    if above:
+        raise ValueError(f"above is {above}; expected 0, since the GPU takes whole planes")
+    if cb.shape != y.shape:
+        grid, fold = _blocks_of_eight(*y.shape)
+        _q4_to_rgb_420[grid, TILE, stream()](y, cb, cr, *fold, _is_whole(out, y), out)
+    else:
+        _q4_to_rgb_444[_blocks(y), TILE, stream()](y, cb, cr, out)
 
 
-def fine_to_gray(planes: Any, out: Any, channel: int, stream: Any = 0) -> None:
-    """Write one channel of images from centred planes, as :func:`imfnb.color.join_fine` does.
+def gray_to_q4(images: Any, channel: int, out: Any) -> None:
+    """Counterpart of :func:`imfnb.color.reference.gray_to_q4`."""
+    _gray_to_q4[_blocks(out), TILE, stream()](images, np.int32(channel), out)
 
-    Parameters
-    ----------
-    planes : device array of int32, shape (B, H, W)
-        Centred samples.
-    out : device array of uint8, shape (B, H, W, C)
-        Receives the channel.
-    channel : int
-        Which channel.
-    stream : stream, optional
-        Where to run.
-    """
-    _fine_to_gray[_blocks(planes), TILE, stream](planes, out, np.int32(channel))
+
+def q4_to_gray(planes: Any, out: Any, channel: int) -> None:
+    """Counterpart of :func:`imfnb.color.reference.q4_to_gray`."""
+    _q4_to_gray[_blocks(planes), TILE, stream()](planes, out, np.int32(channel))
 
 
 def _blocks(planes: Any) -> int:
@@ -264,7 +217,7 @@ def _put_channel(plane, channel, out):
 
 
 @kernel("void(uint8[:,:,:,::1], int32, int32[:,:,::1])")
-def _gray_to_fine(images, channel, out):
+def _gray_to_q4(images, channel, out):
     for k in range(_PIXELS):
         at = _first() + k * _ACROSS
         if at < out.size:
@@ -273,7 +226,7 @@ def _gray_to_fine(images, channel, out):
 
 
 @kernel("void(int32[:,:,::1], uint8[:,:,:,::1], int32)")
-def _fine_to_gray(planes, out, channel):
+def _q4_to_gray(planes, out, channel):
     for k in range(_PIXELS):
         at = _first() + k * _ACROSS
         if at < planes.size:
@@ -311,7 +264,7 @@ def _chroma(r, g, b, half, shift):
 
 
 @device_function
-def _fine_luma(r, g, b):
+def _q4_luma(r, g, b):
     return _i32(_i32(_i32(_YR * r + _YG * g + _YB * b + _HALF) >> _SHIFT) - _CENTRE)
 
 
@@ -324,7 +277,7 @@ def _lifts(blue, red):
 
 
 @device_function
-def _fine_rgb(luma, blue, red):
+def _q4_rgb(luma, blue, red):
     """R, G and B, to be clipped, of centred samples; chroma is clamped already."""
     luma = _i32(_i32(_i32(min(max(luma, _LOW), _HIGH) + _CENTRE) << BITS) + _HALF_BACK)
     r, g = _i32(luma + _RCR * red) >> _BACK, _i32(luma + _GCB * blue + _GCR * red) >> _BACK
@@ -354,24 +307,24 @@ def _ycbcr_to_rgb_444(y, cb, cr, out):
 
 
 @kernel("void(uint8[:,:,:,::1], int32[:,:,::1], int32[:,:,::1], int32[:,:,::1])")
-def _rgb_to_fine_444(images, y, cb, cr):
+def _rgb_to_q4_444(images, y, cb, cr):
     for k in range(_PIXELS):
         at = _first() + k * _ACROSS
         if at < y.size:
             r, g, b = _pixel(images, at)
             blue, red = _chroma(r, g, b, _HALF, _SHIFT)
-            put(y, at, _fine_luma(r, g, b))
+            put(y, at, _q4_luma(r, g, b))
             put(cb, at, blue)
             put(cr, at, red)
 
 
 @kernel("void(int32[:,:,::1], int32[:,:,::1], int32[:,:,::1], uint8[:,:,:,::1])")
-def _fine_to_rgb_444(y, cb, cr, out):
+def _q4_to_rgb_444(y, cb, cr, out):
     for k in range(_PIXELS):
         at = _first() + k * _ACROSS
         if at < y.size:
             blue, red = min(max(get(cb, at), _LOW), _HIGH), min(max(get(cr, at), _LOW), _HIGH)
-            r, g, b = _fine_rgb(get(y, at), blue, red)
+            r, g, b = _q4_rgb(get(y, at), blue, red)
             _put_pixel(out, at, r, g, b)
 
 
@@ -478,26 +431,26 @@ def _put_lumas(y, at, last, whole, rgb):
 
 
 @device_function
-def _put_fine_lumas(y, at, last, whole, rgb):
+def _put_q4_lumas(y, at, last, whole, rgb):
     """Write the centred Y of pixels 0 to `last` of four."""
     if whole:
-        luma0, luma1 = _fine_luma(rgb[0], rgb[1], rgb[2]), _fine_luma(rgb[3], rgb[4], rgb[5])
-        put_four(y, at, luma0, luma1, _fine_luma(rgb[6], rgb[7], rgb[8]), _fine_luma(rgb[9], rgb[10], rgb[11]))
+        luma0, luma1 = _q4_luma(rgb[0], rgb[1], rgb[2]), _q4_luma(rgb[3], rgb[4], rgb[5])
+        put_four(y, at, luma0, luma1, _q4_luma(rgb[6], rgb[7], rgb[8]), _q4_luma(rgb[9], rgb[10], rgb[11]))
     else:
         for k in range(_PIXELS):
             if k <= last:
-                put(y, at + k, _fine_luma(rgb[3 * k], rgb[3 * k + 1], rgb[3 * k + 2]))
+                put(y, at + k, _q4_luma(rgb[3 * k], rgb[3 * k + 1], rgb[3 * k + 2]))
 
 
 @kernel("void(uint8[:,:,:,::1], int32, int64, int32, int32, int32[:,:,::1], int32[:,:,::1], int32[:,:,::1])")
-def _rgb_to_fine_420(images, across, multiplier, shift, whole, y, cb, cr):
+def _rgb_to_q4_420(images, across, multiplier, shift, whole, y, cb, cr):
     upper, lower = cuda.local.array(_VALUES, np.int32), cuda.local.array(_VALUES, np.int32)
     n, i, j = _position(across, multiplier, shift)
     if _i32(2 * i) >= _i32(y.shape[1]) or j >= _i32(y.shape[2]):
         return
     at, below, last = _read_rows(images, n, i, j, whole, upper, lower)
-    _put_fine_lumas(y, at, last, whole, upper)
-    _put_fine_lumas(y, below, last, whole, lower)  # the same again for a row that counts twice
+    _put_q4_lumas(y, at, last, whole, upper)
+    _put_q4_lumas(y, below, last, whole, lower)  # the same again for a row that counts twice
     blue0, red0 = _chroma(_sum(upper, lower, 0), _sum(upper, lower, 1), _sum(upper, lower, 2), _HALF_4, _SHIFT_4)
     blue1, red1 = _chroma(_sum(upper, lower, 6), _sum(upper, lower, 7), _sum(upper, lower, 8), _HALF_4, _SHIFT_4)
     at = _place(n, i, j >> 1, _i32(cb.shape[1]), _i32(cb.shape[2]))
@@ -659,10 +612,10 @@ def _horizontal(sums, k):
 
 
 @device_function
-def _fine_row(luma, blue, red, rgb):
+def _q4_row(luma, blue, red, rgb):
     """R, G and B of four pixels of Y and of sums of chroma."""
     for k in range(_PIXELS):
-        rgb[3 * k], rgb[3 * k + 1], rgb[3 * k + 2] = _fine_rgb(luma[k], _horizontal(blue, k), _horizontal(red, k))
+        rgb[3 * k], rgb[3 * k + 1], rgb[3 * k + 2] = _q4_rgb(luma[k], _horizontal(blue, k), _horizontal(red, k))
 
 
 @device_function
@@ -676,7 +629,7 @@ def _four_items(plane, at, last, whole, items):
 
 
 @kernel("void(int32[:,:,::1], int32[:,:,::1], int32[:,:,::1], int32, int64, int32, int32, uint8[:,:,:,::1])")
-def _fine_to_rgb_420(y, cb, cr, across, multiplier, shift, whole, out):
+def _q4_to_rgb_420(y, cb, cr, across, multiplier, shift, whole, out):
     words = cuda.shared.array(_STAGED, np.uint32)
     rgb = cuda.local.array(_VALUES, np.int32)
     luma0, luma1 = cuda.local.array(_PIXELS, np.int32), cuda.local.array(_PIXELS, np.int32)
@@ -693,9 +646,9 @@ def _fine_to_rgb_420(y, cb, cr, across, multiplier, shift, whole, out):
         _four_items(y, below, last, whole, luma1)
         _sum_both(cb, cr, n, i, j, blue0, blue1, red0, red1)
         slot = _slot()
-        _fine_row(luma0, blue0, red0, rgb)
+        _q4_row(luma0, blue0, red0, rgb)
         _stage(out, at, last, whole, rgb, words, slot)
         if _i32(row + 1) < height:
-            _fine_row(luma1, blue1, red1, rgb)
+            _q4_row(luma1, blue1, red1, rgb)
             _stage(out, below, last, whole, rgb, words, slot + _WORDS)
     _put_staged(out, words, at, i, j, whole)

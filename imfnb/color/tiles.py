@@ -35,7 +35,7 @@ from .matrix import (
     Y_R,
 )
 
-__all__ = ["fine_row", "fine_wide_row", "join_row", "join_two_rows", "one_row", "two_rows"]
+__all__ = ["join_row", "join_two_rows", "one_row", "q4_row", "q4_wide_row", "two_rows"]
 
 
 def _weights(red: int, green: int, blue: int) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -86,31 +86,31 @@ def _weigh(builder: ir.IRBuilder, pairs: list[ir.Value], weights: tuple) -> ir.V
     return builder.add(*products)
 
 
-def _store(builder: ir.IRBuilder, value: ir.Value, plane: Lanes, position: ir.Value, fine: bool) -> None:
-    if not fine:
+def _store(builder: ir.IRBuilder, value: ir.Value, plane: Lanes, position: ir.Value, q4: bool) -> None:
+    if not q4:
         value = builder.trunc(value, ir.VectorType(ir.IntType(8), WIDTH))
     plane.store(value, position)
 
 
-def _put_luma(builder: ir.IRBuilder, pairs: list[ir.Value], plane: Lanes, position: ir.Value, fine: bool) -> None:
-    shift = BITS - (FRACTION if fine else 0)
+def _put_luma(builder: ir.IRBuilder, pairs: list[ir.Value], plane: Lanes, position: ir.Value, q4: bool) -> None:
+    shift = BITS - (FRACTION if q4 else 0)
     value = builder.add(_weigh(builder, pairs, _LUMA), _constant(1 << (shift - 1)))
     value = builder.ashr(value, _constant(shift))
-    _store(builder, builder.sub(value, _constant(CENTRE)) if fine else value, plane, position, fine)
+    _store(builder, builder.sub(value, _constant(CENTRE)) if q4 else value, plane, position, q4)
 
 
 def _put_chroma(
-    builder: ir.IRBuilder, pairs: list[ir.Value], count: int, planes: list[Lanes], position: ir.Value, fine: bool
+    builder: ir.IRBuilder, pairs: list[ir.Value], count: int, planes: list[Lanes], position: ir.Value, q4: bool
 ) -> None:
     """Write Cb and Cr of the sums of `count` pixels."""
-    shift = BITS - (FRACTION if fine else 0) + count.bit_length() - 1
+    shift = BITS - (FRACTION if q4 else 0) + count.bit_length() - 1
     for weights, plane in zip(_CHROMA, planes, strict=True):
         value = builder.sub(_constant(1 << (shift - 1)), _weigh(builder, pairs, weights))
         value = builder.ashr(value, _constant(shift))
-        if not fine:
+        if not q4:
             value, white = builder.add(value, _constant(128)), _constant(255)
             value = builder.select(builder.icmp_signed("<", value, white), value, white)
-        _store(builder, value, plane, position, fine)
+        _store(builder, value, plane, position, q4)
 
 
 @intrinsic(prefer_literal=True)
@@ -120,10 +120,10 @@ def _one_row(typing_context, image, pixel, y, cb, cr, place, channels):
     def generate(context, builder, signature, args):
         pixels = Lanes(context, builder, image, args[0])
         planes = [Lanes(context, builder, signature.args[k], args[k]) for k in (2, 3, 4)]
-        fine = y.dtype.bitwidth > 8
+        q4 = y.dtype.bitwidth > 8
         pairs = _pairs(builder, pixels, args[1], count)
-        _put_luma(builder, pairs, planes[0], args[5], fine)
-        _put_chroma(builder, pairs, 1, planes[1:], args[5], fine)
+        _put_luma(builder, pairs, planes[0], args[5], q4)
+        _put_chroma(builder, pairs, 1, planes[1:], args[5], q4)
         return context.get_dummy_value()
 
     return types.void(image, types.int64, y, cb, cr, types.int64, channels), generate
@@ -136,13 +136,13 @@ def _two_rows(typing_context, image, top, bottom, y, cb, cr, upper, lower, place
     def generate(context, builder, signature, args):
         pixels = Lanes(context, builder, image, args[0])
         planes = [Lanes(context, builder, signature.args[k], args[k]) for k in (3, 4, 5)]
-        fine = y.dtype.bitwidth > 8
+        q4 = y.dtype.bitwidth > 8
         columns = []
         for column in (INDEX(0), INDEX(WIDTH)):
             rows = []
             for source, target in ((1, 6), (2, 7)):
                 pairs = _pairs(builder, pixels, builder.add(args[source], column), count)
-                _put_luma(builder, pairs, planes[0], builder.add(args[target], column), fine)
+                _put_luma(builder, pairs, planes[0], builder.add(args[target], column), q4)
                 rows.append(pairs)
             columns.append([builder.add(*both) for both in zip(*rows, strict=True)])  # no carry between 16-bit halves
         sums = []
@@ -150,7 +150,7 @@ def _two_rows(typing_context, image, top, bottom, y, cb, cr, upper, lower, place
             orders = [[2 * k + odd for k in range(WIDTH)] for odd in (0, 1)]
             masks = [ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), order) for order in orders]
             sums.append(builder.add(*(builder.shuffle_vector(left, right, mask) for mask in masks)))
-        _put_chroma(builder, sums, 4, planes[1:], args[8], fine)
+        _put_chroma(builder, sums, 4, planes[1:], args[8], q4)
         return context.get_dummy_value()
 
     return types.void(image, *[types.int64] * 2, y, cb, cr, *[types.int64] * 3, channels), generate
@@ -238,7 +238,7 @@ def _join_two_rows(typing_context, y, upper, lower, cb, cr, place, out, top, bot
     return types.void(y, *integers, cb, cr, types.int64, out, *integers, channels), generate
 
 
-def _put_fine(
+def _put_q4(
     builder: ir.IRBuilder, samples: list[ir.Value], out: Lanes, pixel: ir.Value, channels: int
 ) -> None:
     """Write WIDTH pixels of centred samples with fractional bits: luma, Cb and Cr."""
@@ -249,20 +249,20 @@ def _put_fine(
 
 
 @intrinsic(prefer_literal=True)
-def _fine_row(typing_context, y, place, blue, red, column, out, pixel, channels):
+def _q4_row(typing_context, y, place, blue, red, column, out, pixel, channels):
     count = channels.literal_value
 
     def generate(context, builder, signature, args):
         planes = [Lanes(context, builder, signature.args[k], args[k]) for k in (0, 2, 3, 5)]
         samples = [plane.load(args[k]) for plane, k in zip(planes, (1, 4, 4), strict=False)]
-        _put_fine(builder, samples, planes[3], args[6], count)
+        _put_q4(builder, samples, planes[3], args[6], count)
         return context.get_dummy_value()
 
     return types.void(y, types.int64, blue, red, types.int64, out, types.int64, channels), generate
 
 
 @intrinsic(prefer_literal=True)
-def _fine_wide_row(typing_context, y, place, blue, red, column, out, pixel, channels):
+def _q4_wide_row(typing_context, y, place, blue, red, column, out, pixel, channels):
     count = channels.literal_value
 
     def generate(context, builder, signature, args):
@@ -276,7 +276,7 @@ def _fine_wide_row(typing_context, y, place, blue, red, column, out, pixel, chan
             wide.append([builder.shuffle_vector(*sides, ir.Constant(_WORDS, order)) for order in orders])
         for k, (cb, cr) in enumerate(zip(*wide, strict=True)):
             places = [builder.add(args[position], INDEX(k * WIDTH)) for position in (1, 6)]
-            _put_fine(builder, [planes[0].load(places[0]), cb, cr], planes[3], places[1], count)
+            _put_q4(builder, [planes[0].load(places[0]), cb, cr], planes[3], places[1], count)
         return context.get_dummy_value()
 
     return types.void(y, types.int64, blue, red, types.int64, out, types.int64, channels), generate
@@ -290,10 +290,10 @@ if numba.config.DISABLE_JIT:
 
     def _put(colors, plane, position, index, summed):
         """Write plane `index` of colours, shape (WIDTH, 3), sums of `summed` pixels, to plane.flat[position:]."""
-        fine = plane.dtype != np.uint8
-        shift = BITS - (FRACTION if fine else 0) + summed.bit_length() - 1
+        q4 = plane.dtype != np.uint8
+        shift = BITS - (FRACTION if q4 else 0) + summed.bit_length() - 1
         value = _weighted(colors, ((Y_R, Y_G, Y_B), (CB_R, CB_G, CB_B), (CR_R, CR_G, CR_B))[index], shift)
-        if fine:
+        if q4:
             value = value - (0 if index else CENTRE)
         elif index:
             value = np.minimum(value + 128, 255)
@@ -345,17 +345,17 @@ if numba.config.DISABLE_JIT:
         for source, target in ((upper, top), (lower, bottom)):
             _put_pixels(_samples(y, source, 2 * WIDTH) + added.repeat(2, axis=1), out, target, channels)
 
-    def _put_fine(luma, blue, red, out, pixel, channels):
+    def _put_q4(luma, blue, red, out, pixel, channels):
         luma, b, r = (np.clip(part, -LIMIT, LIMIT - 1) for part in (luma, blue, red))
         start = ((luma + CENTRE) << BITS) + (1 << (BITS + FRACTION - 1))
         _put_pixels(_colors(start, b, r, BITS + FRACTION), out, pixel, channels)
 
-    def fine_row(y, place, blue, red, column, out, pixel, channels):
+    def q4_row(y, place, blue, red, column, out, pixel, channels):
         """Convert WIDTH centred samples with fractional bits, clamped to +-LIMIT, from rows of chroma of full width."""
-        _put_fine(_samples(y, place), _samples(blue, column), _samples(red, column), out, pixel, channels)
+        _put_q4(_samples(y, place), _samples(blue, column), _samples(red, column), out, pixel, channels)
 
-    def fine_wide_row(y, place, blue, red, column, out, pixel, channels):
-        """As `fine_row` twice WIDTH samples, from rows of half the width that begin with the sample to the left.
+    def q4_wide_row(y, place, blue, red, column, out, pixel, channels):
+        """As `q4_row` twice WIDTH samples, from rows of half the width that begin with the sample to the left.
 
         Those are the sums of both rows of chroma by which the row is interpolated, in quarters.
         """
@@ -363,8 +363,8 @@ if numba.config.DISABLE_JIT:
         for row in (blue, red):
             left, centre, right = (_samples(row, column + k) for k in range(3))
             wide.append(np.stack([(3 * centre + side + 8) >> 4 for side in (left, right)], axis=1).reshape(-1))
-        _put_fine(_samples(y, place, 2 * WIDTH), *wide, out, pixel, channels)
+        _put_q4(_samples(y, place, 2 * WIDTH), *wide, out, pixel, channels)
 
 else:
     one_row, two_rows, join_row, join_two_rows = _one_row, _two_rows, _join_row, _join_two_rows
-    fine_row, fine_wide_row = _fine_row, _fine_wide_row
+    q4_row, q4_wide_row = _q4_row, _q4_wide_row

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from color_helpers import chroma_shape, split
 from strategies import STYLES, fill
 
 from imfnb import DeviceError
@@ -19,10 +20,9 @@ SHAPES = [(1, 1), (1, 5), (4, 1), (5, 7), (8, 6), (9, 13), (3, 8), (7, 36), (18,
 
 def planes(images: np.ndarray, subsample: bool, put) -> list[np.ndarray]:
     """Y, Cb and Cr of a batch, made on the device."""
-    count, height, width = images.shape[:3]
-    half = ((height + 1) // 2, (width + 1) // 2) if subsample else (height, width)
-    out = [put(np.zeros((count, *shape), np.uint8)) for shape in ((height, width), half, half)]
-    color.rgb_to_ycbcr(put(images), subsample, *out)
+    shape = images.shape[:3]
+    out = [put(np.zeros(s, np.uint8)) for s in (shape, *[chroma_shape(shape, subsample)] * 2)]
+    color.rgb_to_ycbcr(put(images), *out)
     return [plane.copy_to_host() for plane in out]
 
 
@@ -31,13 +31,11 @@ def check_color(shape: tuple[int, int], channels: int, subsample: bool, style: s
     found = planes(images, subsample, put)
     out = put(np.full(images.shape, 7, np.uint8))
     color.ycbcr_to_rgb(*map(put, found), out)
-    pixels = out.copy_to_host()
-    for i, image in enumerate(images):
-        for mine, expected in zip(found, color_reference.rgb_to_ycbcr(image, subsample), strict=True):
-            np.testing.assert_array_equal(mine[i], expected)
-        rgb = np.full(image.shape, 7, np.uint8)
-        color_reference.ycbcr_to_rgb(*(plane[i] for plane in found), rgb)
-        np.testing.assert_array_equal(pixels[i], rgb)
+    for mine, expected in zip(found, split(color_reference, images, subsample), strict=True):
+        np.testing.assert_array_equal(mine, expected)
+    rgb = np.full(images.shape, 7, np.uint8)
+    color_reference.ycbcr_to_rgb(*found, rgb)
+    np.testing.assert_array_equal(out.copy_to_host(), rgb)
 
 
 @pytest.mark.parametrize("subsample", [False, True])
@@ -67,14 +65,13 @@ def test_arrays_that_begin_anywhere(channels, offset, put):
     buffer = put(np.zeros(images.size + offset, np.uint8))
     moved = buffer[offset:].reshape(images.shape)
     moved.copy_to_device(images)
-    expected = [color_reference.rgb_to_ycbcr(image, True) for image in images]
-    found = [put(np.zeros((2, *plane.shape), np.uint8)) for plane in expected[0]]
-    color.rgb_to_ycbcr(moved, True, *found)
-    for mine, planes in zip(found, zip(*expected, strict=True), strict=True):
-        np.testing.assert_array_equal(mine.copy_to_host(), planes)
+    expected = split(color_reference, images, True)
+    found = [put(np.zeros_like(plane)) for plane in expected]
+    color.rgb_to_ycbcr(moved, *found)
+    for mine, plane in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(mine.copy_to_host(), plane)
     color.ycbcr_to_rgb(*found, moved)
-    for image, of_image in zip(images, expected, strict=True):
-        color_reference.ycbcr_to_rgb(*of_image, image)
+    color_reference.ycbcr_to_rgb(*expected, images)
     np.testing.assert_array_equal(moved.copy_to_host(), images)
     assert not buffer[:offset].copy_to_host().any()
 
@@ -95,7 +92,7 @@ def test_division_by_the_blocks_side_by_side():
 def test_channels(put):
     images = fill((2, 5, 3, 4), "noise", 1)
     plane = put(np.zeros((2, 5, 3), np.uint8))
-    color.take_channel(put(images), 3, plane)
+    assert color.take_channel(put(images), 3, plane) is plane
     np.testing.assert_array_equal(plane.copy_to_host(), images[..., 3])
     out = put(images)
     color.put_channel(put(images[..., 0]), 2, out)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from color_helpers import chroma_shape, split
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stacks import empty, same, up
 from strategies import STYLES, fill, seeds
 
-from imfnb.color import cuda, half, join_fine, reference, split_fine
+from imfnb.color import cuda, reference
 
 
 @st.composite
@@ -20,27 +21,19 @@ def stacks(draw: st.DrawFn, largest: int = 11):
     return fill(shape, draw(st.sampled_from(STYLES)), draw(seeds))
 
 
-def chroma_shape(images: np.ndarray, subsample: bool) -> tuple[int, ...]:
-    count, height, width = images.shape[:3]
-    return (count, half(height), half(width)) if subsample else (count, height, width)
-
-
 def check_split(images: np.ndarray, subsample: bool) -> None:
-    shape = chroma_shape(images, subsample)
-    y, cb, cr = empty(images.shape[:3]), empty(shape), empty(shape)
-    cuda.rgb_to_fine(up(images), y, cb, cr)
-    expected = zip(*(reference.rgb_to_fine(image, subsample) for image in images), strict=True)
-    for found, planes in zip((y, cb, cr), expected, strict=True):
-        same(found, np.stack(planes))
+    expected = split(reference, images, subsample, np.int32)
+    found = [empty(plane.shape) for plane in expected]
+    cuda.rgb_to_q4(up(images), *found)
+    for mine, planes in zip(found, expected, strict=True):
+        same(mine, planes)
 
 
 def check_join(planes: list[np.ndarray], channels: int) -> None:
-    y = planes[0]
-    out = np.full((*y.shape, channels), 9, np.uint8)
+    out = np.full((*planes[0].shape, channels), 9, np.uint8)
     found = up(out)
-    cuda.fine_to_rgb(*up(*planes), found)
-    for number in range(len(y)):
-        reference.fine_to_rgb(*(plane[number] for plane in planes), out[number])
+    cuda.q4_to_rgb(*up(*planes), found)
+    reference.q4_to_rgb(*planes, out)
     same(found, out)
 
 
@@ -57,7 +50,7 @@ def test_join_of_any_samples(images, subsample, limit, seed):
     rng = np.random.default_rng(seed)
     y = rng.integers(-limit, limit, images.shape[:3], dtype=np.int32, endpoint=True)
     limit = min(limit, 2**26)  # the sum of upsampling has weight 16
-    chroma = [rng.integers(-limit, limit, chroma_shape(images, subsample), dtype=np.int32) for _ in range(2)]
+    chroma = [rng.integers(-limit, limit, chroma_shape(images.shape[:3], subsample), dtype=np.int32) for _ in range(2)]
     check_join([y, *chroma], images.shape[3])
 
 
@@ -68,7 +61,7 @@ def test_in_words(shape, channels, monkeypatch):
     rng = np.random.default_rng(shape[1])
     images = rng.integers(256, size=(2, *shape, channels), dtype=np.uint8)
     planes = [rng.integers(-2500, 2500, images.shape[:3], dtype=np.int32)]
-    planes += [rng.integers(-2500, 2500, chroma_shape(images, True), dtype=np.int32) for _ in range(2)]
+    planes += [rng.integers(-2500, 2500, chroma_shape(images.shape[:3], True), dtype=np.int32) for _ in range(2)]
     for _ in range(2):
         check_split(images, True)
         check_join(planes, channels)
@@ -78,16 +71,21 @@ def test_in_words(shape, channels, monkeypatch):
 @given(stacks(), st.integers(0, 2), seeds)
 @settings(max_examples=8)
 def test_gray(images, channel, seed):
-    found = empty(images.shape[:3])
-    cuda.gray_to_fine(up(images), channel, found)
-    planes = np.stack([split_fine(image[:, :, channel, None], False, "reference")[0] for image in images])
+    found, planes = empty(images.shape[:3]), np.empty(images.shape[:3], np.int32)
+    cuda.gray_to_q4(up(images), channel, found)
+    reference.gray_to_q4(images, channel, planes)
     same(found, planes)
     planes += np.random.default_rng(seed).integers(-3000, 3000, planes.shape, dtype=np.int32)
     out, expected = up(images), images.copy()
-    cuda.fine_to_gray(up(planes), out, channel)
-    for plane, image in zip(planes, expected, strict=True):
-        join_fine([plane], image[:, :, channel, None], "reference")
+    cuda.q4_to_gray(up(planes), out, channel)
+    reference.q4_to_gray(planes, expected, channel)
     same(out, expected)
+
+
+def test_strips_are_refused():
+    planes = up(*np.zeros((3, 1, 4, 4), np.int32))
+    with pytest.raises(ValueError, match="above is 2; expected 0"):
+        cuda.q4_to_rgb(*planes, up(np.zeros((1, 4, 4, 3), np.uint8)), above=2)
 
 
 @pytest.mark.gpu
@@ -98,5 +96,5 @@ def test_large(shape, subsample):
     images = rng.integers(256, size=shape, dtype=np.uint8)
     check_split(images, subsample)
     planes = [rng.integers(-2500, 2500, images.shape[:3], dtype=np.int32)]
-    planes += [rng.integers(-2500, 2500, chroma_shape(images, subsample), dtype=np.int32) for _ in range(2)]
+    planes += [rng.integers(-2500, 2500, chroma_shape(images.shape[:3], subsample), dtype=np.int32) for _ in range(2)]
     check_join(planes, shape[3])
