@@ -14,7 +14,12 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["continue_plane"]
+__all__ = ["continue_plane", "halo"]
+
+
+def halo(patch_size: int) -> int:
+    """Rows, in either direction, on which a row behind `inverse` depends: those around the next patch border."""
+    return patch_size // 2
 
 
 def continue_plane(plane: np.ndarray, out: np.ndarray) -> None:

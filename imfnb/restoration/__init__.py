@@ -23,9 +23,12 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-from .reference import CLASSES, LIMITS, PASSES, TAPS
+from .reference import CLASSES, LIMITS, PASSES, RADIUS, TAPS
 
-__all__ = ["CLIPPING_LIMITS", "STEP_BORDERS", "filter_set"]
+__all__ = ["CLIPPING_LIMITS", "HALO", "STEP_BORDERS", "filter_set"]
+
+#: Rows, in either direction, on which a restored row depends.
+HALO = PASSES * RADIUS
 
 #: First step of every range but the lowest, in 1/64 gray level: the centres of the ranges go from 3.2 to 200 gray
 #: levels by equal factors.
