@@ -1,11 +1,12 @@
 """Learn the filters of the restoration stage from a folder of images.
 
-    python benchmarks/train_restoration.py FOLDER [--tables imfnb/.../restoration/tables.py] [--hold-out 3]
+    python benchmarks/train_restoration.py FOLDER [--out imfnb/restoration/filters.bin] [--hold-out 3]
 
 Every plane of every image is coded and decoded at two steps per range; the filter of each class is the least-squares
 solution that predicts the original samples from the decoded ones, and that of the second pass predicts them from what
 the first pass made of the decoded ones. First the gain is measured on every third image with
-filters learned on the others; then, with ``--tables``, filters learned on all images are written as a Python module.
+filters learned on the others; then, with ``--out``, filters learned on all images are written in the form that
+``imfnb.restoration`` reads and describes, where the ranges and the clipping limits stand too.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 from planes import Plane, decoded, image_paths, read_planes
 
-from imfnb.restoration import cpu, reference
+from imfnb.restoration import CLIPPING_LIMITS, cpu, reference
 
 Decoder = Callable[[Plane, int], Plane]
 """``decoder(plane, step) -> decoded``: samples centred, in 1/16 gray level; the step in 1/64 gray level."""
 
-RANGES = 10
+RANGES = len(CLIPPING_LIMITS)
 FIRST_STEP, LAST_STEP = 3.2, 200.0
-"""Centres of the first and last range, gray levels."""
+"""Centres of the first and last range, gray levels; `imfnb.restoration.STEP_BORDERS` are half way between."""
 RIDGE = 1e-3
 """Diagonal load relative to the mean diagonal: keeps coefficients of rare classes small at no measurable loss."""
 
@@ -41,17 +42,6 @@ def range_centre(index: float) -> float:
 def training_steps(index: int) -> list[int]:
     """Steps in 1/64 gray level that stand for a range: a quarter of its (logarithmic) width off the centre."""
     return [round(64 * range_centre(index + offset)) for offset in (-0.25, 0.25)]
-
-
-def clipping_limits(index: int) -> tuple[tuple[int, int], ...]:
-    """Near and far clipping limit of every pass for a range, in sixteenths of a step.
-
-    The near one was best at 0.2 steps over all ranges. The far one is best where edges begin, which does not move with
-    the step: about 80 gray levels, but never more than four steps or less than one. After the first pass less noise is
-    left, and lower limits are better.
-    """
-    far = 16.0 * min(max(80.0 / range_centre(index), 1.0), 4.0)
-    return (3, round(far)), (2, round(0.75 * far))
 
 
 def normal_equations(
@@ -143,7 +133,7 @@ def learn(samples: Sequence[Sample], limits: Sequence[tuple[int, int]]) -> NDArr
 def restored(sample: Sample, filters: NDArray[np.int16], limits: Sequence[tuple[int, int]]) -> Plane:
     """The decoded plane of a sample after restoration with given filters."""
     out = np.empty_like(sample.decoded)
-    cpu.restore(sample.decoded, sample.step, filters, np.array(limits, np.int32), out)
+    cpu.restore(sample.decoded[None], sample.step, filters, np.array(limits, np.int32), out[None], [0])
     return out
 
 
@@ -176,7 +166,7 @@ def learn_range(
     mean_gain, least_gain : float
         Mean and minimum over the planes held out, dB.
     """
-    limits = clipping_limits(index)
+    limits = CLIPPING_LIMITS[index]
     learned: list[Sample] = []
     held: list[Sample] = []
     for step in training_steps(index):
@@ -188,35 +178,9 @@ def learn_range(
     return learn(learned + held, limits), float(np.mean(gains)), float(np.min(gains))
 
 
-def tables_module(luma: Sequence[NDArray[np.int16]], chroma: Sequence[NDArray[np.int16]]) -> str:
-    """Source of the module that holds the filters."""
-    borders = tuple(round(64 * range_centre(index + 0.5)) for index in range(RANGES - 1))
-    limits = tuple(clipping_limits(index) for index in range(RANGES))
-    lines = [
-        '"""Filters of the restoration stage, written by benchmarks/train_restoration.py; do not edit.',
-        "",
-        "One pair of strings per range of the step, one string per pass, one line per class: the coefficients of the",
-        "pass's taps at the near clipping limit, then those at the far one, in 1/256.",
-        '"""',
-        "",
-        f"STEP_BORDERS = {borders}",
-        '"""First step of every range but the lowest, in 1/64 gray level."""',
-        "",
-        "CLIPPING_LIMITS = (",
-        *(f"    {pair}," for pair in limits),
-        ")",
-        '"""Near and far clipping limit of both passes for every range, in sixteenths of a step."""',
-    ]
-    for name, sets in (("LUMA", luma), ("CHROMA", chroma)):
-        lines += ["", f"{name} = ("]
-        for filters in sets:
-            lines.append("    (")
-            for pass_filters, taps in zip(filters, reference.TAPS_PER_PASS, strict=True):
-                rows = pass_filters[:, :, :taps].reshape(reference.CLASSES, -1).tolist()
-                lines += ['        """', *(" ".join(map(str, row)) for row in rows), '""",']
-            lines.append("    ),")
-        lines.append(")")
-    return "\n".join(lines) + "\n"
+def packed(luma: Sequence[NDArray[np.int16]], chroma: Sequence[NDArray[np.int16]]) -> bytes:
+    """Contents of filters.bin."""
+    return np.array([luma, chroma], "<i2").tobytes()
 
 
 def imfnb_decoder(plane: Plane, step: int) -> Plane:
@@ -225,10 +189,10 @@ def imfnb_decoder(plane: Plane, step: int) -> Plane:
 
 
 def main(arguments: Sequence[str] | None = None, decoder: Decoder = imfnb_decoder) -> int:
-    """Learn, report the gains, write the tables."""
+    """Learn, report the gains, write the filters."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder of lossless images")
-    parser.add_argument("--tables", type=Path, metavar="TABLES.py", help="write the filters here")
+    parser.add_argument("--out", type=Path, metavar="FILTERS.bin", help="write the filters here")
     parser.add_argument("--hold-out", type=int, default=3, metavar="N", help="measure on every N-th image (default 3)")
     options = parser.parse_args(arguments)
 
@@ -247,8 +211,8 @@ def main(arguments: Sequence[str] | None = None, decoder: Decoder = imfnb_decode
                 f"at least {least_gain:+.3f}, largest coefficient {np.abs(filters).max() / 256:.2f}",
                 flush=True,
             )
-    if options.tables is not None:
-        options.tables.write_text(tables_module(sets["luma"], sets["chroma"]))
+    if options.out is not None:
+        options.out.write_bytes(packed(sets["luma"], sets["chroma"]))
     return 0
 
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from . import gpu
 from ._backend import is_device_array, resolve_device, resolve_threads, run_on
 from .codec import check_max_rank, decode, encode, open_container
-from .container import MAX_PIXELS, Container, Frame
+from .format.container import MAX_PIXELS, Container, Frame
 from .errors import OptionError
 from .files import read_bytes
 from .options import SEARCHES, EncodeOptions, check_image
@@ -155,15 +154,13 @@ def encode_batch(
     searched = any(options.get(name) is not None for name in SEARCHES)
     kind = f"{'search' if searched else 'encode'} {options.get('profile', 'main')} batch"
     backend = resolve_device(device, sum(map(_pixels, items)), kind, resident=any(map(is_device_array, items)))
-    if backend == "cuda" and device == "auto" and options.get("profile", "main") not in gpu.PIPELINES:
-        backend = "cpu"
 
     def run(chosen: str) -> list[Any]:
         if chosen != "cuda":
             return run_batch(work, items, None, threads, progress, errors)
         if options.get("objective", "mse") != "mse":  # which `encode` looks after, image by image
             return run_batch(partial(_encode_item, **options, threads=threads), items, None, 1, progress, errors)
-        from .gpu.batch import encode_items
+        from .runtime.batches import encode_items
 
         named = {key: value for key, value in options.items() if key != "device"}
         valid = EncodeOptions(**named)
@@ -231,7 +228,7 @@ def decode_batch(
     def run(chosen: str) -> list[Any]:
         if chosen != "cuda":
             return run_batch(work, items, None, threads, progress, errors)
-        from .gpu.batch import decode_items
+        from .runtime.batches import decode_items
 
         max_rank = check_max_rank(options.get("max_rank"))
         max_pixels = options.get("max_pixels", MAX_PIXELS)

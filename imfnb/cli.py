@@ -258,7 +258,7 @@ def _encode(arguments: argparse.Namespace) -> int:
 
 def _decode(arguments: argparse.Namespace) -> int:
     from .codec import decode
-    from .container import MAX_PIXELS
+    from .format.container import MAX_PIXELS
     from .pictures import write_picture
 
     limit = MAX_PIXELS if arguments.max_pixels is None else arguments.max_pixels

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
-from . import baseline, gpu, main
 from ._backend import is_device_array, resolve_device, resolve_threads, run_on
-from .container import MAX_PIXELS, Container, Frame, unpack
+from .format.container import MAX_PIXELS, Container, Frame, unpack
 from .errors import OptionError
 from .objective import least_svd_cost
 from .options import SEARCHES, EncodeOptions, check_image
+from .profiles import PARSERS, pipeline
+from .runtime.run import HostRun, Run
 
 __all__ = ["Info", "check_max_rank", "decode", "encode", "info", "open_container"]
-
-_PARSERS: dict[str, Callable] = {"baseline": baseline.parse, "main": main.parse}
-
 
 def encode(
     image: Any,
@@ -127,11 +125,9 @@ def encode(
 
     def run(options: EncodeOptions) -> bytes:
         def work(chosen: str) -> bytes:
-            if chosen == "cuda":
-                return gpu.encode(pixels, frame, options, workers)
-            host = pixels.copy_to_host() if is_device_array(pixels) else pixels
-            coder = main.MainCoder if options.profile == "main" else baseline.BaselineCoder
-            return coder(host, frame, options, chosen, workers).encode(*options.target)
+            image = pixels.copy_to_host() if chosen != "cuda" and is_device_array(pixels) else pixels
+            with open_run(chosen, workers) as run:
+                return pipeline(options.profile).encode_image(image, frame, options, run)
 
         return run_on(device, backend, work)
 
@@ -143,12 +139,16 @@ def encode(
 
 def _choose(device: str, work: str, frame: Frame, resident: bool) -> str:
     """The backend for encoding, searching or decoding one image."""
-    backend = resolve_device(device, frame.height * frame.width, f"{work} {frame.profile}", resident)
-    if backend == "cuda" and device == "auto" and frame.profile not in gpu.PIPELINES:
-        return "cpu"
-    if backend == "cuda":
-        gpu.pipeline(frame.profile)
-    return backend
+    return resolve_device(device, frame.height * frame.width, f"{work} {frame.profile}", resident)
+
+
+def open_run(device: str, threads: int) -> AbstractContextManager[Run]:
+    """A runner for one call, by the name that `resolve_device` returns."""
+    if device != "cuda":
+        return HostRun(device, threads)
+    from .runtime.device import device_run
+
+    return device_run(threads)
 
 
 def check_max_rank(max_rank: Any) -> int | None:
@@ -166,7 +166,7 @@ def open_container(data: Any, max_pixels: int = MAX_PIXELS) -> Container:
         raise OptionError(f"data is a {type(data).__name__}; expected contiguous bytes, such as bytes") from None
     if isinstance(max_pixels, bool) or not isinstance(max_pixels, (int, np.integer)) or max_pixels < 1:
         raise OptionError(f"max_pixels is {max_pixels!r}; expected a positive integer")
-    return unpack(view, int(max_pixels), _PARSERS)
+    return unpack(view, int(max_pixels), PARSERS)
 
 
 def decode(
@@ -224,14 +224,11 @@ def decode(
     canvas = result.reshape(frame.height, frame.width, max(1, frame.channels))
 
     def work(chosen: str) -> None:
-        if chosen == "cuda":
-            gpu.decode(container, canvas, workers, max_rank)
-            return
-        host = np.empty(canvas.shape, np.uint8) if resident else canvas
-        decoder = main.decode_image if frame.profile == "main" else baseline.decode_image
-        decoder(container, host, chosen, workers, max_rank)
-        if resident:
-            canvas.copy_to_device(host)
+        image = np.empty(canvas.shape, np.uint8) if chosen != "cuda" and resident else canvas
+        with open_run(chosen, workers) as run:
+            run.drive(pipeline(frame.profile).decode_stack([container], [image], max_rank, run))
+        if image is not canvas:
+            canvas.copy_to_device(image)
 
     run_on(device, backend, work)
     if out is None:
@@ -246,7 +243,7 @@ def _check_out(out: Any, shape: tuple[int, ...], resident: bool) -> Any:
     if out is None:
         return None
     if resident:
-        from .gpu.transfer import as_device
+        from .runtime.memory import as_device
 
         target = as_device(out)
     else:
@@ -301,7 +298,7 @@ def info(data: Any, *, max_pixels: int = MAX_PIXELS) -> Info:
     container = open_container(data, max_pixels)
     frame = container.frame
     pixels = frame.height * frame.width
-    details = main.describe(container) if frame.profile == "main" else baseline.describe(container)
+    details = pipeline(frame.profile).describe(container)
     return Info(
         profile=frame.profile, shape=frame.shape, **details, size=container.total, bpp=8 * container.total / pixels
     )

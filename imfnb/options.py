@@ -75,7 +75,7 @@ def check_image(image: Any) -> tuple[np.ndarray, int]:
 def _as_device(image: Any) -> Any:
     """An image on the GPU as Numba's device array."""
     resolve_device("cuda")
-    from .gpu.transfer import as_device
+    from .runtime.memory import as_device
 
     return as_device(image)
 

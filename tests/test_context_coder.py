@@ -28,8 +28,10 @@ def both_encode(padded: np.ndarray, ranks: np.ndarray, grid: tuple[int, int], p:
 
 
 def both_decode(data: bytes, grid: tuple[int, int], p: int, max_rank: int | None = None):
-    """Factors, ranks and the flag of overrun, the same from both backends."""
-    results = [kernels.decode_factors(data, *grid, p, max_rank) for kernels in BOTH]
+    """Factors, ranks and the flag of overrun, the same from both backends, and so is what each part takes."""
+    spent = [np.zeros(p * p + 1, np.int64) for _ in BOTH]
+    results = [kernels.decode_factors(data, *grid, p, max_rank, s) for kernels, s in zip(BOTH, spent, strict=True)]
+    np.testing.assert_array_equal(*spent)
     for mine, naive in zip(*results, strict=True):
         np.testing.assert_array_equal(mine, naive)
     padded, ranks, overrun = results[0]
@@ -128,6 +130,26 @@ def test_fewer_components_are_the_first_ones(problem, data):
     assert not overrun
     np.testing.assert_array_equal(part, whole[:stop])
     np.testing.assert_array_equal(part_ranks, whole_ranks)
+
+
+@settings(max_examples=examples(20))
+@given(factors(cells=600), factors(cells=600))
+def test_a_model_is_carried_from_plane_to_plane(one, two):
+    """As the training does: both backends learn the same, and what was learned counts for the next plane."""
+    models = [states.initial_model() for _ in BOTH]
+    for padded, ranks, grid, p in (one, two):
+        for model in models:
+            for name in ("low", "position", "overrun"):
+                model[name] = 0
+            model["range"] = 0xFFFFFFFF
+        mine, naive = (
+            kernels.encode_factors(padded.copy(), ranks.copy(), *grid, p, model)
+            for kernels, model in zip(BOTH, models, strict=True)
+        )
+        assert mine == naive
+        for name in ("states", "weights", "maps"):
+            np.testing.assert_array_equal(models[0][name], models[1][name])
+    assert (models[0]["states"] != states.initial_model()["states"]).any()
 
 
 def test_stages_choose_the_backend():
@@ -339,7 +361,7 @@ def test_packing_the_untrained_model_keeps_it():
 
 
 @pytest.mark.parametrize("p", [8, 16])
-def test_relatives_have_lower_frequencies(p):
+def test_parents_have_lower_frequencies(p):
     table = layout.component_table(p)
     order = layout.zigzag(p)
     assert table.shape == (p * p, 5) and not table.flags.writeable

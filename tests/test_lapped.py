@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,12 +11,13 @@ from hypothesis import strategies as st
 from main_helpers import patch_sizes
 from strategies import seeds
 
-from imfnb.lapped import cpu, forward, inverse, reference, tables
+from imfnb.lapped import cpu, reference, tables
 
 UNIT = 1 << tables.ROTATION_BITS
 LIMIT = tables.INPUT_LIMIT
 SAMPLE = 2048
 PATCHES = [8, 16]
+BOTH = (cpu, reference)
 
 
 def naive_rows(plane: np.ndarray, p: int, matrix: np.ndarray) -> np.ndarray:
@@ -38,13 +41,18 @@ def naive(plane: np.ndarray, p: int, direction: str) -> np.ndarray:
     return naive_rows(naive_rows(wide.T, p, matrix.T).T, p, matrix.T)
 
 
+def filtered(kernels: ModuleType, plane: np.ndarray, p: int, direction: str) -> np.ndarray:
+    """What a backend makes of a plane of whole patches."""
+    out = np.full((1, *plane.shape), 77, np.int32)
+    getattr(kernels, direction)(plane[None], p, out, [0])
+    return out[0]
+
+
 def check(plane: np.ndarray, p: int, direction: str) -> np.ndarray:
     """Both backends give the integers of the definition and leave their input alone."""
     before, expected = plane.copy(), naive(plane, p, direction)
-    for kernels in (cpu, reference):
-        out = getattr(kernels, direction)(plane, p)
-        assert out.dtype == np.int32 and out.flags.c_contiguous
-        np.testing.assert_array_equal(out, expected)
+    for kernels in BOTH:
+        np.testing.assert_array_equal(filtered(kernels, plane, p, direction), expected)
     np.testing.assert_array_equal(plane, before)
     return expected
 
@@ -97,8 +105,9 @@ def test_inverse_clamps_anything(problem):
 @given(filter_planes(SAMPLE))
 def test_inverse_undoes_forward_to_two_sixteenths(problem):
     plane, p = problem
-    for kernels in (cpu, reference):
-        assert np.abs(kernels.inverse(kernels.forward(plane, p), p) - plane).max() <= 2
+    for kernels in BOTH:
+        back = filtered(kernels, filtered(kernels, plane, p, "forward"), p, "inverse")
+        assert np.abs(back - plane).max() <= 2
 
 
 @pytest.mark.parametrize("p", PATCHES)
@@ -115,7 +124,7 @@ def test_energy_is_kept(p, style):
     }[style].astype(np.int32)
     energy = float(np.sum(np.square(plane, dtype=np.int64)))
     for direction in ("forward", "inverse"):
-        out = getattr(reference, direction)(plane, p)
+        out = filtered(reference, plane, p, direction)
         assert not np.array_equal(out, plane)
         assert abs(np.sum(np.square(out, dtype=np.int64)) / energy - 1) < 1e-3
 
@@ -168,17 +177,17 @@ def test_ranges_hold_for_the_worst_signs(p, direction):
 @pytest.mark.parametrize("p", PATCHES)
 def test_a_single_patch_is_left_as_it_is(p):
     plane = np.random.default_rng(1).integers(-SAMPLE, SAMPLE, (p, p), dtype=np.int32)
-    for device in ("cpu", "reference"):
-        np.testing.assert_array_equal(forward(plane, p, device), plane)
-        np.testing.assert_array_equal(inverse(plane, p, device), plane)
+    for kernels in BOTH:
+        for direction in ("forward", "inverse"):
+            np.testing.assert_array_equal(filtered(kernels, plane, p, direction), plane)
 
 
 @pytest.mark.parametrize("p", PATCHES)
 def test_borders_of_the_picture_are_left_as_they_are(p):
     """Only the half patches on both sides of an inner border change."""
     plane = np.random.default_rng(2).integers(-SAMPLE, SAMPLE, (2 * p, p), dtype=np.int32)
-    for device in ("cpu", "reference"):
-        out = forward(plane, p, device)
+    for kernels in BOTH:
+        out = filtered(kernels, plane, p, "forward")
         np.testing.assert_array_equal(out[: p // 2], plane[: p // 2])
         np.testing.assert_array_equal(out[-p // 2 :], plane[-p // 2 :])
         assert (out[p // 2 : -p // 2] != plane[p // 2 : -p // 2]).mean() > 0.9
@@ -187,15 +196,59 @@ def test_borders_of_the_picture_are_left_as_they_are(p):
 @pytest.mark.parametrize("p", PATCHES)
 def test_constant_plane_is_kept(p):
     plane = np.full((3 * p, 2 * p), -1234, np.int32)
-    for device in ("cpu", "reference"):
-        np.testing.assert_array_equal(forward(plane, p, device), plane)
+    for kernels in BOTH:
+        np.testing.assert_array_equal(filtered(kernels, plane, p, "forward"), plane)
 
 
 @pytest.mark.parametrize("p", PATCHES)
 def test_memory_layout_does_not_matter(p):
     plane = np.random.default_rng(3).integers(-SAMPLE, SAMPLE, (3 * p, 2 * p), dtype=np.int32)
-    for direction in (forward, inverse):
-        expected = direction(plane, p, "reference")
+    for direction in ("forward", "inverse"):
+        expected = filtered(reference, plane, p, direction)
         for other in (np.asfortranarray(plane), plane[::-1].copy()[::-1], plane.repeat(2, axis=1)[:, ::2]):
-            for device in ("cpu", "reference"):
-                np.testing.assert_array_equal(direction(other, p, device), expected)
+            for kernels in BOTH:
+                np.testing.assert_array_equal(filtered(kernels, other, p, direction), expected)
+
+
+shapes = st.tuples(st.integers(1, 40), st.integers(1, 40))
+
+
+@given(patch_sizes, shapes, st.sampled_from([np.int16, np.int32]), st.sampled_from([None, slice(0, 9), slice(5, 30)]))
+def test_forward_continues_chosen_planes_to_whole_patches(p, shape, dtype, rows):
+    """Some planes of a stack, or some of their rows as if they were all; the last row and column are repeated."""
+    shape = shape[0] + 30, shape[1]
+    planes = np.random.default_rng(shape).integers(-SAMPLE, SAMPLE, (3, *shape), dtype=dtype)
+    part = planes if rows is None else planes[:, rows]
+    margin = (0, -part.shape[1] % p), (0, -part.shape[2] % p)
+    expected = [naive(np.pad(part[n], margin, mode="edge"), p, "forward") for n in (2, 0)]
+    for kernels in BOTH:
+        out = np.full(np.shape(expected), 77, np.int32)
+        kernels.forward(planes, p, out, [2, 0], rows)
+        np.testing.assert_array_equal(out, expected)
+
+
+@given(patch_sizes, shapes)
+def test_inverse_cuts_chosen_planes_to_their_size(p, shape):
+    whole = shape[0] + -shape[0] % p, shape[1] + -shape[1] % p
+    planes = np.random.default_rng(shape).integers(-LIMIT, LIMIT, (2, *whole), dtype=np.int32)
+    expected = np.full((4, *shape), 5, np.int32)
+    for n, plane in zip((3, 1), planes, strict=True):
+        expected[n] = naive(plane, p, "inverse")[: shape[0], : shape[1]]
+    for kernels in BOTH:
+        out = np.full(expected.shape, 5, np.int32)
+        kernels.inverse(planes.copy(), p, out, [3, 1])
+        np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("p", PATCHES)
+@pytest.mark.parametrize("shape", [(32, 48), (32, 45), (31, 48), (9, 3), (600, 33)])
+def test_inverse_in_place(p, shape):
+    """A plane may stay where it is, also where rows become shorter: in pieces, in the order of memory."""
+    whole = shape[0] + -shape[0] % p, shape[1] + -shape[1] % p
+    planes = np.random.default_rng(p).integers(-LIMIT, LIMIT, (1, *whole), dtype=np.int32)
+    expected = naive(planes[0], p, "inverse")[: shape[0], : shape[1]]
+    for kernels in BOTH:
+        memory = planes.copy()
+        out = memory.reshape(-1)[: shape[0] * shape[1]].reshape(1, *shape)
+        kernels.inverse(memory, p, out, [0])
+        np.testing.assert_array_equal(out[0], expected)

@@ -1,21 +1,23 @@
-"""Restoration filter: backends agree, ranges hold at the extremes, the shipped tables are within their bounds."""
+"""Restoration filter: backends agree, ranges hold at the extremes, the shipped filters are within their bounds."""
 
 from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
 
 import numpy as np
 import pytest
 
-from imfnb import restoration
-from imfnb.restoration import cpu, reference, tables
+from imfnb.restoration import CLIPPING_LIMITS, STEP_BORDERS, cpu, filter_set, reference
 
 STEPS = (1, 64, 200, 1000, 3000, 8000, 2**15, 2**20)
 
 
-def smooth_plane(rng, height, width):
+def smooth_planes(rng, count, height, width):
     """Noise over a slope and an edge, so that all classes occur."""
     y, x = np.mgrid[:height, :width]
-    plane = 8 * x - 5 * y + 600 * (x + 2 * y > width) + rng.normal(0.0, 1.0 + x, (height, width))
-    return np.rint(plane).astype(np.int32)
+    planes = 8 * x - 5 * y + 600 * (x + 2 * y > width) + rng.normal(0.0, 1.0 + x, (count, height, width))
+    return np.rint(planes).astype(np.int32)
 
 
 @pytest.mark.parametrize(
@@ -23,11 +25,20 @@ def smooth_plane(rng, height, width):
 )
 @pytest.mark.parametrize("step", STEPS)
 def test_backends_agree(shape, step):
-    plane = smooth_plane(np.random.default_rng(step), *shape)
+    """On chosen planes of a stack, in other memory and in place; the planes that are not chosen are left alone."""
+    planes = smooth_planes(np.random.default_rng(step), 3, *shape)
     for chroma in (False, True):
-        expected = restoration.restore(plane, step, chroma, "reference")
-        found = restoration.restore(plane, step, chroma, "cpu")
+        filters = filter_set(step, chroma)
+        before, expected, found = planes.copy(), np.full(planes.shape, 5, np.int32), np.full(planes.shape, 5, np.int32)
+        for kernels, out in ((reference, expected), (cpu, found)):
+            kernels.restore(planes, step, *filters, out, [2, 0])
+            np.testing.assert_array_equal(planes, before)
+            kernels.restore(before, step, *filters, before, [2, 0])
+            np.testing.assert_array_equal(before[[2, 0]], out[[2, 0]])
+            np.testing.assert_array_equal(before[1], planes[1])
+            before = planes.copy()
         np.testing.assert_array_equal(found, expected)
+        assert (found[1] == 5).all()
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -36,34 +47,71 @@ def test_extremes_stay_exact(sign, step):
     """Largest samples, coefficients and limits: int32 must equal unbounded Python integers."""
     rng = np.random.default_rng(0)
     limit = reference.SAMPLE_LIMIT
-    plane = rng.choice(np.array([-(2**31), -limit, limit, 2**31 - 1], np.int32), (13, 17))
-    plane[4:9, 4:12] = sign * limit
-    plane[6, 8] = -sign * limit
+    plane = rng.choice(np.array([-(2**31), -limit, limit, 2**31 - 1], np.int32), (1, 13, 17))
+    plane[0, 4:9, 4:12] = sign * limit
+    plane[0, 6, 8] = -sign * limit
     shape = (reference.PASSES, reference.CLASSES, reference.LIMITS, len(reference.TAPS))
     each = reference.COEFFICIENT_SUM_LIMIT // (reference.LIMITS * len(reference.TAPS))
     filters = np.full(shape, sign * each, np.int16)
     limits = np.full((reference.PASSES, reference.LIMITS), 4096, np.int32)
     expected, found, wide = (np.empty(plane.shape, np.int32) for _ in range(3))
-    reference.restore(plane, step, filters, limits, expected)
-    cpu.restore(plane, step, filters, limits, found)
-    reference.restore(plane.astype(np.int64), step, filters, limits, wide)
+    reference.restore(plane, step, filters, limits, expected, [0])
+    cpu.restore(plane, step, filters, limits, found, [0])
+    reference.restore(plane.astype(np.int64), step, filters, limits, wide, [0])
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(wide, expected)
     assert np.abs(found).max() <= limit
 
 
 def test_flat_plane_is_unchanged():
-    plane = np.full((20, 21), -777, np.int32)
-    np.testing.assert_array_equal(restoration.restore(plane, 2000, False, "cpu"), plane)
+    plane, out = np.full((1, 20, 21), -777, np.int32), np.zeros((1, 20, 21), np.int32)
+    cpu.restore(plane, 2000, *filter_set(2000, False), out, [0])
+    np.testing.assert_array_equal(out, plane)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32])
+@pytest.mark.parametrize("rows", [None, (0, 1, 1), (3, 5, 8), (96, 160, 256), (96, 160, 1000), (700, 900, 1000)])
+@pytest.mark.parametrize("shape", [(1, 1), (7, 30), (97, 2), (700, 3)])
+def test_squared_errors_are_added(shape, rows, dtype):
+    rng = np.random.default_rng(shape)
+    a, b = (rng.choice(np.array([-(2**14), 3, 2**14], np.int32), (3, *shape)) for _ in range(2))
+    first, last, period = rows or (0, 1, 1)
+    kept = [y for y in range(shape[0]) if first <= y % period < last]
+    pairs = zip(a[:, kept].tolist(), b[:, kept].tolist(), strict=True)
+    expected = [10 + sum((p - q) ** 2 for p, q in zip(sum(x, []), sum(y, []), strict=True)) for x, y in pairs]
+    for kernels in (cpu, reference):
+        out = np.full(3, 10, np.int64)
+        kernels.squared_error(a, b.astype(dtype), out, rows)
+        assert out.tolist() == expected
 
 
 @pytest.mark.parametrize("chroma", [False, True])
-def test_tables_are_within_the_proven_ranges(chroma):
-    borders = tables.STEP_BORDERS
-    assert list(borders) == sorted(set(borders))
-    assert len(tables.CLIPPING_LIMITS) == len(tables.LUMA) == len(tables.CHROMA) == len(borders) + 1
-    for step in (1, *borders):
-        filters, limits = restoration.filter_set(step, chroma)
+def test_filters_are_within_the_proven_ranges(chroma):
+    assert list(STEP_BORDERS) == sorted(set(STEP_BORDERS))
+    assert len(CLIPPING_LIMITS) == len(STEP_BORDERS) + 1
+    for step in (1, *STEP_BORDERS):
+        filters, limits = filter_set(step, chroma)
         sums = np.abs(filters.astype(np.int64)).sum(axis=(2, 3))
         assert sums.max() <= reference.COEFFICIENT_SUM_LIMIT
         assert 0 <= limits.min() <= limits.max() <= 4096
+        assert not filters[1, :, :, reference.TAPS_PER_PASS[1] :].any()
+
+
+def test_filters_are_those_of_the_format():
+    """A decoder depends on each of these numbers, and on where a range begins."""
+    data = files("imfnb.restoration").joinpath("filters.bin").read_bytes()
+    assert hashlib.sha256(data).hexdigest() == "cec29dc6b419cb48634c48155a0924c5ca65b8fae550451965784380c4d4d04c"
+    everything = hashlib.sha256()
+    for chroma in (False, True):
+        for step in (1, *(border + k for border in STEP_BORDERS for k in (-1, 0)), 2**20):
+            filters, limits = filter_set(step, chroma)
+            assert filters.dtype == np.int16 and filters.shape == (2, 25, 2, 12) and filters.flags.c_contiguous
+            assert limits.dtype == np.int32 and limits.shape == (2, 2)
+            assert not filters.flags.writeable and not limits.flags.writeable
+            everything.update(filters.astype("<i2").tobytes() + limits.astype("<i4").tobytes())
+    assert everything.hexdigest() == "aa43253e407749354db9821c4d9d578345dfb28b0ee63889e02aaf826f0980dc"
+    centres = [3.2 * (200 / 3.2) ** ((index + 0.5) / 9) for index in range(9)]
+    assert [round(64 * centre) for centre in centres] == list(STEP_BORDERS)
+    # A line of the file: luma, third range, second pass, class 7, far limit.
+    place = 2 * ((((2 * 2 + 1) * 25 + 7) * 2 + 1) * 12)
+    assert filter_set(500, False)[0][1, 7, 1].tolist() == np.frombuffer(data, "<i2", 12, place).tolist()

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from .. import baseline
-from ..bytestream import Reader
+from ..format.bytestream import Reader
 from ..color import join_planes
-from ..container import MAX_PIXELS, Container, Frame, pack, unpack
+from ..format.container import MAX_PIXELS, Container, Frame, pack, unpack
 from ..errors import FormatError, OptionError
 from ..options import EncodeOptions, check_image
 from ..patches import from_blocks, grid_shape

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..bytestream import Reader
+from ..format.bytestream import Reader
 from ..codec import decode, encode
 from ..factorization import bcd
 from ..options import EncodeOptions

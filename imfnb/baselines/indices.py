@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import entropy
-from ..bytestream import Reader, put_varint
+from ..format.bytestream import Reader, put_varint
 from ..entropy.deflate import ALL_STRATEGIES, decode_columns, encode_columns
 from ..entropy.layout import active_ranks, pad_factors, unpad_factors
 from ..errors import FormatError

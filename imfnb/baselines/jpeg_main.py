@@ -14,7 +14,7 @@ import numpy as np
 from .. import baseline
 from ..color import join_fine, split_fine
 from ..color.matrix import FRACTION
-from ..container import Frame
+from ..format.container import Frame
 from ..entropy.layout import MAGNITUDE_LIMIT, zigzag
 from ..errors import FormatError, OptionError
 from ..options import check_image

@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import baseline
 from ..color import join_planes
-from ..container import MAX_PIXELS, Frame
+from ..format.container import MAX_PIXELS, Frame
 from ..errors import FormatError, LimitError
 from ..factorization import bcd
 from ..patches import grid_shape, to_blocks

@@ -10,7 +10,7 @@ import io
 
 import numpy as np
 
-from ..container import MAX_PIXELS
+from ..format.container import MAX_PIXELS
 from ..errors import FormatError, LimitError, OptionError
 from ..options import check_image
 from . import Codec

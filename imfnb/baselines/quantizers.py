@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..bytestream import Reader
+from ..format.bytestream import Reader
 from ..errors import FormatError
 
 __all__ = ["lloyd_max", "quantize", "read_codebook", "read_uniform", "uniform"]

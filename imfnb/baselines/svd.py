@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..bytestream import Reader
+from ..format.bytestream import Reader
 from ..errors import OptionError
 from . import Codec
 from .files import Block, check_settings, pack_file, quality_ranks, split, unpack_file

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..bytestream import Reader, put_varint
+from ..format.bytestream import Reader, put_varint
 from ..errors import FormatError, OptionError
 from . import Codec
 from .files import Block, check_settings, pack_file, quality_ranks, split, unpack_file

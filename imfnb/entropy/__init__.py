@@ -3,8 +3,8 @@
 `deflate` is the coder of the baseline profile. The functions here are that of the main profile: an adaptive binary
 range coder whose probabilities come from a logistic mixture of eight contexts and a final adaptive map, all integers.
 U is coded component by component, each a small image with one sample per patch; `layout` has the geometry, `states` the
-learned initial state, and `mixing` codes V where it has left its prior. Encoder and decoder are one traversal with one
-definition of the contexts.
+learned initial state, and `basis_update` codes V where it differs from the DCT basis. Encoder and decoder are one traversal with
+one definition of the contexts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from .._backend import kernels
 from ..errors import FormatError
 
-__all__ = ["component_bytes", "decode_factors", "decode_mixing", "encode_factors", "encode_mixing"]
+__all__ = ["component_bytes", "decode_basis_update", "decode_factors", "encode_basis_update", "encode_factors"]
 
 
 def encode_factors(
@@ -82,14 +82,14 @@ def decode_factors(
     return padded, ranks
 
 
-def encode_mixing(mixing: np.ndarray, patch_size: int) -> bytes:
-    """Code V losslessly, as its difference from the prior.
+def encode_basis_update(update: np.ndarray, patch_size: int) -> bytes:
+    """Code V losslessly, as its difference from the DCT basis.
 
     Parameters
     ----------
-    mixing : ndarray of int32, shape (mixing.ROWS, mixing.COLUMNS)
-        How much of each column of the prior the columns of V take up, in 2^-mixing.MIXING_BITS; magnitudes at most
-        mixing.MIXING_LIMIT. Multiples of a power of two per column cost fewer bits.
+    update : ndarray of int32, shape (basis_update.ROWS, basis_update.COLUMNS)
+        How much of each column of the DCT basis is added to the columns of V, in 2^-basis_update.UPDATE_BITS;
+        magnitudes at most basis_update.UPDATE_LIMIT. Multiples of a power of two per column cost fewer bits.
     patch_size : {8, 16}
         Side of a patch.
 
@@ -98,22 +98,22 @@ def encode_mixing(mixing: np.ndarray, patch_size: int) -> bytes:
     bytes
         A few dozen bytes.
     """
-    from .mixing import encode_mixing
+    from .basis_update import encode_basis_update
 
-    return encode_mixing(mixing, patch_size)
+    return encode_basis_update(update, patch_size)
 
 
-def decode_mixing(data: bytes, patch_size: int) -> np.ndarray:
-    """Decode V: the inverse of :func:`encode_mixing`. Any bytes give entries within the limit, in bounded time.
+def decode_basis_update(data: bytes, patch_size: int) -> np.ndarray:
+    """Decode V: the inverse of :func:`encode_basis_update`. Any bytes give entries within the limit, in bounded time.
 
     Raises
     ------
     FormatError
         If the bytes end before V does.
     """
-    from .mixing import decode_mixing
+    from .basis_update import decode_basis_update
 
-    return decode_mixing(data, patch_size)
+    return decode_basis_update(data, patch_size)
 
 
 def component_bytes(data: bytes, grid_h: int, grid_w: int, patch_size: int) -> np.ndarray:

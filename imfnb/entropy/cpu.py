@@ -489,7 +489,7 @@ def _code_component(mode, r, active, count, U, A, K, S, slopes, reaches, table, 
         near = 2 * (w + n) + nw + ne
         own = np.int64(S[_u(m)])
         around = np.int64(S[_u(m - 1)]) + S[_u(m + 1)] + S[_u(m - stride)] + S[_u(m + stride)]
-        # Without such a relative its number is 0, and the magnitudes of that component are not kept. Beyond 8, all
+        # Without such a parent its number is 0, and the magnitudes of that component are not kept. Beyond 8, all
         # sums of the four beside are the same.
         a0, a1 = np.int64(first[_u(m)]), np.int64(second[_u(m)])
         side = np.int64(first[_u(m + 1)]) + first[_u(m + stride)] + second[_u(m + 1)] + second[_u(m + stride)]
@@ -634,10 +634,7 @@ def encode_factors(
     patch_size: int,
     model: np.ndarray | None = None,
 ) -> bytes:
-    """Twin of :func:`imfnb.entropy.reference.encode_factors`.
-
-    `model`, an array of shape (1,) of layout.MODEL, is the initial state and is changed by the call (for training).
-    """
+    """Counterpart of :func:`imfnb.entropy.reference.encode_factors`."""
     rank_max = int(ranks.max()) + 1
     _, stride = layout.padded_size(grid_h, grid_w)
     bins = int(np.minimum(np.abs(padded[1:rank_max]), UNARY + _BINS_PER_ESCAPE).sum(dtype=np.int64))
@@ -661,11 +658,7 @@ def decode_factors(
     max_rank: int | None = None,
     spent: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Twin of :func:`imfnb.entropy.reference.decode_factors`.
-
-    `spent`, int64 of shape (p * p + 1,), receives the bytes read when each part was done: the first component, the map
-    of ranks, the second component and so on.
-    """
+    """Counterpart of :func:`imfnb.entropy.reference.decode_factors`."""
     size, stride = layout.padded_size(grid_h, grid_w)
     table = layout.component_table(patch_size)
     rank_max = min(data[0] + 1, len(table)) if data else 1

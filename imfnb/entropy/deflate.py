@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 
-from ..bytestream import Reader, put_varint
+from ..format.bytestream import Reader, put_varint
 from ..errors import FormatError
 
 __all__ = ["ALL_STRATEGIES", "decode_columns", "encode_columns"]

@@ -1,4 +1,4 @@
-"""Geometry shared by every part of the coder: zig-zag order, relatives of a component, sizes of the model.
+"""Geometry shared by every part of the coder: zig-zag order, parents of a component, sizes of the model.
 
 A component is one column of U seen as an image of grid_h x grid_w patches. All components of a plane are kept in one
 padded array of shape (R, (grid_h + 3) * (grid_w + 4)), two guard rows above, one below and two guard columns on each
@@ -69,7 +69,7 @@ def zigzag(patch_size: int) -> np.ndarray:
 def component_table(patch_size: int) -> np.ndarray:
     """Return what the contexts need to know of each component, read-only int32 of shape (N, 5).
 
-    Columns: the two lower-frequency relatives (0 means none), the direction (0 diagonal, 1 column frequency
+    Columns: its parents, two components of lower frequency (0 means none), the direction (0 diagonal, 1 column frequency
     dominates, 2 row frequency dominates), the group of 24 and the group of 6.
     """
     order = zigzag(patch_size)

@@ -35,6 +35,8 @@ from .layout import (
 from .states import initial_model
 from .tables import RATE, SQUASH, STRETCH
 
+__all__ = ["decode_factors", "encode_factors"]
+
 
 class Bits:
     """Range coder, writing or reading."""
@@ -104,22 +106,30 @@ class Bits:
 class Section:
     """One section of the model: the states, weights and maps of one kind of symbol."""
 
-    def __init__(self, bits: Bits, number: int) -> None:
-        model = initial_model()
+    def __init__(self, bits: Bits, number: int, model: np.ndarray) -> None:
         self.bits = bits
         types = layout.SECTION_TYPES[number]
         shape = (CONTEXTS, layout.SLOTS[number], types)
         start = layout.STATE_START[number]
         states = model["states"][0, start:start + int(np.prod(shape))].reshape(shape)
+        weights, maps = model["weights"][0].reshape(-1, CONTEXTS), model["maps"][0].reshape(-1, NODES)
+        first, second = layout.SET_0_START[number], layout.SET_1_START[number]
+        weights = weights[first:second + layout.SET_1[number]]
+        maps = maps[layout.MAP_START[number]:layout.MAP_START[number] + layout.MAPS[number]]
+        self.home = states, weights, maps
         self.probability = (states >> COUNT_BITS).astype(object)
         self.count = states & ((1 << COUNT_BITS) - 1)
-        weights = model["weights"][0].reshape(-1, CONTEXTS).astype(object)
-        first, second = layout.SET_0_START[number], layout.SET_1_START[number]
-        self.weights_0 = weights[first:second]
-        self.weights_1 = weights[second:second + layout.SET_1[number]]
-        maps = model["maps"][0].reshape(-1, NODES).astype(object)
-        self.maps = maps[layout.MAP_START[number]:layout.MAP_START[number] + layout.MAPS[number]]
+        weights = weights.astype(object)
+        self.weights_0, self.weights_1 = weights[:second - first], weights[second - first:]
+        self.maps = maps.astype(object)
         self.slots = [0] * CONTEXTS
+
+    def store(self) -> None:
+        """Write what has been learned back to the model."""
+        states, weights, maps = self.home
+        states[:] = self.probability * (1 << COUNT_BITS) + self.count
+        weights[:] = np.concatenate([self.weights_0, self.weights_1])
+        maps[:] = self.maps
 
     def predict(self, t: int, w0: int, w1: int, row: int) -> int:
         """Return the probability of a one, in 1 / 65536, of a bin of type t."""
@@ -203,9 +213,8 @@ def median_edge(w: int, n: int, nw: int) -> int:
     return sorted((w, n, w + n - nw))[1]
 
 
-def code_first(bits: Bits, D: np.ndarray) -> None:
+def code_first(bits: Bits, D: np.ndarray, size: Section, sign: Section) -> None:
     """Code component 0, an int object array with guards (2 above, 1 below, 2 on each side)."""
-    size, sign = Section(bits, DC), Section(bits, DC_SIGN)
     E = np.zeros_like(D)
     height, width = D.shape
     for y in range(2, height - 1):
@@ -261,9 +270,8 @@ def code_first(bits: Bits, D: np.ndarray) -> None:
     D[1] = D[2]
 
 
-def code_ranks(bits: Bits, D: np.ndarray, K: np.ndarray, rank_max: int) -> None:
+def code_ranks(bits: Bits, D: np.ndarray, K: np.ndarray, rank_max: int, section: Section) -> None:
     """Code the active ranks K (guards as in D): bit length in unary, then the mantissa."""
-    section = Section(bits, RANK)
     height, width = D.shape
     for y in range(2, height - 1):
         for x in range(2, width - 2):
@@ -356,40 +364,100 @@ def code_component(bits: Bits, r: int, U: np.ndarray, K: np.ndarray, S: np.ndarr
         S[y, x] += min(a, NEAR_LIMIT)
 
 
-def _run(bits: Bits, padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: int, patch_size: int, rank_max: int
-         ) -> None:
+def _run(
+    bits: Bits,
+    padded: np.ndarray,
+    ranks: np.ndarray,
+    grid_h: int,
+    grid_w: int,
+    patch_size: int,
+    rank_max: int,
+    model: np.ndarray,
+    spent: np.ndarray | None,
+) -> None:
     shape = (grid_h + 3, grid_w + 4)
     U = padded.reshape(-1, *shape).astype(object)
     K = ranks.reshape(shape).astype(object)
     S = np.zeros(shape, object)
-    code_first(bits, U[0])
+    sections = [Section(bits, number, model) for number in (DC, DC_SIGN, RANK, AC, AC_SIGN)]
+    spent = np.zeros(patch_size * patch_size + 1, np.int64) if spent is None else spent
+    code_first(bits, U[0], *sections[:2])
+    spent[0] = bits.position
     if rank_max > 1:
-        code_ranks(bits, U[0], K, rank_max)
-    size, sign = Section(bits, AC), Section(bits, AC_SIGN)
+        code_ranks(bits, U[0], K, rank_max, sections[2])
+    spent[1] = bits.position
     for r in range(1, min(rank_max, len(U))):
         if bits.overrun or not (K >= r).any():
             break
-        code_component(bits, r, U, K, S, layout.component_table(patch_size), size, sign)
+        code_component(bits, r, U, K, S, layout.component_table(patch_size), *sections[3:])
+        spent[r + 1] = bits.position
+    for section in sections:
+        section.store()
     padded[:] = U.reshape(padded.shape)
     ranks[:] = K.ravel()
 
 
-def encode_factors(padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: int, patch_size: int) -> bytes:
-    """Code padded component images; see :func:`imfnb.entropy.encode_factors`."""
+def encode_factors(
+    padded: np.ndarray,
+    ranks: np.ndarray,
+    grid_h: int,
+    grid_w: int,
+    patch_size: int,
+    model: np.ndarray | None = None,
+) -> bytes:
+    """Code padded component images.
+
+    Parameters
+    ----------
+    padded, ranks, grid_h, grid_w, patch_size
+        As in :func:`imfnb.entropy.encode_factors`.
+    model : ndarray of layout.MODEL, shape (1,), optional
+        Initial state of the context model, which what is coded changes; by default a copy of the learned one. (For
+        training, which carries a model from plane to plane.)
+
+    Returns
+    -------
+    bytes
+        One segment.
+    """
     bits = Bits(ENCODE)
     rank_max = int(ranks.max()) + 1
-    _run(bits, padded, ranks, grid_h, grid_w, patch_size, rank_max)
+    model = initial_model() if model is None else model
+    _run(bits, padded, ranks, grid_h, grid_w, patch_size, rank_max, model, None)
     return bytes([rank_max - 1]) + bits.finish()
 
 
 def decode_factors(
-    data: bytes, grid_h: int, grid_w: int, patch_size: int, max_rank: int | None = None
+    data: bytes,
+    grid_h: int,
+    grid_w: int,
+    patch_size: int,
+    max_rank: int | None = None,
+    spent: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Decode padded component images; see :func:`imfnb.entropy.decode_factors`."""
+    """Decode padded component images.
+
+    Parameters
+    ----------
+    data, grid_h, grid_w, patch_size, max_rank
+        As in :func:`imfnb.entropy.decode_factors`.
+    spent : ndarray of int64, shape (patch_size**2 + 1,), optional
+        Receives the bytes read when each part was done: the first component, the map of ranks, the second component
+        and so on. Entries of parts that are not there are left alone.
+
+    Returns
+    -------
+    padded : ndarray of int16, shape (R, size)
+        Padded component images.
+    ranks : ndarray of int32, shape (size,)
+        Active rank of every patch.
+    overrun : bool
+        Whether the bytes ended before the factors did.
+    """
     rank_max = min(data[0] + 1, patch_size * patch_size) if data else 1
     stop = rank_max if max_rank is None else max(1, min(rank_max, max_rank))
     size = (grid_h + 3) * (grid_w + 4)
     padded, ranks = np.zeros((stop, size), np.int16), np.zeros(size, np.int32)
     bits = Bits(DECODE, data[1:])
-    _run(bits, padded, ranks, grid_h, grid_w, patch_size, rank_max)
+    _run(bits, padded, ranks, grid_h, grid_w, patch_size, rank_max, initial_model(), spent)
     return padded, ranks, bits.overrun or not data

@@ -1,58 +1,38 @@
 """Lapped stage: planes <-> planes whose patches overlap (time-domain lapped transform, Tran, Liang and Tu 2003).
 
 `forward` filters across every patch border before patchification, `inverse` undoes it behind the decoder, which removes
-block edges and 9% of the bits. The filter is orthogonal: the squared error of the factorization is that of the plane.
-Image borders are left unfiltered. `tables` has the definition and the proof of the ranges.
+block edges and 9% of the bits. For pairs of samples at equal distance to the left and the right of a border, from near
+to far::
+
+    s = l + r,  d = V (l - r),  l' = (s + d) / 2,  r' = (s - d) / 2        V orthogonal, see `tables`
+
+The filter is orthogonal: the squared error of the factorization is that of the plane. Image borders are left
+unfiltered. `tables` has the definition and the proof of the ranges.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .._backend import kernels
-
-__all__ = ["forward", "inverse"]
+__all__ = ["continue_plane", "halo"]
 
 
-def forward(plane: np.ndarray, patch_size: int, device: str) -> np.ndarray:
-    """Filter a plane across the borders of its patches.
-
-    Parameters
-    ----------
-    plane : ndarray of int32, shape (H, W)
-        Centred samples with four fractional bits, within +-2048; H and W are multiples of `patch_size`.
-    patch_size : {8, 16}
-        Side of a patch.
-    device : {"cpu", "reference"}
-        Which kernels to use.
-
-    Returns
-    -------
-    ndarray of int32, shape (H, W)
-        The filtered plane, within +-2**14.
-    """
-    return kernels("lapped", device).forward(plane, patch_size)
+def halo(patch_size: int) -> int:
+    """Rows, in either direction, on which a row behind `inverse` depends: those around the next patch border."""
+    return patch_size // 2
 
 
-def inverse(plane: np.ndarray, patch_size: int, device: str, out: np.ndarray | None = None) -> np.ndarray:
-    """Undo :func:`forward` up to rounding: at most two units of 1/16.
+def continue_plane(plane: np.ndarray, out: np.ndarray) -> None:
+    """Copy a plane (H, W) and go on to whole patches: its last column and row are repeated.
 
     Parameters
     ----------
-    plane : ndarray of int32, shape (H, W)
-        A filtered plane; samples beyond +-(2**14 - 1) are clamped first.
-    patch_size : {8, 16}
-        Side of a patch.
-    device : {"cpu", "reference"}
-        Which kernels to use.
-    out : ndarray of int32, shape (H, W), C-contiguous, optional
-        Receives the result; may be `plane` itself.
-
-    Returns
-    -------
-    ndarray of int32, shape (H, W)
-        Centred samples with four fractional bits.
+    plane : ndarray of int32 or int16, shape (H, W)
+        Samples.
+    out : ndarray of int32, shape (H', W')
+        Receives them; H' and W' are at least H and W.
     """
-    out = np.empty(plane.shape, np.int32) if out is None else out
-    kernels("lapped", device).inverse(plane, patch_size, out)
-    return out
+    height, width = plane.shape
+    out[:height, :width] = plane
+    out[:height, width:] = out[:height, width - 1 : width]
+    out[height:] = out[height - 1]

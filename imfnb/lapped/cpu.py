@@ -1,11 +1,21 @@
 """Lapped pre- and post-filter, one thread of Numba. Same integers as `reference.py`."""
+
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from .._jit import kernel
+from . import continue_plane
 from .tables import INPUT_LIMIT, rotation
 from .tiles import filter_across, filter_border
+
+__all__ = ["forward", "inverse"]
+
+# Rows that are copied at a time where a plane is cut to its own size: what is read of one piece is behind all that the
+# pieces before have written, so that the target may begin where the source does.
+_PIECE = 256
 
 _LOW, _HIGH = np.int32(-INPUT_LIMIT), np.int32(INPUT_LIMIT)
 
@@ -45,16 +55,28 @@ def _clamp(plane, out):
             target[x] = min(max(source[x], _LOW), _HIGH)
 
 
-def forward(plane: np.ndarray, patch_size: int) -> np.ndarray:
-    """Return the pre-filtered copy of a plane, int32 (H, W); see `reference.forward`."""
-    out = np.array(plane, np.int32, order="C")
-    _filter(out, patch_size, rotation(patch_size), False)
-    return out
+def forward(
+    planes: np.ndarray, patch_size: int, out: np.ndarray, which: Sequence[int], rows: slice | None = None
+) -> None:
+    """Counterpart of :func:`imfnb.lapped.reference.forward`."""
+    for target, n in zip(out, which, strict=True):
+        continue_plane(planes[n] if rows is None else planes[n, rows], target)
+        _filter(target, patch_size, rotation(patch_size), False)
 
 
-def inverse(plane: np.ndarray, patch_size: int, out: np.ndarray | None = None) -> np.ndarray:
-    """Return the post-filtered plane, int32 (H, W), in out if given; see `reference.inverse`."""
-    out = np.empty(plane.shape, np.int32) if out is None else out
-    _clamp(np.ascontiguousarray(plane, np.int32), out)
-    _filter(out, patch_size, np.ascontiguousarray(rotation(patch_size).T), True)
-    return out
+def inverse(planes: np.ndarray, patch_size: int, out: np.ndarray, which: Sequence[int]) -> None:
+    """Counterpart of :func:`imfnb.lapped.reference.inverse`, without a copy of a plane that has whole patches anyway.
+
+    Others are filtered where they are, and then copied as far as `out` has samples.
+    """
+    height, width = out.shape[1:]
+    matrix = np.ascontiguousarray(rotation(patch_size).T)
+    for plane, n in zip(planes, which, strict=True):
+        plane = np.ascontiguousarray(plane, np.int32)
+        whole = out[n] if plane.shape == (height, width) else plane
+        _clamp(plane, whole)
+        _filter(whole, patch_size, matrix, True)
+        if whole is plane:
+            for top in range(0, height, _PIECE):
+                piece = slice(top, min(top + _PIECE, height))
+                out[n, piece] = plane[piece, :width]

@@ -1,4 +1,4 @@
-"""Lapped pre- and post-filter as CUDA kernels. Same integers as `reference.py`, for stacks of planes.
+"""Lapped pre- and post-filter as CUDA kernels. Same integers as `reference.py`.
 
 The filter of one border reaches half a patch to either side. So the p x p samples around a corner of four patches
 depend on nothing else in both passes, and one kernel does both: a block takes a strip of p rows around a patch border,
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numba import int32
 
-from .._cuda import SIMULATED, device_function, template, tile_of_block
+from .._cuda import SIMULATED, device_function, stream, template, tile_of_block
 from .._cuda import cuda as _cuda
 from .tables import INPUT_LIMIT, ROTATION_BITS, rotation
 
@@ -106,47 +106,14 @@ def _blocks(count: int, shape: tuple[int, ...], p: int) -> int:
     return count * (shape[1] // p + 1) * -(-(shape[2] + p // 2) // _WIDTH)
 
 
-def forward(
-    planes: Any, patch_size: int, out: Any, which: Any, stream: Any = 0, rows: slice | None = None
-) -> None:
-    """Twin of :func:`imfnb.lapped.reference.forward` for a stack of planes, continued to whole patches on the way.
-
-    Parameters
-    ----------
-    planes : device array of int32, shape (B, H, W)
-        Centred samples.
-    patch_size : {8, 16}
-        Side of a patch.
-    out : device array of int32, shape (K, H', W')
-        Receives the filtered planes; H' and W' are H (or the number of `rows`) and W rounded up to whole patches, and
-        the last row and column of a plane are repeated. Not `planes`.
-    which : device array of int32, shape (K,)
-        Numbers of the planes to filter.
-    stream : stream, optional
-        Where to run.
-    rows : slice, optional
-        Filter these rows as if they were all.
-    """
+def forward(planes: Any, patch_size: int, out: Any, which: Any, rows: slice | None = None) -> None:
+    """Counterpart of :func:`imfnb.lapped.reference.forward`."""
     start, stop = (0, planes.shape[1]) if rows is None else (rows.start, rows.stop)
     blocks = _blocks(len(which), out.shape, patch_size)
-    _filter(patch_size, False)[blocks, _WIDTH, stream](planes, out, which, start, stop - start)
+    _filter(patch_size, False)[blocks, _WIDTH, stream()](planes, out, which, start, stop - start)
 
 
-def inverse(planes: Any, patch_size: int, out: Any, which: Any, stream: Any = 0) -> None:
-    """Twin of :func:`imfnb.lapped.reference.inverse` for a stack of planes, cut to their own size on the way.
-
-    Parameters
-    ----------
-    planes : device array of int32, shape (K, H', W')
-        Filtered planes of whole patches.
-    patch_size : {8, 16}
-        Side of a patch.
-    out : device array of int32, shape (B, H, W)
-        Receives the planes; samples beyond H and W are dropped. Not `planes`.
-    which : device array of int32, shape (K,)
-        Numbers of the planes of `out` that are written.
-    stream : stream, optional
-        Where to run.
-    """
+def inverse(planes: Any, patch_size: int, out: Any, which: Any) -> None:
+    """Counterpart of :func:`imfnb.lapped.reference.inverse`."""
     blocks = _blocks(len(which), planes.shape, patch_size)
-    _filter(patch_size, True)[blocks, _WIDTH, stream](planes, out, which, 0, planes.shape[1])
+    _filter(patch_size, True)[blocks, _WIDTH, stream()](planes, out, which, 0, planes.shape[1])

@@ -26,7 +26,7 @@ from ..format.baseline_header import MatrixSpec, Parameters, matrices, parse, se
 from ..format.container import Container, Frame, pack, unpack
 from ..layout import half, strips
 from ..options import EncodeOptions
-from ..rate import search_levels
+from .targets import search_levels
 from ..runtime.run import Run, Task
 
 __all__ = [

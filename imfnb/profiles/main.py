@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from ..entropy import component_bytes, decode_basis_update, decode_factors, encode_basis_update
+from ..entropy import component_bytes, decode_basis_update, encode_basis_update
+from ..errors import FormatError
 from ..factorization import rdoq
 from ..format.bytestream import Reader, put_varint
 from ..format.constants import PATCH_SIZES, STEP_UNIT
@@ -668,7 +669,9 @@ def decode_slice(
     """The inverse of :func:`encode_slice`."""
     update = _read_update(segment, part, parts)
     data = bytes(segment.take(segment.left))
-    padded, ranks = decode_factors(data, *part.patches, part.grid.patch_size, max_rank, coder)
+    padded, ranks, overrun = coder.decode_factors(data, *part.patches, part.grid.patch_size, max_rank)
+    if overrun:
+        raise FormatError("damaged factors: the coded data end too early; the file is corrupt")
     return rdoq.Factors(padded, ranks, part.patches, update)
 
 

@@ -13,9 +13,9 @@ from ..factorization import rdoq
 from ..format.constants import STEP_MAX, STEP_MIN
 from ..metrics import psnr
 from ..options import EncodeOptions
-from ..rate import search_step
 from ..runtime.run import HostRun, Run
 from . import decide, main
+from .targets import search_step
 from .tuning import CHROMA_STEP, HEADER_BYTES, SUBSAMPLING_MARGIN, WHOLE_SAMPLES
 
 __all__ = ["search"]
@@ -58,7 +58,7 @@ _Attempt = tuple[main.Analysis, main.Candidate]
 
 
 class _Trials:
-    """What the search can try; see :class:`imfnb.rate.Trials`.
+    """What the search can try; see :class:`imfnb.profiles.targets.Trials`.
 
     Steps are tried where the image is encoded. What no step can end, a search with other lambdas, goes on on the CPU,
     which keeps what the last choice of U is made from, and so does the look at the image beforehand: a small part of

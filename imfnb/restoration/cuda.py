@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numba import float32, int32, int64, uint32
 
-from .._cuda import SIMULATED, device_function, kernel, template, tile_of_block
+from .._cuda import SIMULATED, device_function, kernel, stream, template, tile_of_block
 from .._cuda import cuda as _cuda
 from .._cuda_intrinsics import clip2, dp2a_high, dp2a_low, get, prmt, put
 from .reference import (
@@ -458,54 +458,20 @@ def _squared_error(a, b, first, last, period, out):
 
 
 def restore(
-    planes: Any, step: int, filters: Any, limits: Any, out: Any, which: Any, scratch: Any, stream: Any = 0
+    planes: Any, step: int, filters: Any, limits: Any, out: Any, which: Any, scratch: Any = None
 ) -> None:
-    """Twin of :func:`imfnb.restoration.reference.restore` for planes of a stack.
-
-    Parameters
-    ----------
-    planes : device array of int32, shape (B, H, W)
-        Decoded samples.
-    step : int
-        Step of all planes in 1/64 gray level.
-    filters : device array of int16, shape (PASSES, CLASSES, LIMITS, len(TAPS))
-        As in the reference.
-    limits : device array of int32, shape (PASSES, LIMITS)
-        As in the reference.
-    out : device array of int32, shape (B, H, W)
-        Receives the restored planes; may be `planes` itself.
-    which : device array of int32, shape (K,)
-        Numbers of the planes to restore; the others are left alone.
-    scratch : device array of int32, shape (K, H, W)
-        Receives the result of the first pass: a tile reaches into its neighbours, so no pass can work in place.
-    stream : stream, optional
-        Where to run.
-    """
+    """Counterpart of :func:`imfnb.restoration.reference.restore`; `scratch` is needed."""
     count, height, width = scratch.shape
     blocks = count * -(-height // _DOWN) * -(-width // _ACROSS)
     step = min(int(step), STEP_LIMIT)
     bounds = [_f32(min(activity_bound(step, threshold), _MANY) * _UNIT) for threshold in ACTIVITY_THRESHOLDS]
     step = _i32(step)
-    _restore(0)[blocks, (_LANES, _GROUPS), stream](planes, step, *bounds, filters, limits, scratch, which)
-    _restore(1)[blocks, (_LANES, _GROUPS), stream](scratch, step, *bounds, filters, limits, out, which)
+    _restore(0)[blocks, (_LANES, _GROUPS), stream()](planes, step, *bounds, filters, limits, scratch, which)
+    _restore(1)[blocks, (_LANES, _GROUPS), stream()](scratch, step, *bounds, filters, limits, out, which)
 
 
-def squared_error(
-    a: Any, b: Any, out: Any, stream: Any = 0, rows: tuple[int, int, int] = (0, 1, 1)
-) -> None:
-    """Twin of :func:`imfnb.restoration.reference.squared_error` for stacks of planes.
-
-    Parameters
-    ----------
-    a, b : device arrays of int32, shape (B, H, W)
-        Samples within +-2**14.
-    out : device array of int64, shape (B,)
-        The sums are added to it.
-    stream : stream, optional
-        Where to run.
-    rows : (int, int, int), optional
-        Which rows count: from the first up to the second in every so many.
-    """
+def squared_error(a: Any, b: Any, out: Any, rows: tuple[int, int, int] | None = None) -> None:
+    """Counterpart of :func:`imfnb.restoration.reference.squared_error`."""
     count, height, width = a.shape
     blocks = count * -(-height // _ERROR_DOWN) * -(-width // _ERROR_ACROSS)
-    _squared_error[blocks, (_ERROR_LANES, _ERROR_GROUPS), stream](a, b, *rows, out)
+    _squared_error[blocks, (_ERROR_LANES, _ERROR_GROUPS), stream()](a, b, *(rows or (0, 1, 1)), out)

@@ -1,4 +1,4 @@
-"""Restoration filter in plain NumPy: the definition that `cpu` must reproduce bit for bit.
+"""Restoration filter in plain NumPy: the definition that `cpu` and `cuda` must reproduce bit for bit.
 
 All quantities are integers. Samples are clamped to ±SAMPLE_LIMIT on entry, so that every intermediate stays in int32:
 
@@ -13,8 +13,12 @@ All quantities are integers. Samples are clamped to ±SAMPLE_LIMIT on entry, so 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
+
+__all__ = ["restore", "squared_error"]
 
 FRACTION_BITS = 4
 """Fractional bits of samples."""
@@ -53,13 +57,15 @@ LIMIT_SHIFT = 4 + STEP_FRACTION_BITS - FRACTION_BITS
 
 
 def restore(
-    plane: NDArray[np.int32],
+    planes: NDArray[np.int32],
     step: int,
     filters: NDArray[np.int16],
     limits: NDArray[np.int32],
     out: NDArray[np.int32],
+    which: Sequence[int],
+    scratch: NDArray[np.int32] | None = None,
 ) -> None:
-    """Restore a decoded plane with given filters.
+    """Restore decoded planes with given filters.
 
     Every pass corrects every pixel by the filter of its class (see `classify`)::
 
@@ -72,22 +78,29 @@ def restore(
 
     Parameters
     ----------
-    plane : ndarray of int32, shape (H, W), H and W at least 1
-        Decoded samples, centred, in units of 2**-FRACTION_BITS gray levels.
+    planes : array of int32, shape (B, H, W), H and W at least 1
+        Decoded samples, centred, in units of 2**-FRACTION_BITS gray levels; those beyond +-SAMPLE_LIMIT are clamped.
     step : int
-        Quantization step of the plane in units of 2**-STEP_FRACTION_BITS gray levels, at least 1.
-    filters : ndarray of int16, shape (PASSES, CLASSES, LIMITS, len(TAPS))
+        Quantization step of the planes in units of 2**-STEP_FRACTION_BITS gray levels, at least 1.
+    filters : array of int16, shape (PASSES, CLASSES, LIMITS, len(TAPS))
         Coefficients in units of 2**-COEFFICIENT_BITS; absolute sum per class at most COEFFICIENT_SUM_LIMIT. Those
         beyond the taps of a pass are ignored.
-    limits : ndarray of int32, shape (PASSES, LIMITS)
+    limits : array of int32, shape (PASSES, LIMITS)
         Clipping limits in sixteenths of a step, 0 to 4096.
-    out : ndarray of int32, shape (H, W)
-        Receives the restored samples; may be `plane` itself.
+    out : array of int32, shape (B, H, W)
+        Receives the restored samples; may be `planes` itself.
+    which : array of int32, shape (K,), or on the CPU sequence of int
+        Numbers of the planes to restore; the others are left alone in `out`.
+    scratch : array of int32, shape (K, H, W), optional
+        The GPU needs it for the result of the first pass: a tile reaches into its neighbours, so that no pass can work
+        in place there. Not used on the CPU.
     """
     step = min(int(step), STEP_LIMIT)
-    for taps, pass_filters, pass_limits in zip(TAPS_PER_PASS, filters, limits, strict=True):
-        _run_pass(plane, step, TAPS[:taps], pass_filters, pass_limits, out)
-        plane = out
+    for n in which:
+        plane = planes[n]
+        for taps, pass_filters, pass_limits in zip(TAPS_PER_PASS, filters, limits, strict=True):
+            _run_pass(plane, step, TAPS[:taps], pass_filters, pass_limits, out[n])
+            plane = out[n]
 
 
 def _run_pass(
@@ -168,6 +181,24 @@ def _window_sum(values: NDArray[np.int32]) -> NDArray[np.int32]:
     return sum(rows[:, i : values.shape[1] - 4 + i] for i in range(5))
 
 
-def squared_error(a: NDArray[np.int32], b: NDArray[np.int32]) -> int:
-    """Sum of the squared differences of two planes, row by row to bound the memory."""
-    return sum(int(np.sum(np.square(x - y, dtype=np.int64))) for x, y in zip(a, b, strict=True))
+def squared_error(
+    a: NDArray[np.int32],
+    b: NDArray[np.int32] | NDArray[np.int16],
+    out: NDArray[np.int64],
+    rows: tuple[int, int, int] | None = None,
+) -> None:
+    """Add up the squared differences of planes, exactly.
+
+    Parameters
+    ----------
+    a, b : arrays of int32, shape (B, H, W)
+        Samples within +-2**14. On the CPU `b` may be of int16, too.
+    out : array of int64, shape (B,)
+        The sum of every plane is added to it.
+    rows : (int, int, int), optional
+        (first, last, period): the rows y with first <= y % period < last count. None: all of them.
+    """
+    first, last, period = rows or (0, 1, 1)
+    for y in range(a.shape[1]):
+        if first <= y % period < last:
+            out += np.square(a[:, y] - b[:, y], dtype=np.int64).sum(axis=1)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, TypeVar
 
 import numpy as np
 
 from . import streams
-from .memory import Slot, copy_all
+from .memory import Slot, borrowed, copy_all
 from .run import Task
 
-__all__ = ["DeviceRun"]
+__all__ = ["DeviceRun", "device_run"]
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -93,6 +94,24 @@ class DeviceRun:
                 out.copy_to_device(images[index], stream=self.slot.stream)
         yield None
 
+    def lasting(self, arrays: Sequence[np.ndarray]) -> Task[list[np.ndarray]]:
+        kept = [np.empty_like(array) for array in arrays]  # the slot's memory is about to be used again
+        yield from copy_all(kept, arrays, self.threads)
+        return kept
+
+    def copy(self, name: str, array: Any) -> Any:
+        out = self.array(name, array.shape, array.dtype)
+        out.copy_to_device(array, stream=self.slot.stream)
+        return out
+
+    def stack(self, name: str, parts: Sequence[np.ndarray]) -> Task[Any]:
+        deepest, shape = max(map(len, parts)), parts[0].shape[1:]
+        staging = self.slot.pinned(name, (len(parts), deepest, *shape), parts[0].dtype)
+        yield from copy_all([slot[: len(part)] for slot, part in zip(staging, parts, strict=True)], parts, self.threads)
+        there = self.array(name, staging.shape, staging.dtype)
+        there.copy_to_device(staging, stream=self.slot.stream)
+        return there
+
     def drive(self, task: Task[_R]) -> _R:
         return streams.drive(task, self.slot)
 
@@ -123,3 +142,16 @@ class DeviceRun:
 def _in_place(outs: Sequence[Any]) -> bool:
     """Whether the only output is on the device, so that the kernels can write to it."""
     return len(outs) == 1 and not isinstance(outs[0], np.ndarray)
+
+
+@contextmanager
+def device_run(threads: int) -> Iterator[DeviceRun]:
+    """A runner of the GPU for one call, with so many threads of the host at most.
+
+    Raises
+    ------
+    DeviceError
+        If the device's memory is too small.
+    """
+    with ThreadPoolExecutor(threads) as pool, borrowed(threads) as slot, streams.memory_errors():
+        yield DeviceRun(slot, pool)

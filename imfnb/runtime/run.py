@@ -87,6 +87,19 @@ class Run(Protocol):
     def drive(self, task: Task[_R]) -> _R:
         """Run one task alone and return its result."""
 
+    def lasting(self, arrays: Sequence[np.ndarray]) -> Task[list[np.ndarray]]:
+        """What was fetched, or parts of it, as arrays that live as long as they are referred to."""
+
+    def copy(self, name: str, array: Any) -> Any:
+        """A copy of an array beside it."""
+
+    def stack(self, name: str, parts: Sequence[np.ndarray]) -> Task[Any]:
+        """Arrays of the host that differ in their numbers of rows as a stack, with as many rows as the longest.
+
+        What stands in the rows that an array does not have is undefined. A single one is not copied if that can be
+        avoided.
+        """
+
     def submit(self, function: Callable[..., _R], *arguments: Any) -> Future[_R]:
         """Do work on the host, on another thread if the runner has something else to do meanwhile."""
 
@@ -154,7 +167,8 @@ class HostRun:
     def kernels(self, stage: str) -> ModuleType:
         return importlib.import_module(f"imfnb.{stage}.{self.device}")
 
-    host_kernels = kernels
+    def host_kernels(self, stage: str) -> ModuleType:
+        return self.kernels(stage)
 
     def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         return np.empty(shape, dtype)
@@ -193,6 +207,22 @@ class HostRun:
 
     def drive(self, task: Task[_R]) -> _R:
         return finish(task)
+
+    def lasting(self, arrays: Sequence[np.ndarray]) -> Task[list[np.ndarray]]:
+        return list(arrays)
+        yield
+
+    def copy(self, name: str, array: np.ndarray) -> np.ndarray:
+        return array.copy()
+
+    def stack(self, name: str, parts: Sequence[np.ndarray]) -> Task[np.ndarray]:
+        if len(parts) == 1:
+            return parts[0][None]
+        whole = np.empty((len(parts), max(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype)
+        for target, part in zip(whole, parts, strict=True):
+            target[: len(part)] = part
+        return whole
+        yield
 
     def submit(self, function: Callable[..., _R], *arguments: Any) -> Future[_R]:
         return _done(function(*arguments))

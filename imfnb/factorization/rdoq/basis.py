@@ -1,12 +1,26 @@
-"""The basis prior of V: integer DCT columns in zig-zag order."""
+"""V: integer DCT columns in zig-zag order, and what a basis update makes of them."""
+
 from __future__ import annotations
 
 from functools import lru_cache
 
 import numpy as np
 
+from ...entropy.basis_update import COLUMNS, ROWS, UPDATE_BITS
 from ...entropy.layout import zigzag
-from ...entropy.mixing import COLUMNS, MIXING_BITS, ROWS
+
+__all__ = [
+    "SCALE_BITS",
+    "STEP_LIMIT",
+    "STEP_MIN",
+    "basis_update_matrices",
+    "dct_basis",
+    "magnitude_limit",
+    "proxy_cosines",
+    "scale_bits",
+    "squared_length",
+    "updated_basis",
+]
 
 #: round(2**14 cos(k pi / 32)), k = 0 .. 16.
 _COSINES = (16384, 16305, 16069, 15679, 15137, 14449, 13623, 12665, 11585, 10394, 9102, 7723, 6270, 4756, 3196, 1606, 0)
@@ -18,7 +32,7 @@ STEP_BITS = 6
 LENGTH_MIN = 1 << 11
 #: Shortest step: below one gray level the magnitudes of component 0 could pass layout.MAGNITUDE_LIMIT / 2.
 STEP_MIN = 1 << STEP_BITS
-#: Longest step: 256 gray levels; keeps X V inside int32 (see `cpu.numerators`).
+#: Longest step: 256 gray levels; keeps X V inside int32 (see `cpu.project`).
 STEP_LIMIT = 1 << 14
 
 
@@ -39,6 +53,19 @@ def scale_bits(step: int) -> int:
     while step << (s - SCALE_BITS) < LENGTH_MIN:
         s += 1
     return s
+
+
+def squared_length(step: int) -> int:
+    """Return the squared length of a column of the DCT basis before rounding."""
+    return (step << (scale_bits(step) - SCALE_BITS)) ** 2
+
+
+def magnitude_limit(step: int, patch_size: int) -> int:
+    """Return the largest magnitude of U that `product` takes; larger ones are clamped to it.
+
+    It is no more than three times what an 8-bit picture needs, which keeps the sums of hostile files inside int32.
+    """
+    return min(8191, 3 * 128 * 64 * patch_size // step + 1)
 
 
 @lru_cache(maxsize=64)
@@ -84,26 +111,49 @@ def proxy_cosines(patch_size: int) -> np.ndarray:
     return out
 
 
-def mixed_basis(patch_size: int, step: int, mixing: np.ndarray | None) -> np.ndarray:
-    """Return V where it may have left the prior: V0 (I + 2^-MIXING_BITS D) in integers.
+def updated_basis(patch_size: int, step: int, update: np.ndarray | None) -> np.ndarray:
+    """Return V where it may differ from the DCT basis V0: V0 (I + 2^-UPDATE_BITS D) in integers.
 
     Parameters
     ----------
     patch_size, step
         As in :func:`dct_basis`.
-    mixing : ndarray of int32, shape (ROWS, COLUMNS), or None
-        D; None stands for the prior.
+    update : ndarray of int32, shape (ROWS, COLUMNS), or None
+        D; None stands for zeros.
 
     Returns
     -------
     int32 array of shape (patch_size**2, patch_size**2)
-        No entry is further than length / patch_size from that of the prior, half of the prior's largest.
+        No entry is further than length / patch_size from that of V0, half of the largest in V0.
     """
-    prior = dct_basis(patch_size, step)
-    if mixing is None:
-        return prior
-    moved = (prior[:, :ROWS].astype(np.int64) @ mixing + (1 << (MIXING_BITS - 1))) >> MIXING_BITS
+    basis = dct_basis(patch_size, step)
+    if update is None:
+        return basis
+    moved = (basis[:, :ROWS].astype(np.int64) @ update + (1 << (UPDATE_BITS - 1))) >> UPDATE_BITS
     bound = (step << (scale_bits(step) - SCALE_BITS)) // patch_size
-    out = prior.copy()
+    out = basis.copy()
     out[:, :COLUMNS] += np.clip(moved, -bound, bound).astype(np.int32)
     return out
+
+
+def basis_update_matrices(update: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return V in terms of the DCT basis, as `rebase` takes it.
+
+    Parameters
+    ----------
+    update : ndarray of int32, shape (ROWS, COLUMNS)
+        How V differs from the DCT basis.
+    step : int
+        Step in 1/64 gray level.
+
+    Returns
+    -------
+    right : ndarray of int64, shape (ROWS, COLUMNS)
+        C (see :mod:`imfnb.factorization.rdoq`) of the columns that may differ, in 1/2**UPDATE_BITS.
+    gram : ndarray of int64, shape (ROWS, ROWS)
+        V^T V of the columns that others may take up.
+    """
+    right = np.eye(ROWS, dtype=np.int64) << UPDATE_BITS
+    right[:, :COLUMNS] += update
+    gram = (right.T @ right * squared_length(step)) >> (2 * UPDATE_BITS)
+    return np.ascontiguousarray(right[:, :COLUMNS]), gram

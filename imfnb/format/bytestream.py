@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import FormatError
+from ..errors import FormatError
 
 __all__ = ["Reader", "put_signed", "put_varint"]
 

@@ -9,11 +9,11 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from .._cuda import GRID_LIMIT
-from ..container import Container, Frame
+from ..format.container import Container, Frame
 from ..errors import ImfError
 from ..options import EncodeOptions
 from . import encode, pipeline, streams
-from .transfer import Half
+from .transfer import Slot
 
 __all__ = ["decode_items", "encode_items"]
 
@@ -92,11 +92,11 @@ class _Groups(Generic[_T]):
 
     def rest(self) -> list[list[_T]]:
         """What has not become a whole chunk, cut in two so that both streams have work."""
-        halves = []
+        parts = []
         for group in self._groups.values():
             middle = (len(group) + 1) // 2
-            halves += [part for part in (group[:middle], group[middle:]) if part]
-        return halves
+            parts += [part for part in (group[:middle], group[middle:]) if part]
+        return parts
 
 
 def encode_items(
@@ -148,9 +148,9 @@ def encode_items(
                 yield full
         yield from groups.rest()
 
-    def task(chunk: Sequence[tuple[int, Any, Frame]], half: Half) -> streams.Task:
+    def task(chunk: Sequence[tuple[int, Any, Frame]], slot: Slot) -> streams.Task:
         try:
-            return (yield from module.encode_chunk([image for _, image, _ in chunk], chunk[0][2], options, half, pool))
+            return (yield from module.encode_chunk([image for _, image, _ in chunk], chunk[0][2], options, slot, pool))
         except ImfError as error:  # an option that does not fit images of this shape
             return error
 
@@ -209,12 +209,12 @@ def decode_items(
                 yield full
         yield from groups.rest()
 
-    def task(chunk: Sequence[tuple[int, Container]], half: Half) -> streams.Task:
+    def task(chunk: Sequence[tuple[int, Container]], slot: Slot) -> streams.Task:
         frame = chunk[0][1].frame
         outs = [np.empty((frame.height, frame.width, max(1, frame.channels)), np.uint8) for _ in chunk]
         try:
             containers = [container for _, container in chunk]
-            yield from pipeline(frame.profile).decode_chunk(containers, outs, max_rank, half, pool)
+            yield from pipeline(frame.profile).decode_chunk(containers, outs, max_rank, slot, pool)
         except ImfError as error:
             return error
         return [out.reshape(frame.shape) for out in outs]

@@ -1,12 +1,13 @@
-"""Rate-distortion factorization X ~ 2**-s U V^T of a plane, one thread of Numba.
+"""Rate-distortion factorization X ~ 2**-s U V^T of planes, one thread of Numba.
 
-With V fixed, the closed-form update of column u_r is round(2**s (X v_r) / |v_r|**2) (the columns of the prior are
+With V fixed, the closed-form update of column u_r is round(2**s (X v_r) / |v_r|**2) (the columns of the DCT basis are
 orthogonal up to rounding). A candidate u costs, in units of X**2 * 2**(2 s),
 
     u**2 |v_r|**2 - 2**(s + 1) u (X v_r) + lambda * step**2 * bits(u)
 
-and every quantity is an exact integer.
+and every quantity is an exact integer. The kernels take one plane, the functions at the end a stack of them.
 """
+
 from __future__ import annotations
 
 import numpy as np
@@ -14,40 +15,42 @@ import numpy as np
 from ..._jit import kernel
 from ...entropy.cpu import _median_edge, _u
 from ...entropy.layout import GROUPS, LEVELS, LEVELS_9, LEVELS_11, MAGNITUDE_LIMIT, NEAR_LIMIT, SUM_LIMIT
-from ..cpu import update_column
+from .basis import proxy_cosines
 from .costs import (
     FIRST_CLASSES,
     FIRST_CONTEXTS,
     INSIDE_CONTEXTS,
     MAGNITUDE_CLASSES,
     MANTISSAS,
-    PRIOR,
     PROXY_COSTS,
     PROXY_FIRST,
+    cost_table,
+    rank_costs,
+    rank_counts,
 )
+from .reference import COUNTS, extent, weights
 from .tiles import CHUNK, TILE, pair_product, place_patch
+from .tuning import PRIOR
 
 __all__ = [
+    "COUNTS",
     "choose",
     "choose_first",
+    "cost_table",
     "count_magnitudes",
+    "extent",
     "first_counts",
     "magnitude_prices",
-    "mix",
-    "moments",
-    "numerators",
+    "product",
+    "project",
     "proxy",
     "quantize",
     "rank_classes",
-    "reconstruct",
-    "spectrum",
-    "update_v",
+    "rebase",
+    "weights",
 ]
 
 _jit = kernel(error_model="numpy")
-
-# One less than the exponent of 16 and three bits of its mantissa, as float64 has them.
-_FIRST_CLASS = np.int64(8 * (1023 + 4) - 1)
 
 # The range of X V.
 _LOWEST, _HIGHEST = -(2**31) + 1, 2**31 - 1
@@ -64,8 +67,8 @@ def _pair(first, second):
 
 
 @_jit
-def numerators(plane, p, basis, out):
-    """Write X v_r to out (int32, (R, size), padded) for the first R columns; the patch is the SIMD lane.
+def _project(plane, p, basis, out):
+    """Write X v_r to out (int32, (N, size)) inside its guards; the patch is the SIMD lane.
 
     Samples are within +-2**14 (see `lapped.forward`) and an entry of V is at most 2 / p of its length of 2**14: both
     fit 16 bits. |X v| <= |X| |v| with |X| <= 2**17 (2048 * 16, doubled per direction for the filter's overlap) and
@@ -107,11 +110,8 @@ def numerators(plane, p, basis, out):
 
 
 @_jit
-def quantize(num, lengths, scale, trail, U, ranks):
-    """Write U = round(c), c = 2**s (X v_r) / |v_r|**2, and the active ranks; U starts as zeros.
-
-    A patch's rank ends at its last |c| >= trail / 256: a later, weaker entry would cost more than it gains.
-    """
+def _quantize(num, lengths, scale, trail, U, ranks):
+    """See :func:`quantize`; the ranks start as zeros."""
     top = np.int32(MAGNITUDE_LIMIT >> 1)
     for r in range(num.shape[0]):
         den = lengths[r]
@@ -134,13 +134,8 @@ def quantize(num, lengths, scale, trail, U, ranks):
 
 
 @_jit
-def choose(num, lengths, scale, lam, contexts, prices, classes, rank_table, U, ranks):
-    """Choose u among |u|, one less and zero, and the active rank of every patch, in place.
-
-    lam is lambda * |v|**2 * 2**16 / 256, for costs in 1 / 256 bit. A magnitude costs the mean of what it costs in its
-    two contexts: contexts is uint16 (2, R, size), prices uint16 (contexts, magnitudes). rank_table (int64, (9, R))
-    holds the cost of every rank for each class of neighbours.
-    """
+def _choose(num, lengths, scale, lam, contexts, prices, classes, rank_table, U, ranks):
+    """See :func:`choose`; rank_table (int64, (9, R)) holds the cost of every rank for each class of neighbours."""
     # Patch by patch: component by component, with the sums of all patches in arrays, took twice as long.
     for m in range(ranks.size):
         rank = np.int64(ranks[m])
@@ -180,15 +175,9 @@ def choose(num, lengths, scale, lam, contexts, prices, classes, rank_table, U, r
 
 
 @_jit
-def count_magnitudes(U, ranks, table, stride, contexts, counts):
-    """Count the magnitudes of the components from 1 on in two contexts each, for `choose`.
-
-    One is made of what the patch itself has and has still to come. The other one, of the magnitudes to the west, north,
-    north-west and north-east, and of the two relatives of lower frequency here, to the east and to the south. `costs`
-    has their numbers. contexts is uint16 (2, R, size), counts int64 (MAGNITUDE_CONTEXTS, MAGNITUDE_CLASSES).
-    """
+def _count_magnitudes(U, ranks, table, stride, contexts, counts):
     top, size = contexts.shape[1:]
-    # Levels are the same from far below 255 on. Component 0 has no relatives.
+    # Levels are the same from far below 255 on. Component 0 has no parents.
     magnitudes = np.zeros((top, size), np.uint8)
     for r in range(1, top):
         line, row = magnitudes[r], U[r]
@@ -223,8 +212,7 @@ def _log2(value):
 
 
 @_jit
-def magnitude_prices(counts, prices):
-    """Twin of :func:`imfnb.factorization.rd.reference.magnitude_prices`."""
+def _magnitude_prices(counts, prices):
     total = np.zeros(MAGNITUDE_CLASSES, np.int64)
     for context in range(INSIDE_CONTEXTS):
         for k in range(MAGNITUDE_CLASSES):
@@ -241,60 +229,8 @@ def magnitude_prices(counts, prices):
 
 
 @_jit
-def moments(num, U, a, b):
-    """Write (X V)^T u_r to a and U^T u_r to b, both int64 (rows, columns); the guards of U are zero.
-
-    |X v| <= 2**31, |u| <= 2**13 and at most 2**16 patches: every sum is below 2**60.
-    """
-    rows, columns = a.shape
-    b[:] = 0
-    for r in range(columns):
-        u = U[r]
-        for i in range(rows):
-            total = np.int64(0)
-            products = num[i]
-            for m in range(len(u)):
-                total += np.int64(products[m]) * np.int64(u[m])
-            a[i, r] = total
-        for i in range(min(rows, U.shape[0])):
-            total = np.int64(0)
-            other = U[i]
-            for m in range(len(u)):
-                total += np.int64(other[m]) * np.int64(u[m])
-            b[i, r] = total
-
-
-@_jit
-def update_v(a, b, factor, prior, quanta, price, low, high):
-    """Twin of :func:`imfnb.factorization.rd.reference.update_v`."""
-    for r in range(factor.shape[1]):
-        q = quanta[r]
-        if q == 0:
-            continue
-        limit = int((len(price) - 1) // q)
-        update_column(a, b, factor, r, low, high)
-        for i in range(factor.shape[0]):
-            target = factor[i, r] - prior[i, r]
-            distance = abs(target)
-            m = min(int(np.rint(distance / q)), limit)
-            best = b[r, r] * (distance * distance) + price[0]
-            kept = 0
-            for k in range(max(m - 1, 1), m + 1):
-                off = distance - k * q
-                cost = b[r, r] * (off * off) + price[k]
-                if cost <= best:
-                    best = cost
-                    kept = k
-            factor[i, r] = prior[i, r] + (kept * q if target > 0 else -kept * q)
-
-
-@_jit
-def mix(num, U, mixing, gram, bits, scale, out):
-    """Write X v_r - sum_{s != r} u_s (v_s . v_r) 2**-s of the mixed columns, given X V of the prior, to out.
-
-    mixing is int64 (rows, columns) in 2**-bits, gram int64 (rows, rows); other columns are those of the prior.
-    """
-    rows, columns = mixing.shape
+def _rebase(num, U, right, gram, bits, scale, out):
+    rows, columns = right.shape
     size = num.shape[1]
     line = np.empty(size, np.int64)
     others = np.empty(size, np.int64)
@@ -308,7 +244,7 @@ def mix(num, U, mixing, gram, bits, scale, out):
         if r < columns:
             line[:] = 0
             for s in range(rows):
-                weight = mixing[s, r]
+                weight = right[s, r]
                 if weight:
                     products = num[s]
                     for m in range(size):
@@ -333,8 +269,7 @@ def _class_of(value):
 
 
 @_jit
-def rank_classes(ranks, gh, gw, out):
-    """Write the bit length of the mean rank of the four neighbours, int32 (size,)."""
+def _rank_classes(ranks, gh, gw, out):
     stride = gw + 4
     for y in range(gh):
         for x in range(gw):
@@ -359,8 +294,7 @@ def _first_guess(D, y, x, gw, stride):
 
 
 @_jit
-def first_counts(D, gh, gw, counts):
-    """Count the residual magnitudes of component 0 in each context; counts is int64 (contexts, classes)."""
+def _first_counts(D, gh, gw, counts):
     stride = gw + 4
     for y in range(gh):
         for x in range(gw):
@@ -370,8 +304,7 @@ def first_counts(D, gh, gw, counts):
 
 
 @_jit
-def choose_first(num, den, scale, lam, table, gh, gw, D):
-    """Choose component 0 among round and +-1 by the cost of its residual and of the three it predicts, in place."""
+def _choose_first(num, den, scale, lam, table, gh, gw, D):
     stride = gw + 4
     for y in range(gh):
         for x in range(gw):
@@ -446,8 +379,8 @@ def _transform_row(rows, cosines, scratch, out):
 
 
 @_jit
-def proxy(plane, cosines, step):
-    """Return an estimate of the rate-distortion cost of a plane, in step**2 / 4096, to compare patch sizes with.
+def _proxy(plane, cosines, step):
+    """Return the estimate for one plane.
 
     The transform is separable, with cosines in 1 / 2**10 (see `basis.proxy_cosines`): |X| <= 2**14 and 12 bits shifted
     out after the first half bound the second by 2**30. The exact products X V took 7 of the 10 ms of both sizes.
@@ -479,31 +412,10 @@ def proxy(plane, cosines, step):
 
 
 @_jit
-def spectrum(plane, cosines, counts):
-    """Count the coefficients of a plane by magnitude, an octave in eight classes; see `reference.spectrum`."""
-    p = cosines.shape[0]
-    gw = plane.shape[1] // p
-    scratch, products = _transform_scratch(p, plane.shape[1]), np.empty((p, p, gw), np.int32)
-    above = np.zeros(gw, np.int32)
-    for y in range(plane.shape[0] // p):
-        _transform_row(plane[y * p : y * p + p], cosines, scratch, products)
-        for i in range(p):
-            for j in range(p):
-                row = products[i, j]
-                for x in range(gw):
-                    value = abs(np.int64(row[x]))
-                    if i + j == 0:
-                        value = abs(np.int64(row[x]) - above[x]) if y else np.int64(0)
-                        above[x] = row[x]
-                    # Exponent and three bits of the mantissa of a float64 are eighths of an octave.
-                    counts[max((np.float64(value).view(np.int64) >> 49) - _FIRST_CLASS, 0)] += 1
+def _product(U, ranks, columns, limit, scale, p, plane):
+    """Write 2**-s U V^T to plane (int32); columns is V^T, int32 (N, N); |u| is clamped to limit.
 
-
-@_jit
-def reconstruct(U, ranks, columns, limit, scale, p, plane):
-    """Write 2**-s U V^T to plane (int32); columns is V^T, int32 (R, N); |u| is clamped to limit.
-
-    Entries of V are at most 3 / p times the length of a column, see `basis.mixed_basis`. Columns of length 2**12 or
+    Entries of V are at most 3 / p times the length of a column, see `basis.updated_basis`. Columns of length 2**12 or
     more have s = 2: |u v| < 2**17 per entry by the choice of limit, and the sum of at most 256 terms is below 2**25.
     Shorter ones have entries of at most 3 / p * 2**12 and |u| < 2**13: p**2 terms stay within 3 p * 2**25 < 2**31.
     """
@@ -522,3 +434,134 @@ def reconstruct(U, ranks, columns, limit, scale, p, plane):
                 place_patch(U, m, last, limit, words, scale, plane, place, 8)
             else:
                 place_patch(U, m, last, limit, words, scale, plane, place, 16)
+
+
+# ---- stacks of planes ------------------------------------------------------------------------------------------------
+
+
+def project(planes: np.ndarray, patch_size: int, weights: np.ndarray, out: np.ndarray) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.project`."""
+    image = out.reshape(*out.shape[:2], planes.shape[1] // patch_size + 3, planes.shape[2] // patch_size + 4)
+    image[:, :, :2] = image[:, :, -1] = 0
+    image[..., :2] = image[..., -2:] = 0
+    for plane, products in zip(planes, out, strict=True):
+        _project(plane, patch_size, weights, products)
+
+
+def quantize(
+    products: np.ndarray,
+    lengths: np.ndarray,
+    scale: int,
+    trail: int,
+    grid: tuple[int, int],
+    factors: np.ndarray,
+    ranks: np.ndarray,
+) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.quantize`."""
+    ranks[...] = 0
+    for k in range(len(products)):
+        _quantize(products[k], lengths, scale, trail, factors[k], ranks[k])
+
+
+def rebase(
+    products: np.ndarray,
+    factors: np.ndarray,
+    right: np.ndarray,
+    gram: np.ndarray,
+    bits: int,
+    scale: int,
+    grid: tuple[int, int],
+    out: np.ndarray,
+) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.rebase`."""
+    for k in range(len(products)):
+        _rebase(products[k], factors[k], right, gram, bits, scale, out[k])
+
+
+def first_counts(factors: np.ndarray, grid: tuple[int, int], counts: np.ndarray) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.first_counts`."""
+    counts[...] = 0
+    for k in range(len(factors)):
+        _first_counts(factors[k, 0], *grid, counts[k])
+
+
+def choose_first(
+    products: np.ndarray,
+    length: int,
+    scale: int,
+    lam: int,
+    table: np.ndarray,
+    grid: tuple[int, int],
+    factors: np.ndarray,
+) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.choose_first`."""
+    for k in range(len(factors)):
+        _choose_first(products[k, 0], length, scale, lam, table[k], *grid, factors[k, 0])
+
+
+def count_magnitudes(
+    factors: np.ndarray,
+    ranks: np.ndarray,
+    table: np.ndarray,
+    grid: tuple[int, int],
+    contexts: np.ndarray,
+    counts: np.ndarray,
+) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.count_magnitudes`."""
+    counts[...] = 0
+    for k in range(len(factors)):
+        _count_magnitudes(factors[k], ranks[k], table, grid[1] + 4, contexts[k], counts[k])
+
+
+def magnitude_prices(counts: np.ndarray, prices: np.ndarray) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.magnitude_prices`."""
+    for k in range(len(counts)):
+        _magnitude_prices(counts[k], prices[k])
+
+
+def rank_classes(ranks: np.ndarray, grid: tuple[int, int], out: np.ndarray, counts: np.ndarray) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.rank_classes`."""
+    out[...] = 0
+    for k in range(len(ranks)):
+        _rank_classes(ranks[k], *grid, out[k])
+        counts[k] = rank_counts(ranks[k], out[k], grid)
+
+
+def choose(
+    products: np.ndarray,
+    lengths: np.ndarray,
+    scale: int,
+    lam: int,
+    contexts: np.ndarray,
+    prices: np.ndarray,
+    classes: np.ndarray,
+    rank_table: np.ndarray,
+    grid: tuple[int, int],
+    factors: np.ndarray,
+    ranks: np.ndarray,
+) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.choose`."""
+    for k in range(len(factors)):
+        costs = rank_costs(rank_table[k], contexts.shape[2])
+        numbers = products[k], lengths, scale, lam, contexts[k], prices[k], classes[k], costs
+        _choose(*numbers, factors[k], ranks[k])
+
+
+def product(
+    factors: np.ndarray,
+    ranks: np.ndarray,
+    weights: np.ndarray,
+    limit: int,
+    scale: int,
+    patch_size: int,
+    out: np.ndarray,
+) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.product`."""
+    for k in range(len(factors)):
+        _product(factors[k], ranks[k], weights, limit, scale, patch_size, out[k])
+
+
+def proxy(planes: np.ndarray, patch_size: int, step: int, out: np.ndarray) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.proxy`."""
+    for k, plane in enumerate(planes):
+        out[k] += _proxy(plane, proxy_cosines(patch_size), step)

@@ -9,9 +9,9 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from .errors import OptionError
-from .factorization.rd import LARGEST_THRIFT, PLAIN_THRIFT
-from .metrics import psnr
+from ..errors import OptionError
+from ..factorization.rdoq import LAMBDA_LARGEST, LAMBDA_ONE
+from ..metrics import psnr
 
 __all__ = ["Trials", "search_levels", "search_step"]
 
@@ -84,16 +84,16 @@ _PSNR_MARGIN = 0.14
 # Stands for the PSNR of identical images.
 _PERFECT = 1000.0
 
-# What a search may cost, and what trials of a step and of a thrift or a blend cost, in quarters of a plain encoding.
+# What a search may cost, and what trials of a step and of a lambda scale or a splice cost, in quarters of a plain encoding.
 # Pictures below _SMALL pixels have an allowance, small ones twice as much in all: their values are staircases, and it
 # is a matter of milliseconds.
-_BUDGET, _STEP_COST, _THRIFT_COST = 14, 3, 1
+_BUDGET, _STEP_COST, _LAMBDA_COST = 14, 3, 1
 _SMALL = 1 << 20
 
-# Blends of two attempts: more only count single patches.
-_BLENDS = 4
+# Splices of two attempts: more only count single patches.
+_SPLICES = 4
 
-# No other step is tried, but the thrift, where two trials around the aim are closer than the first factor or, after
+# No other step is tried, but lambda, where two trials around the aim are closer than the first factor or, after
 # three trials, than the second.
 _CLOSE, _NEAR = 1.03, 1.6
 
@@ -113,11 +113,11 @@ class Trials(Protocol[T]):
     def step(self, step: int) -> tuple[T, float]:
         """A step."""
 
-    def thrift(self, attempt: T, thrift: int) -> tuple[T, float]:
-        """The step of an attempt with another thrift, see :func:`imfnb.factorization.rd.factorize`."""
+    def lambda_scale(self, attempt: T, lambda_scale: int) -> tuple[T, float]:
+        """The step of an attempt with another lambda of the last choice, in 1/LAMBDA_ONE."""
 
-    def blend(self, one: T, other: T, share: float) -> tuple[T, float]:
-        """A share of the patches from the other of two attempts that differ in thrift, the rest from the first."""
+    def splice(self, one: T, other: T, share: float) -> tuple[T, float]:
+        """A share of the patches from the other of two attempts that differ in lambda, the rest from the first."""
 
     def predict(self, step: int) -> list[float]:
         """log2 of the bytes, or the PSNR in dB, of a step by every model of the image; monotone."""
@@ -139,8 +139,8 @@ class _Goal:
         Largest change of a model's error with an octave of the step, where only one side is known.
     largest : float
         Largest error of a model that the first trial shows and that is believed.
-    thrift : float
-        Fall of the value with an octave of the thrift as a share of that with an octave of the step, about.
+    lambda_fall : float
+        Fall of the value with an octave of lambda as a share of that with an octave of the step, about.
     """
 
     value: float
@@ -148,7 +148,7 @@ class _Goal:
     margin: float
     steepest: float
     largest: float
-    thrift: float
+    lambda_fall: float
 
     @property
     def aim(self) -> float:
@@ -198,7 +198,7 @@ class _Search(Generic[T]):
 
 
 def search_step(trials: Trials[T], low: int, high: int, pixels: int, name: str, value: float) -> T:
-    """Find the best setting for a target: the step, by models of the image that every trial corrects, then thrift.
+    """Find the best setting for a target: the step, by models of the image that every trial corrects, then lambda.
 
     Parameters
     ----------
@@ -230,8 +230,8 @@ def search_step(trials: Trials[T], low: int, high: int, pixels: int, name: str, 
     errors: dict[int, list[float]] = {}  # of the predictions
     # Steps whose value is known, or assumed, to be above and below the aim, and the attempt of the one above.
     lower, upper, above = low - 1, high + 1, None
-    base = low - 1  # the step whose thrift was changed
-    while search.affords(_THRIFT_COST) and not search.done:
+    base = low - 1  # the step whose lambda was changed
+    while search.affords(_LAMBDA_COST) and not search.done:
         around = above is not None and upper in steps
         near = around and upper < (_CLOSE if len(steps) < 3 else _NEAR) * lower
         if upper - lower > 1 and search.affords(_STEP_COST) and (not near or lower == base):
@@ -245,7 +245,7 @@ def search_step(trials: Trials[T], low: int, high: int, pixels: int, name: str, 
             del attempt  # not in memory during the next trial, unless it is of use
         elif around and lower != base:
             base = lower
-            _try_thrifts(trials, search, goal, above, steps[lower], goal.thrift * _steepness(steps, goal))
+            _try_lambdas(trials, search, goal, above, steps[lower], goal.lambda_fall * _steepness(steps, goal))
         else:
             break
     if search.best is None:
@@ -264,33 +264,33 @@ def search_step(trials: Trials[T], low: int, high: int, pixels: int, name: str, 
     raise OptionError(f"{name}={value:g} cannot be met: this image in this profile takes {reach}")
 
 
-def _try_thrifts(
+def _try_lambdas(
     trials: Trials[T], search: _Search[T], goal: _Goal, plain: T, found: float, fall: float
 ) -> None:
-    """Come down to the aim from an attempt above it, by the thrift and then by the share of the patches that have it.
+    """Come down to the aim from an attempt above it, by lambda and then by the share of the patches that have it.
 
-    `found` is what the attempt measured, `fall` how much of that an octave of the thrift is expected to take.
+    `found` is what the attempt measured, `fall` how much of that an octave of lambda is expected to take.
     """
-    above, last, thrift, value = plain, plain, PLAIN_THRIFT, found
-    while value > goal.aim and thrift < LARGEST_THRIFT and search.affords(_THRIFT_COST) and not search.done:
+    above, last, scale, value = plain, plain, LAMBDA_ONE, found
+    while value > goal.aim and scale < LAMBDA_LARGEST and search.affords(_LAMBDA_COST) and not search.done:
         above, first = last, value
         if value == found and last is not plain:  # no effect so far: all or nothing
             octaves = math.inf
         else:
             octaves = min(max((value - goal.aim) / fall, 0.01), 2.0)
-        before, thrift = thrift, round(min(max(thrift * 2**octaves, thrift + 1), LARGEST_THRIFT))
-        last, value = search.note(trials.thrift(plain, thrift), _THRIFT_COST)
-        fall = max((first - value) / math.log2(thrift / before), fall / 4)
+        before, scale = scale, round(min(max(scale * 2**octaves, scale + 1), LAMBDA_LARGEST))
+        last, value = search.note(trials.lambda_scale(plain, scale), _LAMBDA_COST)
+        fall = max((first - value) / math.log2(scale / before), fall / 4)
     if value > goal.aim:
         return
     left, right = (0.0, goal.linear(first)), (1.0, goal.linear(value))
-    for _ in range(_BLENDS):
-        if search.done or not search.affords(_THRIFT_COST):
+    for _ in range(_SPLICES):
+        if search.done or not search.affords(_LAMBDA_COST):
             break
         part = (left[1] - goal.linear(goal.aim)) / (left[1] - right[1])
         share = left[0] + min(max(part, 0.2), 0.8) * (right[0] - left[0])
         previous = value
-        _, value = search.note(trials.blend(above, last, share), _THRIFT_COST)
+        _, value = search.note(trials.splice(above, last, share), _LAMBDA_COST)
         if value == previous:  # the patches in between have nothing to give
             break
         if value > goal.aim:

@@ -16,7 +16,7 @@ import numpy as np
 from .._cuda import SIMULATED, blocks, cuda, kernel
 from ..errors import OptionError
 
-__all__ = ["LOCK", "Half", "as_device", "borrowed", "copy_all", "copy_now", "release"]
+__all__ = ["LOCK", "Slot", "as_device", "borrowed", "copy_all", "copy_now", "release"]
 
 #: Held by whoever queues work. Launches hold the GIL anyway; the simulator allows only one at a time.
 LOCK = threading.RLock()
@@ -38,7 +38,7 @@ def _zero(words):
         words[i] = np.uint32(0)
 
 
-class Half:
+class Slot:
     """A stream with memory of its own on the device and pinned memory on the host, one of two that take turns.
 
     Memory is kept under its name and given out again when the next chunk asks for no more of it, since allocating
@@ -206,23 +206,23 @@ if hasattr(os, "register_at_fork"):  # a child has no threads but the one that f
     os.register_at_fork(after_in_child=_copiers.cache_clear)
 
 
-_idle: list[Half] = []
+_idle: list[Slot] = []
 
 
 @contextlib.contextmanager
-def borrowed(threads: int) -> Iterator[Half]:
-    """A half for one call, which copies on so many threads at most.
+def borrowed(threads: int) -> Iterator[Slot]:
+    """A slot for one call, which copies on so many threads at most.
 
     Two are kept for the next call, with the memory that they hold. After an error it is not kept: what it holds may be
     broken, or too large.
     """
     with LOCK:
-        half = _idle.pop() if _idle else Half()
-    half.threads = threads
-    yield half
+        slot = _idle.pop() if _idle else Slot()
+    slot.threads = threads
+    yield slot
     with LOCK:
         if len(_idle) < 2:
-            _idle.append(half)
+            _idle.append(slot)
 
 
 def release() -> None:

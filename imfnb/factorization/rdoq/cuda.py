@@ -1,4 +1,4 @@
-"""Rate-distortion factorization as CUDA kernels: those of `cpu.py` for stacks of planes, same names, same integers.
+"""Rate-distortion factorization as CUDA kernels: those of `cpu.py` for stacks of planes, same integers.
 
 Every patch is independent but for the first component (see `choose_first`), so a thread is a patch; the two products
 with V are tiled multiplications of matrices by the tensor cores. Planes of one shape go through one launch.
@@ -8,9 +8,9 @@ Per sample, with R the active rank of a patch and N = p * p samples (operations 
 ================  =====================  ============================================
 kernel            bytes                  integer operations
 ================  =====================  ============================================
-numerators        4 + 4                  10, and 4 N products of bytes by the tensor cores
+project           4 + 4                  10, and 4 N products of bytes by the tensor cores
 quantize          4 + 2                  25 + 10 R / N
-mix               8 + 2 R / N            up to 128 multiplications and additions (64-bit), where V has left the prior
+rebase            8 + 2 R / N            up to 128 multiplications and additions (64-bit), where V is not the DCT basis
 first_counts      8 / N                  60 / N
 cost_table        none                   (one entry of a table per thread)
 magnitude_prices  none                   (some rows of a table per thread)
@@ -18,12 +18,12 @@ choose_first      30 / N                 520 / N
 count_magnitudes  26 R / N               90 R / N
 rank_classes      24 / N                 25 / N
 choose            14 R / N               75 R / N (64-bit)
-reconstruct       2 R / N + 4            15, and 4 R products of bytes by the tensor cores, R in steps of 32
+product           2 R / N + 4            15, and 4 R products of bytes by the tensor cores, R in steps of 32
 proxy             8                      2 p multiplications and additions, 15 for the cost
 ================  =====================  ============================================
 
-Samples, numerators and the sums of both products are int32 by the proofs in `cpu`; distortions and costs need 64 bits:
-u**2 |v|**2 reaches 2**52 and lambda * bits 2**46. Counts are at most 2**22, the samples of a band, and int32.
+Samples, projections and the sums of both products are int32 by the proofs in `cpu`; distortions and costs need 64 bits:
+u**2 |v|**2 reaches 2**52 and lambda * bits 2**46. Counts are at most 2**22, the samples of a slice, and int32.
 
 Tensor cores multiply bytes and add up int32, modulo 2**32. A sample behind the lapped filter, an entry of V (at most
 3 / p times 2**14) and one of U (at most 8191) are within +-2**14, so that each is 256 * high + low with two signed
@@ -38,7 +38,7 @@ from typing import Any
 import numpy as np
 from numba import float64, int32, int64, uint8, uint32, uint64
 
-from ..._cuda import SIMULATED, device_function, kernel, template, tile_of_block
+from ..._cuda import SIMULATED, device_function, kernel, stream, template, tile_of_block
 from ..._cuda import cuda as _cuda
 from ..._cuda_intrinsics import get, get_four, low_bytes, mma_ss, prmt, put, put_four
 from ...entropy.layout import GROUPS, LEVEL, MAGNITUDE_LIMIT
@@ -50,30 +50,31 @@ from .costs import (
     MAGNITUDE_CLASSES,
     MAGNITUDE_CONTEXTS,
     MANTISSAS,
-    PRIOR,
     PROXY_COSTS,
     PROXY_FIRST,
 )
+from .tuning import PRIOR
 
 __all__ = [
-    "RANK_CLASSES",
+    "COUNTS",
     "choose",
     "choose_first",
     "cost_table",
     "count_magnitudes",
+    "extent",
     "first_counts",
-    "fragments",
     "magnitude_prices",
-    "mix",
-    "numerators",
+    "product",
+    "project",
     "proxy",
     "quantize",
     "rank_classes",
-    "reconstruct",
+    "rebase",
+    "weights",
 ]
 
-#: Classes of neighbours and bit lengths of a rank below 256.
-RANK_CLASSES = 9
+#: The type of frequencies.
+COUNTS = np.int32
 
 # Threads of a block where a thread is a patch; the simulator starts a Python thread for each.
 _THREADS = 16 if SIMULATED else 64
@@ -172,19 +173,11 @@ def _length(value):
     return np.int32(32 - _cuda.clz(np.int32(value)))
 
 
-def fragments(matrix: np.ndarray) -> np.ndarray:
-    """A factor of the products as the tensor cores take it, to be copied to the device.
+def weights(matrix: np.ndarray) -> np.ndarray:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.weights`: fragments as the tensor cores take them.
 
-    Parameters
-    ----------
-    matrix : ndarray of int32, shape (rows, columns)
-        Multiples of 16 and of 32; entries within +-2**14.
-
-    Returns
-    -------
-    ndarray of int32, shape (rows * columns / 2,)
-        For every 16 rows, 32 columns of those and byte (low, high), the four words of each lane. Byte b of word 2 w + v
-        of lane 4 g + t belongs to row g + 8 v and column 8 t + 4 w + b.
+    For every 16 rows, 32 columns of those and byte (low, high), the four words of each lane, int32 in one axis. Byte b
+    of word 2 w + v of lane 4 g + t belongs to row g + 8 v and column 8 t + 4 w + b.
     """
     tiles, steps = matrix.shape[0] // 16, matrix.shape[1] // 32
     parts = np.stack([matrix, (matrix + 128) >> 8]).astype(np.int8).reshape(2, tiles, 2, 8, steps, 4, 2, 4)
@@ -233,7 +226,7 @@ def _accumulate(parts, j, k, a0, a1, a2, a3, b0, b1):
 
 
 def _lane_product(weights, entries, tile, all_steps, steps, lane, sums):
-    """Twin of `_warp_product` for the simulator, where threads do not work together: the sums of this lane alone."""
+    """Counterpart of `_warp_product` for the simulator, where threads do not work together: the sums of this lane alone."""
     words = np.asarray(weights[:]).reshape(-1, all_steps, 2, 8, 4, 2, 2, 1)[tile, :steps].view(np.int8)
     low, high = words.transpose(1, 5, 2, 0, 3, 4, 6).reshape(2, 16, 32 * steps).astype(np.int64)
     columns = np.array([[entries[k, row] for row in range(4 * steps)] for k in range(2)], np.uint64)
@@ -286,16 +279,16 @@ def _clear(counts):
             put(counts, np.int64(n) * items + index, np.int32(0))
 
 
-def _set_to_zero(counts: Any, stream: Any) -> None:
+def _set_to_zero(counts: Any) -> None:
     parts = _blocks(counts.shape[1] * counts.shape[2], _CLEARED)
-    _clear[len(counts) * _blocks(parts), _THREADS, stream](counts)
+    _clear[len(counts) * _blocks(parts), _THREADS, stream()](counts)
 
 
 @template("void(int32[:,:,::1], int32[::1], int32[:,:,::1])", (8,), (16,))
-def _numerators(p: int) -> Callable[..., None]:
+def _project(p: int) -> Callable[..., None]:
     octets, tiles, steps = p * p // 8, p * p // 16, p * p // 32
 
-    def numerators(planes, weights, out):
+    def project(planes, weights, out):
         """All products of 32 patches: a lane is a patch, a warp makes 16 components at a time."""
         entries = _cuda.shared.array((2, octets, _PITCH), uint64)
         results = _cuda.shared.array((_ROWS, _PITCH), int32)
@@ -330,28 +323,14 @@ def _numerators(p: int) -> Callable[..., None]:
                     out[np.uint32(n), np.uint32(tile * np.uint32(16) + np.uint32(a)), m] = results[row, lane]
             _cuda.syncthreads()
 
-    return numerators
+    return project
 
 
-def numerators(planes: Any, patch_size: int, weights: Any, out: Any, stream: Any = 0) -> None:
-    """Twin of :func:`imfnb.factorization.rd.cpu.numerators`; the guards are left alone.
-
-    Parameters
-    ----------
-    planes : device array of int32, shape (B, H, W)
-        Pre-filtered planes of whole patches, samples within +-2**14; they begin at a multiple of 16 bytes.
-    patch_size : {8, 16}
-        Side of a patch.
-    weights : device array of int32, shape (N * N / 2,)
-        :func:`fragments` of V^T.
-    out : device array of int32, shape (B, N, size)
-        Receives X V.
-    stream : stream, optional
-        Where to run.
-    """
+def project(planes: Any, patch_size: int, weights: Any, out: Any) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.project`; the guards are left alone."""
     patches = (planes.shape[1] // patch_size) * (planes.shape[2] // patch_size)
     blocks = len(planes) * _blocks(patches, _TILE)
-    _numerators(patch_size)[blocks, _TILE * _WARPS, stream](planes, weights, out)
+    _project(patch_size)[blocks, _TILE * _WARPS, stream()](planes, weights, out)
 
 
 @kernel("void(int32[:,:,::1], int64[::1], int32, int32, int32, int32, int16[:,:,::1], int32[:,::1])")
@@ -401,53 +380,34 @@ def _quantize(num, lengths, scale, trail, gh, gw, factors, ranks):
 
 
 def quantize(
-    num: Any, lengths: Any, scale: int, trail: int, grid: tuple[int, int], factors: Any, ranks: Any, stream: Any = 0
+    products: Any, lengths: Any, scale: int, trail: int, grid: tuple[int, int], factors: Any, ranks: Any
 ) -> None:
-    """Twin of :func:`imfnb.factorization.rd.cpu.quantize`, which writes all of its results, zero in the guards.
-
-    Parameters
-    ----------
-    num : device array of int32, shape (B, N, size)
-        X V.
-    lengths : device array of int64, shape (N,)
-        Squared lengths of the columns of V.
-    scale, trail : int
-        As on the CPU, `trail` at least 128.
-    grid : (int, int)
-        Patches down and across.
-    factors : device array of int16, shape (B, N, size)
-        Receives U.
-    ranks : device array of int32, shape (B, size)
-        Receives the active ranks.
-    stream : stream, optional
-        Where to run.
-    """
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.quantize`."""
     blocks = len(factors) * _blocks(factors.shape[2])
-    _quantize[blocks, _THREADS, stream](
-        num, lengths, np.int32(scale), np.int32(trail), *_sides(grid), factors, ranks
-    )
+    numbers = np.int32(scale), np.int32(trail), *_sides(grid)
+    _quantize[blocks, _THREADS, stream()](products, lengths, *numbers, factors, ranks)
 
 
 @kernel(
     "void(int32[:,:,::1], int16[:,:,::1], int64[:,::1], int64[:,::1], int32, int32, int32, int32, int32[:,:,::1])"
 )
-def _mix(num, factors, mixing, gram, bits, scale, gh, gw, out):
+def _rebase(num, factors, basis, gram, bits, scale, gh, gw, out):
     patches = gh * gw
     n, r, tile = tile_of_block(num.shape[1], (patches + _THREADS - 1) // _THREADS)
     patch = np.int32(tile * _THREADS + _cuda.threadIdx.x)
     if patch >= patches:
         return
     m = _at(patch, gw)
-    rows, row = np.uint32(mixing.shape[0]), np.uint32(r)
+    rows, row = np.uint32(basis.shape[0]), np.uint32(r)
     # Most weights are zero, for all patches alike. (`range` would count in 64 bits.)
     size, first = num.shape[2], np.int64(n) * num.shape[1] * num.shape[2] + m
     value = np.int64(get(num, first + r * size))
     if row < rows:
-        if row < np.uint32(mixing.shape[1]):
+        if row < np.uint32(basis.shape[1]):
             value = np.int64(0)
             s = np.uint32(0)
             while s < rows:
-                weight = mixing[s, row]
+                weight = basis[s, row]
                 if weight:
                     value += weight * np.int64(get(num, first + s * size))
                 s = np.uint32(s + np.uint32(1))
@@ -463,40 +423,13 @@ def _mix(num, factors, mixing, gram, bits, scale, gh, gw, out):
     put(out, first + r * size, np.int32(value))
 
 
-def mix(
-    num: Any,
-    factors: Any,
-    mixing: Any,
-    gram: Any,
-    bits: int,
-    scale: int,
-    grid: tuple[int, int],
-    out: Any,
-    stream: Any = 0,
+def rebase(
+    products: Any, factors: Any, right: Any, gram: Any, bits: int, scale: int, grid: tuple[int, int], out: Any
 ) -> None:
-    """Twin of :func:`imfnb.factorization.rd.cpu.mix`; the guards are left alone.
-
-    Parameters
-    ----------
-    num : device array of int32, shape (B, N, size)
-        X V of the prior.
-    factors : device array of int16, shape (B, N, size)
-        U.
-    mixing, gram : device arrays of int64, shapes (rows, columns) and (rows, rows)
-        V in terms of the prior, in 1/2**bits, and V^T V; the same for all planes.
-    bits, scale : int
-        As on the CPU.
-    grid : (int, int)
-        Patches down and across.
-    out : device array of int32, shape (B, N, size)
-        Receives X V less what the other columns of U stand for.
-    stream : stream, optional
-        Where to run.
-    """
-    blocks = len(num) * num.shape[1] * _blocks(grid[0] * grid[1])
-    _mix[blocks, _THREADS, stream](
-        num, factors, mixing, gram, np.int32(bits), np.int32(scale), *_sides(grid), out
-    )
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.rebase`; the guards are left alone."""
+    blocks = len(products) * products.shape[1] * _blocks(grid[0] * grid[1])
+    numbers = np.int32(bits), np.int32(scale), *_sides(grid)
+    _rebase[blocks, _THREADS, stream()](products, factors, right, gram, *numbers, out)
 
 
 @device_function
@@ -540,22 +473,10 @@ def _first_counts(factors, gh, gw, counts):
         _cuda.atomic.add(counts, (n, context, size), 1)
 
 
-def first_counts(factors: Any, grid: tuple[int, int], counts: Any, stream: Any = 0) -> None:
-    """Twin of :func:`imfnb.factorization.rd.cpu.first_counts`.
-
-    Parameters
-    ----------
-    factors : device array of int16, shape (B, N, size)
-        U; the guards of the first component are zero.
-    grid : (int, int)
-        Patches down and across.
-    counts : device array of int32, shape (B, FIRST_CONTEXTS, FIRST_CLASSES)
-        Receives the counts.
-    stream : stream, optional
-        Where to run.
-    """
-    _set_to_zero(counts, stream)
-    _first_counts[len(factors) * _blocks(grid[0] * grid[1]), _THREADS, stream](factors, *_sides(grid), counts)
+def first_counts(factors: Any, grid: tuple[int, int], counts: Any) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.first_counts`."""
+    _set_to_zero(counts)
+    _first_counts[len(factors) * _blocks(grid[0] * grid[1]), _THREADS, stream()](factors, *_sides(grid), counts)
 
 
 @device_function
@@ -588,24 +509,10 @@ def _cost_table(counts, sign, out):
             out[n, row, k] = cost + sign if k else cost
 
 
-def cost_table(counts: Any, sign: int, out: Any, stream: Any = 0) -> None:
-    """Twin of :func:`imfnb.factorization.rd.costs.cost_table`, one table per plane.
-
-    Parameters
-    ----------
-    counts : device array of int32, shape (B, contexts, classes)
-        Frequencies; those of a row add up to less than 2**26.
-    sign : int
-        Added to the cost of every class but 0, in 1/256 bit.
-    out : device array of int32, shape (B, contexts, classes)
-        Receives the costs in 1/256 bit.
-    stream : stream, optional
-        Where to run.
-    """
+def cost_table(counts: Any, sign: int, out: Any) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.cost_table`."""
     items = counts.shape[1] * -(-counts.shape[2] // _CLASSES)
-    _cost_table[len(counts) * _blocks(items), _THREADS, stream](
-        counts, np.int32(sign), out
-    )
+    _cost_table[len(counts) * _blocks(items), _THREADS, stream()](counts, np.int32(sign), out)
 
 
 @device_function
@@ -724,30 +631,18 @@ def _choose_first(num, den, scale, lam, table, gh, gw, factors):
 
 
 def choose_first(
-    num: Any, den: int, scale: int, lam: int, table: Any, grid: tuple[int, int], factors: Any, stream: Any = 0
+    products: Any, length: int, scale: int, lam: int, table: Any, grid: tuple[int, int], factors: Any
 ) -> None:
-    """Twin of :func:`imfnb.factorization.rd.cpu.choose_first`.
-
-    Parameters
-    ----------
-    num : device array of int32, shape (B, N, size)
-        X V.
-    den, scale, lam : int
-        As on the CPU.
-    table : device array of int32, shape (B, FIRST_CONTEXTS, FIRST_CLASSES)
-        Costs in 1/256 bit.
-    grid : (int, int)
-        Patches down and across.
-    factors : device array of int16, shape (B, N, size)
-        U, whose first component is changed; its guards are zero.
-    stream : stream, optional
-        Where to run.
-    """
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.choose_first`."""
     strips = _blocks(grid[0], _FIRST_ROWS)
     rows = _FIRST_STEP * _blocks(grid[0], strips * _FIRST_STEP)
-    _choose_first[len(factors), 4 * rows, stream](
-        num, np.int64(den), np.int32(scale), np.int64(lam), table, *_sides(grid), factors
-    )
+    numbers = np.int64(length), np.int32(scale), np.int64(lam)
+    _choose_first[len(factors), 4 * rows, stream()](products, *numbers, table, *_sides(grid), factors)
+
+
+def extent(ranks: Any, components: int) -> int:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.extent`: all components, to wait for nothing."""
+    return components
 
 
 @device_function
@@ -764,7 +659,7 @@ def _three(image, place, stride):
 
 
 @device_function
-def _relative(here, east, south):
+def _parent(here, east, south):
     return 2 * abs(np.int32(here)) + abs(np.int32(east)) + abs(np.int32(south))
 
 
@@ -817,8 +712,8 @@ def _count_magnitudes(factors, ranks, table, gh, gw, contexts, counts):
             if r < rank:  # the loads of the next component are under way meanwhile
                 place += size
                 here, west, north, corner, other = _five(factors, place, stride)
-            near += np.int32(min(one, np.uint32(1))) * _relative(e0, e1, e2)
-            near += np.int32(min(two, np.uint32(1))) * _relative(d0, d1, d2)
+            near += np.int32(min(one, np.uint32(1))) * _parent(e0, e1, e2)
+            near += np.int32(min(two, np.uint32(1))) * _parent(d0, d1, d2)
             rest = np.int32(rank - r)
             inside = min(np.int32(levels[np.uint32(min(own, _LEVEL_TOP))]), np.int32(11)) * np.int32(10)
             inside += min(np.int32(levels[np.uint32(min(rest, _LEVEL_TOP))]), np.int32(9))
@@ -846,31 +741,11 @@ def _count_magnitudes(factors, ranks, table, gh, gw, contexts, counts):
                 _cuda.atomic.add(counts, (np.uint32(n), context, np.uint32(magnitude + np.uint32(1))), high)
 
 
-def count_magnitudes(
-    factors: Any, ranks: Any, table: Any, grid: tuple[int, int], contexts: Any, counts: Any, stream: Any = 0
-) -> None:
-    """Twin of :func:`imfnb.factorization.rd.cpu.count_magnitudes`.
-
-    Parameters
-    ----------
-    factors : device array of int16, shape (B, N, size)
-        U; the guards are zero.
-    ranks : device array of int32, shape (B, size)
-        Active ranks.
-    table : device array of int32, shape (N, 5)
-        `entropy.layout.component_table`.
-    grid : (int, int)
-        Patches down and across.
-    contexts : device array of uint16, shape (B, 2, N, size)
-        Receives the contexts of the components from 1 to the active rank.
-    counts : device array of int32, shape (B, MAGNITUDE_CONTEXTS, MAGNITUDE_CLASSES)
-        Receives the counts.
-    stream : stream, optional
-        Where to run.
-    """
-    _set_to_zero(counts, stream)
+def count_magnitudes(factors: Any, ranks: Any, table: Any, grid: tuple[int, int], contexts: Any, counts: Any) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.count_magnitudes`."""
+    _set_to_zero(counts)
     blocks = len(factors) * _blocks(grid[0] * grid[1], _COUNT_THREADS)
-    _count_magnitudes[blocks, _COUNT_THREADS, stream](factors, ranks, table, *_sides(grid), contexts, counts)
+    _count_magnitudes[blocks, _COUNT_THREADS, stream()](factors, ranks, table, *_sides(grid), contexts, counts)
 
 
 @kernel("void(int32[:,:,::1], uint16[:,:,::1])")
@@ -914,19 +789,9 @@ def _magnitude_prices(counts, prices):
             prices[n, context, 0] = 0
 
 
-def magnitude_prices(counts: Any, prices: Any, stream: Any = 0) -> None:
-    """Twin of :func:`imfnb.factorization.rd.reference.magnitude_prices`.
-
-    Parameters
-    ----------
-    counts : device array of int32, shape (B, MAGNITUDE_CONTEXTS, MAGNITUDE_CLASSES)
-        Frequencies.
-    prices : device array of uint16, shape (B, MAGNITUDE_CONTEXTS, MAGNITUDE_CLASSES)
-        Receives the costs in 1/256 bit.
-    stream : stream, optional
-        Where to run.
-    """
-    _magnitude_prices[len(counts), _PRICE_THREADS, stream](counts, prices)
+def magnitude_prices(counts: Any, prices: Any) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.magnitude_prices`."""
+    _magnitude_prices[len(counts), _PRICE_THREADS, stream()](counts, prices)
 
 
 @kernel("void(int32[:,::1], int32, int32, int32[:,::1], int32[:,:,::1])")
@@ -940,24 +805,10 @@ def _rank_classes(ranks, gh, gw, out, counts):
         _cuda.atomic.add(counts, (n, kind, _length(ranks[n, m])), 1)
 
 
-def rank_classes(ranks: Any, grid: tuple[int, int], out: Any, counts: Any, stream: Any = 0) -> None:
-    """Twin of :func:`imfnb.factorization.rd.cpu.rank_classes`, which also counts what `costs.rank_costs` counts.
-
-    Parameters
-    ----------
-    ranks : device array of int32, shape (B, size)
-        Active ranks, zero in the guards.
-    grid : (int, int)
-        Patches down and across.
-    out : device array of int32, shape (B, size)
-        Receives the classes; the guards are left alone.
-    counts : device array of int32, shape (B, RANK_CLASSES, RANK_CLASSES)
-        Receives the number of patches of each class and bit length of the rank.
-    stream : stream, optional
-        Where to run.
-    """
-    _set_to_zero(counts, stream)
-    _rank_classes[len(ranks) * _blocks(grid[0] * grid[1]), _THREADS, stream](ranks, *_sides(grid), out, counts)
+def rank_classes(ranks: Any, grid: tuple[int, int], out: Any, counts: Any) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.rank_classes`; the guards are left alone."""
+    _set_to_zero(counts)
+    _rank_classes[len(ranks) * _blocks(grid[0] * grid[1]), _THREADS, stream()](ranks, *_sides(grid), out, counts)
 
 
 @device_function
@@ -1010,7 +861,7 @@ def _choose(num, lengths, scale, lam, contexts, prices, classes, rank_table, gh,
         cost = (lam * _sum_of_prices(prices, one, two)) >> _TWO_SHIFT
         most, fewer = _sum_of_prices(prices, one + top, two + top), _sum_of_prices(prices, one + below, two + below)
         if a:
-            # Squared lengths are at most 9 * 2**28, see `basis.mixed_basis`.
+            # Squared lengths are at most 9 * 2**28, see `basis.updated_basis`.
             den = np.int64(np.uint32(lengths[np.uint32(r)]))
             u = np.uint32(0)
             high = np.int64(a) * (np.int64(a) * den - v) + ((lam * most) >> _TWO_SHIFT)
@@ -1035,7 +886,7 @@ def _choose(num, lengths, scale, lam, contexts, prices, classes, rank_table, gh,
 
 
 def choose(
-    num: Any,
+    products: Any,
     lengths: Any,
     scale: int,
     lam: int,
@@ -1046,46 +897,10 @@ def choose(
     grid: tuple[int, int],
     factors: Any,
     ranks: Any,
-    stream: Any = 0,
 ) -> None:
-    """Twin of :func:`imfnb.factorization.rd.cpu.choose`.
-
-    Parameters
-    ----------
-    num : device array of int32, shape (B, N, size)
-        X V.
-    lengths : device array of int64, shape (N,)
-        Squared lengths of the columns of V.
-    scale, lam : int
-        As on the CPU.
-    contexts : device array of uint16, shape (B, 2, N, size)
-        Contexts by `count_magnitudes`.
-    prices : device array of uint16, shape (B, MAGNITUDE_CONTEXTS, MAGNITUDE_CLASSES)
-        Cost of every magnitude in its context, in 1/256 bit.
-    classes : device array of int32, shape (B, size)
-        As by `rank_classes`.
-    rank_table : device array of int32, shape (B, RANK_CLASSES, RANK_CLASSES)
-        Cost of every bit length of a rank for each class of neighbours, in 1/256 bit.
-    grid : (int, int)
-        Patches down and across.
-    factors, ranks : device arrays of int16, shape (B, N, size), and of int32, shape (B, size)
-        U and the active ranks, changed in place.
-    stream : stream, optional
-        Where to run.
-    """
-    _choose[len(factors) * _blocks(grid[0] * grid[1]), _THREADS, stream](
-        num,
-        lengths,
-        np.int32(scale),
-        np.int64(lam),
-        contexts,
-        prices,
-        classes,
-        rank_table,
-        *_sides(grid),
-        factors,
-        ranks,
-    )
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.choose`."""
+    numbers = np.int32(scale), np.int64(lam), contexts, prices, classes, rank_table, *_sides(grid)
+    _choose[len(factors) * _blocks(grid[0] * grid[1]), _THREADS, stream()](products, lengths, *numbers, factors, ranks)
 
 
 @device_function
@@ -1098,11 +913,11 @@ def _entry(factors, place, r, rank, limit):
 
 
 @template("void(int16[:,:,::1], int32[:,::1], int32[::1], int32, int32, int32[:,:,::1])", (8,), (16,))
-def _reconstruct(p: int) -> Callable[..., None]:
+def _multiply(p: int) -> Callable[..., None]:
     octets, tiles, steps = p * p // 8, p * p // 16, p * p // 32
     quads, lines = p // 4, 16 // p
 
-    def reconstruct(factors, ranks, weights, limit, scale, planes):
+    def multiply(factors, ranks, weights, limit, scale, planes):
         """All samples of 32 patches, over the components up to the largest active rank among those patches.
 
         A lane is a patch, a warp makes 16 samples at a time.
@@ -1181,36 +996,15 @@ def _reconstruct(p: int) -> Callable[..., None]:
                         )
             _cuda.syncthreads()
 
-    return reconstruct
+    return multiply
 
 
-def reconstruct(
-    factors: Any, ranks: Any, weights: Any, limit: int, scale: int, patch_size: int, planes: Any, stream: Any = 0
-) -> None:
-    """Twin of :func:`imfnb.factorization.rd.cpu.reconstruct`.
-
-    Parameters
-    ----------
-    factors : device array of int16, shape (B, R, size)
-        U; components beyond a patch's active rank are not read.
-    ranks : device array of int32, shape (B, size)
-        Active ranks.
-    weights : device array of int32, shape (N * N / 2,)
-        :func:`fragments` of V.
-    limit, scale : int
-        As on the CPU.
-    patch_size : {8, 16}
-        Side of a patch.
-    planes : device array of int32, shape (B, H, W)
-        Receives the planes, still pre-filtered; they begin at a multiple of 16 bytes.
-    stream : stream, optional
-        Where to run.
-    """
-    patches = (planes.shape[1] // patch_size) * (planes.shape[2] // patch_size)
-    blocks = len(planes) * _blocks(patches, _TILE)
-    _reconstruct(patch_size)[blocks, _TILE * _WARPS, stream](
-        factors, ranks, weights, np.int32(limit), np.int32(scale), planes
-    )
+def product(factors: Any, ranks: Any, weights: Any, limit: int, scale: int, patch_size: int, out: Any) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.product`."""
+    patches = (out.shape[1] // patch_size) * (out.shape[2] // patch_size)
+    blocks = len(out) * _blocks(patches, _TILE)
+    numbers = np.int32(limit), np.int32(scale)
+    _multiply(patch_size)[blocks, _TILE * _WARPS, stream()](factors, ranks, weights, *numbers, out)
 
 
 @template("void(int32[:,:,::1], int32, int64[::1])", (8,), (16,))
@@ -1274,21 +1068,7 @@ def _proxy(p: int) -> Callable[..., None]:
     return proxy
 
 
-def proxy(planes: Any, patch_size: int, step: int, out: Any, stream: Any = 0) -> None:
-    """Twin of :func:`imfnb.factorization.rd.cpu.proxy`.
-
-    Parameters
-    ----------
-    planes : device array of int32, shape (B, H, W)
-        Pre-filtered planes of whole patches.
-    patch_size : {8, 16}
-        Side of a patch.
-    step : int
-        Step in 1/64 gray level.
-    out : device array of int64, shape (B,)
-        The costs are added to it.
-    stream : stream, optional
-        Where to run.
-    """
+def proxy(planes: Any, patch_size: int, step: int, out: Any) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.proxy`."""
     blocks = len(planes) * (planes.shape[1] // patch_size) * _blocks(planes.shape[2])
-    _proxy(patch_size)[blocks, _THREADS, stream](planes, np.int32(step), out)
+    _proxy(patch_size)[blocks, _THREADS, stream()](planes, np.int32(step), out)

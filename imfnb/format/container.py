@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .bytestream import Reader, put_varint
-from .errors import FormatError, LimitError
+from ..errors import FormatError, LimitError
 
 __all__ = ["MAX_PIXELS", "VERSION", "Container", "Frame", "pack", "unpack"]
 

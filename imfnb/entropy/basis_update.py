@@ -1,9 +1,9 @@
-"""Coding of V: how its columns differ from the prior, with the range coder and a small adaptive model.
+"""Coding of V: how its columns differ from the DCT basis, with the range coder and a small adaptive model.
 
-V = V0 (I + 2^-MIXING_BITS D) for the prior V0: entry (i, r) of D says how much of column i of the prior column r takes
-up. For each of the first COLUMNS columns there is a flag; for one that has left the prior follow the exponent of its
-quantum and for each of the first ROWS entries a zero flag, a sign and a magnitude in quanta. A few hundred symbols
-in all: plain Python integers serve every backend.
+V = V0 (I + 2^-UPDATE_BITS D) for the DCT basis V0 and the *basis update* D: entry (i, r) says how much of column i of V0
+is added to column r. For each of the first COLUMNS columns there is a flag; for one that differs from V0 follow the
+exponent of its quantum and for each of the first ROWS entries a zero flag, a sign and a magnitude in quanta. A few
+hundred symbols in all: plain Python integers serve every backend.
 """
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ..errors import FormatError
 from .layout import DECODE, ENCODE, zigzag
 from .reference import Bits
 
-__all__ = ["COLUMNS", "MIXING_BITS", "MIXING_LIMIT", "ROWS", "decode_mixing", "encode_mixing"]
+__all__ = ["COLUMNS", "ROWS", "UPDATE_BITS", "UPDATE_LIMIT", "decode_basis_update", "encode_basis_update"]
 
 #: Number of fractional bits of an entry.
-MIXING_BITS = 12
+UPDATE_BITS = 12
 #: Largest magnitude of an entry: half a column.
-MIXING_LIMIT = (1 << MIXING_BITS - 1) - 1
-#: Number of columns of V that may leave the prior, and of columns of the prior they may take up.
+UPDATE_LIMIT = (1 << UPDATE_BITS - 1) - 1
+#: Number of columns of V that may differ from the DCT basis, and of columns of that basis that may be added to them.
 COLUMNS, ROWS = 24, 64
 
-# Bits of the exponent of a quantum; quanta are below MIXING_LIMIT.
+# Bits of the exponent of a quantum; quanta are below UPDATE_LIMIT.
 _EXPONENT_BITS = 4
 
 # Probabilities move by 2^-_RATE of the way towards each bit.
@@ -49,7 +49,7 @@ class _Adaptive:
 
     def __init__(self, bits: Bits) -> None:
         self.bits = bits
-        self.changed, self.nonzero, self.longer = [_HALF], list(_NONZERO), [_HALF] * (MIXING_BITS + 1)
+        self.changed, self.nonzero, self.longer = [_HALF], list(_NONZERO), [_HALF] * (UPDATE_BITS + 1)
 
     def code(self, bit: int, state: list[int], index: int) -> int:
         """Code one bit with probability state[index], which adapts."""
@@ -71,7 +71,7 @@ class _Adaptive:
             return 0
         sign = self.raw(value < 0, 1)
         exponent = 0
-        while exponent < MIXING_BITS and self.code(abs(value) >> exponent > 1, self.longer, exponent):
+        while exponent < UPDATE_BITS and self.code(abs(value) >> exponent > 1, self.longer, exponent):
             exponent += 1
         magnitude = 1 << exponent | self.raw(abs(value), exponent)
         return -magnitude if sign else magnitude
@@ -83,12 +83,12 @@ def _quantum(column: np.ndarray) -> int:
     return (union & -union).bit_length() - 1
 
 
-def encode_mixing(mixing: np.ndarray, patch_size: int) -> bytes:
-    """Code V; see :func:`imfnb.entropy.encode_mixing`."""
+def encode_basis_update(update: np.ndarray, patch_size: int) -> bytes:
+    """Code V; see :func:`imfnb.entropy.encode_basis_update`."""
     bits = Bits(ENCODE)
     coder, relations = _Adaptive(bits), _relations(patch_size).tolist()
     for r in range(COLUMNS):
-        column = mixing[:, r].astype(np.int64)
+        column = update[:, r].astype(np.int64)
         if not coder.code(int(column.any()), coder.changed, 0):
             continue
         exponent = coder.raw(_quantum(column), _EXPONENT_BITS)
@@ -97,18 +97,18 @@ def encode_mixing(mixing: np.ndarray, patch_size: int) -> bytes:
     return bits.finish()
 
 
-def decode_mixing(data: bytes, patch_size: int) -> np.ndarray:
-    """Decode V; see :func:`imfnb.entropy.decode_mixing`."""
+def decode_basis_update(data: bytes, patch_size: int) -> np.ndarray:
+    """Decode V; see :func:`imfnb.entropy.decode_basis_update`."""
     bits = Bits(DECODE, data)
     coder, relations = _Adaptive(bits), _relations(patch_size).tolist()
-    mixing = np.zeros((ROWS, COLUMNS), np.int32)
+    update = np.zeros((ROWS, COLUMNS), np.int32)
     for r in range(COLUMNS):
         if not coder.code(0, coder.changed, 0):
             continue
         exponent = coder.raw(0, _EXPONENT_BITS)
         for i in range(ROWS):
             value = coder.entry(0, relations[i][r]) << exponent
-            mixing[i, r] = min(max(value, -MIXING_LIMIT), MIXING_LIMIT)
+            update[i, r] = min(max(value, -UPDATE_LIMIT), UPDATE_LIMIT)
     if bits.overrun:
         raise FormatError("damaged factors: the coded columns of V end too early; the file is corrupt")
-    return mixing
+    return update

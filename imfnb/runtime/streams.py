@@ -1,6 +1,6 @@
 """Two chunks of work at a time, each on its stream, so that copies, kernels and the entropy coder overlap.
 
-The work on a chunk is a task: a generator that queues kernels and copies on the stream of its half, and yields where it
+The work on a chunk is a task: a generator that queues kernels and copies on the stream of its slot, and yields where it
 has to wait: None for its stream, or a list of futures for work on the CPU. Meanwhile the other task goes on. All
 tasks run in the caller's thread.
 """
@@ -11,72 +11,42 @@ import contextlib
 import itertools
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from typing import Any
 
-import numpy as np
-
-from .._cuda import is_out_of_memory
+from .._cuda import is_out_of_memory, on_stream
 from ..errors import DeviceError
-from .transfer import LOCK, Half, borrowed, copy_all
+from .transfer import LOCK, Slot, borrowed, copy_all
 
-__all__ = ["Task", "canvas", "deliver", "drive", "memory_errors", "run"]
+__all__ = ["drive", "memory_errors", "run"]
 
-Task = Generator["list[Future] | None", None, Any]
-
-
-def _step(task: Task) -> Any:
-    """Let a task go on to its next wait."""
-    with LOCK, warnings.catch_warnings():
+def _step(task: Task[Any], slot: Slot) -> Any:
+    """Let a task go on to its next wait, on the stream of its slot."""
+    with LOCK, on_stream(slot.stream), warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*Grid size .* occupancy")  # small images are normal inputs
         return next(task)
 
 
-def _await(pending: Sequence[Future] | None, half: Half) -> None:
+def _await(pending: Sequence[Future] | None, slot: Slot) -> None:
     """Wait for what a task has yielded."""
     if pending is None:
-        half.synchronize()
+        slot.synchronize()
     else:
         wait(pending)
 
 
-def drive(task: Task, half: Half) -> Any:
+def drive(task: Task, slot: Slot) -> Any:
     """Run one task alone and return its result."""
     try:
         while True:
             try:
-                pending = _step(task)
+                pending = _step(task, slot)
             except StopIteration as end:
                 return end.value
-            _await(pending, half)
+            _await(pending, slot)
     finally:
         task.close()  # after an interrupt too, what it has others do for it comes to its end
-
-
-def _in_place(outs: Sequence[Any]) -> bool:
-    """Whether the only output is on the device, so that the kernels can write to it."""
-    return len(outs) == 1 and not isinstance(outs[0], np.ndarray)
-
-
-def canvas(outs: Sequence[Any], shape: tuple[int, ...], half: Half) -> Any:
-    """Where the kernels write the decoded images, uint8 of `shape` (B, H, W, C)."""
-    return outs[0].reshape(shape) if _in_place(outs) else half.array("decoded", shape, np.uint8)
-
-
-def deliver(images: Any, outs: Sequence[Any], half: Half) -> Task:
-    """Bring the images of a :func:`canvas` to their outputs, on the host or on the device."""
-    if _in_place(outs):
-        yield None
-        return
-    pixels = half.download("decoded", images)
-    yield None
-    here = [index for index, out in enumerate(outs) if isinstance(out, np.ndarray)]
-    yield from copy_all([outs[index] for index in here], [pixels[index] for index in here], half.threads)
-    for index, out in enumerate(outs):
-        if not isinstance(out, np.ndarray):
-            out.copy_to_device(images[index], stream=half.stream)
-    yield None
 
 
 @contextlib.contextmanager
@@ -94,7 +64,7 @@ def memory_errors() -> Iterator[None]:
 
 def run(
     chunks: Iterable[Sequence[Any]],
-    start: Callable[[Sequence[Any], Half], Task],
+    start: Callable[[Sequence[Any], Slot], Task],
     deliver: Callable[[Sequence[Any], Any], None],
     threads: int,
 ) -> None:
@@ -108,7 +78,7 @@ def run(
     chunks : iterable of sequence
         The work, consumed as it is needed.
     start : callable
-        From a chunk and a half to a task.
+        From a chunk and a slot to a task.
     deliver : callable
         Receives each chunk, or part of one, and the result of its task.
     threads : int
@@ -125,7 +95,7 @@ def run(
         return
     source = itertools.chain([beginning], source)
     retries: deque[Sequence[Any]] = deque()
-    active: deque[tuple[Task, Half, Sequence[Any], Any]] = deque()
+    active: deque[tuple[Task, Slot, Sequence[Any], Any]] = deque()
     alone = False
 
     def following() -> Sequence[Any] | None:
@@ -134,19 +104,19 @@ def run(
     with borrowed(threads) as first, borrowed(threads) as second:
         free = [first, second]
 
-        def advance(task: Task, half: Half, chunk: Sequence[Any]) -> None:
+        def advance(task: Task, slot: Slot, chunk: Sequence[Any]) -> None:
             nonlocal alone
             try:
-                pending = _step(task)
+                pending = _step(task, slot)
             except StopIteration as end:
-                free.append(half)
+                free.append(slot)
                 alone = False
                 deliver(chunk, end.value)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                half.clear()
-                free.append(half)
+                slot.clear()
+                free.append(slot)
                 if len(chunk) > 1:
                     middle = len(chunk) // 2
                     retries.extend((chunk[:middle], chunk[middle:]))
@@ -157,7 +127,7 @@ def run(
                     with memory_errors():
                         raise
             else:
-                active.append((task, half, chunk, pending))
+                active.append((task, slot, chunk, pending))
 
         try:
             while True:
@@ -165,18 +135,18 @@ def run(
                     chunk = following()
                     if chunk is None:
                         break
-                    half = free.pop()
-                    if alone and free:  # the other half's memory is of no use now
+                    slot = free.pop()
+                    if alone and free:  # the other slot's memory is of no use now
                         free[0].clear()
-                    advance(start(chunk, half), half, chunk)
+                    advance(start(chunk, slot), slot, chunk)
                 if not active:
                     if not retries:
                         return
                     continue
-                task, half, chunk, pending = active[0]
-                _await(pending, half)
+                task, slot, chunk, pending = active[0]
+                _await(pending, slot)
                 active.popleft()
-                advance(task, half, chunk)
+                advance(task, slot, chunk)
         finally:
             for task, *_ in active:
                 task.close()

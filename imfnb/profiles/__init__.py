@@ -1,0 +1,29 @@
+"""The profiles: each is a module with its pipeline from image to bytes and back, written once for every runner.
+
+A profile offers
+
+- ``STACK_TARGETS``: targets that a stack of images can be encoded for; the others need a search for each image;
+- ``encode_image(image, frame, options, run)``: the file of one image for any target;
+- ``encode_stack(images, frame, options, run)``: a task that returns a future of bytes for each of some equal-shaped
+  images, for the targets in ``STACK_TARGETS``;
+- ``stack_key(container)``: what files must have in common to be decoded together;
+- ``decode_stack(containers, outs, max_rank, run)``: a task that fills ``outs`` with the images of files of one key;
+- ``describe(container)``: the profile's part of :func:`imfnb.info`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from ..format import baseline_header, main_header
+
+__all__ = ["PARSERS", "pipeline"]
+
+#: For each profile what reads its header fields; see :func:`imfnb.format.container.unpack`.
+PARSERS = {"baseline": baseline_header.parse, "main": main_header.parse}
+
+
+def pipeline(name: str) -> ModuleType:
+    """The module of a profile by its name."""
+    return importlib.import_module(f".{name}", __name__)

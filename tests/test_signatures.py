@@ -1,0 +1,78 @@
+"""Every backend of a stage has the same functions, so that a pipeline can call whichever it runs on."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pathlib
+from types import ModuleType
+
+import pytest
+
+import imfnb
+
+PACKAGE = pathlib.Path(imfnb.__file__).parent
+
+#: Every stage, by its package.
+STAGES = (
+    "color",
+    "entropy",
+    "factorization.bcd",
+    "factorization.init",
+    "factorization.rdoq",
+    "lapped",
+    "patches",
+    "restoration",
+)
+
+#: Stages that have nothing on the GPU: they work on the host while it goes on.
+HOST_ONLY = {"entropy"}
+
+#: Stages that are on their way to this, under their old and their new names.
+PENDING = {
+    "entropy",
+    "factorization",
+    "factorization.bcd",
+    "factorization.init",
+    "factorization.rd",
+    "factorization.rdoq",
+    "factorization.start",
+    "patches",
+}
+
+#: The modules of a stage; the first is the definition.
+BACKENDS = ("reference", "cpu", "cuda")
+
+
+def backends(stage: str) -> list[ModuleType]:
+    """The modules of a stage, the reference first."""
+    folder = PACKAGE.joinpath(*stage.split("."))
+    names = [name for name in BACKENDS if (folder / f"{name}.py").exists()]
+    assert names == list(BACKENDS[:2] if stage in HOST_ONLY else BACKENDS)
+    return [importlib.import_module(f"imfnb.{stage}.{name}") for name in names]
+
+
+def parameters(function: object) -> list[tuple[str, object, object]]:
+    """Name, kind and default of every parameter; compiled functions are seen through."""
+    return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
+
+
+def test_every_stage_is_listed():
+    found = {".".join(path.parent.relative_to(PACKAGE).parts) for path in PACKAGE.rglob("reference.py")}
+    assert found - PENDING == set(STAGES) - PENDING
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in PENDING])
+def test_backends_have_the_same_functions(stage):
+    reference, *others = backends(stage)
+    names = reference.__all__
+    assert names and len(set(names)) == len(names)
+    for module in others:
+        assert sorted(module.__all__) == sorted(names), module.__name__
+    for name in names:
+        definition = getattr(reference, name)
+        if not inspect.isfunction(inspect.unwrap(definition)):
+            continue  # a constant of the backends, such as a dtype, may differ
+        assert inspect.getdoc(definition), name
+        for module in others:
+            assert parameters(getattr(module, name)) == parameters(definition), (module.__name__, name)
