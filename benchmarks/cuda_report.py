@@ -32,7 +32,7 @@ import numpy as np
 from device_rows import Rows, Sizes, pictures
 
 import imfnb
-from imfnb._backend import cuda_status, resolve_threads
+from imfnb._backend import cuda_status, resolve_threads, serially
 from imfnb._cuda import SIMULATED, cuda
 
 RANKS = (5, 2, 2)
@@ -128,9 +128,9 @@ class Report(Rows):
     def stages(self, count: int, shape: tuple[int, int]) -> None:
         """Every kernel of the baseline profile on luma, colour on everything."""
         from imfnb.color import cuda as color
-        from imfnb.factorization import cuda as general
-        from imfnb.factorization import cuda_bytes as kernels
-        from imfnb.factorization.start import cuda as first
+        from imfnb.factorization.bcd import cuda as general
+        from imfnb.factorization.bcd import cuda_bytes as kernels
+        from imfnb.factorization.init import cuda as first
         from imfnb.patches import cuda as patches
 
         height, width = shape
@@ -159,7 +159,7 @@ class Report(Rows):
         for rank in RANKS[:1] if SIMULATED else (RANKS[0], 20):
             state = [self.start(count, 64, stride, rank) for _ in range(n)]
             begin = self.seconds(lambda i, state=state, rank=rank: first.start_v(matrix, rank, *BOUNDS, state[i][0]), n)
-            self.row(f"factorization.start R={rank} (waits, no floor)", begin, count * 64 * 64 * 8, 0)
+            self.row(f"factorization.init R={rank} (waits, no floor)", begin, count * 64 * 64 * 8, 0)
             words = [(x.view(np.uint32), ut.view(np.uint32)) for x, (_, ut, _, _) in zip(xt, state, strict=True)]
 
             def sweep(i: int, state: list[Any] = state, words: list[Any] = words) -> None:
@@ -170,7 +170,7 @@ class Report(Rows):
 
             def update_u(i: int, state: list[Any] = state) -> None:
                 v, ut, _, _ = state[i]
-                general.update_u(xt[i], v, ut, m, -16.0, 15.0)
+                general.update_u(xt[i], v, ut, m, -16.0, 15.0, serially)
 
             if count == 1:
                 nbytes, operations = sweep_work(count, m, 64, rank)
@@ -179,7 +179,7 @@ class Report(Rows):
             ut8 = [ut for _, ut, _, _ in state]
             vt8 = cuda.to_device(self.rng.integers(*BOUNDS, (count, rank, 64)).astype(np.int8))
             joined = self.seconds(
-                lambda i, ut8=ut8, vt8=vt8, rank=rank: patches.depatchify(ut8[i], vt8, rank, 8, 8, y[i]), n
+                lambda i, ut8=ut8, vt8=vt8, rank=rank: patches.depatchify(ut8[i], vt8, rank, 8, 8, y[i], 16), n
             )
             self.row(f"patches.depatchify R={rank}", joined, pixels * (1 + rank / 64), pixels * rank, "bytes")
 
@@ -199,7 +199,7 @@ class Report(Rows):
 
     def descent(self, count: int, shape: tuple[int, int]) -> tuple[float, float, str]:
         """Seconds of ten sweeps over all three planes, data resident; the floor, and what binds it."""
-        from imfnb.factorization import cuda_bytes as kernels
+        from imfnb.factorization.bcd import cuda_bytes as kernels
         from imfnb.patches.cuda import padded
 
         planes = []
@@ -256,12 +256,9 @@ class Report(Rows):
 
     def luma(self, count: int, shape: tuple[int, int]) -> np.ndarray:
         """Patch matrices (B, M, 64) of the green of pictures, eight of them over and over."""
-        from imfnb.patches import from_blocks, patchify
+        from imfnb.patches import patch_matrix
 
-        matrices = []
-        for picture in pictures(min(8, count), shape):
-            (blocks,) = patchify(np.ascontiguousarray(picture[:, :, 1:2]), "YCbCr", True, 8, "cpu")
-            matrices.append(from_blocks(blocks, -(-shape[0] // 8) * -(-shape[1] // 8)))
+        matrices = [patch_matrix(picture[:, :, 1], 8, "cpu") for picture in pictures(min(8, count), shape)]
         return np.ascontiguousarray(np.stack([matrices[i % len(matrices)] for i in range(count)]))
 
     def on_two_cores(self, x: np.ndarray) -> None:
@@ -400,15 +397,17 @@ class Report(Rows):
 
     def resident(self, x: np.ndarray) -> float:
         """Seconds of our factorization with X^T on the device, as a pipeline calls it."""
-        from imfnb.gpu import descent, streams, transfer
+        from imfnb.factorization.bcd import descend
         from imfnb.patches.cuda import padded
+        from imfnb.runtime.device import DeviceRun
+        from imfnb.runtime.memory import borrowed
 
         xt = np.zeros((len(x), x.shape[2], padded(x.shape[1])), np.uint8)
         xt[:, :, : x.shape[1]] = x.transpose(0, 2, 1)
         there = cuda.to_device(xt)
-        with ThreadPoolExecutor(resolve_threads(None)) as pool, transfer.borrowed(1) as half:
-            arguments = there, x.shape[1], RANKS[0], BOUNDS, SWEEPS, half, pool
-            return self.wall(lambda: streams.drive(descent.descend(*arguments), half))
+        with ThreadPoolExecutor(resolve_threads(None)) as pool, borrowed(1) as slot:
+            run = DeviceRun(slot, pool)
+            return self.wall(lambda: run.drive(descend(there, x.shape[1], RANKS[0], BOUNDS, SWEEPS, run)))
 
 
 def sweep_work(count: int, patches: int, pixels: int, rank: int) -> tuple[float, dict[str, float]]:

@@ -23,16 +23,19 @@ from suite.common import new_planes, photograph
 from imfnb import entropy
 from imfnb._vectors import INDEX, WIDTH, Lanes, multiply_add, registers
 from imfnb.color import cpu as color
-from imfnb.color import half
 from imfnb.entropy.layout import padded_size
-from imfnb.factorization import bcd, rd
+from imfnb.factorization import rd
 from imfnb.factorization.rd.basis import dct_basis
 from imfnb.factorization.rd.cpu import numerators
+from imfnb.format.container import Frame
 from imfnb.lapped import cpu as lapped
-from imfnb.patches import depatchify, grid_shape, patchify
+from imfnb.options import EncodeOptions
+from imfnb.patches import cpu as patches
+from imfnb.profiles import baseline as profile
 from imfnb.restoration import cpu as restoration
 from imfnb.restoration import filter_set
 from imfnb.restoration.reference import LIMITS, TAPS_PER_PASS
+from imfnb.runtime.run import HostRun
 
 CHAINS = 12
 
@@ -130,36 +133,41 @@ class Report:
 def baseline(report: Report, size: str) -> None:
     """The baseline profile: colour with patches, ten sweeps, and back."""
     image = photograph(size)
-    height, width = image.shape[:2]
-    pixels, chroma = height * width, (half(height), half(width))
-    shapes = [(height, width), chroma, chroma]
-    grids = [grid_shape(shape, 8) for shape in shapes]
+    pixels, run, frame = image.shape[0] * image.shape[1], HostRun("cpu", 1), Frame("baseline", *image.shape)
+    settings = profile.settings_for(EncodeOptions(profile="baseline"), frame)
+
+    def analyse() -> profile.Analysis:
+        return profile.analyse([image], frame, settings, run)
+
+    specs = analyse().specs
     planes = 1.5 * pixels
     out = np.empty_like(image)
     # Luma: three products a pixel; chroma: six for each pair of samples.
-    report.row(f"{size} colour and patches", pixels, lambda: patchify(image, "YCbCr", True, 8, "cpu"),
+    report.row(f"{size} colour and patches", pixels, analyse,
                3 * pixels + planes, integers=2 * 3 * planes)  # fmt: skip
     for rank in (2, 5, 20):
         ranks = (rank, max(1, rank // 2), max(1, rank // 2))
 
         def factorize(ranks: tuple[int, ...] = ranks) -> list[tuple[np.ndarray, np.ndarray]]:
-            blocks = patchify(image, "YCbCr", True, 8, "cpu")
-            return [bcd(x, g[0] * g[1], r, (-16, 15), 10, "cpu") for x, g, r in zip(blocks, grids, ranks, strict=True)]
+            (factors,) = run.drive(profile.factorize(analyse(), ranks, run))
+            return factors
 
         # X^T X once; in every sweep X V and X^T U, the column updates, and U^T U.
         floats = sum(
-            g[0] * g[1] * (64 * 65 + 10 * (2 * 2 * 64 * r + 2 * r * r + r * (r + 1)))
-            for g, r in zip(grids, ranks, strict=True)
+            spec.shape[0] * (64 * 65 + 10 * (2 * 2 * 64 * r + 2 * r * r + r * (r + 1)))
+            for spec, r in zip(specs, ranks, strict=True)
         )
         report.row(f"{size} colour, patches, BCD at R = {rank}", pixels, factorize,
                    3 * pixels + 12 * planes, floats, 2 * 3 * planes)  # fmt: skip
-        factors = factorize()
+        factors = [[np.ascontiguousarray(f.T)[None] for f in pair] for pair in factorize()]
 
         def decode(factors: list = factors, out: np.ndarray = out) -> None:
-            parts = [depatchify(*f, s, 8, 16, "cpu")[0] for f, s in zip(factors, shapes, strict=True)]
-            color.ycbcr_to_rgb(*(part[None] for part in parts), out[None])
+            parts = [np.empty((1, *spec.plane_shape), np.uint8) for spec in specs]
+            for (u, v), part in zip(factors, parts, strict=True):
+                patches.depatchify(u, v, u.shape[1], 8, 8, part, 16)
+            color.ycbcr_to_rgb(*parts, out[None])
 
-        floats = sum(2 * 64 * g[0] * g[1] * r for g, r in zip(grids, ranks, strict=True))
+        floats = sum(2 * 64 * spec.shape[0] * r for spec, r in zip(specs, ranks, strict=True))
         report.row(f"{size} factors to pixels at R = {rank}", pixels, decode, 3 * pixels + 2 * planes, floats,
                    2 * 4 * pixels)  # fmt: skip
 

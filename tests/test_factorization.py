@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from strategies import BOUNDS, STYLES, bounds, fill, planes, problems, seeds
 
 import imfnb
+from imfnb.factorization import bounds as rules
 from imfnb.factorization import check_bounds, factor_dtype
 from imfnb.factorization.bcd import bands, cpu, descend, download, reference
-from imfnb.factorization import bounds as rules
 from imfnb.factorization.bounds import exact_in_float32
 from imfnb.factorization.init import init_v
 from imfnb.patches import LANES, from_blocks, to_blocks
@@ -30,7 +30,13 @@ def cost(x: np.ndarray, u: np.ndarray, v: np.ndarray) -> int:
 
 
 def factors_of(
-    x: np.ndarray, rank: int, bounds: tuple[int, int] | None, iterations: int, device: str, threads: int = 1, history=None
+    x: np.ndarray,
+    rank: int,
+    bounds: tuple[int, int] | None,
+    iterations: int,
+    device: str,
+    threads: int = 1,
+    history=None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """U and V of one matrix, as the encoder gets them."""
     with HostRun(device, threads) as run:
@@ -256,13 +262,19 @@ def test_bands_of_u_cpu_are_their_product(problem, first, repeats, working):
         np.testing.assert_array_equal(sums[1], band.T @ band)
         results.append(updated[start:])
     whole = to_blocks(u[start:].astype(factor_dtype(limits)))[None]
-    reference.update_u(to_blocks(x[start:])[None], v.astype(float)[None], whole, rows - start, *map(float, limits), each)
+    reference.update_u(
+        to_blocks(x[start:])[None], v.astype(float)[None], whole, rows - start, *map(float, limits), each
+    )
     for updated in results:
         np.testing.assert_array_equal(updated, from_blocks(whole[0], rows - start))
 
 
 @given(
-    problem=problems(), count=st.integers(1, 3), repeats=st.integers(1, 12), band=st.integers(1, 3), as_float=st.booleans()
+    problem=problems(),
+    count=st.integers(1, 3),
+    repeats=st.integers(1, 12),
+    band=st.integers(1, 3),
+    as_float=st.booleans(),
 )
 def test_update_u_cpu_is_reference(problem, count, repeats, band, as_float):
     """Stacks of matrices, in bands of a few blocks; the sums are those of the factors."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from imfnb.factorization.rd.costs import MAGNITUDE_CLASSES
 
 from imfnb.entropy.layout import MAGNITUDE_LIMIT
 from imfnb.factorization.bcd import cpu, reference
 from imfnb.factorization.rd import cpu as rd_cpu
 from imfnb.factorization.rd import reference as rd_reference
-from imfnb.factorization.rd.costs import MAGNITUDE_CLASSES
 
 TWINS = [(cpu, rd_cpu), (reference, rd_reference)]
 BOUNDS = [(-16, 15), (-1, 1), (0, 7), (-128, 127)]

@@ -224,9 +224,9 @@ def test_products_of_bytes_at_their_bounds(rank, p):
     expected = np.clip(u.astype(int) @ v.T.astype(int), 0, 255)
     plane = np.empty((2 * p - 1, 3 * p - 2), np.uint8)
     cpu._depatchify_floats(np.asfortranarray(u), np.ascontiguousarray(v.T, np.float32), p, p, plane)
-    for plane in (plane, *multiplied(cpu, u, v, plane.shape, p, 128)):
-        tiles = expected.reshape(2, 3, p, p).transpose(0, 2, 1, 3).reshape(2 * p, 3 * p)
-        np.testing.assert_array_equal(plane, tiles[: plane.shape[0], : plane.shape[1]])
+    tiles = expected.reshape(2, 3, p, p).transpose(0, 2, 1, 3).reshape(2 * p, 3 * p)
+    for found in (plane, *multiplied(cpu, u, v, plane.shape, p, 128)):
+        np.testing.assert_array_equal(found, tiles[: plane.shape[0], : plane.shape[1]])
 
 
 def test_grid_shape_rounds_up():

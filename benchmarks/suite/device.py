@@ -98,17 +98,17 @@ class Kernels:
         return milliseconds(self._cut, self.n)
 
     def track_gram(self, *_: object) -> float:
-        from imfnb.factorization.cuda_bytes import gram
+        from imfnb.factorization.bcd.cuda_bytes import gram
 
         return milliseconds(lambda i: gram(self.xt[i], self.m, self.squares), self.n)
 
     def track_start(self, _: str, rank: int) -> float:
-        from imfnb.factorization.start.cuda import start_v
+        from imfnb.factorization.init.cuda import start_v
 
         return milliseconds(lambda i: start_v(self.squares, rank, -16.0, 15.0, self.v), 1)
 
     def track_sweep(self, *_: object) -> float:
-        from imfnb.factorization.cuda_bytes import sweep
+        from imfnb.factorization.bcd.cuda_bytes import sweep
 
         fixed = self.sums, self.tickets, self.m, -16, 15
         return milliseconds(lambda i: sweep(self.words[i], self.v, self.factors[i], *fixed), self.n)
@@ -116,7 +116,7 @@ class Kernels:
     def track_depatchify(self, size: str, rank: int) -> float:
         from imfnb.patches.cuda import depatchify
 
-        return milliseconds(lambda i: depatchify(self.ut[i], self.vt, rank, 8, 8, self.planes[i][0]), self.n)
+        return milliseconds(lambda i: depatchify(self.ut[i], self.vt, rank, 8, 8, self.planes[i][0], 16), self.n)
 
 
 for _name in [name for name in vars(Kernels) if name.startswith("track_")]:

@@ -6,9 +6,13 @@ import numpy as np
 
 from imfnb import entropy
 from imfnb._backend import kernels
-from imfnb.factorization import bcd, rd
-from imfnb.patches import depatchify, grid_shape, patchify
+from imfnb.factorization import rd
+from imfnb.factorization.bcd import descend, download
+from imfnb.format.container import Frame
+from imfnb.options import EncodeOptions
+from imfnb.profiles import baseline
 from imfnb.restoration import filter_set
+from imfnb.runtime.run import HostRun
 
 from .common import new_planes, photograph, require
 
@@ -60,20 +64,27 @@ class Factorization(_Stage):
 
     def setup(self, backend: str, size: str, rank: int) -> None:
         super().setup(backend, size)
-        self.shape = self.image.shape[:2]
-        grid = grid_shape(self.shape, 8)
-        self.blocks, self.rows = patchify(self.image, "YCbCr", True, 8, backend)[0], grid[0] * grid[1]
-        self.factors = bcd(self.blocks, self.rows, rank, (-16, 15), 10, backend)
-        depatchify(*self.factors, self.shape, 8, 16, backend)
+        self.run, self.patches = HostRun(backend, 1), kernels("patches", backend)
+        self.frame = Frame("baseline", *self.image.shape)
+        self.settings = baseline.settings_for(EncodeOptions(profile="baseline"), self.frame)
+        analysis = baseline.analyse([self.image], self.frame, self.settings, self.run)
+        (_, self.x), self.rows = analysis.stacks[0], analysis.specs[0].shape[0]
+        ((pair,),) = self.run.drive(download([(*self._descend(rank), self.rows)], self.run))
+        self.ut, self.vt = (np.ascontiguousarray(factor.T)[None] for factor in pair)
+        self.plane = np.empty((1, *self.image.shape[:2]), np.uint8)
+        self.time_depatchify(backend, size, rank)
+
+    def _descend(self, rank: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.run.drive(descend(self.x, self.rows, rank, (-16, 15), 10, self.run))
 
     def time_color_and_patchify(self, *_: object) -> None:
-        patchify(self.image, "YCbCr", True, 8, self.backend)
+        baseline.analyse([self.image], self.frame, self.settings, self.run)
 
     def time_bcd(self, backend: str, size: str, rank: int) -> None:
-        bcd(self.blocks, self.rows, rank, (-16, 15), 10, backend)
+        self._descend(rank)
 
-    def time_depatchify(self, *_: object) -> None:
-        depatchify(*self.factors, self.shape, 8, 16, self.backend)
+    def time_depatchify(self, backend: str, size: str, rank: int) -> None:
+        self.patches.depatchify(self.ut, self.vt, rank, 8, 8, self.plane, 16)
 
 
 class MainStages(_Stage):

@@ -7,29 +7,32 @@ the checks and the overhead are the same as there. What a segment holds is the m
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from .. import baseline
-from ..format.bytestream import Reader
-from ..color import join_planes
-from ..format.container import MAX_PIXELS, Container, Frame, pack, unpack
 from ..errors import FormatError, OptionError
+from ..format.baseline_header import MatrixSpec, Parameters, parse, serialize
+from ..format.bytestream import Reader
+from ..format.container import MAX_PIXELS, Container, Frame, pack, unpack
 from ..options import EncodeOptions, check_image
-from ..patches import from_blocks, grid_shape
+from ..patches import from_blocks
+from ..profiles import baseline
+from ..runtime.run import HostRun
 
 __all__ = [
     "INDEX_BOUNDS",
     "Block",
     "check_settings",
+    "joined",
+    "matrices",
     "open_file",
     "pack_file",
-    "matrices",
     "quality_ranks",
     "split",
     "unpack_file",
+    "unpatched",
     "write_file",
 ]
 
@@ -68,17 +71,11 @@ class Block:
         return self.grid, (planes * height, width)
 
 
-def _blocks(frame: Frame, p: baseline.Parameters) -> list[Block]:
-    blocks = []
-    shapes = baseline.matrix_shapes(frame, p.color_space, p.subsample, p.patch_size)
-    for (group, shape), rank in zip(shapes, p.ranks, strict=True):
-        if p.patch_size is None:
-            grid, patch = (shape[0], 1), (1, 1, shape[1])
-        else:
-            grid = grid_shape(baseline.plane_shape(frame, group[0], p.subsample), p.patch_size)
-            patch = len(group), p.patch_size, p.patch_size
-        blocks.append(Block(shape, grid, patch, rank))
-    return blocks
+def _blocks(frame: Frame, p: Parameters) -> list[Block]:
+    return [
+        Block(spec.shape, spec.grid, (len(spec.planes), *spec.patch), rank)
+        for spec, rank in zip(p.matrices(frame), p.ranks, strict=True)
+    ]
 
 
 def check_settings(**settings: Any) -> EncodeOptions:
@@ -86,28 +83,29 @@ def check_settings(**settings: Any) -> EncodeOptions:
     return EncodeOptions(profile="baseline", **settings)
 
 
-def split(image: np.ndarray, options: EncodeOptions) -> baseline.BaselineCoder:
+def split(image: np.ndarray, options: EncodeOptions) -> baseline.Analysis:
     """Make the matrices of an image; :func:`matrices` are they."""
     pixels, channels = check_image(image)
     frame = Frame("baseline", pixels.shape[0], pixels.shape[1], channels)
-    return baseline.BaselineCoder(pixels, frame, options, "cpu", 1)
+    return baseline.analyse([pixels], frame, baseline.settings_for(options, frame), HostRun("cpu", 1))
 
 
-def matrices(coder: baseline.BaselineCoder) -> list[np.ndarray]:
+def matrices(analysis: baseline.Analysis) -> list[np.ndarray]:
     """The matrices of an image, uint8 of shape (M, N) each."""
-    return [from_blocks(x, shape[0]) for x, (_, shape) in zip(coder.matrices, coder.shapes, strict=True)]
+    blocks = [x[0] for _, x in analysis.stacks]
+    return [from_blocks(x, spec.shape[0]) for x, spec in zip(blocks, analysis.specs, strict=True)]
 
 
-def quality_ranks(coder: baseline.BaselineCoder, level: float) -> list[int]:
+def quality_ranks(analysis: baseline.Analysis, level: float) -> list[int]:
     """Rank of each matrix at a quality in percent, as in the baseline profile: that of chroma is half as high."""
     if not 0.0 <= level <= 100.0:
         raise OptionError(f"level is {level!r}; expected a quality from 0 to 100 percent")
-    return coder.ranks("quality", float(level))
+    return baseline.ranks_for(analysis.settings, analysis.specs, "quality", float(level))
 
 
 def pack_file(
     method: str,
-    coder: baseline.BaselineCoder,
+    analysis: baseline.Analysis,
     ranks: list[int],
     encode: Callable[[np.ndarray, Block], bytes],
     bounds: tuple[int, int] = INDEX_BOUNDS,
@@ -118,7 +116,7 @@ def pack_file(
     ----------
     method : str
         Name of the codec.
-    coder : BaselineCoder
+    analysis : Analysis
         The image's matrices.
     ranks : list of int
         Rank of each matrix.
@@ -132,15 +130,15 @@ def pack_file(
     bytes
         The file.
     """
-    parameters = baseline.Parameters(coder.color_space, coder.subsample, coder.patch_size, bounds, tuple(ranks))
-    blocks = _blocks(coder.frame, parameters)
-    segments = [encode(matrix, block) for matrix, block in zip(matrices(coder), blocks, strict=True)]
-    return write_file(method, coder.frame, parameters, segments)
+    parameters = replace(analysis.settings, bounds=bounds).parameters(ranks)
+    blocks = _blocks(analysis.frame, parameters)
+    segments = [encode(matrix, block) for matrix, block in zip(matrices(analysis), blocks, strict=True)]
+    return write_file(method, analysis.frame, parameters, segments)
 
 
-def write_file(method: str, frame: Frame, parameters: baseline.Parameters, segments: list[bytes]) -> bytes:
+def write_file(method: str, frame: Frame, parameters: Parameters, segments: list[bytes]) -> bytes:
     """Put a file together from its segments."""
-    return bytes([_METHODS.index(method)]) + pack(frame, baseline.serialize(parameters), segments)
+    return bytes([_METHODS.index(method)]) + pack(frame, serialize(parameters), segments)
 
 
 def open_file(method: str, data: bytes) -> Container:
@@ -148,7 +146,7 @@ def open_file(method: str, data: bytes) -> Container:
     view = memoryview(data).cast("B")
     if not view or view[0] != _METHODS.index(method):
         raise FormatError(f"not a file of the codec {method!r}: it begins with {bytes(view[:1])!r}")
-    return unpack(view[1:], MAX_PIXELS, {"baseline": baseline.parse})
+    return unpack(view[1:], MAX_PIXELS, {"baseline": parse})
 
 
 def unpack_file(method: str, data: bytes, decode: Callable[[Reader, Block], np.ndarray]) -> np.ndarray:
@@ -175,18 +173,25 @@ def unpack_file(method: str, data: bytes, decode: Callable[[Reader, Block], np.n
     """
     container = open_file(method, data)
     frame, p = container.frame, container.parameters
-    shapes = baseline.matrix_shapes(frame, p.color_space, p.subsample, p.patch_size)
     planes = []
-    for index, ((group, _), block) in enumerate(zip(shapes, _blocks(frame, p), strict=True)):
+    for index, (spec, block) in enumerate(zip(p.matrices(frame), _blocks(frame, p), strict=True)):
         reader = container.segment(index)
         matrix = decode(reader, block)
         reader.end()
-        height, width = baseline.plane_shape(frame, group[0], p.subsample)
-        pixels = np.clip(np.rint(np.nan_to_num(matrix)), 0, 255).astype(np.uint8)
-        # From (rows and columns of patches, planes, rows and columns of pixels) to planes.
-        tiles = pixels.reshape(*block.grid, *block.patch).transpose(2, 0, 3, 1, 4)
-        whole = tiles.reshape(len(group), block.grid[0] * block.patch[1], block.grid[1] * block.patch[2])
-        planes += [np.ascontiguousarray(plane[:height, :width]) for plane in whole]
-    out = np.empty((frame.height, frame.width, max(1, frame.channels)), np.uint8)
-    join_planes(planes, p.color_space, out, "cpu")
+        planes += unpatched(np.clip(np.rint(np.nan_to_num(matrix)), 0, 255).astype(np.uint8), spec)
+    return joined(planes, p.color_space, frame)
+
+
+def unpatched(pixels: np.ndarray, spec: MatrixSpec) -> list[np.ndarray]:
+    """The planes (H, W) behind a matrix of uint8, shape (M, N)."""
+    (height, width), (rows, columns), (down, across) = spec.plane_shape, spec.grid, spec.patch
+    tiles = pixels.reshape(rows, columns, len(spec.planes), down, across).transpose(2, 0, 3, 1, 4)
+    whole = tiles.reshape(len(spec.planes), rows * down, columns * across)
+    return [np.ascontiguousarray(plane[:height, :width]) for plane in whole]
+
+
+def joined(planes: list[np.ndarray], color_space: str, frame: Frame) -> np.ndarray:
+    """The image of planes (H, W) of uint8."""
+    out = np.empty((1, frame.height, frame.width, max(1, frame.channels)), np.uint8)
+    baseline.join([plane[None] for plane in planes], color_space, out, HostRun("cpu", 1))
     return out.reshape(frame.shape)

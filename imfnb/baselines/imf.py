@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..format.bytestream import Reader
 from ..codec import decode, encode
-from ..factorization import bcd
+from ..factorization import factorize
+from ..format.bytestream import Reader
 from ..options import EncodeOptions
-from ..patches import to_blocks
 from . import Codec
 from .files import Block, check_settings, pack_file, quality_ranks, split, unpack_file
 from .indices import decode_mixed, encode_mixed
@@ -77,7 +76,7 @@ def baseline_main(
     low, high = options.bounds or (-16, 15)
 
     def encode_block(matrix: np.ndarray, block: Block) -> bytes:
-        factors = bcd(to_blocks(matrix), len(matrix), block.rank, (low, high), iterations or 10, "cpu")
+        factors = factorize(matrix, block.rank, (low, high), iterations or 10, device="cpu", threads=1)
         return b"".join(encode_mixed(factor, grid) for factor, grid in zip(factors, block.grids, strict=True))
 
     def decode_block(reader: Reader, block: Block) -> np.ndarray:
@@ -103,9 +102,7 @@ def _describe(
     return f"{color_space or 'YCbCr'}, {patches}, bounds {bounds or (-16, 15)}, {iterations or 10} iterations"
 
 
-def _codec(
-    name: str, text: str, levels: tuple[float, ...], settings: dict, device: str, threads: int | None
-) -> Codec:
+def _codec(name: str, text: str, levels: tuple[float, ...], settings: dict, device: str, threads: int | None) -> Codec:
     EncodeOptions(**settings)  # complains now rather than at the first image
 
     def encode_level(image: np.ndarray, level: float) -> bytes:

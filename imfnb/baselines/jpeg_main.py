@@ -11,12 +11,13 @@ import io
 
 import numpy as np
 
-from .. import baseline
-from ..color import join_fine, split_fine
+from .._backend import kernels
 from ..color.matrix import FRACTION
-from ..format.container import Frame
 from ..entropy.layout import MAGNITUDE_LIMIT, zigzag
 from ..errors import FormatError, OptionError
+from ..format.baseline_header import Parameters
+from ..format.container import Frame
+from ..layout import main_planes
 from ..options import check_image
 from ..patches import grid_shape
 from . import Codec
@@ -56,9 +57,15 @@ def _encode(image: np.ndarray, level: float) -> bytes:
     if not 1.0 <= level <= 95.0:
         raise OptionError(f"level is {level!r}; expected a number from 1 to 95")
     quality = round(level)
-    tables, order = _quantizers(quality), zigzag(_SIDE)
+    tables, order, color = _quantizers(quality), zigzag(_SIDE), kernels("color", "cpu")
     segments = []
-    for index, plane in enumerate(split_fine(pixels, channels == 3, "cpu")):
+    specs = main_planes(*pixels.shape[:2], channels, channels == 3, False)
+    planes = [np.empty((1, *spec.shape), np.int32) for spec in specs]
+    if channels == 3:
+        color.rgb_to_q4(pixels[None], *planes)
+    else:
+        color.gray_to_q4(pixels[None], 0, planes[0])
+    for index, (plane,) in enumerate(planes):
         whole = np.pad(plane, ((0, -plane.shape[0] % _SIDE), (0, -plane.shape[1] % _SIDE)), mode="edge")
         grid = grid_shape(plane.shape, _SIDE)
         blocks = (whole / 2.0**FRACTION).reshape(grid[0], _SIDE, grid[1], _SIDE).transpose(0, 2, 1, 3)
@@ -67,7 +74,7 @@ def _encode(image: np.ndarray, level: float) -> bytes:
         segments.append(encode_mixed(indices.astype(np.int16), grid))
     frame = Frame("baseline", pixels.shape[0], pixels.shape[1], channels)
     # The header of the baseline profile has no field for the quality: the upper bound of factors stands for it.
-    parameters = baseline.Parameters("YCbCr", channels == 3, _SIDE, (0, quality), (1,) * len(segments))
+    parameters = Parameters("YCbCr", channels == 3, _SIDE, (0, quality), (1,) * len(segments))
     return write_file("jpeg-main", frame, parameters, segments)
 
 
@@ -79,10 +86,10 @@ def _decode(data: bytes) -> np.ndarray:
     quality = p.bounds[1]
     if frame.channels == 4 or p.patch_size != _SIDE or p.color_space != "YCbCr" or not 1 <= quality <= 95:
         raise FormatError(f"damaged file: {frame.channels} channels, quality {quality}; expected JPEG's settings")
-    tables, order = _quantizers(quality), zigzag(_SIDE)
+    tables, order, color = _quantizers(quality), zigzag(_SIDE), kernels("color", "cpu")
     planes = []
-    for index in range(1 if frame.channels < 3 else 3):
-        shape = baseline.plane_shape(frame, index, p.subsample)
+    for index, spec in enumerate(p.matrices(frame)):
+        shape = spec.plane_shape
         grid = grid_shape(shape, _SIDE)
         reader = container.segment(index)
         indices = decode_mixed(reader, grid, _SIDE * _SIDE, _BOUNDS, np.int16)
@@ -92,7 +99,10 @@ def _decode(data: bytes) -> np.ndarray:
         blocks = idctn(spectrum, axes=(1, 2), norm="ortho").reshape(*grid, _SIDE, _SIDE)
         plane = blocks.transpose(0, 2, 1, 3).reshape(grid[0] * _SIDE, grid[1] * _SIDE)[: shape[0], : shape[1]]
         # Samples beyond those of any picture keep the integer arithmetic that follows within its range.
-        planes.append(np.rint(np.clip(plane, -256, 255) * 2**FRACTION).astype(np.int32))
-    out = np.empty((frame.height, frame.width, max(1, frame.channels)), np.uint8)
-    join_fine(planes, out, "cpu")
+        planes.append(np.rint(np.clip(plane, -256, 255) * 2**FRACTION).astype(np.int32)[None])
+    out = np.empty((1, frame.height, frame.width, max(1, frame.channels)), np.uint8)
+    if frame.channels == 3:
+        color.q4_to_rgb(*planes, out)
+    else:
+        color.q4_to_gray(planes[0], out, 0)
     return out.reshape(frame.shape)

@@ -15,14 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import baseline
-from ..color import join_planes
-from ..format.container import MAX_PIXELS, Frame
 from ..errors import FormatError, LimitError
-from ..factorization import bcd
-from ..patches import grid_shape, to_blocks
+from ..factorization import factorize
+from ..format.baseline_header import matrices as matrix_specs
+from ..format.container import MAX_PIXELS, Frame
 from . import Codec
-from .files import check_settings, matrices, quality_ranks, split
+from .files import check_settings, joined, matrices, quality_ranks, split, unpatched
 from .svd import truncated_svd
 
 __all__ = ["imf_lrf", "svd_lrf"]
@@ -40,17 +38,17 @@ _LARGEST = 1e6
 def imf_lrf() -> Codec:
     """IMF with the paper's settings: YCbCr, 4:2:0, patches of 8 x 8, bounds [-16, 15], ten iterations."""
 
-    def factorize(x: np.ndarray, rank: int) -> tuple[list[np.ndarray], list[list[float]]]:
-        return list(bcd(to_blocks(x), len(x), rank, _BOUNDS, _ITERATIONS, "cpu")), []
+    def integers(x: np.ndarray, rank: int) -> tuple[list[np.ndarray], list[list[float]]]:
+        return list(factorize(x, rank, _BOUNDS, _ITERATIONS, device="cpu", threads=1)), []
 
     text = "imfnb, baseline profile's factors, in files like those of lrf: zlib level 9 per column, JSON"
-    return _codec("imf-lrf", text, "YCbCr", _IMF_LEVELS, factorize)
+    return _codec("imf-lrf", text, "YCbCr", _IMF_LEVELS, integers)
 
 
 def svd_lrf() -> Codec:
     """Truncated SVD as lrf has it: RGB patches of 8 x 8, each factor cut down to 8 bits."""
 
-    def factorize(x: np.ndarray, rank: int) -> tuple[list[np.ndarray], list[list[float]]]:
+    def cut_down(x: np.ndarray, rank: int) -> tuple[list[np.ndarray], list[list[float]]]:
         factors, quantizers = [], []
         for factor in truncated_svd(x, rank):
             origin = float(factor.min())
@@ -60,7 +58,7 @@ def svd_lrf() -> Codec:
         return factors, quantizers
 
     text = "truncated SVD, RGB, 8-bit factors cut down, in files like those of lrf: zlib level 9 per column, JSON"
-    return _codec("svd-lrf", text, "RGB", _SVD_LEVELS, factorize)
+    return _codec("svd-lrf", text, "RGB", _SVD_LEVELS, cut_down)
 
 
 def _codec(
@@ -68,28 +66,27 @@ def _codec(
     text: str,
     color_space: str,
     levels: tuple[float, ...],
-    factorize: Callable[[np.ndarray, int], tuple[list[np.ndarray], list[list[float]]]],
+    factors_of: Callable[[np.ndarray, int], tuple[list[np.ndarray], list[list[float]]]],
 ) -> Codec:
     options = check_settings(color_space=color_space, subsampling=None, patch_size=_PATCH_SIZE)
 
     def encode(image: np.ndarray, level: float) -> bytes:
-        coder = split(image, options)
-        ranks = quality_ranks(coder, level)
-        sizes = [baseline.plane_shape(coder.frame, group[0], coder.subsample) for group in coder.groups]
+        analysis = split(image, options)
+        ranks = quality_ranks(analysis, level)
         about: dict[str, Any] = {
             "dtype": "uint8",
             "color space": color_space,
             "patch": True,
             "bounds": _BOUNDS,
             "patch size": [_PATCH_SIZE, _PATCH_SIZE],
-            "channels": coder.frame.channels,
-            "original size": sizes,
-            "padded size": [[_PATCH_SIZE * n for n in grid_shape(size, _PATCH_SIZE)] for size in sizes],
+            "channels": analysis.frame.channels,
+            "original size": [spec.plane_shape for spec in analysis.specs],
+            "padded size": [[_PATCH_SIZE * n for n in spec.grid] for spec in analysis.specs],
             "rank": ranks,
         }
         payloads, quantizers = [], []
-        for x, rank in zip(matrices(coder), ranks, strict=True):
-            factors, found = factorize(x, rank)
+        for x, rank in zip(matrices(analysis), ranks, strict=True):
+            factors, found = factors_of(x, rank)
             quantizers += found
             for factor in factors:
                 head = {"num_fibers": rank, "mode": "col", "dtype": str(factor.dtype)}
@@ -136,33 +133,26 @@ def _decode(color_space: str, data: bytes) -> np.ndarray:
         raise
     except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError, zlib.error) as error:
         raise FormatError(f"damaged file of lrf: {type(error).__name__}: {error}") from None
-    out = np.empty((height, width, len(planes)), np.uint8)
-    join_planes(planes, color_space, out, "cpu")
-    return out.reshape(frame.shape)
+    return joined(planes, color_space, frame)
 
 
 def _decode_planes(about: dict[str, Any], frame: Frame, color_space: str, payload: bytes) -> list[np.ndarray]:
     subsample = color_space == "YCbCr" and frame.channels >= 3
-    shapes = baseline.matrix_shapes(frame, color_space, subsample, _PATCH_SIZE)
-    payloads = _split(payload, 2 * len(shapes))
+    specs = matrix_specs(frame, color_space, subsample, _PATCH_SIZE)
+    payloads = _split(payload, 2 * len(specs))
     quantizers = about.get("quantization", [[1.0, 0.0]] * len(payloads))
     planes: list[np.ndarray] = []
-    for number, ((group, shape), rank) in enumerate(zip(shapes, about["rank"], strict=True)):
-        if not isinstance(rank, int) or not 1 <= rank <= min(shape):
+    for number, (spec, rank) in enumerate(zip(specs, about["rank"], strict=True)):
+        if not isinstance(rank, int) or not 1 <= rank <= min(spec.shape):
             raise ValueError(f"rank {rank}")
         factors = []
-        for index, rows in zip((2 * number, 2 * number + 1), shape, strict=True):
+        for index, rows in zip((2 * number, 2 * number + 1), spec.shape, strict=True):
             step, origin = map(float, quantizers[index])
             if not (abs(step) < _LARGEST and abs(origin) < _LARGEST):
                 raise ValueError(f"quantizer {quantizers[index]}")
             dtype = np.uint8 if "quantization" in about else np.int8
             factors.append(_columns(payloads[index], rows, rank, dtype) * step + origin)
-        height, width = baseline.plane_shape(frame, group[0], subsample)
-        grid = grid_shape((height, width), _PATCH_SIZE)
-        pixels = np.clip(np.rint(factors[0] @ factors[1].T), 0, 255).astype(np.uint8)
-        tiles = pixels.reshape(*grid, len(group), _PATCH_SIZE, _PATCH_SIZE).transpose(2, 0, 3, 1, 4)
-        whole = tiles.reshape(len(group), grid[0] * _PATCH_SIZE, grid[1] * _PATCH_SIZE)
-        planes += [np.ascontiguousarray(plane[:height, :width]) for plane in whole]
+        planes += unpatched(np.clip(np.rint(factors[0] @ factors[1].T), 0, 255).astype(np.uint8), spec)
     return planes
 
 

@@ -34,8 +34,7 @@ def block_shape(rows: int, columns: int) -> tuple[int, int, int]:
 
 
 def to_blocks(matrix: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """A matrix (M, N) in blocks of rows, shape (blocks, N, LANES), with zeros beyond row M; in `out` if that is given.
-    """
+    """A matrix (M, N) in blocks of rows, zero beyond row M, in `out` if that is given; see :func:`block_shape`."""
     rows, columns = matrix.shape
     whole = rows // LANES
     rest = rows - whole * LANES

@@ -155,8 +155,7 @@ def patchify_ycbcr(
     cr: np.ndarray,
     array: Callable[..., Any],
 ) -> None:
-    """Counterpart of :func:`imfnb.patches.reference.patchify_ycbcr`, in one pass over the image unless it has no patches.
-    """
+    """Counterpart of :func:`imfnb.patches.reference.patchify_ycbcr`; for patches in one pass over the image."""
     if patch_size is None:
         planes = reference.ycbcr_planes(images, subsample, array)
         rgb_to_ycbcr(images, *planes)

@@ -26,8 +26,8 @@ from ..format.baseline_header import MatrixSpec, Parameters, matrices, parse, se
 from ..format.container import Container, Frame, pack, unpack
 from ..layout import half, strips
 from ..options import EncodeOptions
-from .targets import search_levels
 from ..runtime.run import Run, Task
+from .targets import search_levels
 
 __all__ = [
     "STACK_TARGETS",
@@ -40,6 +40,7 @@ __all__ = [
     "encode_image",
     "encode_stack",
     "factorize",
+    "join",
     "ranks_for",
     "settings_for",
     "stack_key",
@@ -256,9 +257,7 @@ def _to_file(frame: Frame, parameters: Parameters, columns: Sequence[Future[byte
     return pack(frame, serialize(parameters), [a.result() + b.result() for a, b in zip(u, v, strict=True)])
 
 
-def factorize(
-    analysis: Analysis, ranks: Sequence[int], run: Run
-) -> Task[list[list[tuple[np.ndarray, np.ndarray]]]]:
+def factorize(analysis: Analysis, ranks: Sequence[int], run: Run) -> Task[list[list[tuple[np.ndarray, np.ndarray]]]]:
     """X -> U, V: for each image, for each matrix U (M, R) and V (N, R) on the host."""
     frame, settings, count = analysis.frame, analysis.settings, analysis.count
     parts = []  # numbers of the matrices that are factorized together, and their X
@@ -342,7 +341,7 @@ def decode_stack(containers: Sequence[Container], outs: Sequence[Any], max_rank:
 
     def region(rows: slice) -> Task[None]:
         planes = [plane for pair, spec in zip(factors, specs, strict=True) for plane in _multiply(*pair, spec, rows)]
-        _join(planes, p.color_space, images if rows == whole else images[:, rows], run)
+        join(planes, p.color_space, images if rows == whole else images[:, rows], run)
         return
         yield
 
@@ -383,8 +382,20 @@ def _with_length(rows: np.ndarray, length: int) -> np.ndarray:
     return out
 
 
-def _join(planes: Sequence[Any], color_space: str, images: Any, run: Run) -> None:
-    """planes -> image."""
+def join(planes: Sequence[Any], color_space: str, images: Any, run: Run) -> None:
+    """planes -> image.
+
+    Parameters
+    ----------
+    planes : sequence of array of uint8, shape (B, H, W)
+        Gray, or three colours with chroma that may have half the size, which is repeated, and perhaps alpha.
+    color_space : {"YCbCr", "RGB"}
+        What the colours are.
+    images : array of uint8, shape (B, H, W, C)
+        Receives the images.
+    run : Run
+        Where they are.
+    """
     color, first = run.kernels("color"), 0
     if len(planes) >= 3 and color_space == "YCbCr":
         color.ycbcr_to_rgb(*planes[:3], images)

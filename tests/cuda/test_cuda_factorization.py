@@ -212,7 +212,7 @@ def test_sums_of_a_block_fit(count, images, monkeypatch):
 
 def test_largest_rank_of_every_patch_size():
     """Which shapes the fast kernel takes, and that it never asks for more shared memory than there is."""
-    taken = {pixels: max(r for r in range(0, 70) if r == 0 or kernels.warps_for(pixels, r)) for pixels in (16, 64, 256)}
+    taken = {pixels: max(r for r in range(70) if r == 0 or kernels.warps_for(pixels, r)) for pixels in (16, 64, 256)}
     assert taken[16] >= 16 and taken[64] >= 20 and taken[256] >= 5
     assert kernels.warps_for(1024, 1) is None or SIMULATED
 

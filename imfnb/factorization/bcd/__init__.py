@@ -70,7 +70,9 @@ def descend(
         kernels.update_columns(xtu, utu, v, low, high)
         if history is not None:
             sums = yield from run.fetch(f"{name}sums", xtu, utu, v)
-            history.append([(float(np.sum(a * w)), float(np.sum(b * (w.T @ w)))) for a, b, w in zip(*sums, strict=True)])
+            history.append(
+                [(float(np.sum(a * w)), float(np.sum(b * (w.T @ w)))) for a, b, w in zip(*sums, strict=True)]
+            )
     return u, v
 
 

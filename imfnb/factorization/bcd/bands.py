@@ -17,9 +17,7 @@ BAND = 512
 Each = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
 
 
-def add_bands(
-    function: Callable[[int, int], tuple[np.ndarray, ...]], count: int, each: Each
-) -> tuple[np.ndarray, ...]:
+def add_bands(function: Callable[[int, int], tuple[np.ndarray, ...]], count: int, each: Each) -> tuple[np.ndarray, ...]:
     """Sums over `count` blocks of patches, band by band, added in the order of the bands.
 
     Parameters

@@ -790,9 +790,7 @@ def _sweep(pixels, rank, warps):
                 cuda.threadfence()
             cuda.syncthreads()
         if single or ticket[0] == _i32(cuda.gridDim.x) - _i32(1):
-            _update_v(
-                sums, total, v, z, weights, tile, single, pixels, rank, pitch, width, rows, low, high, t, quads
-            )
+            _update_v(sums, total, v, z, weights, tile, single, pixels, rank, pitch, width, rows, low, high, t, quads)
             if t == _u32(0) and not single:
                 tickets[z] = _i32(0)
 

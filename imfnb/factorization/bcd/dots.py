@@ -94,12 +94,12 @@ def _accumulate(typing_context, x, u, begin, end, sums, position, n, first, comp
                 if more:
                     add_dot(builder, flip, factor, more[c])
         totals = []
-        for n, register in enumerate(tile):
+        for place, register in enumerate(tile):
             total = builder.load(register)
             if more:
-                total = builder.sub(total, builder.load(more[n % count]))
+                total = builder.sub(total, builder.load(more[place % count]))
             if less:
-                total = builder.sub(total, builder.load(less[n // count]))
+                total = builder.sub(total, builder.load(less[place // count]))
             totals.append(total)
         totals = fold(builder, totals)
         for k, total in enumerate(totals):
