@@ -143,7 +143,7 @@ class Report(Rows):
             return [cuda.device_array(sides, dtype) for _ in range(n)]
 
         y, cb, cr = empty(count, *shape), empty(count, *half), empty(count, *half)
-        to_planes = self.seconds(lambda i: color.rgb_to_ycbcr(images[i], True, y[i], cb[i], cr[i]), n)
+        to_planes = self.seconds(lambda i: color.rgb_to_ycbcr(images[i], y[i], cb[i], cr[i]), n)
         self.row("color.rgb_to_ycbcr 4:2:0", to_planes, 4.5 * pixels, 14 * pixels, "int32")
         to_image = self.seconds(lambda i: color.ycbcr_to_rgb(y[i], cb[i], cr[i], images[i]), n)
         self.row("color.ycbcr_to_rgb 4:2:0", to_image, 4.5 * pixels, 12 * pixels, "int32")

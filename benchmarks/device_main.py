@@ -179,19 +179,19 @@ def kernel_rows(rows: Rows, count: int, shape: tuple[int, int]) -> None:
     image = pictures(count, shape)
     n, pixels = rows.copies(4 * image.size // 3), image.size // 3
     images = [cuda.to_device(np.roll(image, i, axis=2)) for i in range(n)]
-    fine = [planes(i) for i in images]
-    for source, targets in zip(images, fine, strict=True):
-        color.rgb_to_fine(source, *targets)
+    q4 = [planes(i) for i in images]
+    for source, targets in zip(images, q4, strict=True):
+        color.rgb_to_q4(source, *targets)
 
     def row(name: str, launch: Callable[[int], None], number: int, nbytes: float, work: float | dict) -> None:
         counts = work if isinstance(work, dict) else {"int32": work}
         operations = {kind: number * count for kind, count in counts.items()}
         rows.row(name, rows.seconds(launch, n), number * nbytes, operations)
 
-    row("color.rgb_to_fine 4:2:0", lambda i: color.rgb_to_fine(images[i], *fine[i]), pixels, 9, 16)
-    row("color.fine_to_rgb 4:2:0", lambda i: color.fine_to_rgb(*fine[i], images[i]), pixels, 9, 42)
+    row("color.rgb_to_q4 4:2:0", lambda i: color.rgb_to_q4(images[i], *q4[i]), pixels, 9, 16)
+    row("color.q4_to_rgb 4:2:0", lambda i: color.q4_to_rgb(*q4[i], images[i]), pixels, 9, 42)
     for p in main._PATCH_SIZES[:1] if SIMULATED else main._PATCH_SIZES:
-        stacks = [Stack(luma, STEP, p, False) for luma, _, _ in fine]
+        stacks = [Stack(luma, STEP, p, False) for luma, _, _ in q4]
         for launch, name, nbytes, operations in _plan(stacks, p):
             row(name, launch, stacks[0].samples, nbytes, operations)
 
@@ -246,7 +246,7 @@ def target_rows(rows: Rows) -> None:
     image = pictures(count, (height, width))
     images = cuda.to_device(image)
     luma, blue, red = planes(images)
-    color.rgb_to_fine(images, luma, blue, red)
+    color.rgb_to_q4(images, luma, blue, red)
     steps = STEP, main._chroma_step(STEP, True)
     chroma = cuda.device_array((2 * count, *blue.shape[1:]), np.int32)
     for half, source in ((chroma[:count], blue), (chroma[count:], red)):
@@ -265,7 +265,7 @@ def target_rows(rows: Rows) -> None:
             stack.inverse()
             stack.restore()
         luma, chroma = (stack.restored for stack in stacks)
-        color.fine_to_rgb(luma, chroma[:count], chroma[count:], images)
+        color.q4_to_rgb(luma, chroma[:count], chroma[count:], images)
 
     for name, work, wanted in (
         ("transform and both rate-distortion sweeps", encode, 2),

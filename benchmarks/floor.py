@@ -18,16 +18,20 @@ import numba
 import numpy as np
 from numba.core import cgutils, types
 from numba.extending import intrinsic
-from suite.common import photograph
+from suite.common import new_planes, photograph
 
-from imfnb import entropy, lapped, restoration
+from imfnb import entropy
 from imfnb._vectors import INDEX, WIDTH, Lanes, multiply_add, registers
-from imfnb.color import half, join_fine, join_planes, split_fine
+from imfnb.color import cpu as color
+from imfnb.color import half
 from imfnb.entropy.layout import padded_size
 from imfnb.factorization import bcd, rd
 from imfnb.factorization.rd.basis import dct_basis
 from imfnb.factorization.rd.cpu import numerators
+from imfnb.lapped import cpu as lapped
 from imfnb.patches import depatchify, grid_shape, patchify
+from imfnb.restoration import cpu as restoration
+from imfnb.restoration import filter_set
 from imfnb.restoration.reference import LIMITS, TAPS_PER_PASS
 
 CHAINS = 12
@@ -153,7 +157,7 @@ def baseline(report: Report, size: str) -> None:
 
         def decode(factors: list = factors, out: np.ndarray = out) -> None:
             parts = [depatchify(*f, s, 8, 16, "cpu")[0] for f, s in zip(factors, shapes, strict=True)]
-            join_planes(parts, "YCbCr", out, "cpu")
+            color.ycbcr_to_rgb(*(part[None] for part in parts), out[None])
 
         floats = sum(2 * 64 * g[0] * g[1] * r for g, r in zip(grids, ranks, strict=True))
         report.row(f"{size} factors to pixels at R = {rank}", pixels, decode, 3 * pixels + 2 * planes, floats,
@@ -165,18 +169,28 @@ def main_profile(report: Report, size: str) -> None:
     image = photograph(size)
     pixels = image.shape[0] * image.shape[1]
     step, p = 28 * 64, 8
-    luma = split_fine(image, True, "cpu")[0]
-    luma = luma[: luma.shape[0] // p * p, : luma.shape[1] // p * p].copy()
-    fine = split_fine(image, True, "cpu")
     out = np.empty_like(image)
-    report.row(f"{size} colour to fine planes", pixels, lambda: split_fine(image, True, "cpu"), 9 * pixels,
-               integers=9 * pixels)  # fmt: skip
-    report.row(f"{size} fine planes to colour", pixels, lambda: join_fine(fine, out, "cpu"), 9 * pixels,
+
+    # With the memory that an encoder has to ask for.
+    def split() -> list[np.ndarray]:
+        planes = new_planes(image, np.int32)
+        color.rgb_to_q4(image[None], *planes)
+        return planes
+
+    def lap_forward() -> np.ndarray:
+        filtered = np.empty_like(luma)
+        lapped.forward(luma[None], p, filtered[None], [0])
+        return filtered
+
+    q4 = split()
+    luma = q4[0][0, : image.shape[0] // p * p, : image.shape[1] // p * p].copy()
+    report.row(f"{size} colour to q4 planes", pixels, split, 9 * pixels, integers=9 * pixels)
+    report.row(f"{size} q4 planes to colour", pixels, lambda: color.q4_to_rgb(*q4, out[None]), 9 * pixels,
                integers=16 * pixels)  # fmt: skip
     # Half of p products of the rotation for each sample and direction.
     lap = 2 * 2 * (p // 2) * luma.size / 2
-    filtered = lapped.forward(luma, p, "cpu")
-    report.row(f"{size} lapped filter", pixels, lambda: lapped.forward(luma, p, "cpu"), 8 * luma.size, integers=lap)
+    filtered = lap_forward()
+    report.row(f"{size} lapped filter", pixels, lap_forward, 8 * luma.size, integers=lap)
     grid = luma.shape[0] // p, luma.shape[1] // p
     basis, products = dct_basis(p, step), np.zeros((p * p, padded_size(*grid)[0]), np.int32)
     report.row(f"{size} X V", pixels, lambda: numerators(filtered, p, basis, products), 8 * luma.size,
@@ -189,7 +203,9 @@ def main_profile(report: Report, size: str) -> None:
     report.row(f"{size} 2^-s U V^T", pixels, lambda: rd.reconstruct(factors, step, p, samples, "cpu"),
                4 * luma.size, integers=2 * p * p * nonzero)  # fmt: skip
     taps = 2 * LIMITS * 2 * sum(TAPS_PER_PASS)
-    report.row(f"{size} restoration", pixels, lambda: restoration.restore(luma, step, False, "cpu", samples),
+    filters = filter_set(step, False)
+    report.row(f"{size} restoration", pixels,
+               lambda: restoration.restore(luma[None], step, *filters, samples[None], [0]),
                8 * luma.size, integers=taps * luma.size)  # fmt: skip
     coded = entropy.encode_factors(factors.padded, factors.ranks, *factors.grid, p, "cpu")
     seconds = least(lambda: entropy.decode_factors(coded, *factors.grid, p, None, "cpu"), report.repeat)

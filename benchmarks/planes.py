@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from imfnb import lapped
-from imfnb.color import split_fine
+from imfnb.color import cpu as color
+from imfnb.color import half
 from imfnb.factorization import rd
+from imfnb.lapped import cpu as lapped
 from imfnb.pictures import read_picture
 
 Plane = NDArray[np.int32]
@@ -27,14 +28,22 @@ def image_paths(folder: Path) -> list[Path]:
 
 def read_planes(path: Path, subsample: bool = True) -> list[Plane]:
     """Y, Cb and Cr of an image: centred samples with four fractional bits."""
-    return split_fine(np.ascontiguousarray(read_picture(path)[:, :, :3]), subsample, "cpu")
+    images = np.ascontiguousarray(read_picture(path)[None, :, :, :3])
+    shape = images.shape[:3]
+    chroma = (1, half(shape[1]), half(shape[2])) if subsample else shape
+    planes = [np.empty(s, np.int32) for s in (shape, chroma, chroma)[: images.shape[3]]]
+    if len(planes) == 3:
+        color.rgb_to_q4(images, *planes)
+    else:
+        color.gray_to_q4(images, 0, planes[0])
+    return [plane[0] for plane in planes]
 
 
 def factorize(plane: Plane, step: int, patch_size: int) -> rd.Factors:
     """The factors of a plane; `step` in 1/64 gray level."""
-    height, width = plane.shape
-    extended = np.pad(plane, ((0, -height % patch_size), (0, -width % patch_size)), mode="edge")
-    return rd.factorize(lapped.forward(extended, patch_size, "cpu"), step, patch_size, "cpu")
+    filtered = np.empty((1, *(size + -size % patch_size for size in plane.shape)), np.int32)
+    lapped.forward(plane[None], patch_size, filtered, [0])
+    return rd.factorize(filtered[0], step, patch_size, "cpu")
 
 
 def decoded(plane: Plane, step: int, patch_size: int) -> Plane:
@@ -42,4 +51,6 @@ def decoded(plane: Plane, step: int, patch_size: int) -> Plane:
     factors = factorize(plane, step, patch_size)
     full = np.empty(tuple(size * patch_size for size in factors.grid), np.int32)
     rd.reconstruct(factors, step, patch_size, full, "cpu")
-    return np.ascontiguousarray(lapped.inverse(full, patch_size, "cpu")[: plane.shape[0], : plane.shape[1]])
+    out = np.empty((1, *plane.shape), np.int32)
+    lapped.inverse(full[None], patch_size, out, [0])
+    return out[0]

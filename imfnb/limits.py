@@ -165,16 +165,18 @@ def _patches(planes: list[NDArray[np.uint8]], patch_size: int) -> NDArray[np.flo
 
 def _lapped_patches(planes: list[NDArray[np.uint8]], patch_size: int) -> NDArray[np.float64]:
     """Patches of filtered planes in gray levels."""
-    from .color.matrix import CENTRE, FRACTION
-    from .lapped import forward
+    from .color.cpu import gray_to_q4
+    from .color.matrix import FRACTION
+    from .lapped.cpu import forward
     from .patches import grid_shape
 
     blocks = []
     for plane in planes:
-        height, width = plane.shape
-        whole = np.pad(plane, ((0, -height % patch_size), (0, -width % patch_size)), mode="edge")
-        filtered = forward((whole.astype(np.int32) << FRACTION) - CENTRE, patch_size, "cpu")
         rows, columns = grid_shape(plane.shape, patch_size)
+        samples = np.empty((1, *plane.shape), np.int32)
+        filtered = np.empty((1, rows * patch_size, columns * patch_size), np.int32)
+        gray_to_q4(plane[None, :, :, None], 0, samples)
+        forward(samples, patch_size, filtered, [0])
         tiles = filtered.reshape(rows, patch_size, columns, patch_size).transpose(0, 2, 1, 3)
         blocks.append(tiles.reshape(rows * columns, -1) / 2.0**FRACTION)
     return np.hstack(blocks)

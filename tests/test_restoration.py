@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import pathlib
+import subprocess
+import sys
+import zipfile
 from importlib.resources import files
 
 import numpy as np
 import pytest
 
+import imfnb
 from imfnb.restoration import CLIPPING_LIMITS, STEP_BORDERS, cpu, filter_set, reference
 
 STEPS = (1, 64, 200, 1000, 3000, 8000, 2**15, 2**20)
@@ -77,8 +82,8 @@ def test_squared_errors_are_added(shape, rows, dtype):
     a, b = (rng.choice(np.array([-(2**14), 3, 2**14], np.int32), (3, *shape)) for _ in range(2))
     first, last, period = rows or (0, 1, 1)
     kept = [y for y in range(shape[0]) if first <= y % period < last]
-    pairs = zip(a[:, kept].tolist(), b[:, kept].tolist(), strict=True)
-    expected = [10 + sum((p - q) ** 2 for p, q in zip(sum(x, []), sum(y, []), strict=True)) for x, y in pairs]
+    differences = a[:, kept].astype(object) - b[:, kept]  # Python's integers
+    expected = [10 + (difference**2).sum() for difference in differences]
     for kernels in (cpu, reference):
         out = np.full(3, 10, np.int64)
         kernels.squared_error(a, b.astype(dtype), out, rows)
@@ -115,3 +120,15 @@ def test_filters_are_those_of_the_format():
     # A line of the file: luma, third range, second pass, class 7, far limit.
     place = 2 * ((((2 * 2 + 1) * 25 + 7) * 2 + 1) * 12)
     assert filter_set(500, False)[0][1, 7, 1].tolist() == np.frombuffer(data, "<i2", 12, place).tolist()
+
+
+def test_filters_load_from_a_zip(tmp_path):
+    package, archive = pathlib.Path(imfnb.__file__).parent, tmp_path / "imfnb.zip"
+    with zipfile.ZipFile(archive, "w") as out:
+        for path in (package / "__init__.py", *(package / "restoration").glob("*.*")):
+            out.write(path, path.relative_to(package.parent))
+    code = f"import sys; sys.path.insert(0, {str(archive)!r}); from imfnb import restoration; "
+    code += "print(restoration.__file__, restoration.filter_set(500, True)[0].tobytes().hex())"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert found[0].startswith(str(archive))
+    assert found[1] == filter_set(500, True)[0].tobytes().hex()

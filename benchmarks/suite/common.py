@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 import imfnb
+from imfnb.color import half
 
 BACKENDS = ("reference", "cpu", "cuda")
 
@@ -36,6 +37,13 @@ def photograph(size: str) -> np.ndarray:
             shade += 7
         rows.append(strip)
     return np.ascontiguousarray(np.concatenate(rows)[:height])
+
+
+def new_planes(image: np.ndarray, dtype: type) -> list[np.ndarray]:
+    """Memory for Y and half-size Cb and Cr of an image, as stacks of one plane."""
+    shape = image.shape[:2]
+    chroma = half(shape[0]), half(shape[1])
+    return [np.empty((1, *s), dtype) for s in (shape, chroma, chroma)]
 
 
 def require(backend: str, size: str = "0.4 MP", limit: str = "2 MP", profile: str = "baseline") -> None:

@@ -79,7 +79,7 @@ class Kernels:
     def _split(self, i: int) -> None:
         from imfnb.color.cuda import rgb_to_ycbcr
 
-        rgb_to_ycbcr(self.images[i], True, *self.planes[i])
+        rgb_to_ycbcr(self.images[i], *self.planes[i])
 
     def _cut(self, i: int) -> None:
         from imfnb.patches.cuda import patchify

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from imfnb import entropy, lapped, restoration
-from imfnb.color import join_fine, join_planes, split_fine, split_planes
+from imfnb import entropy
+from imfnb._backend import kernels
 from imfnb.factorization import bcd, rd
 from imfnb.patches import depatchify, grid_shape, patchify
+from imfnb.restoration import filter_set
 
-from .common import photograph, require
+from .common import new_planes, photograph, require
 
 BACKENDS = ("reference", "cpu")
 
@@ -30,23 +31,25 @@ class Color(_Stage):
 
     def setup(self, backend: str, size: str) -> None:
         super().setup(backend, size)
-        self.planes = split_planes(self.image, "YCbCr", True, backend)
-        self.fine = split_fine(self.image, True, backend)
-        self.out = np.empty_like(self.image)
-        join_planes(self.planes, "YCbCr", self.out, backend)
-        join_fine(self.fine, self.out, backend)
+        self.kernels = kernels("color", backend)
+        self.planes, self.q4 = new_planes(self.image, np.uint8), new_planes(self.image, np.int32)
+        self.images, self.out = self.image[None], np.empty_like(self.image)[None]
+        self.time_rgb_to_ycbcr()
+        self.time_ycbcr_to_rgb()
+        self.time_rgb_to_q4()
+        self.time_q4_to_rgb()
 
-    def time_split_planes(self, *_: object) -> None:
-        split_planes(self.image, "YCbCr", True, self.backend)
+    def time_rgb_to_ycbcr(self, *_: object) -> None:
+        self.kernels.rgb_to_ycbcr(self.images, *self.planes)
 
-    def time_join_planes(self, *_: object) -> None:
-        join_planes(self.planes, "YCbCr", self.out, self.backend)
+    def time_ycbcr_to_rgb(self, *_: object) -> None:
+        self.kernels.ycbcr_to_rgb(*self.planes, self.out)
 
-    def time_split_fine(self, *_: object) -> None:
-        split_fine(self.image, True, self.backend)
+    def time_rgb_to_q4(self, *_: object) -> None:
+        self.kernels.rgb_to_q4(self.images, *self.q4)
 
-    def time_join_fine(self, *_: object) -> None:
-        join_fine(self.fine, self.out, self.backend)
+    def time_q4_to_rgb(self, *_: object) -> None:
+        self.kernels.q4_to_rgb(*self.q4, self.out)
 
 
 class Factorization(_Stage):
@@ -81,21 +84,28 @@ class MainStages(_Stage):
     def setup(self, backend: str, size: str) -> None:
         super().setup(backend, size)
         height, width = self.image.shape[:2]
-        self.plane = split_fine(self.image, True, backend)[0][: height // 8 * 8, : width // 8 * 8].copy()
-        self.filtered = lapped.forward(self.plane, 8, backend)
+        self.lapped, self.restoration = kernels("lapped", backend), kernels("restoration", backend)
+        planes = new_planes(self.image, np.int32)
+        kernels("color", backend).rgb_to_q4(self.image[None], *planes)
+        self.plane = planes[0][:, : height // 8 * 8, : width // 8 * 8].copy()
+        self.result = np.empty_like(self.plane)
+        self.lapped.forward(self.plane, 8, self.result, [0])
+        self.filtered = self.result[0].copy()
         self.step = 28 * 64
+        self.filters = filter_set(self.step, False)
         self.factors = rd.factorize(self.filtered, self.step, 8, backend)
         self.data = self._encode()
-        self.out = np.empty_like(self.plane)
+        self.out = np.empty_like(self.plane[0])
         rd.reconstruct(self.factors, self.step, 8, self.out, backend)
-        self.decoded = lapped.inverse(self.out, 8, backend)
-        restoration.restore(self.decoded, self.step, False, backend)
+        self.decoded = np.empty_like(self.plane)
+        self.lapped.inverse(self.out[None], 8, self.decoded, [0])
+        self.time_restore()
 
     def _encode(self) -> bytes:
         return entropy.encode_factors(self.factors.padded, self.factors.ranks, *self.factors.grid, 8, self.backend)
 
     def time_lapped_forward(self, *_: object) -> None:
-        lapped.forward(self.plane, 8, self.backend)
+        self.lapped.forward(self.plane, 8, self.result, [0])
 
     def time_factorize(self, *_: object) -> None:
         rd.factorize(self.filtered, self.step, 8, self.backend)
@@ -110,7 +120,7 @@ class MainStages(_Stage):
         rd.reconstruct(self.factors, self.step, 8, self.out, self.backend)
 
     def time_lapped_inverse(self, *_: object) -> None:
-        lapped.inverse(self.out, 8, self.backend)
+        self.lapped.inverse(self.out[None], 8, self.result, [0])
 
     def time_restore(self, *_: object) -> None:
-        restoration.restore(self.decoded, self.step, False, self.backend)
+        self.restoration.restore(self.decoded, self.step, *self.filters, self.result, [0])

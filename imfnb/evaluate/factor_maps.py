@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..color import split_planes
+from ..color import cpu, half
 from ..errors import OptionError
 from ..factorization import factorize
 from ..options import check_image
@@ -62,7 +62,7 @@ def run(
     place = Place("factor-maps", output, figure)
     stamped = Stamped(picture)
     image, channels = check_image(stamped.image)
-    planes = split_planes(image, "YCbCr", True, "cpu")
+    planes = _planes(image)
     names = ("Y", "Cb", "Cr") if channels >= 3 else ("gray",)
     rows, factors = [], []
     for number, (name, plane) in enumerate(zip(names, planes, strict=True)):
@@ -84,6 +84,16 @@ def run(
     write_json(files[1], result)
     save(draw(factors, patch_size, bounds), place.figure)
     return Outcome(_table(rows), [result], files)
+
+
+def _planes(image: np.ndarray) -> list[np.ndarray]:
+    """Gray, or Y and subsampled Cb and Cr of an image (H, W, C); alpha is left out."""
+    shape = image.shape[:2]
+    if image.shape[2] < 3:
+        return [np.ascontiguousarray(image[:, :, 0])]
+    planes = [np.empty((1, *s), np.uint8) for s in (shape, *[(half(shape[0]), half(shape[1]))] * 2)]
+    cpu.rgb_to_ycbcr(image[None], *planes)
+    return [plane[0] for plane in planes]
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
