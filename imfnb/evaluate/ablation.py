@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from ..baselines import Codec, codec
+from ..baselines import Codec
 from ..errors import OptionError
 from .curves import Curve, Difference, compare, document, mean_at, value_at
 from .data import Picture
 from .figures import INK, label_ends, look, new_figure, rate_axis, save
-from .parts import replaceable, without
+from .parts import without
 from .records import Progress, collect, measure, write_json
 from .study import Outcome, Place, plural
 
@@ -33,13 +33,13 @@ _GRID = np.geomspace(0.05, 2.0, 100)
 
 
 def _baseline(name: str, *parts: str, **options: Any) -> Codec:
-    found = codec("imf-baseline", threads=1, **options)
-    return replace(without(found, *parts), name=name, description=f"{found.description}: {name}")
+    found = without("imf-baseline", *parts, **options)
+    return replace(found, name=name, description=f"{found.description}: {name}")
 
 
 def _main(name: str, *parts: str, **options: Any) -> Codec:
-    found = codec("imf", threads=1, **options)
-    return replace(without(found, *parts), name=name, description=f"{found.description}: {name}")
+    found = without("imf", *parts, **options)
+    return replace(found, name=name, description=f"{found.description}: {name}")
 
 
 def _patch_sizes() -> list[Codec]:
@@ -103,8 +103,7 @@ def variants(subject: str) -> list[Codec]:
     Returns
     -------
     list of Codec
-        The codec as it is used first, then its variants. Those with a part replaced work as such only inside
-        :func:`imfnb.evaluate.parts.replaceable`.
+        The codec as it is used first, then its variants.
 
     Raises
     ------
@@ -152,8 +151,7 @@ def run(
     """
     codecs = variants(subject)
     place = Place(f"ablation-{subject}", output, figure)
-    with replaceable():
-        curves = collect(codecs, pictures, place.points(), threads, progress, partial(measure, similarity=False))
+    curves = collect(codecs, pictures, place.points(), threads, progress, partial(measure, similarity=False))
     documents = [document(codec.name, codec.description, curves[codec.name]) for codec in codecs]
     files = [place.figure, place.folder / f"{subject}.json"]
     write_json(files[-1], documents)
