@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from .errors import OptionError
+from .errors import LimitError, OptionError
 
-__all__ = ["SUFFIXES", "read_picture", "write_picture"]
+__all__ = ["SUFFIXES", "Picture", "read_picture", "write_picture"]
 
 #: What of a folder is taken for a picture.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm", ".pnm", ".gif", ".avif", ".jp2")
@@ -33,7 +33,16 @@ _MODES = {
 }
 
 
-def read_picture(source: str | os.PathLike | BinaryIO) -> np.ndarray:
+class Picture(NamedTuple):
+    """The pixels of a picture, and what it carries beside them."""
+
+    pixels: np.ndarray
+    dropped: tuple[str, ...] = ()
+
+
+def read_picture(
+    source: str | os.PathLike | BinaryIO, *, frame: int | None = None, max_pixels: int | None = None
+) -> Picture:
     """Read a photograph in any format that Pillow knows.
 
     Parameters
@@ -60,6 +69,10 @@ def read_picture(source: str | os.PathLike | BinaryIO) -> np.ndarray:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             with Image.open(source) as picture:
+                if frame is not None:
+                    picture.seek(frame)
+                if max_pixels is not None and picture.width * picture.height > max_pixels:
+                    raise LimitError(f"{picture.width} x {picture.height} pixels are more than max_pixels={max_pixels}")
                 mode = picture.mode
                 if mode == "P":
                     target = "RGBA" if "transparency" in picture.info else "RGB"
@@ -72,7 +85,7 @@ def read_picture(source: str | os.PathLike | BinaryIO) -> np.ndarray:
                 if any(";16" in str(tile[-1]) for tile in picture.tile):  # Pillow would cut them to 8 bits
                     raise OptionError("the picture has 16-bit samples, deeper than 8 bits; convert it to 8 bits first")
                 upright = ImageOps.exif_transpose(picture)
-                return np.array(upright if upright.mode == target else upright.convert(target))
+                return Picture(np.array(upright if upright.mode == target else upright.convert(target)))
         finally:
             Image.MAX_IMAGE_PIXELS = limit
     except UnidentifiedImageError:
