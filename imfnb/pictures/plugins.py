@@ -26,7 +26,7 @@ from .tags import read_exif
 
 __all__ = ["Unreadable", "apply_orientation_later", "check_pixels", "open_picture", "orientation_left"]
 
-_ORIENTATION = 274
+_ORIENTATION, _DESCRIPTION = 274, 270
 
 # Not pixels but drawings (which Pillow has Ghostscript or Windows draw), or formats that Pillow has no reader for.
 _NO_PICTURES = {"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5"}
@@ -163,9 +163,11 @@ def _private(factory: Any, max_pixels: int) -> Any:
     class Exif(Image.Exif):
         def load(self, data: bytes) -> None:
             try:
-                self[_ORIENTATION] = read_exif(data)[0]
+                self[_ORIENTATION], more = read_exif(data)
             except ValueError:
-                pass
+                more = True
+            if more:  # a word in place of what is there, for `surveys` to see that there is something
+                self[_DESCRIPTION] = "more"
 
     def crop(_: Any, im: Any, box: tuple[float, float, float, float]) -> Any:
         left, top, right, bottom = map(round, box)

@@ -139,12 +139,7 @@ def one_error(what: str) -> Iterator[None]:
 
 def _read(file: BinaryIO, head: bytes, frame: int | None, max_pixels: int) -> Picture:
     found = survey(file, frame)
-    try:
-        picture = open_picture(found.file, max_pixels)
-    except Unreadable as error:
-        reason = describe_tiff(file) if name_of(head) == "a TIFF file" else error.reason
-        raise OptionError(refusal(head, reason)) from None
-    with picture:
+    with _open(found, head, max_pixels) as picture:
         _select(picture, found, frame)
         check_pixels(picture.size, max_pixels)
         depth = check_mode(picture)
@@ -156,6 +151,20 @@ def _read(file: BinaryIO, head: bytes, frame: int | None, max_pixels: int) -> Pi
         if note:
             found.dropped.insert(0, note)
         return Picture(turned(pixels, orientation_left(picture)), tuple(found.dropped))
+
+
+def _open(found: Survey, head: bytes, max_pixels: int) -> Any:
+    """What Pillow makes of a file, its pixels not decoded yet."""
+    try:
+        return open_picture(found.file, max_pixels)
+    except Unreadable as error:
+        reason = describe_tiff(found.file) if name_of(head) == "a TIFF file" else error.reason
+        raise OptionError(refusal(head, reason)) from None
+    except (ValueError, SyntaxError) as error:
+        if isinstance(error, ImfError) or found.without_exif is None:
+            raise
+        found.drop("damaged EXIF")
+        return open_picture(found.without_exif, max_pixels)
 
 
 def _select(picture: Any, found: Survey, frame: int | None) -> None:

@@ -43,6 +43,8 @@ class Survey:
         Where it is said elsewhere than in EXIF or XMP.
     dropped : list of str
         What an .imf file cannot hold, in words.
+    without_exif : binary file object or None
+        The same picture, for a reader that stumbles over damaged EXIF.
     """
 
     file: BinaryIO
@@ -52,6 +54,7 @@ class Survey:
     xmp: bytes | None = None
     orientation: int | None = None
     dropped: list[str] = field(default_factory=list)
+    without_exif: BinaryIO | None = None
 
     def drop(self, what: str) -> None:
         """Note that something will not be kept, once."""
@@ -160,6 +163,8 @@ def survey(file: BinaryIO, frame: int | None) -> Survey:
         return _jpeg2000(file)
     if head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"avis", b"mif1", b"msf1"):
         return _avif(file)
+    if head.startswith(b"\x01\xda") and head[3:4] == b"\2":
+        raise OptionError(f"the picture has 16-bit samples, {_DEEPER}")
     return Survey(file)
 
 
@@ -171,21 +176,26 @@ def _png(file: BinaryIO, frame: int | None) -> Survey:
     magic = file.read(8)
     animated, rest = [magic], [magic]  # the chunks with and without those of an animation
     found = Survey(file)
-    frames, pixels = 0, False
+    frames, pixels, depth = 0, False, 8
     while len(head := file.read(8)) == 8:
         size, kind = struct.unpack(">L4s", head)
         body, check = file.read(size), file.read(4)
         if not kind.isalpha() or kind[:1].isupper() or kind == b"tRNS":
             pixels |= kind == b"IDAT"
+            if kind == b"IHDR" and len(body) > 8:
+                depth = body[8]
+                if depth > 8:
+                    raise OptionError(f"the picture has {depth}-bit samples, {_DEEPER}")
+            if kind == b"tRNS" and len(body) == 2 and check == _crc(kind, body):  # Pillow takes higher bits for a level
+                body = struct.pack(">H", struct.unpack(">H", body)[0] & (2**depth - 1))
+                check = _crc(kind, body)
             for chunks in (animated, rest):
                 chunks += head, body, check
-            if kind == b"IHDR" and len(body) > 8 and body[8] > 8:
-                raise OptionError(f"the picture has {body[8]}-bit samples, {_DEEPER}")
             if kind == b"IEND" or len(check) < 4:
                 break
         elif kind in (b"fcTL", b"fdAT"):
             animated += head, body, check
-        elif check != struct.pack(">L", zlib.crc32(kind + body)):
+        elif check != _crc(kind, body):
             found.drop(f"damaged {_CHUNKS.get(kind, 'metadata')}")
         elif kind == b"acTL":
             if size == 8 and not pixels and not frames:
@@ -194,6 +204,8 @@ def _png(file: BinaryIO, frame: int | None) -> Survey:
         else:
             try:
                 _png_metadata(found, kind, body)
+            except OptionError:
+                raise
             except (ValueError, LookupError, struct.error, zlib.error):
                 found.drop(f"damaged {_CHUNKS.get(kind, 'metadata')}")
     if not 1 <= frames <= 0x80000000:
@@ -214,6 +226,10 @@ _CHUNKS = {
 
 # Chromaticities of sRGB in units of 1/100000, as cHRM has them.
 _SRGB = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+
+
+def _crc(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">L", zlib.crc32(kind + body))
 
 
 def _png_metadata(found: Survey, kind: bytes, body: bytes) -> None:
@@ -421,12 +437,12 @@ def _tiff(file: BinaryIO, frame: int | None) -> Survey:
             raise
         found.drop("damaged further images")
     if every and 50706 in every[0]:
-        raise OptionError("the file is a DNG, a camera's raw data; develop it to PNG or TIFF of 8 bits first")
+        raise OptionError("this is a DNG file, a camera's raw data; develop it to PNG or TIFF of 8 bits first")
     # Smaller versions (pyramids, previews) and masks are no images of their own.
     kinds = [int(page.number(254)) | (page.number(255) == 2) for page in every]
     pages = [index for index, kind in enumerate(kinds) if not kind & 5] or list(range(min(1, len(every))))
     if not pages:
-        raise OptionError("the file is a TIFF without an image")
+        raise OptionError("this is a TIFF file without an image; fetch it again")
     found.frame = pages[choose_frame(frame, len(pages))]
     page = every[found.frame]
     _check_tiff(page)
@@ -600,7 +616,13 @@ def _avif(file: BinaryIO) -> Survey:
     if numbers and not re.search(rb"colr(prof|rICC)", head):  # a profile comes first
         _check_code_points(*struct.unpack(">HH", numbers[1]))
     file.seek(0)
-    return Survey(file)
+    found = Survey(file)
+    # libavif refuses files whose EXIF is damaged, unless it takes that for an item of a kind that it does not know.
+    spared, items = re.subn(rb"(infe[\2\3].{7,9})Exif", rb"\1none", data, flags=re.DOTALL)
+    if items:
+        found.without_exif = io.BytesIO(spared + file.read()[len(data) :])
+        file.seek(0)
+    return found
 
 
 def _boxes(data: bytes, begin: int, end: int) -> Any:
