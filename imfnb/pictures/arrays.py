@@ -47,10 +47,10 @@ def as_samples(image: Any) -> np.ndarray:
         return _from_pillow(image)
     kind = type(image).__name__
     try:
-        _refuse_tables(image)
-        if hasattr(image, "magnitude") and hasattr(image, "units"):  # before NumPy strips the unit with a warning
-            raise OptionError(f"image has the unit {image.units}, which an .imf file cannot hold; give x.magnitude")
-        array = np.asanyarray(image)
+        _refuse_dimensions(image)
+        if type(image) is not np.ndarray:
+            _refuse_more(image)
+        array = np.asanyarray(_table(image))
         if type(array) is not np.ndarray:
             _refuse_more(array)
         array = np.asarray(array)
@@ -92,28 +92,41 @@ def _from_pillow(image: Any) -> np.ndarray:
         return to_pixels(image, depth, image.info.get("icc_profile"))[0]
 
 
-def _refuse_tables(image: Any) -> None:
-    """Objects with labelled axes whose samples NumPy would take in another order, or with holes."""
+def _refuse_dimensions(image: Any) -> None:
+    """Refuse labelled axes that NumPy would take in another order than is meant."""
     dims = getattr(image, "dims", None)
     if isinstance(dims, tuple) and len(dims) == 3:
         bands = [dim for dim in dims if str(dim).lower() in _BANDS]
         if bands and bands[0] != dims[-1]:
             order = ", ".join(repr(dim) for dim in (*(dim for dim in dims if dim != bands[0]), bands[0]))
             raise OptionError(f"image has the dimensions {dims}; expected bands last: give x.transpose({order})")
-    if type(image).__module__.split(".")[0] in ("pandas", "polars"):
-        holes = image.isna() if hasattr(image, "isna") else image.null_count()
-        if np.asarray(holes).any():
-            raise OptionError(f"image has missing values; {_MISSING}")
 
 
-def _refuse_more(array: np.ndarray) -> None:
-    """Refuse what a subclass of NumPy's array says beside its samples."""
-    mask = getattr(array, "mask", None)
-    if mask is not None and np.any(mask):
+def _table(image: Any) -> Any:
+    """A table of pandas or Polars without holes, its samples of uint8 where all of its columns are."""
+    if type(image).__module__.split(".")[0] not in ("pandas", "polars"):
+        return image
+    if np.asarray(image.isna() if hasattr(image, "isna") else image.null_count()).any():
+        raise OptionError(f"image has missing values; {_MISSING}")
+    if hasattr(image, "isna") and image.ndim == 2 and all(str(dtype) == "UInt8" for dtype in image.dtypes):
+        return image.to_numpy(dtype=np.uint8)  # columns that allow for holes would become objects
+    return image
+
+
+def _refuse_more(image: Any) -> None:
+    """Refuse what an object says beside its samples: a mask, or a unit."""
+    mask = getattr(image, "mask", None)
+    if mask is not None and not callable(mask) and np.any(mask):
         raise OptionError(
             f"image has {np.count_nonzero(mask)} masked values, which an .imf file cannot hold; "
             "fill them first, for example with x.filled(0)"
         )
-    unit = getattr(array, "unit", None) or getattr(array, "units", None)
-    if unit is not None:
-        raise OptionError(f"image has the unit {unit}, which an .imf file cannot hold; give x.value, the plain numbers")
+    # Objects that only have the attribute "units", such as those of xarray and netCDF4, use it as a label.
+    quantity = isinstance(image, np.ndarray) or hasattr(image, "magnitude")
+    unit = getattr(image, "unit", None) if not quantity else getattr(image, "unit", getattr(image, "units", None))
+    if unit is not None and not callable(unit):
+        numbers = next((name for name in ("magnitude", "value", "data") if hasattr(image, name)), "value")
+        raise OptionError(
+            f"image has the unit {str(unit) or 'dimensionless'}, which an .imf file cannot hold; "
+            f"give x.{numbers}, the plain numbers"
+        )

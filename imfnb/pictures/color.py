@@ -16,6 +16,9 @@ __all__ = ["check_mode", "to_pixels", "turned"]
 # profile counts as sRGB: rounding and the various published tables of sRGB stay below it.
 _SAME = 2
 
+# littleCMS's numbers, for which Pillow had other names before version 10.3.
+_RELATIVE_COLORIMETRIC, _BLACK_POINT_COMPENSATION = 1, 0x2000
+
 # Pillow's modes of eight bits or fewer that are converted to RGB as they are.
 _TO_RGB = ("RGBX", "YCbCr", "HSV", "LAB")
 
@@ -44,7 +47,7 @@ def check_mode(picture: Any) -> int:
         what = f"{depth}-bit {'floating point ' * (mode == 'F')}samples" if depth else "samples"
         raise OptionError(f"the picture has {what} (Pillow's mode {mode!r}), deeper than 8 bits; {_CONVERT}")
     depth = 1 if mode == "1" else 8
-    for tile in getattr(picture, "tile", ()):  # what Pillow would cut to 8 bits while it loads the picture
+    for tile in getattr(picture, "tile", None) or ():  # what Pillow would cut to 8 bits while it loads the picture
         args = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
         for raw in (arg for arg in args if isinstance(arg, str)):
             if re.search(r";16|;12|;32", raw) and not raw.startswith("BGR;16"):  # those are 5, 6 and 5 bits
@@ -171,8 +174,8 @@ def _to_srgb(base: Any, profile: bytes | None) -> tuple[Any, str | None]:
             srgb,
             source.mode,
             "RGB",
-            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            renderingIntent=_RELATIVE_COLORIMETRIC,
+            flags=_BLACK_POINT_COMPENSATION,
         )
         if source.mode != "CMYK" and _is_identity(ImageCms, transform, source.mode):
             return base, "ICC profile"

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 from ..errors import LimitError
 from .tags import read_exif
 
-__all__ = ["Unreadable", "apply_orientation_later", "check_pixels", "open_picture", "orientation_left"]
+__all__ = ["Unreadable", "check_pixels", "open_picture", "tell_orientation"]
 
 _ORIENTATION, _DESCRIPTION = 274, 270
 
@@ -110,7 +110,8 @@ def open_picture(file: BinaryIO, max_pixels: int) -> Any:
             asked.add(name)
             factory, accepts = Image.OPEN[name]
             try:
-                if name in _NO_PICTURES or (accepts and accepts(prefix) is not True):
+                accepted = accepts(prefix) if accepts else True  # or, in words, why this build of Pillow cannot read it
+                if name in _NO_PICTURES or isinstance(accepted, str) or not accepted:
                     continue
                 file.seek(0)
                 picture = _private(factory, max_pixels)(file, "")
@@ -123,8 +124,8 @@ def open_picture(file: BinaryIO, max_pixels: int) -> Any:
     raise first or Unreadable(None, "")
 
 
-def apply_orientation_later(picture: Any, orientation: int) -> None:
-    """Tell a picture its orientation: some readers turn the pixels themselves when they load them.
+def tell_orientation(picture: Any, orientation: int) -> None:
+    """Tell a TIFF its orientation, for its reader turns the pixels when it loads them, in some versions by its EXIF.
 
     Parameters
     ----------
@@ -134,11 +135,6 @@ def apply_orientation_later(picture: Any, orientation: int) -> None:
         1 to 8, as in EXIF.
     """
     _own_exif(picture)[_ORIENTATION] = orientation
-
-
-def orientation_left(picture: Any) -> int:
-    """How loaded pixels still have to be turned; 1 if not at all."""
-    return _own_exif(picture).get(_ORIENTATION, 1)
 
 
 def _own_exif(picture: Any) -> Any:

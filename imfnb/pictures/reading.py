@@ -14,7 +14,7 @@ from ..container import MAX_PIXELS
 from ..errors import ImfError, LimitError, OptionError, naming
 from .color import check_mode, to_pixels, turned
 from .formats import name_of, refusal
-from .plugins import Unreadable, apply_orientation_later, check_pixels, open_picture, orientation_left
+from .plugins import Unreadable, check_pixels, open_picture, tell_orientation
 from .surveys import Survey, choose_frame, describe_tiff, survey
 
 __all__ = ["Picture", "one_error", "read_picture"]
@@ -144,13 +144,15 @@ def _read(file: BinaryIO, head: bytes, frame: int | None, max_pixels: int) -> Pi
         check_pixels(picture.size, max_pixels)
         depth = check_mode(picture)
         found.ask(picture.format, picture.info)
-        apply_orientation_later(picture, found.upright())
+        orientation = found.upright()
+        if found.orientation is not None:
+            tell_orientation(picture, found.orientation)
         picture.load()
         check_pixels(picture.size, max_pixels)
         pixels, note = to_pixels(picture, depth, found.profile)
         if note:
             found.dropped.insert(0, note)
-        return Picture(turned(pixels, orientation_left(picture)), tuple(found.dropped))
+        return Picture(turned(pixels, orientation), tuple(found.dropped))
 
 
 def _open(found: Survey, head: bytes, max_pixels: int) -> Any:

@@ -40,7 +40,7 @@ class Survey:
     profile, exif, xmp : bytes or None
         Metadata that decides how the picture looks.
     orientation : int or None
-        Where it is said elsewhere than in EXIF or XMP.
+        What a TIFF's tag says, by which its reader turns the pixels.
     dropped : list of str
         What an .imf file cannot hold, in words.
     without_exif : binary file object or None
@@ -79,7 +79,7 @@ class Survey:
             self.drop("resolution")
 
     def upright(self) -> int:
-        """The orientation, 1 to 8, while EXIF and XMP are noted as dropped if they say more than that."""
+        """How loaded pixels have to be turned, 1 to 8; EXIF and XMP are noted as dropped if they say more than that."""
         found = 1
         if self.xmp:
             self.drop("XMP")
@@ -92,7 +92,7 @@ class Survey:
                     self.drop("EXIF")
             except ValueError:
                 self.drop("damaged EXIF")
-        return self.orientation or found
+        return found if self.orientation is None else 1
 
 
 def choose_frame(frame: int | None, count: int) -> int:
