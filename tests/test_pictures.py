@@ -469,12 +469,22 @@ def profile(gamma: float, primaries: tuple[tuple[float, float], ...], space: byt
             tags[f"{name}TRC".encode()] = curve
     else:
         tags[b"kTRC"] = curve
+    return assembled(tags, space, b"XYZ ", b"mntr")
+
+
+def assembled(tags: dict[bytes, bytes], space: bytes, connection: bytes, kind: bytes) -> bytes:
+    """An ICC profile of its tags."""
+
+    def fixed(value: float) -> bytes:
+        return struct.pack(">l", round(value * 65536))
+
     table, body = struct.pack(">L", len(tags)), b""
     for name, value in tags.items():
         value += bytes(-len(value) % 4)
         table += struct.pack(">4sLL", name, 128 + 4 + 12 * len(tags) + len(body), len(value))
         body += value
-    head = struct.pack(">L4sL4s4s4s12s4s", 132 + len(table) - 4 + len(body), b"", 0x02400000, b"mntr", space, b"XYZ ", b"", b"acsp")
+    size = 128 + len(table) + len(body)
+    head = struct.pack(">L4sL4s4s4s12s4s", size, b"", 0x02400000, kind, space, connection, b"", b"acsp")
     return head.ljust(68, b"\0") + fixed(0.9642) + fixed(1) + fixed(0.8249) + bytes(48) + table + body
 
 
@@ -538,6 +548,26 @@ def test_gray_with_a_profile_of_rgb():
     np.testing.assert_array_equal(pixels(saved(GRAY, "PNG", icc_profile=SRGB)), GRAY)
     found = pixels(saved(GRAY, "PNG", icc_profile=profile(1.0, ((0.64, 0.33), (0.3, 0.6), (0.15, 0.06)))))
     assert found.shape == GRAY.shape and (found.astype(int) - GRAY).mean() > 20
+
+
+def printer() -> bytes:
+    """A profile of four inks that all make the paper darker by the same amount, and never coloured."""
+    inks = np.arange(16)[:, None] >> np.arange(3, -1, -1) & 1
+    lightness = 255 * (4 - inks.sum(axis=1)) // 4
+    colors = np.stack([lightness, np.full(16, 128), np.full(16, 128)], axis=1).astype(np.uint8)
+    straight = bytes(range(256))
+    identity = struct.pack(">9l", *(np.eye(3, dtype=int).ravel() * 65536))
+    table = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + identity + 4 * straight + colors.tobytes() + 3 * straight
+    return assembled({b"A2B0": table}, b"CMYK", b"Lab ", b"prtr")
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "JPEG"])
+def test_inks_are_converted_by_their_profile(kind):
+    image = Image.new("CMYK", (16, 16), (255, 0, 0, 0))
+    assert abs(pixels(saved(image, kind)).astype(int) - (0, 255, 255)).max() <= 3
+    found = read(saved(image, kind, icc_profile=printer()))
+    assert np.ptp(found.pixels[0, 0].astype(int)) <= 2 and abs(int(found.pixels[0, 0, 0]) - 185) < 12  # L* is 75
+    assert found.dropped == ("ICC profile (converted to sRGB)",)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "WEBP"])
@@ -707,6 +737,35 @@ def test_chain_of_directories_that_leaves_the_file():
     assert found.dropped == ("damaged further images",)
 
 
+@pytest.mark.parametrize("tag", [270, 282, 305, 700, 34675, 33723, 34377, 65000])
+def test_tags_of_tiff_that_leave_the_file(tag):
+    extra = [] if tag == 282 else [(tag, "s", 40, "x" * 40, True)]  # resolutions are always there
+    data = bytearray(tiff(RGB, photometric="rgb", extratags=extra))
+    place = data.index(struct.pack("<HH", tag, 5 if tag == 282 else 2), 8)
+    struct.pack_into("<HHLL", data, place, tag, 5 if tag == 282 else 2, 40, 1 << 30)
+    found = read(bytes(data))
+    np.testing.assert_array_equal(found.pixels, RGB)
+    assert f"damaged {'ICC profile' if tag == 34675 else 'metadata'}" in found.dropped
+
+
+def test_icon_that_lies_about_its_size():
+    """Of which Pillow warns, and warnings are errors here."""
+    data = bytearray(saved(Image.fromarray(RGB[:16, :16]), "ICO", sizes=[(16, 16)]))
+    data[6:8] = 17, 17
+    np.testing.assert_array_equal(pixels(bytes(data))[:, :, :3], RGB[:16, :16])
+
+
+def test_photoshop_file():
+    """What all layers together show is read, what else there is is named."""
+    planes = RGB.transpose(2, 0, 1).tobytes()
+    for channels, dropped in ((3, ()), (5, ("further channels",))):
+        head = struct.pack(">4sH6xHLLHH", b"8BPS", 1, channels, *RGB.shape[:2], 8, 3)
+        found = read(head + bytes(12) + bytes(2) + planes + bytes((channels - 3) * GRAY.size))
+        np.testing.assert_array_equal(found.pixels, RGB)
+        assert found.dropped == dropped
+    assert "a Photoshop file" in refusal(struct.pack(">4sH6xHLLHH", b"8BPS", 1, 3, 9, 9, 16, 3) + bytes(1000))
+
+
 # -------------------------------------------------------------------------------------------------- what is no picture
 
 
@@ -734,6 +793,7 @@ def test_chain_of_directories_that_leaves_the_file():
         (b"\x89PNG\r\n\x1a\n", "a PNG file"),
         (b"\xff\xd8\xff\xe0", "a JPEG file"),
         (b"GIF89a", "a GIF file"),
+        (b"qoif", "begins like QOI"),
     ],
 )
 def test_what_is_no_picture(begin, told):
@@ -769,6 +829,18 @@ def test_operating_system_errors_stay(tmp_path):
 
     with pytest.raises(OSError, match="Input/output error"):
         read_picture(Broken(b"x"))
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "BMP", "TGA"])
+def test_changed_bytes_on_disk(kind, tmp_path):
+    """Files on disk refuse positions in other words than bytes in memory."""
+    rng = np.random.default_rng(5)
+    for changed in fuzzed(saved(Image.fromarray(picture(12, 9)), kind), rng, 60):
+        (tmp_path / "a").write_bytes(changed)
+        try:
+            read_picture(tmp_path / "a", max_pixels=10**6)
+        except (OptionError, LimitError) as error:
+            assert error.filename == str(tmp_path / "a")
 
 
 def test_errors_name_the_file(tmp_path):

@@ -67,15 +67,17 @@ def name_of(head: bytes) -> str | None:
     return next((name for begin, name, _ in _KINDS if re.match(begin, head, re.DOTALL | re.IGNORECASE)), None)
 
 
-def refusal(head: bytes, reason: str) -> str:
+def refusal(head: bytes, format: str | None, reason: str) -> str:
     """Why a file cannot be read, in one sentence.
 
     Parameters
     ----------
     head : bytes
         Its first bytes.
+    format : str or None
+        The format that Pillow took it for, if any.
     reason : str
-        What the reader of its format said, if there is one.
+        What the reader of that format said.
 
     Returns
     -------
@@ -84,10 +86,10 @@ def refusal(head: bytes, reason: str) -> str:
     """
     if not head:
         return "the file is empty; expected a picture"
-    name = name_of(head)
+    name = name_of(head) or (f"a file that begins like {format}" if format else None)
     if name is None:
         return "not a picture in a known format; expected PNG, JPEG, TIFF or the like"
-    remedy = next(remedy for _, other, remedy in _KINDS if other == name)
+    remedy = next((remedy for _, other, remedy in _KINDS if other == name), "")
     if remedy:
         return f"this is {name}; {remedy}"
     told = f" ({reason})" if reason else ""

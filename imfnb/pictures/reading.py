@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Iterator
@@ -126,7 +127,8 @@ def one_error(what: str) -> Iterator[None]:
     except (ImfError, MemoryError):
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        # Positions that no file has are what damaged files ask the operating system for.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         text = " ".join(str(error).split()) or type(error).__name__
         if type(error).__name__.startswith("DecompressionBomb"):  # from a reader that was not reached in `plugins`
@@ -140,7 +142,7 @@ def one_error(what: str) -> Iterator[None]:
 def _read(file: BinaryIO, head: bytes, frame: int | None, max_pixels: int) -> Picture:
     found = survey(file, frame)
     with _open(found, head, max_pixels) as picture:
-        _select(picture, found, frame)
+        _select(picture, found, head, frame)
         check_pixels(picture.size, max_pixels)
         depth = check_mode(picture)
         found.ask(picture.format, picture.info)
@@ -161,7 +163,7 @@ def _open(found: Survey, head: bytes, max_pixels: int) -> Any:
         return open_picture(found.file, max_pixels)
     except Unreadable as error:
         reason = describe_tiff(found.file) if name_of(head) == "a TIFF file" else error.reason
-        raise OptionError(refusal(head, reason)) from None
+        raise OptionError(refusal(head, error.format, reason)) from None
     except (ValueError, SyntaxError) as error:
         if isinstance(error, ImfError) or found.without_exif is None:
             raise
@@ -169,11 +171,18 @@ def _open(found: Survey, head: bytes, max_pixels: int) -> Any:
         return open_picture(found.without_exif, max_pixels)
 
 
-def _select(picture: Any, found: Survey, frame: int | None) -> None:
+def _select(picture: Any, found: Survey, head: bytes, frame: int | None) -> None:
     """Go to the image that is asked for."""
-    if picture.format == "PSD":  # the first is what all layers together show
-        if choose_frame(frame, 1) == 0 and getattr(picture, "n_frames", 0):
+    if picture.format == "PSD":  # what is read is what all layers together show
+        choose_frame(frame, 1)
+        try:
+            layers = picture.n_frames
+        except Exception:
+            layers = 1
+        if layers:
             found.drop("layers")
+        if int.from_bytes(head[12:14], "big") > len(picture.getbands()):
+            found.drop("further channels")
         return
     index = choose_frame(frame, getattr(picture, "n_frames", 1)) if found.frame is None else found.frame
     if index:

@@ -414,6 +414,10 @@ _COMPRESSIONS = {
     52546: "JPEG XL compression",
 }
 
+# Tags that say how the samples lie in the file, rather than what they are of.
+_LAYOUT = {*range(254, 269), 273, *range(277, 282), 284, *range(290, 294), 297, 301, 317, 320, *range(321, 326)}
+_LAYOUT |= {330, 332, 334, 338, 339, 347, *range(512, 522), *range(529, 533), 32997}
+
 # What a TIFF may carry beside its samples, by tag. The name of the software is nothing to miss.
 _TIFF_EXTRAS = {
     34665: "EXIF",
@@ -452,6 +456,14 @@ def _tiff(file: BinaryIO, frame: int | None) -> Survey:
         if tag in _TIFF_EXTRAS and not (tag == 270 and (_optional(page, tag) or b"").startswith(b'{"shape": ')):
             found.drop(_TIFF_EXTRAS[tag])
     found.profile = _optional(page, 34675)
+    broken = [tag for tag in page if tag not in _LAYOUT and _optional(page, tag) is None]
+    if broken:  # Pillow would read no tag behind them: give them a type that there is none of, which it ignores
+        file.seek(0)
+        data = bytearray(file.read())
+        for tag in broken:
+            data[page.positions[tag] + 2 : page.positions[tag] + 4] = b"\0\0"
+            found.drop("damaged ICC profile" if tag == 34675 else "damaged metadata")
+        found.file = io.BytesIO(data)
     found.xmp = _optional(page, 700)
     orientation = page.number(274)
     found.orientation = int(orientation) if orientation in range(1, 9) else None
@@ -467,7 +479,7 @@ def _tiff(file: BinaryIO, frame: int | None) -> Survey:
 def _optional(page: Directory, tag: int) -> bytes | None:
     """The bytes of a tag; None if they cannot be had."""
     try:
-        return page.block(tag) or None
+        return page.block(tag)
     except ValueError:
         return None
 

@@ -53,12 +53,22 @@ class Directory:
         Byte order, as for :mod:`struct`.
     entries : dict
         From a tag to the type of its values, their number, and the field that holds them or their position.
+    positions : dict
+        From a tag to where in the file its entry begins; an attribute, too.
     wide : bool
         Whether the fields have eight bytes, as in BigTIFF, instead of four.
     """
 
-    def __init__(self, file: BinaryIO, order: str, entries: dict[int, tuple[int, int, bytes]], wide: bool) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        order: str,
+        entries: dict[int, tuple[int, int, bytes]],
+        positions: dict[int, int],
+        wide: bool,
+    ) -> None:
         self._file, self._order, self._entries, self._wide = file, order, entries, wide
+        self.positions = positions
 
     def __contains__(self, tag: int) -> bool:
         return tag in self._entries
@@ -82,7 +92,7 @@ class Directory:
             return field[:size]
         if size > _MOST_BYTES:
             raise ValueError(f"tag {tag} has {size} bytes")
-        self._file.seek(struct.unpack(f"{self._order}{'Q' if self._wide else 'L'}", field)[0])
+        _seek(self._file, struct.unpack(f"{self._order}{'Q' if self._wide else 'L'}", field)[0])
         data = self._file.read(size)
         if len(data) < size:
             raise ValueError(f"tag {tag} lies outside of the file")
@@ -108,8 +118,11 @@ class Directory:
         return values
 
     def number(self, tag: int, default: float = 0) -> float:
-        """The first value of a tag."""
-        return (self.numbers(tag) or (default,))[0]
+        """The first value of a tag; the default where there is none, or it cannot be had."""
+        try:
+            return (self.numbers(tag) or (default,))[0]
+        except ValueError:
+            return default
 
 
 def directories(file: BinaryIO) -> Iterator[Directory]:
@@ -143,20 +156,28 @@ def directories(file: BinaryIO) -> Iterator[Directory]:
         if position in seen:  # a loop, which some writers end a file with
             return
         seen.add(position)
-        file.seek(position)
+        _seek(file, position)
         count = _unpack(file, order, number)
         table = file.read(size * count) if count <= 0xFFFF else b""
         if not count or len(table) < size * count:
             raise ValueError("a directory lies outside of the file")
-        entries = {}
+        entries, positions, start = {}, {}, file.tell() - len(table)
         for row in range(0, len(table), size):
             tag, kind, values = struct.unpack_from(f"{order}HH{word}", table, row)
+            positions.setdefault(tag, start + row)
             entries.setdefault(tag, (kind, values, table[row + size - struct.calcsize(f"<{word}") : row + size]))
         follows = file.read(struct.calcsize(f"<{word}"))
-        yield Directory(file, order, entries, wide)
+        yield Directory(file, order, entries, positions, wide)
         if len(follows) < struct.calcsize(f"<{word}"):  # nothing more is said, as in EXIF blocks of some cameras
             return
         position = struct.unpack(f"{order}{word}", follows)[0]
+
+
+def _seek(file: BinaryIO, position: int) -> None:
+    """Go to a position that a file names, which none may have."""
+    if position >= 1 << 62:
+        raise ValueError("a position lies outside of the file")
+    file.seek(position)
 
 
 def _unpack(file: BinaryIO, order: str, letter: str) -> int:
