@@ -72,7 +72,7 @@ def check_image(image: Any) -> tuple[np.ndarray, int]:
 
 def _remedy(dtype: np.dtype) -> str:
     """How to make samples of another kind fit."""
-    if dtype == bool:
+    if dtype.kind == "b":
         return "for example x * numpy.uint8(255)"
     if dtype.kind in "iu":
         return "scale it first, or use x.astype(numpy.uint8) where the samples are in that range already"

@@ -41,10 +41,12 @@ def saved(image: Image.Image, kind: str = "PNG", **options) -> io.BytesIO:
     return buffer
 
 
-# -------------------------------------------------------------------------------------------------------------- Pillow
+# --------------------------------------------------------------------------------------------------------------- Pillow
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "LA", "La", "RGBa", "RGBX", "PA"])
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "LA", "La", "RGBa", "RGBX", "PA"]
+)
 def test_pillow_images_are_what_they_show(mode):
     image = Image.fromarray(RGB)
     if mode in ("La", "PA"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import threading
@@ -80,7 +81,7 @@ def exif(**tags) -> bytes:
     return block.tobytes()
 
 
-# ----------------------------------------------------------------------------------------------- whole and as it looks
+# ------------------------------------------------------------------------------------------------ whole and as it looks
 
 LOSSLESS = ("BMP", "DDS", "PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "JPEG2000")
 
@@ -151,7 +152,7 @@ def test_avif_is_turned_as_its_boxes_say_once():
     np.testing.assert_array_equal(found.pixels[:, :, 0] > 128, np.rot90(stored[:, :, 0], -1) > 128)
 
 
-# -------------------------------------------------------------------------------------------------------- transparency
+# --------------------------------------------------------------------------------------------------------- transparency
 
 
 def test_one_colour_of_rgb_is_transparent():
@@ -236,7 +237,7 @@ def test_other_colours_become_rgb(mode, kind):
     assert abs(found - shown).mean() < 3
 
 
-# ------------------------------------------------------------------------------------------------------- what is refused
+# ------------------------------------------------------------------------------------------------------ what is refused
 
 
 @pytest.mark.parametrize("color", [0, 2, 4, 6])
@@ -683,7 +684,7 @@ def test_georeference_is_named():
     assert read(data).dropped == ("georeference",)
 
 
-# ------------------------------------------------------------------------------------------------------ damaged metadata
+# ----------------------------------------------------------------------------------------------------- damaged metadata
 
 BROKEN_EXIF = (b"", b"KM*\0", b"MM\0*", b"II*\0\xff\xff\xff\x7f", b"II*\0\x08\0\0\0\xff\xff", b"II*\0\x08\0\0\0\x01\0")
 
@@ -755,6 +756,22 @@ def test_icon_that_lies_about_its_size():
     np.testing.assert_array_equal(pixels(bytes(data))[:, :, :3], RGB[:16, :16])
 
 
+def test_raw_data_of_cameras():
+    """Whose first image is a preview."""
+    assert "a camera's raw data" in refusal(
+        tiff(RGB, photometric="rgb", extratags=[(50706, "B", 4, b"\1\4\0\0", True)])
+    )
+    preview = tiff(RGB, photometric="rgb", subfiletype=1, extratags=[(330, "I", 1, 8, True)])
+    assert "a camera's raw data" in refusal(preview)
+
+
+def test_directories_that_go_round_in_a_loop():
+    data = bytearray(tiff(RGB, photometric="rgb"))
+    entries = struct.unpack_from("<H", data, 8)[0]
+    data[10 + 12 * entries : 14 + 12 * entries] = struct.pack("<L", 8)
+    np.testing.assert_array_equal(pixels(bytes(data)), RGB)
+
+
 def test_photoshop_file():
     """What all layers together show is read, what else there is is named."""
     planes = RGB.transpose(2, 0, 1).tobytes()
@@ -766,7 +783,7 @@ def test_photoshop_file():
     assert "a Photoshop file" in refusal(struct.pack(">4sH6xHLLHH", b"8BPS", 1, 3, 9, 9, 16, 3) + bytes(1000))
 
 
-# -------------------------------------------------------------------------------------------------- what is no picture
+# --------------------------------------------------------------------------------------------------- what is no picture
 
 
 @pytest.mark.parametrize(
@@ -872,7 +889,7 @@ def test_truncated_files_on_disk_are_refused(tmp_path):
             read_picture(tmp_path / "a")
 
 
-# -------------------------------------------------------------------------------------------- nothing of Pillow's changes
+# ------------------------------------------------------------------------------------------ nothing of Pillow's changes
 
 KINDS = ("PNG", "JPEG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "PPM", "JPEG2000", "ICO", "TGA", "PCX", "MPO", "QOI")
 
@@ -969,7 +986,7 @@ def test_reader_of_somebody_else(monkeypatch):
     np.testing.assert_array_equal(pixels(b"OTHER!\1\2"), [[1, 2]])
 
 
-# ---------------------------------------------------------------------------------------------------------------- fuzzing
+# -------------------------------------------------------------------------------------------------------------- fuzzing
 
 
 def fuzzed(data: bytes, rng: np.random.Generator, count: int) -> list[bytes]:
@@ -1009,7 +1026,5 @@ def test_changed_bytes_of_animations(kind):
     rng = np.random.default_rng(7 + sum(map(ord, kind)))
     for changed in fuzzed(data, rng, 80):
         for frame in (None, 1):
-            try:
+            with contextlib.suppress(OptionError, LimitError):
                 read(changed, frame=frame, max_pixels=10**6)
-            except (OptionError, LimitError):
-                pass

@@ -15,8 +15,10 @@ from ..container import MAX_PIXELS
 from ..errors import ImfError, LimitError, OptionError, naming
 from .color import check_mode, to_pixels, turned
 from .formats import name_of, refusal
+from .found import Survey, choose_frame
 from .plugins import Unreadable, check_pixels, open_picture, tell_orientation
-from .surveys import Survey, choose_frame, describe_tiff, survey
+from .surveys import survey
+from .tiff import describe_tiff
 
 __all__ = ["Picture", "one_error", "read_picture"]
 

@@ -38,6 +38,9 @@ _TYPES = {
     18: "Q",
 }
 
+# Entries of all directories of a file that are read at most: directories that overlap could make a small file endless.
+_MOST_ENTRIES = 1 << 22
+
 # Bytes of one value that are read at most. Colour profiles of printers take a few megabytes.
 _MOST_BYTES = 1 << 26
 
@@ -151,6 +154,7 @@ def directories(file: BinaryIO) -> Iterator[Directory]:
     word, size, number = ("Q", 20, "Q") if wide else ("L", 12, "H")
     file.seek(8 if wide else 4)
     seen: set[int] = set()
+    total = 0
     position = _unpack(file, order, word)
     while position:
         if position in seen:  # a loop, which some writers end a file with
@@ -158,6 +162,9 @@ def directories(file: BinaryIO) -> Iterator[Directory]:
         seen.add(position)
         _seek(file, position)
         count = _unpack(file, order, number)
+        total += count
+        if total > _MOST_ENTRIES:
+            raise ValueError("there are too many directories")
         table = file.read(size * count) if count <= 0xFFFF else b""
         if not count or len(table) < size * count:
             raise ValueError("a directory lies outside of the file")
