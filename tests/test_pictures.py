@@ -761,8 +761,10 @@ def test_raw_data_of_cameras():
     assert "a camera's raw data" in refusal(
         tiff(RGB, photometric="rgb", extratags=[(50706, "B", 4, b"\1\4\0\0", True)])
     )
-    preview = tiff(RGB, photometric="rgb", subfiletype=1, extratags=[(330, "I", 1, 8, True)])
-    assert "a camera's raw data" in refusal(preview)
+    preview = bytearray(tiff(RGB, photometric="rgb", subfiletype=1, extratags=[(65000, "I", 1, 8, True)]))
+    place = preview.index(struct.pack("<HHL", 65000, 4, 1))
+    preview[place : place + 2] = struct.pack("<H", 330)
+    assert "a camera's raw data" in refusal(bytes(preview))
 
 
 def test_directories_that_go_round_in_a_loop():

@@ -15,7 +15,7 @@ __all__ = ["avif", "jpeg2000", "netpbm"]
 
 
 def netpbm(file: BinaryIO, frame: int | None) -> Survey:
-    """Netpbm's formats, of which several of which may follow each other in one file."""
+    """Netpbm's formats, several of which may follow each other in one file."""
     data = file.read()
     if data[1:2] in b"fF":
         raise OptionError("the picture has floating point samples (PFM); scale it to 0..255 first")
