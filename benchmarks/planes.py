@@ -27,7 +27,7 @@ def image_paths(folder: Path) -> list[Path]:
 
 def read_planes(path: Path, subsample: bool = True) -> list[Plane]:
     """Y, Cb and Cr of an image: centred samples with four fractional bits."""
-    return split_fine(np.ascontiguousarray(read_picture(path)[:, :, :3]), subsample, "cpu")
+    return split_fine(np.ascontiguousarray(read_picture(path).pixels[:, :, :3]), subsample, "cpu")
 
 
 def factorize(plane: Plane, step: int, patch_size: int) -> rd.Factors:
