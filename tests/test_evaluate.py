@@ -24,7 +24,7 @@ from imfnb.cli import main
 from imfnb.evaluate import ablation, classification, collage, data, factor_maps, parts, rate_distortion, timing
 from imfnb.evaluate.curves import compare, document, mean_at, read_published, value_at
 from imfnb.evaluate.data import Picture, pictures
-from imfnb.evaluate.figures import _spread, look, save
+from imfnb.evaluate.figures import _spread, look, render
 from imfnb.evaluate.records import Points, collect, measure
 from imfnb.evaluate.study import CODECS, codecs_by_name
 
@@ -390,8 +390,8 @@ def test_every_codec_of_a_default_study_has_its_own_look():
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf", ".jpg"])
 def test_figures_by_suffix(tmp_path, suffix):
     curves = {"imf": {"a": line()}, "toy": {"a": line(offset=28)}}
-    path = tmp_path / "deep" / f"f{suffix}"
-    save(rate_distortion.draw(curves, {}), path)
+    path = tmp_path / f"f{suffix}"
+    path.write_bytes(render(rate_distortion.draw(curves, {}), path))
     start = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF", ".jpg": b"\xff\xd8"}[suffix]
     assert path.read_bytes().startswith(start)
 
@@ -753,9 +753,9 @@ def test_command_ablation(tmp_path, folder, capsys, monkeypatch):
 
 
 def test_subjects_of_the_command_line_are_those_of_the_study():
-    from imfnb import cli
+    from imfnb import _arguments
 
-    assert cli._SUBJECTS == ablation.SUBJECTS
+    assert _arguments.SUBJECTS == ablation.SUBJECTS
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,10 @@ from ..baselines import Codec
 from ..errors import OptionError
 from .curves import Curve, Difference, compare, document, mean_at, value_at
 from .data import Picture
-from .figures import INK, label_ends, look, new_figure, rate_axis, save
+from .figures import INK, label_ends, look, new_figure, rate_axis
 from .parts import without
-from .records import Progress, collect, measure, write_json
-from .study import Outcome, Place, plural
+from .records import Progress, collect, measure
+from .study import Guard, Outcome, Place, plural
 
 __all__ = ["SUBJECTS", "run", "variants"]
 
@@ -123,6 +123,7 @@ def run(
     figure: str | os.PathLike | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
+    guard: Guard | None = None,
 ) -> Outcome:
     """Measure what a choice is worth.
 
@@ -138,6 +139,8 @@ def run(
         Curves measured side by side; all cores by default.
     progress : callable, optional
         Called with the number of finished points and of all points.
+    guard : callable, optional
+        Asked about results that exist already; see :class:`imfnb.evaluate.study.Place`.
 
     Returns
     -------
@@ -150,18 +153,16 @@ def run(
         If there is no such subject, or some points could not be measured.
     """
     codecs = variants(subject)
-    place = Place(f"ablation-{subject}", output, figure)
+    place = Place(f"ablation-{subject}", output, figure, [f"{subject}.json", "table.txt"], guard)
     curves = collect(codecs, pictures, place.points(), threads, progress, partial(measure, similarity=False))
     documents = [document(codec.name, codec.description, curves[codec.name]) for codec in codecs]
-    files = [place.figure, place.folder / f"{subject}.json"]
-    write_json(files[-1], documents)
+    place.write(f"{subject}.json", documents)
     usual = codecs[0].name
     differences = {name: compare(curve, curves[usual]) for name, curve in curves.items() if name != usual}
     table = _table(subject, curves, differences, len(pictures))
-    files.append(place.folder / "table.txt")
-    files[-1].write_text(table + "\n", encoding="utf-8")
-    save(draw(subject, curves, differences), place.figure)
-    return Outcome(table, documents, files)
+    place.write("table.txt", table)
+    place.draw(draw(subject, curves, differences))
+    return Outcome(table, documents, place.files)
 
 
 def _table(subject: str, curves: Mapping[str, Curve], differences: Mapping[str, Difference], count: int) -> str:
