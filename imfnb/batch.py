@@ -40,7 +40,7 @@ def _check_errors(errors: str) -> None:
 
 def _load(item: Any) -> Any:
     """An image, read if it is a path or a file object."""
-    return read_picture(item) if isinstance(item, (str, bytes, os.PathLike)) or hasattr(item, "read") else item
+    return read_picture(item).pixels if isinstance(item, (str, bytes, os.PathLike)) or hasattr(item, "read") else item
 
 
 def _load_file(item: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ._backend import is_device_array, resolve_device
 from .errors import OptionError
+from .pictures.arrays import as_samples
 
 __all__ = ["BOUND_LIMIT", "PATCH_SIZES", "SEARCHES", "STEP_RANGE", "EncodeOptions", "check_image"]
 
@@ -35,7 +36,8 @@ def check_image(image: Any) -> tuple[np.ndarray, int]:
     Parameters
     ----------
     image : array_like or device array of uint8, shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
-        Gray, RGB or RGBA.
+        Gray, RGB or RGBA. Of other objects, such as Pillow's images, what they show; see
+        :func:`imfnb.pictures.arrays.as_samples`.
 
     Returns
     -------
@@ -47,17 +49,13 @@ def check_image(image: Any) -> tuple[np.ndarray, int]:
     Raises
     ------
     OptionError
-        If dtype or shape are others.
+        If dtype or shape are others, or the object holds more than an array of samples.
     """
     resident = is_device_array(image)
-    try:
-        array = _as_device(image) if resident else np.asarray(image)
-    except ValueError as error:
-        raise OptionError(f"image is not an array: {error}") from None
+    array = _as_device(image) if resident else as_samples(image)
     if array.dtype != np.uint8:
         raise OptionError(
-            f"image has dtype {array.dtype}; expected uint8 with samples 0 to 255: scale and round it first, "
-            "for example (x * 255).round().astype(numpy.uint8) for floats in [0, 1]"
+            f"image has dtype {array.dtype}; expected uint8 with samples 0 to 255: {_remedy(array.dtype)}"
         )
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise OptionError(
@@ -70,6 +68,19 @@ def check_image(image: Any) -> tuple[np.ndarray, int]:
         return array.reshape(*array.shape[:2], max(1, channels)), channels
     # Numba compiles another version of a kernel for read-only arrays, which takes seconds: copy those instead.
     return np.require(array.reshape(*array.shape[:2], -1), requirements=["C", "W"]), channels
+
+
+def _remedy(dtype: np.dtype) -> str:
+    """How to make samples of another kind fit."""
+    if dtype.kind == "b":
+        return "for example x * numpy.uint8(255)"
+    if dtype.kind in "iu":
+        return "scale it first, or use x.astype(numpy.uint8) where the samples are in that range already"
+    if dtype.kind == "c":
+        return "take its magnitude or its parts, and scale and round those"
+    if dtype.kind == "f":
+        return "scale and round it first, for example (x * 255).round().astype(numpy.uint8) for floats in [0, 1]"
+    return "give an array of numbers"
 
 
 def _as_device(image: Any) -> Any:

@@ -148,7 +148,7 @@ def test_finished_files_are_kept_and_skipped(tmp_path):
     assert main([*command, "--skip-existing"]) == 0
     assert (out / "1.imf").read_bytes() == b"done before"
     assert (out / "4.imf").read_bytes() == alone()[4]
-    assert main(command) == 0
+    assert main([*command, "--force"]) == 0
     assert (out / "1.imf").read_bytes() == alone()[1]
 
 

@@ -337,7 +337,7 @@ def test_full_disk(tmp_path, capsys, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    assert main([*ENCODE, str(tmp_path / "a.png")]) == 1
+    assert main([*ENCODE, "--force", str(tmp_path / "a.png")]) == 1
     assert f"{tmp_path / 'a.imf'}: No space left on device" in one_line(capsys)
     assert (tmp_path / "a.imf").read_bytes() == b"old" and sorted(os.listdir(tmp_path)) == ["a.imf", "a.png"]
 

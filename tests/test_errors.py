@@ -36,7 +36,7 @@ def test_image_of_another_dtype(dtype):
         encode(np.zeros((4, 4), dtype))
 
 
-@pytest.mark.parametrize("image", [None, "cat.png", 5, [[1, 2], [3, 4]], {}])
+@pytest.mark.parametrize("image", [None, 5, [[1, 2], [3, 4]], {}])
 def test_image_that_is_none(image):
     with pytest.raises(OptionError, match="image has dtype .*expected uint8"):
         encode(image)

@@ -37,7 +37,7 @@ def test_import_loads_nothing_else():
 
 def test_names_and_errors_need_no_kernels():
     """Catching errors, listing names and building the command line's parser leave Numba alone."""
-    loaded = modules_after("import imfnb, imfnb.cli; imfnb.ImfError, dir(imfnb); imfnb.cli._parser()")
+    loaded = modules_after("import imfnb, imfnb.cli; imfnb.ImfError, dir(imfnb); imfnb.cli.parser()")
     assert not loaded & {"numba", "scipy", "PIL"}
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import pathlib
+import subprocess
+import sys
+import zipfile
 from importlib.resources import files
 
 import numpy as np
 import pytest
 
+import imfnb
 from imfnb.restoration import CLIPPING_LIMITS, STEP_BORDERS, cpu, filter_set, reference
 
 STEPS = (1, 64, 200, 1000, 3000, 8000, 2**15, 2**20)
@@ -115,3 +120,15 @@ def test_filters_are_those_of_the_format():
     # A line of the file: luma, third range, second pass, class 7, far limit.
     place = 2 * ((((2 * 2 + 1) * 25 + 7) * 2 + 1) * 12)
     assert filter_set(500, False)[0][1, 7, 1].tolist() == np.frombuffer(data, "<i2", 12, place).tolist()
+
+
+def test_filters_load_from_a_zip(tmp_path):
+    package, archive = pathlib.Path(imfnb.__file__).parent, tmp_path / "imfnb.zip"
+    with zipfile.ZipFile(archive, "w") as out:
+        for path in (package / "__init__.py", *(package / "restoration").glob("*.*")):
+            out.write(path, path.relative_to(package.parent))
+    code = f"import sys; sys.path.insert(0, {str(archive)!r}); from imfnb import restoration; "
+    code += "print(restoration.__file__, restoration.filter_set(500, True)[0].tobytes().hex())"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert found[0].startswith(str(archive))
+    assert found[1] == filter_set(500, True)[0].tobytes().hex()

@@ -657,6 +657,7 @@ def decode_factors(
     patch_size: int,
     max_rank: int | None = None,
     spent: np.ndarray | None = None,
+    model: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """Counterpart of :func:`imfnb.entropy.reference.decode_factors`."""
     size, stride = layout.padded_size(grid_h, grid_w)
@@ -666,7 +667,7 @@ def decode_factors(
     buffer = np.frombuffer(data, np.uint8)[1:].copy()
     padded, ranks = np.zeros((rank_stop, size), np.int16), np.zeros(size, np.int32)
     spent = np.zeros(len(table) + 1, np.int64) if spent is None else spent
-    model = initial_model()
+    model = initial_model() if model is None else model
     record = _record(model)
     _attach(model, buffer)
     _start(record)

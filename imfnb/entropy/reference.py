@@ -434,6 +434,7 @@ def decode_factors(
     patch_size: int,
     max_rank: int | None = None,
     spent: np.ndarray | None = None,
+    model: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """Decode padded component images.
 
@@ -444,6 +445,8 @@ def decode_factors(
     spent : ndarray of int64, shape (patch_size**2 + 1,), optional
         Receives the bytes read when each part was done: the first component, the map of ranks, the second component
         and so on. Entries of parts that are not there are left alone.
+    model : ndarray of layout.MODEL, shape (1,), optional
+        As in :func:`encode_factors`.
 
     Returns
     -------
@@ -459,5 +462,6 @@ def decode_factors(
     size = (grid_h + 3) * (grid_w + 4)
     padded, ranks = np.zeros((stop, size), np.int16), np.zeros(size, np.int32)
     bits = Bits(DECODE, data[1:])
-    _run(bits, padded, ranks, grid_h, grid_w, patch_size, rank_max, initial_model(), spent)
+    model = initial_model() if model is None else model
+    _run(bits, padded, ranks, grid_h, grid_w, patch_size, rank_max, model, spent)
     return padded, ranks, bits.overrun or not data

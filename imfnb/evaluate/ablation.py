@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from ..baselines import Codec, codec
+from ..baselines import Codec
 from ..errors import OptionError
 from .curves import Curve, Difference, compare, document, mean_at, value_at
 from .data import Picture
-from .figures import INK, label_ends, look, new_figure, rate_axis, save
-from .parts import replaceable, without
-from .records import Progress, collect, measure, write_json
-from .study import Outcome, Place, plural
+from .figures import INK, label_ends, look, new_figure, rate_axis
+from .parts import without
+from .records import Progress, collect, measure
+from .study import Guard, Outcome, Place, plural
 
 __all__ = ["SUBJECTS", "run", "variants"]
 
@@ -33,13 +33,13 @@ _GRID = np.geomspace(0.05, 2.0, 100)
 
 
 def _baseline(name: str, *parts: str, **options: Any) -> Codec:
-    found = codec("imf-baseline", threads=1, **options)
-    return replace(without(found, *parts), name=name, description=f"{found.description}: {name}")
+    found = without("imf-baseline", *parts, **options)
+    return replace(found, name=name, description=f"{found.description}: {name}")
 
 
 def _main(name: str, *parts: str, **options: Any) -> Codec:
-    found = codec("imf", threads=1, **options)
-    return replace(without(found, *parts), name=name, description=f"{found.description}: {name}")
+    found = without("imf", *parts, **options)
+    return replace(found, name=name, description=f"{found.description}: {name}")
 
 
 def _patch_sizes() -> list[Codec]:
@@ -103,8 +103,7 @@ def variants(subject: str) -> list[Codec]:
     Returns
     -------
     list of Codec
-        The codec as it is used first, then its variants. Those with a part replaced work as such only inside
-        :func:`imfnb.evaluate.parts.replaceable`.
+        The codec as it is used first, then its variants.
 
     Raises
     ------
@@ -124,6 +123,7 @@ def run(
     figure: str | os.PathLike | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
+    guard: Guard | None = None,
 ) -> Outcome:
     """Measure what a choice is worth.
 
@@ -139,6 +139,8 @@ def run(
         Curves measured side by side; all cores by default.
     progress : callable, optional
         Called with the number of finished points and of all points.
+    guard : callable, optional
+        Asked about results that exist already; see :class:`imfnb.evaluate.study.Place`.
 
     Returns
     -------
@@ -151,19 +153,16 @@ def run(
         If there is no such subject, or some points could not be measured.
     """
     codecs = variants(subject)
-    place = Place(f"ablation-{subject}", output, figure)
-    with replaceable():
-        curves = collect(codecs, pictures, place.points(), threads, progress, partial(measure, similarity=False))
+    place = Place(f"ablation-{subject}", output, figure, [f"{subject}.json", "table.txt"], guard)
+    curves = collect(codecs, pictures, place.points(), threads, progress, partial(measure, similarity=False))
     documents = [document(codec.name, codec.description, curves[codec.name]) for codec in codecs]
-    files = [place.figure, place.folder / f"{subject}.json"]
-    write_json(files[-1], documents)
+    place.write(f"{subject}.json", documents)
     usual = codecs[0].name
     differences = {name: compare(curve, curves[usual]) for name, curve in curves.items() if name != usual}
     table = _table(subject, curves, differences, len(pictures))
-    files.append(place.folder / "table.txt")
-    files[-1].write_text(table + "\n", encoding="utf-8")
-    save(draw(subject, curves, differences), place.figure)
-    return Outcome(table, documents, files)
+    place.write("table.txt", table)
+    place.draw(draw(subject, curves, differences))
+    return Outcome(table, documents, place.files)
 
 
 def _table(subject: str, curves: Mapping[str, Curve], differences: Mapping[str, Difference], count: int) -> str:

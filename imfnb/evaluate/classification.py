@@ -40,9 +40,9 @@ from .._backend import map_threads, resolve_threads
 from ..baselines import Codec
 from ..errors import OptionError
 from .data import Picture
-from .figures import INK, label_ends, look, new_figure, rate_axis, save
-from .records import Points, Progress, Stamped, write_json
-from .study import Outcome, Place, plural
+from .figures import INK, label_ends, look, new_figure, rate_axis
+from .records import Points, Progress, Stamped
+from .study import Guard, Outcome, Place, plural
 
 __all__ = ["Classifier", "load_classifier", "read_labels", "run"]
 
@@ -66,6 +66,7 @@ def run(
     figure: str | os.PathLike | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
+    guard: Guard | None = None,
 ) -> Outcome:
     """Measure how coding changes what a classifier sees.
 
@@ -87,6 +88,8 @@ def run(
         Pictures coded side by side; all cores by default. The classifier is called from one thread.
     progress : callable, optional
         Called with the number of finished points and of all points.
+    guard : callable, optional
+        Asked about results that exist already; see :class:`imfnb.evaluate.study.Place`.
 
     Returns
     -------
@@ -103,7 +106,7 @@ def run(
     missing = [picture.name for picture in pictures if picture.name not in labels]
     if missing:
         raise OptionError(f"{len(missing)} of {len(pictures)} pictures have no label, the first: {missing[0]}")
-    place = Place("classification", output, figure)
+    place = Place("classification", output, figure, ["classification.json", "table.txt"], guard)
     points = place.points(key=("image", "sha256", "codec", "description", "level", "classifier", "label", "imfnb"))
     settings: list[tuple[Codec | None, float | None]] = [(None, None)]
     settings += [(codec, level) for codec in codecs for level in codec.levels]
@@ -127,11 +130,10 @@ def run(
     ]
     classes = found[ORIGINAL, None][0]["classes"]
     table = _table(documents, len(pictures), classes)
-    files = [place.figure, place.folder / "classification.json", place.folder / "table.txt"]
-    write_json(files[1], documents)
-    files[2].write_text(table + "\n", encoding="utf-8")
-    save(draw(documents, len(pictures), classes), place.figure)
-    return Outcome(table, documents, files)
+    place.write("classification.json", documents)
+    place.write("table.txt", table)
+    place.draw(draw(documents, len(pictures), classes))
+    return Outcome(table, documents, place.files)
 
 
 def _chunk_rows(

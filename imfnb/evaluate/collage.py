@@ -13,9 +13,9 @@ from ..baselines import Codec, encode_at
 from ..errors import OptionError
 from .data import Picture
 from .extras import need
-from .figures import INK, PALETTE, new_figure, save
-from .records import Progress, Stamped, write_json
-from .study import Outcome, Place
+from .figures import INK, PALETTE, new_figure
+from .records import Progress, Stamped
+from .study import Guard, Outcome, Place
 
 __all__ = ["busiest_crops", "run"]
 
@@ -36,6 +36,7 @@ def run(
     output: str | os.PathLike | None = None,
     figure: str | os.PathLike | None = None,
     progress: Progress | None = None,
+    guard: Guard | None = None,
 ) -> Outcome:
     """Show what codecs make of a picture with the same number of bits.
 
@@ -55,6 +56,8 @@ def run(
         Folder of the results and file of the figure; see :func:`imfnb.evaluate.rate_distortion.run`.
     progress : callable, optional
         Called with the number of finished codecs and of all.
+    guard : callable, optional
+        Asked about results that exist already; see :class:`imfnb.evaluate.study.Place`.
 
     Returns
     -------
@@ -66,7 +69,7 @@ def run(
     OptionError
         If a crop lies outside of the picture, or no codec can meet the rate.
     """
-    place = Place("collage", output, figure)
+    place = Place("collage", output, figure, ["collage.json"], guard)
     stamped = Stamped(picture)
     image = stamped.image
     size = min(crop_size, *image.shape[:2])
@@ -96,10 +99,9 @@ def run(
     if all("error" in row for row in rows):
         raise OptionError(f"no codec can code {picture.name} with {bpp:g} bits per pixel; {rows[0]['error']}")
     result = {**stamped.stamp, "rate": bpp, "crops": [[*corner, size] for corner in corners], "codecs": rows}
-    files = [place.figure, place.folder / "collage.json"]
-    write_json(files[1], result)
-    save(draw(picture.name, panels, corners, size), place.figure, dpi=144)
-    return Outcome(_table(rows), [result], files)
+    place.write("collage.json", result)
+    place.draw(draw(picture.name, panels, corners, size), dpi=144)
+    return Outcome(_table(rows), [result], place.files)
 
 
 def busiest_crops(image: np.ndarray, size: int) -> list[tuple[int, int]]:

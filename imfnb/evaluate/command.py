@@ -9,12 +9,12 @@ from ..errors import OptionError
 from . import ablation, classification, collage, factor_maps, rate_distortion, timing
 from .data import pictures
 from .records import Progress
-from .study import Outcome, codecs_by_name
+from .study import Guard, Outcome, codecs_by_name
 
 __all__ = ["run"]
 
 
-def run(arguments: argparse.Namespace, progress: Progress) -> Outcome:
+def run(arguments: argparse.Namespace, progress: Progress, guard: Guard) -> Outcome:
     """Run the study that the arguments name.
 
     Parameters
@@ -23,13 +23,17 @@ def run(arguments: argparse.Namespace, progress: Progress) -> Outcome:
         What :mod:`imfnb.cli` has parsed.
     progress : callable
         Called with the number of finished points and of all points.
+    guard : callable
+        Called with the name of a file that the study would replace and has not written itself; raises an error to
+        keep it.
 
     Returns
     -------
     Outcome
         What the study returns.
     """
-    common: dict[str, Any] = {"output": arguments.output, "figure": arguments.figure, "progress": progress}
+    common: dict[str, Any] = {"output": arguments.output, "figure": arguments.figure}
+    common |= {"progress": progress, "guard": guard}
     chosen = pictures(arguments.data)
     study = arguments.study
     if study in ("collage", "factor-maps"):

@@ -13,9 +13,9 @@ from ..factorization import factorize
 from ..options import check_image
 from ..patches import grid_shape, patch_matrix
 from .data import Picture
-from .figures import INK, new_figure, save
-from .records import Progress, Stamped, write_json
-from .study import Outcome, Place
+from .figures import INK, new_figure
+from .records import Progress, Stamped
+from .study import Guard, Outcome, Place
 
 __all__ = ["run"]
 
@@ -29,6 +29,7 @@ def run(
     output: str | os.PathLike | None = None,
     figure: str | os.PathLike | None = None,
     progress: Progress | None = None,
+    guard: Guard | None = None,
 ) -> Outcome:
     """Factorize the planes of a picture as the baseline profile does, and draw the factors (paper, Figure 2).
 
@@ -46,6 +47,8 @@ def run(
         Folder of the results and file of the figure; see :func:`imfnb.evaluate.rate_distortion.run`.
     progress : callable, optional
         Called with the number of finished planes and of all.
+    guard : callable, optional
+        Asked about results that exist already; see :class:`imfnb.evaluate.study.Place`.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def run(
     """
     if not 1 <= rank <= patch_size * patch_size:
         raise OptionError(f"rank is {rank!r}; expected 1 to {patch_size * patch_size}, the pixels of a patch")
-    place = Place("factor-maps", output, figure)
+    place = Place("factor-maps", output, figure, ["factor-maps.json"], guard)
     stamped = Stamped(picture)
     image, channels = check_image(stamped.image)
     planes = _planes(image)
@@ -80,10 +83,9 @@ def run(
         if progress is not None:
             progress(number + 1, len(planes))
     result = {**stamped.stamp, "rank": rank, "patch_size": patch_size, "bounds": list(bounds), "components": rows}
-    files = [place.figure, place.folder / "factor-maps.json"]
-    write_json(files[1], result)
-    save(draw(factors, patch_size, bounds), place.figure)
-    return Outcome(_table(rows), [result], files)
+    place.write("factor-maps.json", result)
+    place.draw(draw(factors, patch_size, bounds))
+    return Outcome(_table(rows), [result], place.files)
 
 
 def _planes(image: np.ndarray) -> list[np.ndarray]:

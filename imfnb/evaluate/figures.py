@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import OptionError
-from ..files import write_bytes
 from .extras import need
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-__all__ = ["INK", "PALETTE", "label_ends", "look", "new_figure", "rate_axis", "save"]
+__all__ = ["INK", "PALETTE", "label_ends", "look", "new_figure", "rate_axis", "render"]
 
 PALETTE = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
 
@@ -147,8 +146,8 @@ def check_path(path: str | os.PathLike) -> None:
         raise OptionError(f"{os.fspath(path)}: figures are saved as {', '.join(_FORMATS)}; change the file's extension")
 
 
-def save(figure: Figure, path: str | os.PathLike, dpi: float = 150) -> None:
-    """Save a figure whole or not at all.
+def render(figure: Figure, path: str | os.PathLike, dpi: float = 150) -> bytes:
+    """Code a figure as its file name says.
 
     Parameters
     ----------
@@ -159,6 +158,11 @@ def save(figure: Figure, path: str | os.PathLike, dpi: float = 150) -> None:
     dpi : float, default 150
         Pixels per inch of a PNG or JPEG.
 
+    Returns
+    -------
+    bytes
+        The file's contents.
+
     Raises
     ------
     OptionError
@@ -167,5 +171,4 @@ def save(figure: Figure, path: str | os.PathLike, dpi: float = 150) -> None:
     check_path(path)
     buffer = io.BytesIO()
     figure.savefig(buffer, format=os.path.splitext(os.fspath(path))[1].lower()[1:], dpi=dpi)
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()

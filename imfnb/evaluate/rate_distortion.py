@@ -14,9 +14,9 @@ from ..errors import OptionError
 from ..limits import rate_distortion_limit
 from .curves import Curve, compare, document, mean_at, read_published
 from .data import Picture
-from .figures import INK, label_ends, look, new_figure, rate_axis, save
-from .records import Progress, collect, write_json
-from .study import Outcome, Place, plural
+from .figures import INK, label_ends, look, new_figure, rate_axis
+from .records import Progress, collect
+from .study import Guard, Outcome, Place, plural
 
 __all__ = ["run"]
 
@@ -44,6 +44,7 @@ def run(
     figure: str | os.PathLike | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
+    guard: Guard | None = None,
 ) -> Outcome:
     """Measure rate-distortion curves, compare them, and draw them.
 
@@ -68,6 +69,8 @@ def run(
         Curves measured side by side; all cores by default. The times in the results are those of a machine at work.
     progress : callable, optional
         Called with the number of finished points and of all points.
+    guard : callable, optional
+        Asked about results that exist already; see :class:`imfnb.evaluate.study.Place`.
 
     Returns
     -------
@@ -79,8 +82,8 @@ def run(
     OptionError
         If the anchor is not among the codecs, a file cannot be read, or some points could not be measured.
     """
-    place = Place("rate-distortion", output, figure)
     descriptions = {codec.name: codec.description for codec in codecs}
+    place = Place("rate-distortion", output, figure, [*(f"{name}.json" for name in descriptions), "table.txt"], guard)
     anchor = next(iter(descriptions)) if anchor is None else anchor
     if anchor not in descriptions:
         raise OptionError(f"the anchor is {anchor}; expected one of the codecs measured: {', '.join(descriptions)}")
@@ -89,15 +92,12 @@ def run(
         others |= _limits(pictures)
     curves = collect(codecs, pictures, place.points(), threads, progress)
     documents = [document(name, descriptions[name], curve) for name, curve in curves.items()]
-    files = [place.figure]
     for result in documents:
-        files.append(place.folder / f"{result['name']}.json")
-        write_json(files[-1], result)
+        place.write(f"{result['name']}.json", result)
     table = _table(curves, others, anchor, len(pictures))
-    files.append(place.folder / "table.txt")
-    files[-1].write_text(table + "\n", encoding="utf-8")
-    save(draw(curves, others), place.figure)
-    return Outcome(table, documents, files)
+    place.write("table.txt", table)
+    place.draw(draw(curves, others))
+    return Outcome(table, documents, place.files)
 
 
 def _limits(pictures: Sequence[Picture]) -> dict[str, Curve]:

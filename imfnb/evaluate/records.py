@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -19,14 +18,13 @@ import numpy as np
 from .. import __version__, metrics
 from .._backend import resolve_threads
 from ..batch import run_batch
-from ..errors import ImfError, OptionError
-from ..files import write_bytes
+from ..errors import ImfError, OptionError, naming
 from .data import Picture
 
 if TYPE_CHECKING:
     from ..baselines import Codec
 
-__all__ = ["Points", "Progress", "Stamped", "collect", "measure", "stamped_reader", "write_json"]
+__all__ = ["Points", "Progress", "Stamped", "collect", "measure", "stamped_reader"]
 
 #: Called with the number of finished points and of all points.
 Progress = Callable[[int, int], None]
@@ -94,10 +92,8 @@ class Stamped:
     """
 
     def __init__(self, picture: Picture) -> None:
-        try:
+        with naming(picture.name):
             self.image = picture.read()
-        except OptionError as error:
-            raise OptionError(f"{picture.name}: {error}") from None
         digest = hashlib.sha256(repr(self.image.shape).encode() + self.image.tobytes()).hexdigest()
         self.stamp = {"image": picture.name, "sha256": digest[:16]}
 
@@ -231,9 +227,3 @@ def collect(
             f"{error}; what was measured is kept in {points.path}"
         )
     return found
-
-
-def write_json(path: Path, document: Any) -> None:
-    """Write a JSON file whole or not at all."""
-    os.makedirs(path.parent, exist_ok=True)
-    write_bytes(path, json.dumps(document, indent=1).encode() + b"\n")

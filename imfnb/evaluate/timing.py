@@ -14,9 +14,9 @@ from ..baselines import Codec
 from ..errors import OptionError
 from .curves import Curve, document
 from .data import Picture
-from .figures import INK, PALETTE, new_figure, save
-from .records import Progress, stamped_reader, write_json
-from .study import Outcome, Place, plural
+from .figures import INK, PALETTE, new_figure
+from .records import Progress, stamped_reader
+from .study import Guard, Outcome, Place, plural
 
 __all__ = ["run"]
 
@@ -33,6 +33,7 @@ def run(
     output: str | os.PathLike | None = None,
     figure: str | os.PathLike | None = None,
     progress: Progress | None = None,
+    guard: Guard | None = None,
 ) -> Outcome:
     """Time codecs one after the other, nothing beside them.
 
@@ -54,6 +55,8 @@ def run(
         Folder of the results and file of the figure; see :func:`imfnb.evaluate.rate_distortion.run`.
     progress : callable, optional
         Called with the number of finished points and of all points.
+    guard : callable, optional
+        Asked about results that exist already; see :class:`imfnb.evaluate.study.Place`.
 
     Returns
     -------
@@ -67,7 +70,7 @@ def run(
     """
     if not bpp > 0 or repeat < 1:
         raise OptionError(f"bpp is {bpp!r} and repeat is {repeat!r}; expected a positive rate and at least 1")
-    place = Place("timing", output, figure)
+    place = Place("timing", output, figure, ["timing.json", "table.txt"], guard)
     points = place.points(key=("image", "sha256", "codec", "description", "rate", "repeat", "imfnb"))
     read = stamped_reader()
     curves: dict[str, dict[str, list[dict[str, Any]]]] = {codec.name: {} for codec in codecs}
@@ -88,11 +91,10 @@ def run(
     documents = [document(codec.name, codec.description, curves[codec.name]) for codec in codecs]
     speeds = {name: _per_megapixel(curve, megapixels) for name, curve in curves.items()}
     table = _table(documents, speeds)
-    files = [place.figure, place.folder / "timing.json", place.folder / "table.txt"]
-    write_json(files[1], documents)
-    files[2].write_text(table + "\n", encoding="utf-8")
-    save(draw(speeds, bpp, len(pictures)), place.figure)
-    return Outcome(table, documents, files)
+    place.write("timing.json", documents)
+    place.write("table.txt", table)
+    place.draw(draw(speeds, bpp, len(pictures)))
+    return Outcome(table, documents, place.files)
 
 
 def _time(codec: Codec, image: np.ndarray, bpp: float, repeat: int) -> dict[str, Any]:

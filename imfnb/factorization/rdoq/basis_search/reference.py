@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...reference import update_column
+from ...bcd.reference import update_column
 
 __all__ = ["moments", "update_v"]
 

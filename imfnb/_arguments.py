@@ -1,0 +1,140 @@
+"""The arguments of the command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from ._console import complain, say
+
+__all__ = ["SUBJECTS", "parser"]
+
+#: What ``imfnb bench ablation`` can vary.
+SUBJECTS = ("patch-size", "bounds", "iterations", "color-space", "chroma", "init", "parts")
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose help and complaints go where all else goes."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:  # help and version; usage errors are below
+        say(message)
+
+    def error(self, message: str) -> Any:
+        complain(f"{self.format_usage()}{self.prog}: error: {message}\n")
+        sys.exit(2)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    from . import __version__
+
+    whole = _Parser(prog="imfnb", description="Lossy image compression by integer matrix factorization.")
+    whole.add_argument("--version", action="version", version=f"imfnb {__version__}")
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, text: str, inputs: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.add_argument("inputs", nargs="+", metavar="IN", help=inputs)
+        return sub
+
+    def kernels(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "reference"), help="which kernels")
+        sub.add_argument("--threads", type=int, metavar="N", help="largest number of threads (default: all cores)")
+        existing = sub.add_mutually_exclusive_group()
+        existing.add_argument("--skip-existing", action="store_true", help="leave outputs that exist, to go on")
+        existing.add_argument("--force", action="store_true", help="replace outputs that exist")
+
+    encode = command("encode", "Compress pictures to .imf files.", "pictures, folders of pictures, or - for stdin")
+    encode.add_argument("-o", "--output", metavar="OUT", help=".imf file, folder, or - (default: beside the input)")
+    target = encode.add_mutually_exclusive_group()
+    target.add_argument("-q", "--quality", type=float, metavar="Q", help="0 to 100 (default: 50)")
+    target.add_argument("--bpp", type=float, metavar="B", help="largest number of bits per pixel")
+    target.add_argument("--size", type=int, metavar="BYTES", help="largest number of bytes")
+    target.add_argument("--psnr", type=float, metavar="DB", help="smallest PSNR in dB")
+    target.add_argument("--rank", type=_integers, metavar="R[,R,R]", help="baseline: rank of luma, or of each plane")
+    target.add_argument("--step", type=float, metavar="S", help="main: quantizer step of luma in gray levels")
+    encode.add_argument("--profile", default="main", choices=("main", "baseline"), help="codec profile (default: main)")
+    encode.add_argument("--color-space", choices=("YCbCr", "RGB"), help="baseline: colour space (default: YCbCr)")
+    encode.add_argument("--subsampling", choices=("4:2:0", "4:4:4"), help="of chroma (main: 4:4:4 at small steps)")
+    encode.add_argument(
+        "--patch-size", type=_patch_size, default="auto", metavar="P", help="8 or 16; baseline also 4, 32 or none"
+    )
+    encode.add_argument(
+        "--bounds", nargs=2, type=int, metavar=("LOW", "HIGH"), help="baseline: range of the factors (default: -16 15)"
+    )
+    encode.add_argument("--iterations", type=int, metavar="K", help="baseline: sweeps of the descent (default: 10)")
+    encode.add_argument("--frame", type=int, metavar="N", help="which picture of a file with several, from 0")
+    encode.add_argument("--max-pixels", type=int, metavar="N", help="refuse larger pictures")
+    kernels(encode)
+
+    decode = command("decode", "Decompress .imf files.", ".imf files, folders of them, or - for stdin")
+    decode.add_argument("-o", "--output", metavar="OUT", help="picture, folder, or - for PNG (default: beside, .png)")
+    decode.add_argument("--max-rank", type=int, metavar="R", help="use only the first components, as a preview")
+    decode.add_argument("--max-pixels", type=int, metavar="N", help="refuse larger images (default: 2^28)")
+    kernels(decode)
+
+    info = command("info", "Describe .imf files without decoding them.", ".imf files, or - for stdin")
+    info.add_argument("--json", action="store_true", help="one JSON object per file and line")
+
+    _bench_parser(commands)
+    warmup = commands.add_parser("warmup", help="Compile all kernels once, so that later calls start at once.")
+    warmup.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="whose kernels (default: cpu)")
+    commands.add_parser("config", help="Show versions, threads, kernel cache and CUDA.")
+    return whole
+
+
+def _bench_parser(commands: argparse._SubParsersAction) -> None:
+    """The studies of `imfnb.evaluate`."""
+    text = "Compare codecs on pictures; needs pip install 'imfnb[eval]'."
+    studies = commands.add_parser("bench", help=text, description=text).add_subparsers(
+        dest="study", required=True, metavar="STUDY"
+    )
+
+    def study(name: str, text: str, inputs: str, codecs: bool = True, threads: bool = True) -> argparse.ArgumentParser:
+        sub = studies.add_parser(name, help=text, description=text)
+        if name == "ablation":
+            sub.add_argument("subject", choices=SUBJECTS, help="what to vary; parts: those of the main profile")
+        sub.add_argument("data", nargs="+", metavar="DATA", help=inputs)
+        sub.add_argument("-o", "--output", metavar="DIR", help="folder of the results (default: imfnb-bench/STUDY)")
+        sub.add_argument("--figure", metavar="FILE", help=".png, .svg, .pdf or .jpg (default: figure.png there)")
+        sub.add_argument("--force", action="store_true", help="replace files that the study did not write")
+        if threads:
+            sub.add_argument("--threads", type=int, metavar="N", help="points measured at a time (default: all cores)")
+        if codecs:
+            sub.add_argument("--codec", nargs="+", action="extend", metavar="NAME", help="codecs by name, or all")
+        return sub
+
+    many = "folders, pictures, kodak, photographs, or names of scikit-image's photographs"
+    curves = study("rate-distortion", "Curves over a set of pictures, with BD-rates.", many)
+    curves.add_argument("--anchor", metavar="NAME", help="codec that BD-rates are relative to (default: the first)")
+    curves.add_argument(
+        "--published", nargs="+", default=[], metavar="FILE", help="JSON or CSV files of curves to draw beside"
+    )
+    curves.add_argument("--limits", action="store_true", help="add what Gaussian patches would need at least")
+    study("ablation", "What each choice of a codec is worth.", many, codecs=False)
+    timing = study("timing", "Encoding and decoding times at about one rate.", many, threads=False)
+    timing.add_argument("--bpp", type=float, default=0.5, metavar="B", help="bits per pixel (default: 0.5)")
+    timing.add_argument("--repeat", type=int, default=3, metavar="N", help="take the least of N times (default: 3)")
+    collage = study("collage", "All codecs at one rate side by side, with crops.", "one picture", threads=False)
+    collage.add_argument("--bpp", type=float, default=0.25, metavar="B", help="bits per pixel (default: 0.25)")
+    collage.add_argument(
+        "--crop", nargs=2, type=int, action="append", metavar=("ROW", "COLUMN"), help="corner of a crop; repeatable"
+    )
+    collage.add_argument("--crop-size", type=int, default=112, metavar="N", help="side of a crop (default: 112)")
+    maps = study("factor-maps", "What the factors of a picture look like.", "one picture", codecs=False, threads=False)
+    maps.add_argument("--rank", type=int, default=6, metavar="R", help="number of components (default: 6)")
+    labelled = study("classification", "Accuracy of a classifier on decoded pictures.", many)
+    labelled.add_argument("--labels", required=True, metavar="CSV", help="file with the columns image and label")
+    labelled.add_argument(
+        "--classifier", required=True, metavar="MODULE:FUNCTION", help="from a batch of uint8 pictures to scores"
+    )
+
+
+def _integers(text: str) -> int | tuple[int, ...]:
+    numbers = tuple(int(part) for part in text.split(","))
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _patch_size(text: str) -> int | str | None:
+    return None if text == "none" else text if text == "auto" else int(text)

@@ -1,0 +1,130 @@
+"""What was found in a picture's file beside its pixels, in any format."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from ..errors import OptionError
+from .tags import read_exif
+
+__all__ = ["DEEPER", "Survey", "check_code_points", "choose_frame"]
+
+#: Ends what is said of samples of more than eight bits.
+DEEPER = "deeper than 8 bits; convert it to 8 bits first"
+
+# Resolutions that software writes where it knows none, in dots per inch.
+_NO_RESOLUTION = (0, 1, 72, 96)
+
+
+@dataclass
+class Survey:
+    """What was found in a file.
+
+    Attributes
+    ----------
+    file : binary file object
+        What Pillow shall read.
+    frame : int or None
+        The image to take, as Pillow counts; None where Pillow has to be asked how many there are.
+    profile, exif, xmp : bytes or None
+        Metadata that decides how the picture looks.
+    orientation : int or None
+        What a TIFF's tag says, by which its reader turns the pixels.
+    dropped : list of str
+        What an .imf file cannot hold, in words.
+    without_exif : binary file object or None
+        The same picture, for a reader that stumbles over damaged EXIF.
+    """
+
+    file: BinaryIO
+    frame: int | None = None
+    profile: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    orientation: int | None = None
+    dropped: list[str] = field(default_factory=list)
+    without_exif: BinaryIO | None = None
+
+    def drop(self, what: str) -> None:
+        """Note that something will not be kept, once."""
+        if what not in self.dropped:
+            self.dropped.append(what)
+
+    def ask(self, format: str, info: dict[Any, Any]) -> None:
+        """Take from Pillow what it found in a file that was not looked into here."""
+        self.profile = self.profile or _bytes(info.get("icc_profile"))
+        self.exif = self.exif or _bytes(info.get("exif"))
+        self.xmp = self.xmp or _bytes(info.get("xmp"))
+        comment = _bytes(info.get("comment"))
+        if comment and not comment.startswith(b"Created by OpenJPEG"):
+            self.drop("comment")
+        dpi = info.get("dpi")  # of PCX files some size of a screen
+        if format not in ("TIFF", "PCX") and isinstance(dpi, tuple) and len(dpi) == 2:
+            self.resolution(*map(float, dpi))
+
+    def resolution(self, x: float, y: float) -> None:
+        """Note a resolution in dots per inch, unless it means nothing."""
+        if x != y or min(abs(x - usual) for usual in _NO_RESOLUTION) > 0.5:
+            self.drop("resolution")
+
+    def upright(self) -> int:
+        """How loaded pixels have to be turned, 1 to 8; EXIF and XMP are noted as dropped if they say more than that."""
+        found = 1
+        if self.xmp:
+            self.drop("XMP")
+            match = re.search(rb'tiff:Orientation(?:="|>)([1-8])', self.xmp)
+            found = int(match[1]) if match else found
+        if self.exif:
+            try:
+                found, more = read_exif(self.exif)
+                if more:
+                    self.drop("EXIF")
+            except ValueError:
+                self.drop("damaged EXIF")
+        return found if self.orientation is None else 1
+
+
+def choose_frame(frame: int | None, count: int) -> int:
+    """Which of the images of a file to take.
+
+    Parameters
+    ----------
+    frame : int or None
+        What the caller asked for.
+    count : int
+        How many there are.
+
+    Returns
+    -------
+    int
+        Its number, from 0.
+
+    Raises
+    ------
+    OptionError
+        If there is no such image, or several and none was asked for.
+    """
+    if frame is None and count > 1:
+        raise OptionError(
+            f"the file holds {count} images, an .imf file holds one; --frame N (frame=N in Python) takes one of them, "
+            f"from 0 to {count - 1}"
+        )
+    if frame is not None and frame >= count:
+        held = f"{count} images, frames 0 to {count - 1}" if count > 1 else "one image, frame 0"
+        raise OptionError(f"there is no frame {frame}; the file holds {held}")
+    return frame or 0
+
+
+def check_code_points(primaries: int, transfer: int) -> None:
+    """Refuse colours that ITU-T H.273's numbers say are not those of sRGB; Pillow leaves them as they are."""
+    if primaries not in (1, 2, 5, 6, 7) or transfer not in (1, 2, 4, 6, 13, 14, 15):
+        name = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}.get(primaries, f"primaries {primaries}")
+        curve = {16: " with PQ", 18: " with HLG", 8: " with linear samples"}.get(transfer, "")
+        raise OptionError(f"the picture's colours are {name}{curve} and not sRGB; convert it to sRGB first")
+
+
+def _bytes(value: Any) -> bytes | None:
+    """What Pillow gives as bytes or text, or else None."""
+    return value.encode("utf-8", "replace") if isinstance(value, str) else value if isinstance(value, bytes) else None

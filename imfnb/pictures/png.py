@@ -1,0 +1,131 @@
+"""PNG: chunks that make pixels are kept for Pillow, the others are read here, and skipped where they are damaged."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import BinaryIO
+
+from ..errors import OptionError
+from .found import DEEPER, Survey, check_code_points, choose_frame
+
+__all__ = ["png"]
+
+# Bytes of a profile or a text, unpacked, that are read at most.
+_MOST_BYTES = 1 << 24
+
+
+def png(file: BinaryIO, frame: int | None) -> Survey:
+    """Look through a PNG; see :func:`imfnb.pictures.surveys.survey`."""
+    magic = file.read(8)
+    animated, rest = [magic], [magic]  # the chunks with and without those of an animation
+    found = Survey(file)
+    frames, pixels, depth = 0, False, 8
+    while len(head := file.read(8)) == 8:
+        size, kind = struct.unpack(">L4s", head)
+        body, check = file.read(size), file.read(4)
+        if not kind.isalpha() or kind[:1].isupper() or kind == b"tRNS":
+            pixels |= kind == b"IDAT"
+            if kind == b"IHDR" and len(body) > 8:
+                depth = body[8]
+                if depth > 8:
+                    raise OptionError(f"the picture has {depth}-bit samples, {DEEPER}")
+            if kind == b"tRNS" and len(body) == 2 and check == _crc(kind, body):  # Pillow takes higher bits for a level
+                body = struct.pack(">H", struct.unpack(">H", body)[0] & (2**depth - 1))
+                check = _crc(kind, body)
+            for chunks in (animated, rest):
+                chunks += head, body, check
+            if kind == b"IEND" or len(check) < 4:
+                break
+        elif kind in (b"fcTL", b"fdAT"):
+            animated += head, body, check
+        elif check != _crc(kind, body):
+            found.drop(f"damaged {_CHUNKS.get(kind, 'metadata')}")
+        elif kind == b"acTL":
+            if size == 8 and not pixels and not frames:
+                frames = struct.unpack(">LL", body)[0]
+                animated += head, body, check
+        else:
+            try:
+                _metadata(found, kind, body)
+            except OptionError:
+                raise
+            except (ValueError, LookupError, struct.error, zlib.error):
+                found.drop(f"damaged {_CHUNKS.get(kind, 'metadata')}")
+    if not 1 <= frames <= 0x80000000:
+        found.frame = choose_frame(frame, 1)
+    found.file = io.BytesIO(b"".join(rest if found.frame == 0 else animated))
+    return found
+
+
+_CHUNKS = {
+    b"iCCP": "ICC profile",
+    b"eXIf": "EXIF",
+    b"tEXt": "text",
+    b"zTXt": "text",
+    b"iTXt": "text",
+    b"pHYs": "resolution",
+    b"tIME": "time",
+}
+
+# Chromaticities of sRGB in units of 1/100000, as cHRM has them.
+_SRGB = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+
+
+def _crc(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">L", zlib.crc32(kind + body))
+
+
+def _metadata(found: Survey, kind: bytes, body: bytes) -> None:
+    if kind == b"iCCP":
+        found.profile = _inflate(body[body.index(b"\0") + 2 :])
+    elif kind == b"eXIf":
+        found.exif = body
+    elif kind in (b"tEXt", b"zTXt", b"iTXt"):
+        key, text = body.split(b"\0", 1)
+        if kind == b"zTXt":
+            text = _inflate(text[1:])
+        elif kind == b"iTXt":
+            packed, text = text[0], text[2:].split(b"\0", 2)[2]
+            text = _inflate(text) if packed else text
+        _text(found, key, text)
+    elif kind == b"pHYs":
+        x, y, unit = struct.unpack(">LLB", body)
+        if unit == 1:
+            found.resolution(x * 0.0254, y * 0.0254)
+        elif x != y:
+            found.drop("resolution")
+    elif kind == b"tIME":
+        found.drop("time")
+    elif kind == b"cICP":
+        check_code_points(body[0], body[1])
+    elif kind == b"gAMA" and abs(struct.unpack(">L", body)[0] - 45455) > 500:
+        found.drop("gamma")
+    elif kind == b"cHRM" and max(abs(a - b) for a, b in zip(struct.unpack(">8L", body), _SRGB, strict=True)) > 500:
+        found.drop("chromaticities")
+
+
+def _text(found: Survey, key: bytes, text: bytes) -> None:
+    if key == b"XML:com.adobe.xmp":
+        found.xmp = text
+    elif key.startswith(b"Raw profile type "):  # as ImageMagick writes it: a name, a length, hexadecimal digits
+        data = bytes.fromhex(b"".join(text.split()[2:]).decode("ascii"))
+        name = key.rpartition(b" ")[2].lower()
+        if name in (b"exif", b"app1") and data.startswith(b"Exif\0\0"):
+            found.exif = found.exif or data
+        elif name in (b"icc", b"icm"):
+            found.profile = found.profile or data
+        else:
+            found.drop({b"iptc": "IPTC", b"xmp": "XMP"}.get(name, "metadata"))
+    elif key != b"Software":
+        found.drop("text")
+
+
+def _inflate(data: bytes) -> bytes:
+    """Unpack what zlib packed, up to a limit."""
+    unpacker = zlib.decompressobj()
+    text = unpacker.decompress(data, _MOST_BYTES)
+    if not unpacker.eof:
+        raise ValueError("truncated or too long")
+    return text

@@ -1,0 +1,896 @@
+"""A second decoder of the .imf format, written from imfnb/format/FORMAT.md instead of from the package.
+
+It proves that the text is complete: nothing of imfnb is imported, only its binary tables are read. Plain Python and
+NumPy, one symbol after the other; section numbers are those of FORMAT.md.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["Malformed", "decode"]
+
+#: SHA-256 of the tables, appendix A.
+STATES_SHA256 = "63f80d1f04346ad1f3659ec15aab0b448cea5d9d1b12208f42c5016cfe85df08"
+RESTORATION_SHA256 = "7b138685094f1240fab87c5eab196bf7bcd8b3d7d6047c02ff51069f1343c515"
+
+
+class Malformed(Exception):
+    """The bytes break a rule of the format."""
+
+
+def require(condition: bool, rule: str) -> None:
+    """Report a broken rule."""
+    if not condition:
+        raise Malformed(rule)
+
+
+def _checked(data: bytes, sha256: str) -> bytes:
+    require(hashlib.sha256(data).hexdigest() == sha256, "a table is not that of the format")
+    return data
+
+
+def package() -> Path:
+    """The folder of the package, which is found without importing it."""
+    spec = importlib.util.find_spec("imfnb")
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent
+
+
+@functools.cache
+def states() -> bytes:
+    """The initial state of the context model: `states.bin`, inflated."""
+    return zlib.decompress(_checked((package() / "entropy" / "states.bin").read_bytes(), STATES_SHA256))
+
+
+# ---- to be replaced by reading a binary file, as `states` does -------------------------------------------------------
+@functools.cache
+def tables() -> bytes:
+    """The restoration tables as 18049 values of 16 bits, as appendix A lays them out."""
+    spec = importlib.util.spec_from_file_location("restoration_tables", package() / "restoration" / "tables.py")
+    assert spec is not None and spec.loader is not None
+    source = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(source)
+    values = [*source.STEP_BORDERS, *np.array(source.CLIPPING_LIMITS).ravel().tolist()]
+    for texts in (*source.LUMA, *source.CHROMA):
+        for text in texts:
+            values += map(int, text.split())
+    return _checked(np.array(values, "<i2").tobytes(), RESTORATION_SHA256)
+
+
+# ---- 1. Conventions --------------------------------------------------------------------------------------------------
+
+
+def ceil_div(a: int, b: int) -> int:
+    """Quotient rounded up."""
+    return -(-a // b)
+
+
+def clamp(x: int, low: int, high: int) -> int:
+    """The nearest number from low to high."""
+    return low if x < low else high if x > high else x
+
+
+class Fields:
+    """Elementary fields, one after the other."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+
+    def take(self, count: int) -> bytes:
+        """The next bytes."""
+        require(count <= len(self.data) - self.at, "a field lies outside of what contains it")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def rest(self) -> bytes:
+        """All bytes that are left."""
+        return self.take(len(self.data) - self.at)
+
+    def u8(self) -> int:
+        """One byte."""
+        return self.take(1)[0]
+
+    def u32(self) -> int:
+        """Four bytes."""
+        return int.from_bytes(self.take(4), "little")
+
+    def varint(self) -> int:
+        """Groups of seven bits."""
+        value = 0
+        for k in range(5):
+            byte = self.u8()
+            value |= (byte & 127) << 7 * k
+            if byte < 128:
+                return value
+        raise Malformed("a varint of more than five bytes")
+
+    def signed(self) -> int:
+        """A varint with a sign."""
+        v = self.varint()
+        return -((v + 1) // 2) if v & 1 else v // 2
+
+    def end(self) -> None:
+        """Require that nothing is left."""
+        require(self.at == len(self.data), "bytes are left over")
+
+
+# ---- 2. The file -----------------------------------------------------------------------------------------------------
+
+
+def decode(data: bytes) -> np.ndarray:
+    """Decode a file.
+
+    Parameters
+    ----------
+    data : bytes
+        The file; bytes behind its declared end are ignored.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W) or (H, W, C)
+        The picture.
+
+    Raises
+    ------
+    Malformed
+        If the file breaks a rule of the format.
+    """
+    file = Fields(data)
+    require(file.take(4) == b"\x89IMF", "magic")
+    require(file.u8() == 1, "format version")
+    header = Fields(file.take(file.varint()))
+    checked = data[: file.at]
+    require(file.u32() == zlib.crc32(checked), "CRC of the header")
+    profile, height, width, channels = header.u8(), header.varint(), header.varint(), header.u8()
+    require(profile <= 1, "profile")
+    require(height >= 1 and width >= 1, "empty picture")
+    require(channels in (0, 1, 3, 4), "channels")
+    picture = (Baseline, Main)[profile](header, height, width, channels)
+    require(header.varint() == picture.segments, "number of segments")
+    entries = [(header.varint(), header.u32()) for _ in range(picture.segments)]
+    header.end()
+    segments = [file.take(length) for length, _ in entries]
+    for segment, (_, crc) in zip(segments, entries, strict=True):
+        require(zlib.crc32(segment) == crc, "CRC of a segment")
+    pixels = picture.pixels(segments).astype(np.uint8)
+    return pixels if channels else pixels[:, :, 0]
+
+
+# ---- 4. Baseline profile ---------------------------------------------------------------------------------------------
+
+
+class Baseline:
+    """A picture of the baseline profile."""
+
+    def __init__(self, header: Fields, height: int, width: int, channels: int) -> None:
+        self.height, self.width, self.channels = height, width, channels
+        flags, self.p = header.u8(), header.varint()
+        require(flags in ((0, 1, 2) if channels >= 3 else (0,)), "flags")
+        require(self.p in (0, 4, 8, 16, 32), "side of a patch")
+        self.rgb, self.subsample = bool(flags & 1), bool(flags & 2)
+        self.low, self.high = header.signed(), header.signed()
+        require(-32767 <= self.low < self.high <= 32767, "bounds")
+        groups = [[0]] if channels < 3 else [[0, 1, 2]] if self.rgb and self.p else [[0], [1], [2]]
+        self.groups = groups + [[3]] * (channels == 4)
+        self.segments = len(self.groups)
+        self.matrices = []
+        for group in self.groups:
+            h, w = self.size(group[0])
+            m, n = (h, w) if not self.p else (ceil_div(h, self.p) * ceil_div(w, self.p), len(group) * self.p**2)
+            rank = header.varint()
+            require(1 <= rank <= min(m, n), "rank")
+            self.matrices.append((m, n, rank))
+
+    def size(self, plane: int) -> tuple[int, int]:
+        """Height and width of a plane."""
+        half = self.subsample and plane in (1, 2)
+        return (ceil_div(self.height, 2), ceil_div(self.width, 2)) if half else (self.height, self.width)
+
+    def factor(self, segment: Fields, rows: int, rank: int) -> np.ndarray:
+        """U or V."""
+        kind = np.dtype("i1" if self.low >= -128 and self.high <= 127 else "<i2")
+        columns = []
+        for _ in range(rank):
+            stream = segment.take(segment.varint())
+            columns.append(np.frombuffer(inflate(stream, -15, rows * kind.itemsize), kind).astype(np.int64))
+        factor = np.stack(columns, axis=1)
+        require(self.low <= factor.min() and factor.max() <= self.high, "an entry is outside of the bounds")
+        return factor
+
+    def pixels(self, segments: list[bytes]) -> np.ndarray:
+        """The picture, shape (H, W, max(1, C))."""
+        planes = []
+        for group, (m, n, rank), data in zip(self.groups, self.matrices, segments, strict=True):
+            segment = Fields(data)
+            u, v = self.factor(segment, m, rank), self.factor(segment, n, rank)
+            segment.end()
+            x = np.clip(u @ v.T, 0, 255)
+            h, w = self.size(group[0])
+            parts = np.split(x, len(group), axis=1)
+            planes += [unite(part, h, w, self.p) if self.p else part for part in parts]
+        if self.channels < 3 or self.rgb:
+            return np.stack(planes, axis=2)
+        y, b, r = planes[0], planes[1] - 128, planes[2] - 128
+        if self.subsample:
+            b, r = (z.repeat(2, axis=0).repeat(2, axis=1)[: self.height, : self.width] for z in (b, r))
+        red = y + ((91881 * r + 32768) >> 16)
+        green = y + ((-22554 * b - 46802 * r + 32768) >> 16)
+        blue = y + ((116130 * b + 32768) >> 16)
+        return np.stack([*(np.clip(z, 0, 255) for z in (red, green, blue)), *planes[3:]], axis=2)
+
+
+def inflate(stream: bytes, window: int, size: int) -> bytes:
+    """The bytes of a stream that must be complete and give `size` bytes; a negative window stands for raw deflate."""
+    coder = zlib.decompressobj(window)
+    try:
+        out = coder.decompress(stream, size + 1)
+    except zlib.error as error:
+        raise Malformed(f"deflate stream: {error}") from None
+    require(len(out) == size and coder.eof and not coder.unused_data, "length of a deflate stream")
+    return out
+
+
+def unite(patches: np.ndarray, h: int, w: int, p: int) -> np.ndarray:
+    """The h x w plane whose patches are the rows of a matrix."""
+    rows, columns = ceil_div(h, p), ceil_div(w, p)
+    tiles = patches.reshape(rows, columns, p, p).transpose(0, 2, 1, 3)
+    return tiles.reshape(rows * p, columns * p)[:h, :w]
+
+
+# ---- 5. Main profile -------------------------------------------------------------------------------------------------
+
+
+class Main:
+    """A picture of the main profile."""
+
+    def __init__(self, header: Fields, height: int, width: int, channels: int) -> None:
+        self.height, self.width, self.channels = height, width, channels
+        flags = header.u8()
+        self.subsample, self.lossless_alpha = bool(flags & 1), bool(flags & 2)
+        require(flags <= 3, "flags")
+        require(not self.subsample or channels >= 3, "subsampling of a gray picture")
+        require(not self.lossless_alpha or channels == 4, "lossless alpha without alpha")
+        steps = [header.varint() for _ in range(2 if channels >= 3 else 1)]
+        require(all(64 <= step <= 16384 for step in steps), "step")
+        self.planes = []
+        for index in range(max(1, channels) - self.lossless_alpha):
+            coding = header.u8()
+            require(coding <= 3, "coding of a plane")
+            chroma = channels >= 3 and index in (1, 2)
+            h, w = height, width
+            if chroma and self.subsample:
+                h, w = ceil_div(height, 2), ceil_div(width, 2)
+            self.planes.append(Plane(h, w, steps[chroma], (8, 16)[coding & 1], bool(coding & 2), chroma))
+        self.segments = sum(len(plane.slices) for plane in self.planes) + self.lossless_alpha
+
+    def pixels(self, segments: list[bytes]) -> np.ndarray:
+        """The picture, shape (H, W, max(1, C))."""
+        queue = iter(segments)
+        planes = [plane.samples(queue) for plane in self.planes]
+        out = np.empty((self.height, self.width, max(1, self.channels)), np.int64)
+        if self.channels < 3:
+            out[:, :, 0] = plain(planes[0])
+            return out
+        y, b, r = planes[:3]
+        if self.subsample:
+            b, r = upsample(b)[: self.height, : self.width], upsample(r)[: self.height, : self.width]
+        y, b, r = (np.clip(z, -4096, 4095) for z in (y, b, r))
+        luma = 65536 * (y + 2048) + 524288
+        out[:, :, 0] = np.clip((luma + 91881 * r) >> 20, 0, 255)
+        out[:, :, 1] = np.clip((luma - 22554 * b - 46802 * r) >> 20, 0, 255)
+        out[:, :, 2] = np.clip((luma + 116130 * b) >> 20, 0, 255)
+        if self.lossless_alpha:
+            out[:, :, 3] = palette(Fields(next(queue)), self.height, self.width)
+        elif self.channels == 4:
+            out[:, :, 3] = plain(planes[3])
+        return out
+
+
+class Plane:
+    """A plane of the main profile."""
+
+    def __init__(self, h: int, w: int, step: int, p: int, restored: bool, chroma: bool) -> None:
+        self.h, self.w, self.step, self.p, self.restored, self.chroma = h, w, step, p, restored, chroma
+        self.rows, self.columns = ceil_div(h, p), ceil_div(w, p)
+        count = ceil_div(self.rows * self.columns * p * p, 4194304)
+        size = ceil_div(self.rows, count)
+        self.slices = [(top, min(top + size, self.rows)) for top in range(0, self.rows, size)]
+
+    def samples(self, segments: Iterator[bytes]) -> np.ndarray:
+        """The samples, from one segment for each slice."""
+        out = np.concatenate([self.slice(Fields(next(segments)), bottom - top) for top, bottom in self.slices])
+        out = unlap(out, self.p)[: self.h, : self.w]
+        return restore(out, self.step, self.chroma) if self.restored else out
+
+    def slice(self, segment: Fields, rows: int) -> np.ndarray:
+        """The product of the factors of a slice, (p rows, p columns)."""
+        v = basis(self.p, self.step)
+        if rows * self.columns * self.p**2 >= 1048576:
+            coded = segment.take(segment.varint())
+            if coded:
+                v = moved_basis(v, decode_update(coded, self.p), self.p, self.step)
+        ranks = min(segment.u8() + 1, self.p**2)
+        u = decode_u(segment.rest(), rows, self.columns, self.p, ranks)
+        limit = 24576 * self.p // self.step + 1
+        s, _ = scale(self.step)
+        factors = np.clip(u.reshape(ranks, -1), -limit, limit).astype(np.float64)  # float64 holds all sums exactly
+        x = (np.rint(factors.T @ v[:, :ranks].T.astype(np.float64)).astype(np.int64) + (1 << (s - 1))) >> s
+        return unite(x, rows * self.p, self.columns * self.p, self.p)
+
+
+# ---- 6. Range decoder and context model ------------------------------------------------------------------------------
+
+
+class RangeDecoder:
+    """6.1: bits of given probabilities."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data + bytes(4)
+        self.at, self.low, self.range = 4, int.from_bytes(self.data[:4], "big"), 0xFFFFFFFF
+
+    def decode(self, p: int) -> int:
+        """A bit that is 1 with probability p / 65536."""
+        bound = (self.range * p) >> 16
+        if self.low < bound:
+            bit, self.range = 1, bound
+        else:
+            bit, self.low, self.range = 0, self.low - bound, self.range - bound
+        while self.range < 1 << 24:
+            require(self.at < len(self.data), "the coded data end too early")
+            self.range <<= 8
+            self.low = ((self.low << 8) | self.data[self.at]) & 0xFFFFFFFF
+            self.at += 1
+        return bit
+
+    def raw(self) -> int:
+        """A bit of probability 1/2."""
+        return self.decode(32768)
+
+
+def _squash() -> list[int]:
+    one = power = 1 << 96
+    table = [0] * 4096
+    for x in range(2049):
+        up = ((power << 16) + (power + one) // 2) // (power + one)
+        if x < 2048:
+            table[2048 + x] = up
+        table[2048 - x] = 65536 - up
+        power = (power * 79538252774825785662640898770) >> 96
+    return [clamp(value, 24, 65512) for value in table]
+
+
+def _level(edges: tuple[int, ...], limit: int) -> list[int]:
+    """The number of edges that are at most 0, 1, 2, ..., limit."""
+    return [sum(edge <= a for edge in edges) for a in range(limit + 1)]
+
+
+SQUASH = _squash()
+STRETCH = [
+    clamp(int(k) - 2048, -2047, 2047) for k in np.searchsorted(SQUASH, [16 * i + 8 for i in range(4096)], side="left")
+]
+RATE = [131072 // (2 * n + 3) for n in range(256)]
+LEVEL = _level((1, 2, 3, 4, 5, 7, 9, 12, 16, 22, 30, 44, 64, 100, 180), 180)
+SIGNED_LEVEL = _level((1, 2, 4, 8, 16), 16)
+CLASS = (0, 1, 2, 3, 4, 4, 4, 5, 5, 5, 5, 6, 6, 6, 6, 7)
+
+
+def level(a: int) -> int:
+    """Level 0 .. 15 of a >= 0."""
+    return LEVEL[a] if a < 180 else 15
+
+
+def slevel(v: int) -> int:
+    """Level 0 .. 10 of a number of any sign."""
+    if v >= 0:
+        return 5 + (SIGNED_LEVEL[v] if v < 16 else 5)
+    return 5 - (SIGNED_LEVEL[-v] if v > -16 else 5)
+
+
+#: 6.3: slots, types, rows of A, B and M of each section.
+SECTIONS = ((256, 16, 8, 128, 128), (128, 1, 1, 16, 16), (256, 28, 28, 128, 128), (768, 16, 192, 1024, 256),
+            (160, 1, 10, 16, 16))  # fmt: skip
+DC, DC_SIGN, RANK, AC, AC_SIGN = range(5)
+
+
+class Section:
+    """6.3 to 6.5: one section of the model, in its initial state."""
+
+    def __init__(self, number: int, coder: RangeDecoder) -> None:
+        self.coder = coder
+        slots, self.types, *rows = SECTIONS[number]
+        before = [sum(8 * s * t for s, t, *_ in SECTIONS[:number]), sum(a + b for _, _, a, b, _ in SECTIONS[:number]),
+                  sum(m for *_, m in SECTIONS[:number])]  # fmt: skip
+        starts = [0, 2 * 190720, 2 * (190720 + 1551 * 8)]
+        data = states()
+        packed = np.frombuffer(data, "<u2", 8 * slots * self.types, starts[0] + 2 * before[0]).astype(np.int64)
+        self.p = (((packed >> 4) << 10) | 512).tolist()
+        self.n = (2 * (packed & 15)).tolist()
+        weights = np.frombuffer(data, "<i2", 8 * (rows[0] + rows[1]), starts[1] + 16 * before[1]).astype(np.int64) * 8
+        weights = weights.reshape(-1, 8).tolist()
+        self.a, self.b = weights[: rows[0]], weights[rows[0] :]
+        self.m = np.frombuffer(data, "<u2", 33 * rows[2], starts[2] + 66 * before[2]).reshape(-1, 33).tolist()
+        self.stride = slots * self.types
+        self.at: list[int] = []
+
+    def slots(self, *slots: int) -> None:
+        """Choose the slots of the symbol that follows."""
+        self.at = [k * self.stride + slot * self.types for k, slot in enumerate(slots)]
+
+    def bin(self, t: int, a: int, b: int, m: int) -> int:
+        """6.4: decode one bin and adapt."""
+        p, n, row_a, row_b, row_m = self.p, self.n, self.a[a], self.b[b], self.m[m]
+        places = [at + t for at in self.at]
+        x = [STRETCH[p[i] >> 10] for i in places]
+        dot = 0
+        for k in range(8):
+            dot += ((row_a[k] + row_b[k]) * x[k]) >> 5
+        z = clamp(dot >> 11, -2047, 2047) + 2048
+        q = SQUASH[z]
+        node, f = z >> 7, z & 127
+        refined = (row_m[node] * (128 - f) + row_m[node + 1] * f) >> 7
+        bit = self.coder.decode(clamp((q + refined + 1) >> 1, 32, 65504))
+
+        target = 4194303 * bit
+        for i in places:
+            count = n[i]
+            p[i] += ((target - p[i]) * RATE[count]) >> 16
+            if count < 255:
+                n[i] = count + 1
+        error = ((65536 * bit - q) * 6) >> 4
+        for k in range(8):
+            d = (x[k] * error + 8192) >> 14
+            row_a[k] = clamp(row_a[k] + d, -262143, 262143)
+            row_b[k] = clamp(row_b[k] + d, -262143, 262143)
+        node += f >> 6
+        row_m[node] += (65535 * bit - row_m[node]) >> 6
+        return bit
+
+    def base(self, a: int, b: int, m: int, strides: tuple[int, int, int]) -> None:
+        """Choose the rows of the magnitude that follows."""
+        self.rows = [(a + strides[0] * c, b + strides[1] * c, m + strides[2] * c) for c in CLASS]
+
+    def cbin(self, t: int) -> int:
+        """6.5: a bin whose rows depend on the class of its type."""
+        return self.bin(t, *self.rows[t])
+
+    def magnitude(self) -> int:
+        """6.5: a magnitude that is not zero."""
+        for t in range(1, 11):
+            if not self.cbin(t):
+                return t
+        e = 0
+        while e < 12 and self.cbin(11 + min(e, 3)):
+            e += 1
+        v = 1
+        for k in reversed(range(e)):
+            v = 2 * v + (self.cbin(15) if k == e - 1 else self.coder.raw())
+        return 10 + v
+
+
+# ---- 7. U ------------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def frequencies(p: int) -> list[tuple[int, int]]:
+    """7.1: (i, j) of every component."""
+    pairs = [(i, j) for i in range(p) for j in range(p)]
+    return sorted(pairs, key=lambda f: (f[0] + f[1], f[0] if (f[0] + f[1]) % 2 else f[1]))
+
+
+@functools.cache
+def relations(p: int) -> list[tuple[int, int, int, int, int]]:
+    """7.1: both parents, direction, group and ring of every component."""
+    order = frequencies(p)
+    index = {pair: r for r, pair in enumerate(order)}
+    table = [(0, 0, 0, 0, 0)]
+    for r, (i, j) in enumerate(order[1:], 1):
+        if i and j:
+            parents = index[i - 1, j], index[i, j - 1]
+        elif i == 0:
+            parents = index[0, j - 1], index[1, j - 1] if index[1, j - 1] < r else 0
+        else:
+            parents = index[i - 1, 0], index[i - 1, 1] if index[i - 1, 1] < r else 0
+        direction = 0 if 2 * i >= j and 2 * j >= i else 1 if j > i else 2
+        group = r if r < 15 else min(15 + ((i + j - 5) * 9) // (2 * p - 7), 23)
+        table.append((*parents, direction, group, min(i + j - 1, 5)))
+    return table
+
+
+class Image:
+    """A component or the ranks: gh x gw values with a border of two, of zeros until it is filled."""
+
+    def __init__(self, gh: int, gw: int) -> None:
+        self.gh, self.gw, self.stride = gh, gw, gw + 4
+        self.values = [0] * ((gh + 4) * self.stride)
+
+    def place(self, y: int, x: int) -> int:
+        """Where the value of a patch is."""
+        return (y + 2) * self.stride + x + 2
+
+    def inner(self) -> np.ndarray:
+        """The values, shape (gh, gw)."""
+        return np.array(self.values).reshape(self.gh + 4, self.stride)[2:-2, 2:-2]
+
+
+def decode_u(data: bytes, gh: int, gw: int, p: int, ranks: int) -> np.ndarray:
+    """U, shape (ranks, gh, gw)."""
+    coder = RangeDecoder(data)
+    u = [Image(gh, gw) for _ in range(ranks)]
+    k = Image(gh, gw)
+    decode_first(coder, u[0])
+    if ranks > 1:
+        decode_ranks(coder, u[0].values, k, ranks)
+    decode_others(coder, [image.values for image in u], k, relations(p))
+    return np.stack([image.inner() for image in u])
+
+
+def decode_first(coder: RangeDecoder, image: Image) -> None:
+    """7.2: component 0, and its continuation beyond the grid."""
+    size, sign = Section(DC, coder), Section(DC_SIGN, coder)
+    d, e, stride, gw = image.values, Image(image.gh, image.gw).values, image.stride, image.gw
+    for y in range(image.gh):
+        first = image.place(y, 0)
+        if y:
+            d[first - 1] = d[first - 2] = d[first - stride]
+        for i in range(first, first + gw):
+            if y:
+                w, ww, n, nw, ne = d[i - 1], d[i - 2], d[i - stride], d[i - stride - 1], d[i - stride + 1]
+                nn = d[i - 2 * stride] if y > 1 else n
+            else:
+                w = d[i - 1] if i > first else 0
+                ww = d[i - 2] if i > first + 1 else w
+                n = nw = ne = nn = w
+            ew, en, ene, enw = e[i - 1], e[i - stride], e[i - stride + 1], e[i - stride - 1]
+            guess = sorted((w, n, w + n - nw))[1]
+            dw, dn, dne, far = abs(w - nw), abs(n - nw), abs(ne - n), abs(w - ww) + abs(n - nn)
+            blend = 3 * (w + n) + ne - nw + (((w - ww) + (n - nn)) >> 1) - 6 * guess
+            total = dw + dn + dne + far
+            activity = level(total + abs(ew) + abs(en))
+            size.slots(
+                level(abs(ew) + abs(en) + abs(ene) + abs(enw)),
+                16 * level(dw) + level(dn),
+                16 * level(dne) + level(abs(en)),
+                level(total),
+                16 * level(abs(blend)) + activity,
+                16 * level(abs(ew)) + level(abs(en)),
+                16 * level(far) + level(dw + dn),
+                16 * level(abs(ene)) + level(abs(enw)),
+            )
+            size.base(0, activity, activity, (1, 16, 16))
+            residual = 0
+            if size.cbin(0):
+                residual = size.magnitude()
+                b = slevel(blend)
+                sign.slots(
+                    11 * b + min(residual, 10),
+                    11 * slevel(ew) + slevel(en),
+                    11 * slevel(w - nw) + slevel(n - nw),
+                    11 * slevel(ne - n) + b,
+                    11 * slevel(w - ww) + slevel(n - nn),
+                    11 * slevel(ene) + slevel(enw),
+                    11 * slevel(w + n - nw - guess) + slevel(ew + en),
+                    11 * slevel(ne - n) + slevel(w - guess),
+                )
+                if sign.bin(0, 0, b, b):
+                    residual = -residual
+            e[i] = residual
+            d[i] = clamp(guess + residual, -8191, 8191)
+        d[first + gw] = d[first + gw - 1]
+        if y == 0:
+            d[first - 1] = d[first - 2] = d[first]
+    above, below = image.place(0, 0), image.place(image.gh - 1, 0)
+    d[above - stride : above - stride + gw] = d[above : above + gw]
+    d[below + stride : below + stride + gw] = d[below : below + gw]
+
+
+def decode_ranks(coder: RangeDecoder, d: list[int], image: Image, ranks: int) -> None:
+    """7.3: the index of the last component of every patch."""
+    section = Section(RANK, coder)
+    k, stride = image.values, image.stride
+    for y in range(image.gh):
+        first = image.place(y, 0)
+        for i in range(first, first + image.gw):
+            w, ww, n, nn = k[i - 1], k[i - 2], k[i - stride], k[i - 2 * stride]
+            nw, ne = k[i - stride - 1], k[i - stride + 1]
+            hor, ver = abs(d[i + 1] - d[i - 1]), abs(d[i + stride] - d[i - stride])
+            bend = abs(4 * d[i] - d[i + 1] - d[i - 1] - d[i + stride] - d[i - stride])
+            mean = (3 * (w + n) + ne + nw + 4) >> 3
+            q, slope = level(mean), level(hor + ver)
+            section.slots(
+                16 * level(w) + level(n),
+                16 * q + slope,
+                16 * level(ne) + level(nw),
+                16 * level(hor) + level(ver),
+                16 * level(bend) + slope,
+                16 * level(w) + level(ww),
+                16 * level(n) + level(nn),
+                min(mean, 255),
+            )
+            size = 0
+            while size < (ranks - 1).bit_length():
+                g = 16 * min(size, 7) + q
+                if not section.bin(size, size, g, g):
+                    break
+                size += 1
+            v = min(size, 1)
+            for bit in reversed(range(size - 1)):
+                if bit >= size - 3:
+                    t = 7 + size if bit == size - 2 else 10 + 2 * size + (v & 1)
+                    v = 2 * v + section.bin(t, t, 112 + q, 112 + q)
+                else:
+                    v = 2 * v + coder.raw()
+            k[i] = min(v, ranks - 1)
+
+
+def sign3(v: int) -> int:
+    """0, 1, 2 for zero, positive, negative."""
+    return 1 if v > 0 else 2 if v < 0 else 0
+
+
+def decode_others(coder: RangeDecoder, u: list[list[int]], image: Image, table: list[tuple[int, ...]]) -> None:
+    """7.4: components from 1 on."""
+    size, sign = Section(AC, coder), Section(AC_SIGN, coder)
+    k, stride, d = image.values, image.stride, u[0]
+    s = [0] * len(k)
+    active = [i for i, rank in enumerate(k) if rank]
+    for r in range(1, len(u)):
+        r1, r2, direction, group, ring = table[r]
+        c, p1, p2 = u[r], u[r1], u[r2]
+        active = [i for i in active if k[i] >= r]
+        for i in active:
+            w, n = min(abs(c[i - 1]), 40), min(abs(c[i - stride]), 40)
+            nw, ne = min(abs(c[i - stride - 1]), 40), min(abs(c[i - stride + 1]), 40)
+            near = 2 * (w + n) + nw + ne
+            around = s[i - 1] + s[i + 1] + s[i - stride] + s[i + stride]
+            a1 = min(abs(p1[i]), 40) if r1 else 0
+            a2 = min(abs(p2[i]), 40) if r2 else 0
+            side = abs(p1[i + 1]) + abs(p1[i + stride]) if r1 else 0
+            side += abs(p2[i + 1]) + abs(p2[i + stride]) if r2 else 0
+            hor, ver = d[i + 1] - d[i - 1], d[i + stride] - d[i - stride]
+            slope = (abs(hor) + abs(ver), 2 * abs(hor), 2 * abs(ver))[direction]
+            left = k[i] - r
+            lk = min(level(left), 9)
+            reach = (k[i - 1] >= r) + (k[i + 1] >= r) + (k[i - stride] >= r) + (k[i + stride] >= r)
+            mean = level(near + s[i] + (around >> 2) + 2 * (a1 + a2))
+            size.slots(
+                16 * group + level(near),
+                3 * (4 * (4 * min(w, 3) + min(n, 3)) + 2 * min(nw, 1) + min(ne, 1)) + direction,
+                6 * (10 * min(level(s[i]), 11) + lk) + ring,
+                16 * group + level(around),
+                6 * (7 * (4 * min(a1, 3) + min(a2, 3)) + min(level(near), 6)) + ring,
+                6 * (6 * min(level(side), 7) + min(a1 + a2, 5)) + ring,
+                16 * group + level(slope),
+                3 * (10 * group + lk) + (reach >> 1),
+            )
+            size.base(group, 8 * mean + min(lk, 7), 2 * mean + (left > 2), (24, 128, 32))
+            if left and not size.cbin(0):
+                continue
+            a = size.magnitude()
+            if r >= 10:
+                negative = coder.raw()
+            else:
+                h, v = slevel(hor), slevel(ver)
+                sign.slots(
+                    16 * r + h,
+                    16 * r + v,
+                    16 * r + 3 * sign3(c[i - 1]) + sign3(c[i - stride]),
+                    16 * r + 3 * sign3(c[i - stride - 1]) + sign3(c[i - stride + 1]),
+                    16 * r + (3 * sign3(p1[i]) + sign3(p2[i]) if r1 else 0),
+                    16 * r + slevel(2 * d[i] - d[i - 1] - d[i + 1]),
+                    16 * r + slevel(2 * d[i] - d[i - stride] - d[i + stride]),
+                    16 * r + (3 * sign3(u[1][i]) + sign3(u[2][i]) if r > 2 else 0),
+                )
+                row = (5, h, v)[direction]
+                negative = sign.bin(0, r, row, row)
+            c[i] = -a if negative else a
+            s[i] += min(a, 40)
+
+
+# ---- 8. V that has left the DCT basis --------------------------------------------------------------------------------
+
+
+def decode_update(data: bytes, p: int) -> np.ndarray:
+    """D, int64 of shape (64, 24)."""
+    coder = RangeDecoder(data)
+    changed, nonzero, longer = [32768], [32768, 16384, 8192, 1024], [32768] * 12
+    order = frequencies(p)
+
+    def adaptive(state: list[int], index: int) -> int:
+        probability = state[index]
+        bit = coder.decode(probability)
+        state[index] = clamp(probability + ((65536 * bit - probability) >> 4), 256, 65280)
+        return bit
+
+    def literal(count: int) -> int:
+        value = 0
+        for _ in range(count):
+            value = 2 * value + coder.raw()
+        return value
+
+    def relation(i: int, r: int) -> int:
+        di, dj = (abs(a - b) for a, b in zip(order[i], order[r], strict=True))
+        if di == dj == 0:
+            return 0
+        if min(di, dj) == 0 and max(di, dj) % 2 == 0:
+            return 1
+        return 2 if max(di, dj) <= 1 else 3
+
+    out = np.zeros((64, 24), np.int64)
+    for r in range(24):
+        if not adaptive(changed, 0):
+            continue
+        shift = literal(4)
+        for i in range(64):
+            if not adaptive(nonzero, relation(i, r)):
+                continue
+            negative = literal(1)
+            e = 0
+            while e < 12 and adaptive(longer, e):
+                e += 1
+            v = (1 << e) + literal(e)
+            out[i, r] = clamp((-v if negative else v) << shift, -2047, 2047)
+    return out
+
+
+# ---- 9. Product and lapped filter ------------------------------------------------------------------------------------
+
+COS = (16384, 16305, 16069, 15679, 15137, 14449, 13623, 12665, 11585, 10394, 9102, 7723, 6270, 4756, 3196, 1606, 0)
+
+
+def scale(step: int) -> tuple[int, int]:
+    """9.1: s and the length of a column."""
+    s = 2
+    while step << (s - 2) < 2048:
+        s += 1
+    return s, step << (s - 2)
+
+
+@functools.cache
+def basis(p: int, step: int) -> np.ndarray:
+    """9.1: V0, int64 of shape (p^2, p^2)."""
+
+    def cosine(k: int) -> int:
+        k %= 64
+        k = 64 - k if k > 32 else k
+        return COS[k] if k <= 16 else -COS[32 - k]
+
+    c = np.array([[cosine((2 * y + 1) * i * 16 // p) if i else 11585 for y in range(p)] for i in range(p)], np.int64)
+    k = 30 if p == 8 else 31
+    _, length = scale(step)
+    columns = [(np.outer(c[i], c[j]).ravel() * length + (1 << (k - 1))) >> k for i, j in frequencies(p)]
+    return np.stack(columns, axis=1)
+
+
+def moved_basis(v: np.ndarray, update: np.ndarray, p: int, step: int) -> np.ndarray:
+    """9.1: V of a slice that has its own."""
+    bound = scale(step)[1] // p
+    out = v.copy()
+    out[:, :24] += np.clip((v[:, :64] @ update + 2048) >> 12, -bound, bound)
+    return out
+
+
+Q = {
+    8: np.array(
+        [[6613, 4582, 1177, 998], [-4684, 5728, 3452, 667], [998, -3640, 7045, 1797], [-667, -234, -2042, 7902]]
+    ),
+    16: np.array(
+        [
+            [5968, 5049, 1552, 1454, 762, 697, 465, 442],
+            [-5082, 3968, 4740, 798, 1300, 470, 605, 402],
+            [1567, -4803, 4665, 4249, 457, 1096, 347, 489],
+            [-1484, 778, -4340, 5623, 3594, 278, 851, 355],
+            [722, -1343, 380, -3710, 6531, 2801, 207, 572],
+            [-639, 318, -1152, 112, -2938, 7276, 1900, 272],
+            [244, -532, 20, -916, -106, -2053, 7800, 927],
+            [-161, -72, -403, -260, -644, -348, -1088, 8070],
+        ]
+    ),
+}
+
+
+def unlap(plane: np.ndarray, p: int) -> np.ndarray:
+    """9.3: undo the lapped filter on a plane of whole patches."""
+    out = np.clip(plane, -16383, 16383)
+    _filter_rows(out, p)
+    _filter_rows(out.T, p)
+    return out
+
+
+def _filter_rows(plane: np.ndarray, p: int) -> None:
+    """Filter every row at its borders between patches, in place."""
+    half = p // 2
+    for x0 in range(p, plane.shape[1], p):
+        before, behind = plane[:, x0 - half : x0][:, ::-1].copy(), plane[:, x0 : x0 + half].copy()
+        turned = (before - behind) @ Q[p]
+        plane[:, x0 - half : x0] = ((8192 * (before + behind) + turned + 8192) >> 14)[:, ::-1]
+        plane[:, x0 : x0 + half] = (8192 * (before + behind) - turned + 8192) >> 14
+
+
+# ---- 10. Restoration -------------------------------------------------------------------------------------------------
+
+TAPS = ((0, 1), (0, 2), (1, -1), (1, 0), (1, 1), (2, 0), (0, 3), (1, -2), (1, 2), (2, -1), (2, 1), (3, 0))
+
+
+@functools.cache
+def filters(step: int, chroma: bool) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Limits (2,) and coefficients (25, 2, taps) of both passes."""
+    values = np.frombuffer(tables(), "<i2").astype(np.int64)
+    borders, limits, coefficients = values[:9], values[9:49].reshape(10, 2, 2), values[49:].reshape(2, 10, 900)
+    index = int((borders <= step).sum())
+    chosen = coefficients[int(chroma), index]
+    parts = chosen[:600].reshape(25, 2, 12), chosen[600:].reshape(25, 2, 6)
+    return list(zip(limits[index], parts, strict=True))
+
+
+def restore(plane: np.ndarray, step: int, chroma: bool) -> np.ndarray:
+    """Both passes."""
+    for limits, coefficients in filters(step, chroma):
+        plane = _restore_pass(plane, step, limits, coefficients)
+    return plane
+
+
+def _restore_pass(plane: np.ndarray, step: int, limits: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    h, w = plane.shape
+    x = np.pad(np.clip(plane, -16384, 16384), 3, mode="edge")
+
+    def contrast(down: int, across: int) -> np.ndarray:
+        """Second differences along an offset, summed over 5 x 5 positions."""
+        ahead = x[1 + down : h + 5 + down, 1 + across : w + 5 + across]
+        behind = x[1 - down : h + 5 - down, 1 - across : w + 5 - across]
+        differences = np.abs(2 * x[1:-1, 1:-1] - ahead - behind)
+        return sum(differences[i : i + h, j : j + w] for i in range(5) for j in range(5))
+
+    a, b, c, d = contrast(0, 1), contrast(1, 0), contrast(1, 1), contrast(1, -1)
+    both = a + b
+    activity = sum((both > (threshold * step) >> 4).astype(np.int64) for threshold in (3, 10, 30, 80))
+    straight, slanted = a - b, c - d
+    direction = np.where(np.abs(straight) >= np.abs(slanted), np.where(straight > 0, 1, 2), np.where(slanted > 0, 3, 4))
+    direction[4 * np.maximum(np.abs(straight), np.abs(slanted)) <= both] = 0
+    kind = 5 * activity + direction
+    centre, total = x[3:-3, 3:-3], np.zeros((h, w), np.int64)
+    for m in range(2):
+        limit = (step * int(limits[m])) >> 6
+        for k, (i, j) in enumerate(TAPS[: coefficients.shape[2]]):
+            ahead, behind = x[3 + i : 3 + i + h, 3 + j : 3 + j + w], x[3 - i : 3 - i + h, 3 - j : 3 - j + w]
+            pair = np.clip(ahead - centre, -limit, limit) + np.clip(behind - centre, -limit, limit)
+            total += coefficients[kind, m, k] * pair
+    return np.clip(centre + ((total + 128) >> 8), -16384, 16384)
+
+
+# ---- 11. Lossless alpha; 12. Pixels ----------------------------------------------------------------------------------
+
+
+def palette(segment: Fields, height: int, width: int) -> np.ndarray:
+    """11: alpha with few values."""
+    count = segment.u8()
+    require(1 <= count <= 16, "number of values of alpha")
+    values = np.zeros(256, np.int64)
+    values[:count] = list(segment.take(count))
+    indices = inflate(segment.rest(), 15, height * width)
+    return values[np.frombuffer(indices, np.uint8)].reshape(height, width)
+
+
+def plain(samples: np.ndarray) -> np.ndarray:
+    """12: a gray or alpha plane."""
+    return np.clip((samples + 2048 + 8) >> 4, 0, 255)
+
+
+def upsample(plane: np.ndarray) -> np.ndarray:
+    """12: twice the size, (2 ch, 2 cw)."""
+    z = np.pad(plane, 1, mode="edge")
+
+    def twice(z: np.ndarray) -> np.ndarray:
+        """Twice the rows, less the first and last."""
+        out = np.empty((2 * len(z) - 4, z.shape[1]), np.int64)
+        out[0::2], out[1::2] = 3 * z[1:-1] + z[:-2], 3 * z[1:-1] + z[2:]
+        return out
+
+    return (twice(twice(z).T).T + 8) >> 4

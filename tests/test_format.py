@@ -1,0 +1,276 @@
+"""FORMAT.md is complete and right: `format_decoder`, which was written from it, gives the package's pixels."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import pathlib
+import re
+import zlib
+
+import format_decoder
+import numpy as np
+import pytest
+from helpers import assemble, header, parameters, picture, varint
+
+import imfnb
+
+FOLDER = pathlib.Path(__file__).parent / "golden"
+TABLE = json.loads((FOLDER / "sha256.json").read_text())
+TEXT = (pathlib.Path(__file__).parents[1] / "imfnb" / "format" / "FORMAT.md").read_text()
+
+
+def _golden():
+    """Names of the golden files; megapixels take plain Python many seconds."""
+    for name in sorted(TABLE):
+        large = int(np.prod(TABLE[name]["shape"][:2])) > 100_000
+        yield pytest.param(name, marks=[pytest.mark.slow] if large else [])
+
+
+@pytest.mark.parametrize("name", list(_golden()))
+def test_golden_file_decodes_to_the_same_pixels(name):
+    pixels = format_decoder.decode((FOLDER / f"{name}.imf").read_bytes())
+    assert list(pixels.shape) == TABLE[name]["shape"]
+    assert hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest() == TABLE[name]["sha256"]
+
+
+def test_the_decoder_imports_nothing_of_the_package():
+    names = set()
+    for node in ast.walk(ast.parse(pathlib.Path(format_decoder.__file__).read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module.split(".")[0])
+    assert names == {"__future__", "collections", "functools", "hashlib", "importlib", "numpy", "pathlib", "zlib"}
+
+
+def test_check_values_of_the_text():
+    """Appendix A lists the SHA-256 of tables that a decoder derives."""
+    rows = re.findall(r"(?m)^    (\S.*?) +(\d+)  ([0-9a-f]{64})$", TEXT)
+    listed = {name: (int(size), digest) for name, size, digest in rows}
+    found = {
+        "states.bin, as it is": (format_decoder.package() / "entropy" / "states.bin").read_bytes(),
+        "states.bin, inflated": format_decoder.states(),
+        "restoration tables": format_decoder.tables(),
+        "SQUASH (16 bits)": np.array(format_decoder.SQUASH).astype("<u2").tobytes(),
+        "STRETCH (16 bits)": np.array(format_decoder.STRETCH).astype("<i2").tobytes(),
+        "RATE (16 bits)": np.array(format_decoder.RATE).astype("<u2").tobytes(),
+    }
+    for p in (8, 16):
+        found[f"(i_r, j_r), p = {p} (8 bits)"] = np.array(format_decoder.frequencies(p)).astype("u1").tobytes()
+        found[f"relations, p = {p} (8 bits)"] = np.array(format_decoder.relations(p)).astype("u1").tobytes()
+    for p, step in ((8, 64), (8, 16384), (16, 1280)):
+        found[f"V0, p = {p}, step {step} (16 bits)"] = format_decoder.basis(p, step).astype("<i2").tobytes()
+    assert listed == {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in found.items()}
+
+
+# ---- what no encoder writes ------------------------------------------------------------------------------------------
+
+
+def _column(*values, dtype="i1"):
+    """A column of a factor as the baseline profile stores it."""
+    coder = zlib.compressobj(9, zlib.DEFLATED, -15)
+    stream = coder.compress(np.array(values, dtype).tobytes()) + coder.flush()
+    return varint(len(stream)) + stream
+
+
+def _baseline(
+    flags=0, patch_size=0, low=-16, high=15, ranks=(1,), channels=0, size=(2, 1), segments=None, profile=0, count=-1
+):
+    """A file of the baseline profile; by default two gray pixels without patches."""
+    segments = [_column(5, 7) + _column(9)] if segments is None else segments
+    fields = parameters(flags, patch_size, low, high, ranks)
+    return assemble(header(*size, channels, fields, segments, profile, count), segments)
+
+
+#: A segment of the main profile that says: all residuals of component 0 are zero.
+QUIET = bytes([0]) + bytes([255]) * 12
+
+
+def _main(flags=0, steps=(640,), codings=(0,), channels=0, size=(3, 5), segments=None):
+    """A file of the main profile; by default a small gray picture."""
+    segments = [QUIET] * len(codings) if segments is None else segments
+    fields = bytes([flags]) + b"".join(map(varint, steps)) + bytes(codings)
+    return assemble(header(*size, channels, fields, segments, profile=1), segments)
+
+
+def _colour(**changes):
+    """The same for a colour picture."""
+    return _main(**{"steps": (640, 640), "codings": (0, 0, 0), "channels": 3, **changes})
+
+
+def _alpha(segment):
+    """A picture of 3 x 5 pixels with lossless alpha."""
+    return _colour(channels=4, flags=2, segments=[QUIET] * 3 + [segment])
+
+
+def _palette(count, values, indices, wrap=zlib.compress):
+    return bytes([count, *values]) + wrap(bytes(indices))
+
+
+GOOD = _baseline()
+INDICES = [0, 1, 2] * 5
+
+ALLOWED = {
+    "baseline": GOOD,
+    "bounds at their ends": _baseline(
+        low=-32767, high=32767, segments=[_column(-32767, 32767, dtype="<i2") + _column(1, dtype="<i2")]
+    ),
+    "int8 at its ends": _baseline(low=-128, high=127, segments=[_column(-128, 127) + _column(1)]),
+    "main": _main(),
+    "least step": _main(steps=(64,)),
+    "largest step": _main(steps=(16384,)),
+    "least and largest step of chroma": _colour(steps=(16384, 64)),
+    "all flags": _colour(flags=1, codings=(3, 2, 1)),
+    "rank beyond the side of a patch": _main(segments=[bytes([255]) + QUIET[1:] + bytes([255]) * 40]),
+    "bytes left over behind the coded data": _main(segments=[QUIET + bytes(100)]),
+    "a palette of 16": _alpha(_palette(16, range(16), [15] * 15)),
+    "an index beyond the palette": _alpha(_palette(2, (40, 50), INDICES)),
+    "long varints": assemble(
+        bytes([0, 0x82, 0x80, 0x80, 0x80, 0, 0x81, 0, 0]) + header(2, 1, 0, parameters(0, 0, -16, 15, (1,)), [])[4:-1]
+        + header(2, 1, 0, b"", [_column(5, 7) + _column(9)])[4:],
+        [_column(5, 7) + _column(9)],
+    ),
+}  # fmt: skip
+
+REFUSED = {
+    "empty": b"",
+    "magic": b"\x88" + GOOD[1:],
+    "version 0": assemble(b"", [], version=0),
+    "version 2": assemble(b"", [], version=2),
+    "empty header": assemble(b"", []),
+    "header longer than the file": GOOD[:5] + varint(10**6) + GOOD[6:],
+    "header's CRC": GOOD[:8] + bytes([GOOD[8] ^ 1]) + GOOD[9:],
+    "segment's CRC": GOOD[:-1] + bytes([GOOD[-1] ^ 1]),
+    "truncated segment": GOOD[:-1],
+    "profile 2": _baseline(profile=2),
+    "no rows": _baseline(size=(0, 1)),
+    "no columns": _baseline(size=(2, 0)),
+    "two channels": _baseline(channels=2),
+    "five channels": _baseline(channels=5),
+    "six bytes of a varint": assemble(
+        bytes([0, 0x82, 0x80, 0x80, 0x80, 0x80, 0, 1, 0]) + parameters(0, 0, -16, 15, (1,)) + b"\0", []
+    ),
+    "number of segments": _baseline(count=2),
+    "left over in the header": assemble(header(2, 1, 0, parameters(0, 0, -16, 15, (1,)), [b""]) + b"\0", [b""]),
+    "baseline flags of a gray picture": _baseline(flags=1),
+    "baseline flags 3": _baseline(flags=3, channels=3, ranks=(1, 1, 1), segments=[b""] * 3),
+    "patch size 2": _baseline(patch_size=2),
+    "patch size 64": _baseline(patch_size=64),
+    "equal bounds": _baseline(low=3, high=3),
+    "low bound": _baseline(low=-32768),
+    "high bound": _baseline(high=32768),
+    "rank 0": _baseline(ranks=(0,)),
+    "rank above min(M, N)": _baseline(ranks=(2,), segments=[_column(5, 7) * 2 + _column(9) * 2]),
+    "entry below the bounds": _baseline(segments=[_column(5, -17) + _column(9)]),
+    "entry above the bounds": _baseline(segments=[_column(5, 16) + _column(9)]),
+    "short column": _baseline(segments=[_column(5) + _column(9)]),
+    "long column": _baseline(segments=[_column(5, 7, 7) + _column(9)]),
+    "incomplete stream": _baseline(segments=[varint(2) + _column(5, 7)[1:3] + _column(9)]),
+    "bytes behind a stream": _baseline(segments=[varint(len(_column(5, 7))) + _column(5, 7)[1:] + b"\0" + _column(9)]),
+    "no deflate stream": _baseline(segments=[varint(2) + b"\xff\xff" + _column(9)]),
+    "left over in a segment": _baseline(segments=[_column(5, 7) + _column(9) + b"\0"]),
+    "main flags of a gray picture, chroma": _main(flags=1),
+    "main flags of a gray picture, alpha": _main(flags=2),
+    "lossless alpha without alpha": _colour(flags=2),
+    "main flags 4": _main(flags=4),
+    "step below 64": _main(steps=(63,)),
+    "step above 16384": _main(steps=(16385,)),
+    "step of chroma below 64": _colour(steps=(640, 63)),
+    "step of chroma above 16384": _colour(steps=(640, 16385)),
+    "coding 4": _main(codings=(4,)),
+    "main segment without bytes": _main(segments=[b""]),
+    "coded data end too early": _main(segments=[b"\0"]),
+    "a palette of 0": _alpha(_palette(0, (), INDICES)),
+    "a palette of 17": _alpha(_palette(17, range(17), INDICES)),
+    "truncated palette": _alpha(bytes([16, 1, 2])),
+    "few indices": _alpha(_palette(3, (1, 2, 3), INDICES[1:])),
+    "many indices": _alpha(_palette(3, (1, 2, 3), [*INDICES, 0])),
+    "indices without checksum": _alpha(_palette(3, (1, 2, 3), INDICES)[:-1]),
+    "wrong checksum of the indices": _alpha(_palette(3, (1, 2, 3), INDICES)[:-1] + b"\0"),
+    "bytes behind the indices": _alpha(_palette(3, (1, 2, 3), INDICES) + b"\0"),
+    "raw deflate": _alpha(_palette(3, (1, 2, 3), INDICES, lambda raw: zlib.compress(raw)[2:-4])),
+}
+
+
+def _package(data):
+    """The package's pixels, None for a malformed file."""
+    try:
+        return imfnb.decode(data, device="reference")
+    except imfnb.FormatError:
+        return None
+
+
+def _text(data):
+    """The same by the text."""
+    try:
+        return format_decoder.decode(data)
+    except format_decoder.Malformed:
+        return None
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_what_the_text_allows_decodes_alike(name):
+    pixels = _text(ALLOWED[name])
+    assert pixels is not None
+    np.testing.assert_array_equal(_package(ALLOWED[name]), pixels)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_the_text_excludes_is_refused(name):
+    assert _text(REFUSED[name]) is None
+    assert _package(REFUSED[name]) is None
+
+
+def test_bytes_behind_the_end_are_ignored():
+    np.testing.assert_array_equal(_text(GOOD + b"\0"), _text(GOOD))
+
+
+def _any_bytes(seed):
+    """A file of the main profile whose segments are noise: values, steps and ranks at their limits are likely."""
+    rng = np.random.default_rng(seed)
+    channels = int(rng.choice([0, 1, 3, 4]))
+    flags = int(rng.integers(2)) * (channels >= 3) + 2 * int(rng.integers(2)) * (channels == 4)
+    steps = [int(s) for s in rng.choice([64, 65, 1000, 1023, 1024, 2047, 2048, 8000, 16384], 2 if channels >= 3 else 1)]
+    size = tuple(int(n) for n in rng.integers(1, 26, 2))
+    codings, segments = [], []
+    for _ in range(max(1, channels) - (flags >> 1)):
+        codings.append(int(rng.integers(4)))
+        low, high = ((0, 256), (0, 2), (252, 256))[rng.integers(3)]
+        noise = rng.integers(low, high, int(rng.choice([3, 30, 300, 1000])))
+        rank = int(rng.choice([0, 1, 2, 9, 12, 63, 64, 255]))
+        segments.append(bytes([rank, *noise.tolist()]) + bytes(int(rng.choice([0, 0, 3000]))))
+    if flags & 2:
+        segments.append(_palette(3, (1, 20, 255), rng.integers(0, 4, size[0] * size[1]).tolist()))
+    return _main(flags, steps, codings, channels, size, segments)
+
+
+def test_any_bytes_decode_alike():
+    decoded = 0
+    for seed in range(40):
+        data = _any_bytes(seed)
+        package, text = _package(data), _text(data)
+        assert (package is None) == (text is None), f"seed {seed}"
+        if package is not None:
+            np.testing.assert_array_equal(package, text, err_msg=f"seed {seed}")
+            decoded += 1
+    assert 15 < decoded < 40
+
+
+def test_colours_of_the_baseline_profile_decode_alike():
+    """Every colour of chroma at the ends of the range, where rounding and clipping matter."""
+    image = np.stack(np.meshgrid([0, 1, 85, 128, 170, 254, 255], [0, 60, 255], indexing="ij"), axis=-1)
+    image = np.concatenate([image, image[:, ::-1, :1]], axis=2).astype(np.uint8)
+    for options in ({"subsampling": "4:4:4"}, {"subsampling": "4:2:0"}, {"color_space": "RGB"}):
+        given = {"profile": "baseline", "quality": 100, "patch_size": 4, "bounds": (-255, 255), "device": "reference"}
+        data = imfnb.encode(image, **given, **options)
+        np.testing.assert_array_equal(_package(data), _text(data))
+
+
+@pytest.mark.parametrize("shape", [(12, 25, 3), (17, 8, 4), (33, 9, 0)])
+def test_pictures_decode_alike(shape):
+    image = picture(*shape, seed=3)
+    for options in ({"step": 1.5}, {"step": 9, "patch_size": 16}, {"step": 256}):
+        data = imfnb.encode(image, device="reference", **options)
+        np.testing.assert_array_equal(_package(data), _text(data))
