@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from imfnb.factorization.rd.costs import MAGNITUDE_CLASSES
 
-from imfnb.entropy.layout import MAGNITUDE_LIMIT
+from imfnb.entropy.layout import MAGNITUDE_LIMIT, pad_factors, padded_size, unpad_factors
 from imfnb.factorization.bcd import cpu, reference
-from imfnb.factorization.rd import cpu as rd_cpu
-from imfnb.factorization.rd import reference as rd_reference
+from imfnb.factorization.rdoq import cpu as rdoq_cpu
+from imfnb.factorization.rdoq import reference as rdoq_reference
+from imfnb.factorization.rdoq.basis_search import cpu as search_cpu
+from imfnb.factorization.rdoq.basis_search import reference as search_reference
+from imfnb.factorization.rdoq.costs import MAGNITUDE_CLASSES, MAGNITUDE_CONTEXTS, RANK_CLASSES
 
-TWINS = [(cpu, rd_cpu), (reference, rd_reference)]
+# The baseline's kernels, and those of the main profile: for U, and for V.
+BACKENDS = [(cpu, (rdoq_cpu, search_cpu)), (reference, (rdoq_reference, search_reference))]
 BOUNDS = [(-16, 15), (-1, 1), (0, 7), (-128, 127)]
 
 # A rank ends at its last coefficient of at least a half: none is left out.
 HALF = 128
+
+# Patches down and across of the problems.
+GRID = 15, 20
 
 
 def update_columns(kernels, a: np.ndarray, b: np.ndarray, factor: np.ndarray, low: float, high: float) -> None:
@@ -33,35 +39,38 @@ def problem(seed: int, rank: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarra
 def v_step(kernels, x, u, v, bounds) -> np.ndarray:
     """The main profile's V step without a price, from sums that its own kernel makes. The prior is no help."""
     a, b = np.empty((x.shape[1], u.shape[1]), np.int64), np.empty((x.shape[1], u.shape[1]), np.int64)
-    kernels.moments(np.ascontiguousarray(x.T, np.int32), np.ascontiguousarray(u.T, np.int16), a, b)
+    _, search = kernels
+    search.moments(np.ascontiguousarray(x.T, np.int32), np.ascontiguousarray(u.T, np.int16), a, b)
     factor, rank = v.astype(float), u.shape[1]
     prior = np.clip(np.eye(*v.shape), *bounds)
     free = np.zeros(1 << 10)
-    kernels.update_v(a.astype(float), b[:rank].astype(float), factor, prior, np.ones(rank), free, *map(float, bounds))
+    search.update_v(a.astype(float), b[:rank].astype(float), factor, prior, np.ones(rank), free, *map(float, bounds))
     return factor
 
 
 def u_step(kernels, x, u, v) -> np.ndarray:
-    """The main profile's U step without a price, for any V: numerators, closed form, choice."""
-    pixels, rank = v.shape
+    """The main profile's U step without a price, for any V: projections, closed form, choice."""
+    (rdoq, _), (pixels, rank) = kernels, v.shape
     full = np.eye(pixels, dtype=np.int64)
     full[:, :rank] = v
-    gram = full.T @ full
-    products, padded = np.ascontiguousarray(x.T, np.int32), np.ascontiguousarray(u.T, np.int16)
-    mixed = np.empty_like(products)
-    kernels.mix(products, padded, np.ascontiguousarray(full[:, :rank]), gram, 0, 0, mixed)
-    mixed, lengths = np.ascontiguousarray(mixed[:rank]), np.diagonal(gram).copy()
-    out, ranks = np.zeros((rank, len(x)), np.int16), np.zeros(len(x), np.int32)
-    kernels.quantize(mixed, lengths, 0, HALF, out, ranks)
-    classes, rank_table = np.zeros(len(x), np.int32), np.zeros((9, rank), np.int64)
-    contexts, prices = np.zeros((2, rank, len(x)), np.uint16), np.full((1, MAGNITUDE_CLASSES), 77, np.uint16)
-    kernels.choose(mixed, lengths, 0, 0, contexts, prices, classes, rank_table, out, ranks)
-    return out.T
+    gram, size = full.T @ full, padded_size(*GRID)[0]
+    products = pad_factors(x.astype(np.int16), *GRID).astype(np.int32)[None]
+    rebased = np.zeros_like(products)
+    factors = pad_factors(u.astype(np.int16), *GRID)[None]
+    rdoq.rebase(products, factors, np.ascontiguousarray(full[:, :rank]), gram, 0, 0, GRID, rebased)
+    rebased, lengths = np.ascontiguousarray(rebased[:, :rank]), np.diagonal(gram)[:rank].copy()
+    out, ranks = np.zeros((1, rank, size), np.int16), np.zeros((1, size), np.int32)
+    rdoq.quantize(rebased, lengths, 0, HALF, GRID, out, ranks)
+    classes, rank_table = np.zeros((1, size), np.int32), np.zeros((1, RANK_CLASSES, RANK_CLASSES), np.int32)
+    contexts = np.zeros((1, 2, rank, size), np.uint16)
+    prices = np.full((1, MAGNITUDE_CONTEXTS, MAGNITUDE_CLASSES), 77, np.uint16)
+    rdoq.choose(rebased, lengths, 0, 0, contexts, prices, classes, rank_table, GRID, out, ranks)
+    return unpad_factors(out[0], *GRID)
 
 
 @pytest.mark.parametrize("bounds", BOUNDS)
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize(("baseline", "main"), TWINS)
+@pytest.mark.parametrize(("baseline", "main"), BACKENDS)
 def test_free_v_without_a_price_takes_the_baselines_v_step(baseline, main, seed, bounds):
     x, u, v = problem(seed)
     v = np.clip(v, *bounds)
@@ -73,7 +82,7 @@ def test_free_v_without_a_price_takes_the_baselines_v_step(baseline, main, seed,
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize(("baseline", "main"), TWINS)
+@pytest.mark.parametrize(("baseline", "main"), BACKENDS)
 def test_u_without_a_price_takes_the_baselines_column_updates(baseline, main, seed):
     x, u, v = problem(seed, rank=3)
     v[0] += 1 - (v * v).sum(axis=0) % 2  # odd squared lengths: no quotient is a tie, which the two round differently
@@ -87,7 +96,7 @@ def test_u_without_a_price_takes_the_baselines_column_updates(baseline, main, se
     np.testing.assert_array_equal(u_step(main, x, u, v), expected)
 
 
-@pytest.mark.parametrize(("baseline", "main"), TWINS)
+@pytest.mark.parametrize(("baseline", "main"), BACKENDS)
 def test_sweeps_of_both_profiles_agree_at_rank_one(baseline, main):
     """With one column Jacobi is Gauss-Seidel, so whole sweeps of the two profiles are the same."""
     x, u, v = problem(7, rank=1)
@@ -106,7 +115,7 @@ def test_sweeps_of_both_profiles_agree_at_rank_one(baseline, main):
         v = right.astype(np.int64)
 
 
-@pytest.mark.parametrize(("baseline", "main"), TWINS)
+@pytest.mark.parametrize(("baseline", "main"), BACKENDS)
 def test_a_price_keeps_v_at_the_prior(baseline, main):
     """The dearer the bits, the fewer entries leave the prior; none does for an infinite price."""
     x, u, v = problem(3)
@@ -114,7 +123,7 @@ def test_a_price_keeps_v_at_the_prior(baseline, main):
     moved = []
     for price in (0.0, 1e3, 1e5, 1e30):
         factor, prices = v.astype(float), price * np.minimum(np.arange(1 << 10), 6.0)
-        main.update_v(a, b, factor, v.astype(float), np.ones(5), prices, -np.inf, np.inf)
+        main[1].update_v(a, b, factor, v.astype(float), np.ones(5), prices, -np.inf, np.inf)
         moved.append(int((factor != v).sum()))
     assert moved == sorted(moved, reverse=True)
     assert moved[0] > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...._jit import kernel
-from ...bcd.cpu import _update_column as update_column
+from ...bcd.cpu import update_column
 
 __all__ = ["moments", "update_v"]
 

@@ -43,14 +43,14 @@ def update_v(
     Parameters
     ----------
     a, b, factor, low, high
-        As in :func:`imfnb.factorization.reference.update_column`; float64 that hold integers.
+        As in :func:`imfnb.factorization.bcd.reference.update_column`; float64 that hold integers.
     origin : ndarray of float64, shape of factor
         What costs no bits.
     quanta : ndarray of float64, shape (R,)
         Quantum of each column; zero leaves a column alone.
     price : ndarray of float64
         Lambda times the bits of a distance of 0, 1, 2, ... quanta; no entry moves by as much as its length. Where it
-        is zero and the quanta are one, this is :func:`imfnb.factorization.reference.update_columns`.
+        is zero and the quanta are one, this is :func:`imfnb.factorization.bcd.reference.update_columns`.
     """
     for r in range(factor.shape[1]):
         if quanta[r] == 0:
