@@ -251,7 +251,7 @@ def _encode(arguments: argparse.Namespace) -> int:
     options = {name: getattr(arguments, name) for name in (*names, "bounds", "iterations", "device")}
 
     def convert(data: bytes, _: str, threads: int | None) -> bytes:
-        return encode(read_picture(io.BytesIO(data)), threads=threads, **options)
+        return encode(read_picture(io.BytesIO(data)).pixels, threads=threads, **options)
 
     return _convert(arguments, SUFFIXES, ".imf", convert)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from .errors import OptionError
 
-__all__ = ["SUFFIXES", "read_picture", "write_picture"]
+__all__ = ["SUFFIXES", "Picture", "read_picture", "write_picture"]
 
 #: What of a folder is taken for a picture.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm", ".pnm", ".gif", ".avif", ".jp2")
@@ -33,7 +33,22 @@ _MODES = {
 }
 
 
-def read_picture(source: str | os.PathLike | BinaryIO) -> np.ndarray:
+class Picture(NamedTuple):
+    """What a picture's file holds.
+
+    Attributes
+    ----------
+    pixels : ndarray of uint8
+        The samples.
+    dropped : tuple of str
+        What else there is, in words such as "ICC profile".
+    """
+
+    pixels: np.ndarray
+    dropped: tuple[str, ...] = ()
+
+
+def read_picture(source: str | os.PathLike | BinaryIO) -> Picture:
     """Read a photograph in any format that Pillow knows.
 
     Parameters
@@ -43,8 +58,9 @@ def read_picture(source: str | os.PathLike | BinaryIO) -> np.ndarray:
 
     Returns
     -------
-    ndarray of uint8, shape (H, W), (H, W, 3) or (H, W, 4)
-        The first frame, turned upright as its EXIF orientation says.
+    Picture
+        Its pixels, shape (H, W), (H, W, 3) or (H, W, 4), are those of the first frame, turned upright as its EXIF
+        orientation says.
 
     Raises
     ------
@@ -72,7 +88,7 @@ def read_picture(source: str | os.PathLike | BinaryIO) -> np.ndarray:
                 if any(";16" in str(tile[-1]) for tile in picture.tile):  # Pillow would cut them to 8 bits
                     raise OptionError("the picture has 16-bit samples, deeper than 8 bits; convert it to 8 bits first")
                 upright = ImageOps.exif_transpose(picture)
-                return np.array(upright if upright.mode == target else upright.convert(target))
+                return Picture(np.array(upright if upright.mode == target else upright.convert(target)))
         finally:
             Image.MAX_IMAGE_PIXELS = limit
     except UnidentifiedImageError:

@@ -154,7 +154,7 @@ def _resolve(source: str) -> list[Picture]:
 
 
 def _file(path: Path) -> Picture:
-    return Picture(path.name, partial(read_picture, path))
+    return Picture(path.name, lambda: read_picture(path).pixels)
 
 
 def _photograph(name: str) -> np.ndarray:
@@ -166,7 +166,7 @@ def _photograph(name: str) -> np.ndarray:
 
 
 def _read_kodak(name: str) -> np.ndarray:
-    return read_picture(_kodak_file(name))
+    return read_picture(_kodak_file(name)).pixels
 
 
 def _kodak_file(name: str) -> str:
