@@ -21,6 +21,9 @@ _SIGNATURES = {
     b"BM": "a BMP file",
 }
 
+# Characters of a path, which may be no path but a text.
+_LONGEST_SHOWN = 200
+
 
 def kind_of(value: Any) -> str:
     """Which kind of argument something is.
@@ -33,7 +36,7 @@ def kind_of(value: Any) -> str:
     Returns
     -------
     {"path", "folder", "contents", "array", "file", "mapping", "other"}
-        "contents" are the bytes of a file in memory, "array" is an array or a tensor of numbers. Bytes are never a path.
+        "contents" are the bytes of a file in memory, "array" is an array or a tensor of numbers. Bytes are no path.
     """
     if isinstance(value, (str, os.PathLike)):
         return "folder" if os.path.isdir(value) else "path"
@@ -62,11 +65,13 @@ def describe(value: Any) -> str:
     Returns
     -------
     str
-        Such as "the path 'a.png'" or "an array of uint8 with shape (3, 4)".
+        Such as "a str (the path 'a.png')" or "an array of uint8 with shape (3, 4)".
     """
     kind = kind_of(value)
     if kind in ("path", "folder"):
-        return f"the {kind} {os.fspath(value)!r}"
+        path = os.fspath(value)
+        shown = f"the {kind} {path if len(path) <= _LONGEST_SHOWN else path[:_LONGEST_SHOWN] + '...'!r}"
+        return f"a str ({shown})" if isinstance(value, str) else shown
     if kind == "contents":
         found = [name for signature, name in _SIGNATURES.items() if bytes(value[: len(signature)]) == signature]
         return f"the contents of {found[0] if found else 'a file'} ({len(value)} bytes)"

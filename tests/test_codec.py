@@ -157,7 +157,7 @@ def dict_of(kind, options: dict[str, int]) -> dict[str, object]:
     return {name: kind(value) for name, value in options.items()}
 
 
-@pytest.mark.parametrize("value", [True, np.True_, np.False_, 2.0, np.float64(2), 0, np.int8(-1), "2", [2], np.array([2])])
+@pytest.mark.parametrize("value", [True, np.True_, np.array(True), 2.0, np.float64(2), 0, np.int8(-1), "2", [2]])
 def test_numbers_that_are_none(small_file, value):
     for name in ("max_rank", "max_pixels"):
         with pytest.raises(imfnb.OptionError, match=f"{name} is .*expected a positive integer"):
@@ -165,7 +165,8 @@ def test_numbers_that_are_none(small_file, value):
 
 
 def test_limits_may_be_as_large_as_integers_are(small_file):
-    np.testing.assert_array_equal(imfnb.decode(small_file, max_pixels=10**30, max_rank=10**30), imfnb.decode(small_file))
+    pixels = imfnb.decode(small_file, max_pixels=10**30, max_rank=10**30)
+    np.testing.assert_array_equal(pixels, imfnb.decode(small_file))
 
 
 def test_large_images_share_the_threads_by_bands(monkeypatch, photo):

@@ -223,9 +223,15 @@ def damaged(data: bytes) -> dict[str, bytes]:
     header, segment = bytearray(data), bytearray(data)
     header[8] ^= 1
     segment[-1] ^= 1
-    states = {"fine": data, "padded": data + b"\0\n", "damaged header": bytes(header), "damaged segment": bytes(segment)}
-    states |= {"short header": data[:9], "short segment": data[:-1], "no file": b"GIF89a" * 20}
-    return states
+    return {
+        "fine": data,
+        "padded": data + b"\0\n",
+        "damaged header": bytes(header),
+        "damaged segment": bytes(segment),
+        "short header": data[:9],
+        "short segment": data[:-1],
+        "no file": b"GIF89a" * 20,
+    }
 
 
 @pytest.mark.parametrize("profile", ["main", "baseline"])

@@ -181,7 +181,8 @@ def test_threads_default_to_the_cores(monkeypatch):
     [
         (None, "None; expected contiguous bytes"),
         (5, "5; expected"),
-        ("a.imf", r"the path 'a\.imf'; expected contiguous bytes, .*decode it with imfnb\.imread"),
+        ("z" * 10**6, r"a str \(the path 'z{200}\.\.\.'\); "),
+        ("a.imf", r"a str \(the path 'a\.imf'\); expected contiguous bytes, .*decode it with imfnb\.imread"),
         (pathlib.Path("b.imf"), r"the path 'b\.imf'; .*imfnb\.imread"),
         (pathlib.Path(), r"the folder '\.'; .*imfnb\.decode_batch"),
         ([b"1", b"2"], r"a list; .*imfnb\.decode_batch"),
@@ -204,8 +205,9 @@ def test_data_that_are_no_bytes(data, found):
 
 def test_data_in_an_open_file(tmp_path, small_file):
     (tmp_path / "a.imf").write_bytes(small_file)
-    with open(tmp_path / "a.imf", "rb") as file, pytest.raises(OptionError, match=r"the open file '.*a\.imf'; .*imread"):
-        imfnb.decode(file)
+    with open(tmp_path / "a.imf", "rb") as file:
+        with pytest.raises(OptionError, match=r"the open file '.*a\.imf'; .*imread"):
+            imfnb.decode(file)
 
 
 def test_data_that_are_closed(small_file):
