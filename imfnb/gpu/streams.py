@@ -21,7 +21,7 @@ from .._cuda import is_out_of_memory
 from ..errors import DeviceError
 from .transfer import LOCK, Half, borrowed, copy_all
 
-__all__ = ["Task", "canvas", "deliver", "drive", "memory_errors", "run"]
+__all__ = ["Task", "canvas", "deliver", "drive", "memory_errors", "run", "steps"]
 
 Task = Generator["list[Future] | None", None, Any]
 
@@ -98,6 +98,17 @@ def run(
     deliver: Callable[[Sequence[Any], Any], None],
     threads: int,
 ) -> None:
+    """Take all the :func:`steps`."""
+    for _ in steps(chunks, start, deliver, threads):
+        pass
+
+
+def steps(
+    chunks: Iterable[Sequence[Any]],
+    start: Callable[[Sequence[Any], Half], Task],
+    deliver: Callable[[Sequence[Any], Any], None],
+    threads: int,
+) -> Generator[None, None, None]:
     """Run a task for every chunk, two at a time.
 
     Where the device's memory is full, the chunk is cut in two and both are tried again; a single item waits until it
@@ -106,7 +117,7 @@ def run(
     Parameters
     ----------
     chunks : iterable of sequence
-        The work, consumed as it is needed.
+        The work, consumed as it is needed. An empty chunk is no work, but a step.
     start : callable
         From a chunk and a half to a task.
     deliver : callable
@@ -114,16 +125,24 @@ def run(
     threads : int
         Largest number of threads for copies on the host.
 
+    Yields
+    ------
+    None
+        After every step, so that the caller can look at what has been delivered, and stop.
+
     Raises
     ------
     DeviceError
         If a single item does not fit the memory.
     """
     source = iter(chunks)
-    beginning = next(source, None)  # before the device is touched: there may be no work, or an error
-    if beginning is None:
+    for beginning in source:  # before the device is touched: there may be no work, or an error
+        if beginning:
+            source = itertools.chain([beginning], source)
+            break
+        yield
+    else:
         return
-    source = itertools.chain([beginning], source)
     retries: deque[Sequence[Any]] = deque()
     active: deque[tuple[Task, Half, Sequence[Any], Any]] = deque()
     alone = False
@@ -160,23 +179,26 @@ def run(
                 active.append((task, half, chunk, pending))
 
         try:
+            ended = False
             while True:
                 while free and not (alone and active):
                     chunk = following()
-                    if chunk is None:
+                    if not chunk:
+                        ended = chunk is None
                         break
                     half = free.pop()
                     if alone and free:  # the other half's memory is of no use now
                         free[0].clear()
                     advance(start(chunk, half), half, chunk)
-                if not active:
-                    if not retries:
-                        return
-                    continue
-                task, half, chunk, pending = active[0]
-                _await(pending, half)
-                active.popleft()
-                advance(task, half, chunk)
+                    yield
+                if active:
+                    task, half, chunk, pending = active[0]
+                    _await(pending, half)
+                    active.popleft()
+                    advance(task, half, chunk)
+                elif ended and not retries:
+                    return
+                yield
         finally:
             for task, *_ in active:
                 task.close()
