@@ -164,6 +164,7 @@ def test_options_of_decode(small_file, options):
 def test_threads_default_to_the_cores(monkeypatch):
     assert resolve_threads(3) == 3
     assert resolve_threads(None) >= 1
+    monkeypatch.delattr("os.process_cpu_count", raising=False)  # before Python 3.13
     monkeypatch.delattr("os.sched_getaffinity", raising=False)  # as on macOS and Windows
     monkeypatch.setattr("os.cpu_count", lambda: None)
     assert resolve_threads(None) == 1
