@@ -431,6 +431,7 @@ def show_config() -> dict[str, Any]:
     import scipy
 
     from . import __version__
+    from ._jit import describe_cache
 
     try:
         threading_layer = numba.threading_layer()
@@ -445,7 +446,7 @@ def show_config() -> dict[str, Any]:
         "platform": platform.platform(),
         "threads": resolve_threads(None),
         "threading layer": threading_layer,
-        "kernel cache": numba.config.CACHE_DIR or "__pycache__ beside the kernels, or the user's cache directory",
+        "kernel cache": describe_cache(),
         "jit": "disabled (NUMBA_DISABLE_JIT)" if numba.config.DISABLE_JIT else "enabled",
         "cuda": cuda_status(),
     }

@@ -235,28 +235,6 @@ def test_show_config_knows_a_threading_layer(monkeypatch):
     assert imfnb.show_config()["threading layer"] == "omp"
 
 
-def test_kernels_compile_where_nothing_can_be_cached(monkeypatch):
-    """A read-only installation has no directory for the cache: Numba raises, and the kernel is compiled in memory."""
-    import numba
-
-    from imfnb._jit import kernel
-
-    calls = []
-
-    def njit(**options):
-        def decorate(function):
-            calls.append(options)
-            if options.get("cache"):
-                raise RuntimeError("cannot cache function: no locator available")
-            return function
-
-        return decorate
-
-    monkeypatch.setattr(numba, "njit", njit)
-    assert kernel(fastmath=True)(len) is len
-    assert calls == [{"cache": True, "nogil": True, "fastmath": True}, {"nogil": True, "fastmath": True}]
-
-
 # ----------------------------------------------------------------------------------------------------------- factorize
 
 
