@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# When the first module of the package was read: `_cuda_cache` trusts no source that is younger.
+# When the first module of the package was read: `_cache` trusts no source that is younger.
 _READ = time.time()
 
 _HOMES = {
