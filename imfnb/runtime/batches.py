@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import copy
+import math
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from .._cuda import GRID_LIMIT
+from .._cuda import GRID_LIMIT, is_cuda_error
 from ..format.container import Container, Frame
 from ..errors import ImfError
 from ..options import EncodeOptions
@@ -24,128 +28,130 @@ CHUNK_PIXELS = 1 << 25
 # Images of a chunk, however small: four planes of each are still within the limits of a grid.
 _CHUNK_IMAGES = GRID_LIMIT // 4
 
-_T = TypeVar("_T")
+# Where items are taken as they are needed: chunks' worth of items that may be taken before a group of equal shape that
+# is not a whole chunk yet goes nevertheless, and chunks that may wait for the entropy coder.
+_PATIENCE, _CODING = 2.0, 2
 
-Progress = Callable[[int, int], None]
+_T = TypeVar("_T")
 
 
 class _Results:
-    """Results in their places, some still on their way, with what the caller wants to know about them."""
+    """What comes of each item, given out in the order of the items; some of it is still on its way."""
 
-    def __init__(self, count: int, progress: Progress | None, errors: str) -> None:
-        self._places: list[Any] = [None] * count
-        self._waiting: list[Future] = []
-        self._progress, self._errors = progress, errors
-        self._finished = self._reported = 0
+    def __init__(self) -> None:
+        self._places: dict[int, Future] = {}
+        self._next = 0
 
     def put(self, index: int, result: Any) -> None:
-        """Store a result or a future of one."""
-        self._places[index] = result
+        """Store a result, or a future of one."""
         if isinstance(result, Future):
-            self._waiting.append(result)
-        else:
-            self._finished += 1
-        self.report()
+            self._places[index] = result
+            return
+        self._places[index] = Future()
+        self._places[index].set_result(result)
 
-    def fail(self, index: int, error: ImfError) -> None:
-        """Store the error of an item, or raise it."""
-        if self._errors == "raise":
-            raise error
-        self.put(index, error)
+    def fail(self, index: int, error: BaseException) -> None:
+        """Store the error of an item."""
+        self._places[index] = Future()
+        self._places[index].set_exception(error)
 
-    def report(self) -> None:
-        """Tell the caller how many are finished."""
-        done = [future for future in self._waiting if future.done()]
-        if done:
-            self._waiting = [future for future in self._waiting if not future.done()]
-            self._finished += len(done)
-        if self._progress is not None and self._finished > self._reported:
-            self._progress(self._finished, len(self._places))
-        self._reported = self._finished
-
-    def collect(self) -> list[Any]:
-        """Wait for everything."""
-        for index, place in enumerate(self._places):
-            if isinstance(place, Future):
-                try:
-                    self._places[index] = place.result()
-                except ImfError as error:
-                    if self._errors == "raise":
-                        raise
-                    self._places[index] = error
-                self.report()
-        return self._places
+    def due(self, patient: bool = False) -> Iterator[Future]:
+        """Give out those whose turn it is and that are done; if `patient`, wait for all that are on their way."""
+        while self._next in self._places:
+            future = self._places[self._next]
+            if patient:
+                wait([future])
+            elif not future.done():
+                return
+            del self._places[self._next]
+            self._next += 1
+            yield future
 
 
 class _Groups(Generic[_T]):
-    """Items sorted by what they have in common, given out when enough of a kind have come together."""
+    """Items sorted by what they have in common, given out when enough of a kind have come together.
 
-    def __init__(self) -> None:
-        self._groups: dict[Any, list[_T]] = {}
+    Parameters
+    ----------
+    patience : float
+        How many chunks' worth of items may come after a group's first before the group is given out as it is.
+    """
 
-    def add(self, key: Any, item: _T, pixels: int) -> list[_T] | None:
-        """Add an item; the chunk that it completes, if it does."""
-        group = self._groups.setdefault(key, [])
+    def __init__(self, patience: float) -> None:
+        # By what they have in common: how much had come before, in chunks, and the items. The oldest group is first.
+        self._groups: dict[Any, tuple[float, list[_T]]] = {}
+        self._patience, self._come = patience, 0.0
+
+    def add(self, key: Any, item: _T, pixels: int) -> Iterator[list[_T]]:
+        """Add an item, and give out the chunks that are due."""
+        _, group = self._groups.setdefault(key, (self._come, []))
         group.append(item)
-        full = len(group) * pixels >= CHUNK_PIXELS or len(group) == _CHUNK_IMAGES
-        return self._groups.pop(key) if full else None
+        self._come += max(pixels / CHUNK_PIXELS, 1 / _CHUNK_IMAGES)
+        if len(group) * pixels >= CHUNK_PIXELS or len(group) == _CHUNK_IMAGES:
+            yield self._groups.pop(key)[1]
+        while self._groups:
+            oldest = next(iter(self._groups))
+            if self._come - self._groups[oldest][0] < self._patience:
+                return
+            yield self._groups.pop(oldest)[1]
 
     def rest(self) -> list[list[_T]]:
         """What has not become a whole chunk, cut in two so that both streams have work."""
-        parts = []
-        for group in self._groups.values():
+        halves = []
+        for _, group in self._groups.values():
             middle = (len(group) + 1) // 2
             parts += [part for part in (group[:middle], group[middle:]) if part]
         return parts
 
 
 def encode_items(
-    items: Sequence[Any],
-    open_item: Callable[[Any], tuple[Any, Frame]],
+    items: Iterable[Any],
+    open_item: Callable[[Any, int], tuple[Any, Frame]],
     options: EncodeOptions,
     threads: int,
-    progress: Progress | None,
-    errors: str,
-) -> list[Any]:
+    whole: bool,
+) -> Generator[Future, None, None]:
     """Encode many images.
 
     Parameters
     ----------
-    items : sequence
+    items : iterable
         What the caller gave.
     open_item : callable
-        From an item to a checked image, shape (H, W, C), and its description.
+        From an item and its number to a checked image, shape (H, W, C), and its description.
     options : EncodeOptions
         The validated options.
     threads : int
         Number of threads for the work that stays on the CPU.
-    progress : callable or None
-        As in :func:`imfnb.encode_batch`.
-    errors : {"raise", "return"}
-        As in :func:`imfnb.encode_batch`.
+    whole : bool
+        Whether all items are in memory and all results will be, so that as many as possible of a shape are put
+        together; otherwise items are taken as they are needed.
 
-    Returns
-    -------
-    list of bytes
-        The files in the order of `items`; with ``errors="return"`` an exception where an image failed.
+    Yields
+    ------
+    Future of bytes
+        Done: the files in the order of `items`, or why an image has none.
     """
     module = pipeline(options.profile)
-    results = _Results(len(items), progress, errors)
+    grouped = options.target[0] in module.CHUNK_TARGETS
+    results = _Results()
+    coding: deque[list[Future]] = deque()
 
     def chunks() -> Iterator[list[tuple[int, Any, Frame]]]:
-        groups: _Groups[tuple[int, Any, Frame]] = _Groups()
+        groups: _Groups[tuple[int, Any, Frame]] = _Groups(math.inf if whole else _PATIENCE)
         for index, item in enumerate(items):
             try:
-                image, frame = open_item(item)
-                if options.target[0] not in module.CHUNK_TARGETS:
+                image, frame = open_item(item, index)
+                if not grouped:
                     results.put(index, encode(image, frame, options, threads))
-                    continue
-            except ImfError as error:
-                results.fail(index, error)
+            except Exception as error:
+                _fail(results, index, error)
+                yield []
                 continue
-            full = groups.add(frame, (index, image, frame), frame.height * frame.width)
-            if full:
-                yield full
+            if not grouped:
+                yield []
+                continue
+            yield from groups.add(frame, (index, image, frame), frame.height * frame.width)
         yield from groups.rest()
 
     def task(chunk: Sequence[tuple[int, Any, Frame]], slot: Slot) -> streams.Task:
@@ -157,56 +163,57 @@ def encode_items(
     def deliver(chunk: Sequence[tuple[int, Any, Frame]], files: Any) -> None:
         for position, (index, *_) in enumerate(chunk):
             if isinstance(files, ImfError):
-                results.fail(index, files)
+                results.fail(index, copy.copy(files))
             else:
                 results.put(index, files[position])
+        if not whole and not isinstance(files, ImfError):
+            coding.append(files)
+            if len(coding) > _CODING:
+                wait(coding.popleft())
 
-    with ThreadPoolExecutor(threads) as pool:
-        streams.run(chunks(), task, deliver, threads)
-        return results.collect()
+    pool = ThreadPoolExecutor(threads)
+    yield from _drive(chunks(), task, deliver, threads, results, pool)
 
 
 def decode_items(
-    items: Sequence[Any],
-    open_item: Callable[[Any], Container],
+    items: Iterable[Any],
+    open_item: Callable[[Any, int], Container],
     max_rank: int | None,
     threads: int,
-    progress: Progress | None,
-    errors: str,
-) -> list[Any]:
+    whole: bool,
+) -> Generator[Future, None, None]:
     """Decode many files.
 
     Parameters
     ----------
-    items : sequence
+    items : iterable
         What the caller gave.
     open_item : callable
-        From an item to a checked file.
+        From an item and its number to a checked file.
     max_rank : int or None
         Use only the first components.
-    threads, progress, errors
+    threads, whole
         As in :func:`encode_items`.
 
-    Returns
-    -------
-    list of ndarray of uint8
-        The images in the order of `items`; with ``errors="return"`` an exception where a file failed.
+    Yields
+    ------
+    Future of ndarray of uint8
+        Done: the images in the order of `items`, or why a file has none.
     """
-    results = _Results(len(items), progress, errors)
+    results = _Results()
 
     def chunks() -> Iterator[list[tuple[int, Container]]]:
-        groups: _Groups[tuple[int, Container]] = _Groups()
+        groups: _Groups[tuple[int, Container]] = _Groups(math.inf if whole else _PATIENCE)
         for index, item in enumerate(items):
             try:
-                container = open_item(item)
+                container = open_item(item, index)
                 key = pipeline(container.frame.profile).batch_key(container)
-            except ImfError as error:
-                results.fail(index, error)
+            except Exception as error:
+                _fail(results, index, error)
+                yield []
                 continue
             frame = container.frame
-            full = groups.add(key, (index, container), frame.height * frame.width)
-            if full:
-                yield full
+            yield from groups.add(key, (index, container), frame.height * frame.width)
         yield from groups.rest()
 
     def task(chunk: Sequence[tuple[int, Container]], slot: Slot) -> streams.Task:
@@ -228,6 +235,30 @@ def decode_items(
             else:  # one of them is damaged: each alone tells which
                 streams.run([[(index, container)]], task, deliver, threads)
 
-    with ThreadPoolExecutor(threads) as pool:
-        streams.run(chunks(), task, deliver, threads)
-        return results.collect()
+    pool = ThreadPoolExecutor(threads)
+    yield from _drive(chunks(), task, deliver, threads, results, pool)
+
+
+def _fail(results: _Results, index: int, error: Exception) -> None:
+    """Store the error of an item, unless it is the device's own."""
+    if is_cuda_error(error):
+        raise error
+    results.fail(index, error)
+
+
+def _drive(
+    chunks: Iterator[Sequence[Any]],
+    task: Callable[[Sequence[Any], Half], streams.Task],
+    deliver: Callable[[Sequence[Any], Any], None],
+    threads: int,
+    results: _Results,
+    pool: ThreadPoolExecutor,
+) -> Generator[Future, None, None]:
+    """Take the steps of all chunks, and give out results as they are due."""
+    try:
+        with closing(streams.steps(chunks, task, deliver, threads)) as steps:
+            for _ in steps:
+                yield from results.due()
+        yield from results.due(patient=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
