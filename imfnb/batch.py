@@ -427,7 +427,7 @@ def _encode_on(
     take = _named("images", _take_picture)
     valid = EncodeOptions(**{key: value for key, value in options.items() if key != "device"})
     if backend == "cuda" and valid.objective == "mse":
-        from .runtime.batches import encode_items
+        from ._device_batch import encode_items
 
         def open_item(item: Any, number: int) -> tuple[Any, Frame]:
             item, place = take(item, number)
@@ -457,9 +457,7 @@ def _check_encode(images: Any, executor: Any, threads: Any, errors: Any, options
         raise OptionError(refusal)
     device = options.get("device", "auto")
     _check_call(executor, threads, errors, device)
-    valid = EncodeOptions(**{key: value for key, value in options.items() if key != "device"})
-    if device == "cuda" and executor is None:
-        gpu.pipeline(valid.profile)
+    EncodeOptions(**{key: value for key, value in options.items() if key != "device"})
 
 
 def encode_iter(
@@ -620,7 +618,7 @@ def _decode_on(
     if backend != "cuda":
         work = partial(_decode_item, **options, threads=1)
         return _results(_outcomes(work, take, files, executor, threads, errors, progress, listed), errors)
-    from .runtime.batches import decode_items
+    from ._device_batch import decode_items
 
     _, max_pixels, max_rank = _decode_options(**options)
 

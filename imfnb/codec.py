@@ -185,7 +185,7 @@ def open_container(data: Any, max_pixels: int = MAX_PIXELS) -> Container:
     try:
         limit = check_max_pixels(max_pixels)
         with _bytes_of(data) as view:
-            return unpack(view, limit, _PARSERS)
+            return unpack(view, limit, PARSERS)
     finally:
         del data
 

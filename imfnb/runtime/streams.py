@@ -11,15 +11,17 @@ import contextlib
 import itertools
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from typing import Any
 
 from .._cuda import is_out_of_memory, on_stream
 from ..errors import DeviceError
-from .transfer import LOCK, Slot, borrowed, copy_all
+from .memory import LOCK, Slot, borrowed
+from .run import Task
 
 __all__ = ["drive", "memory_errors", "run", "steps"]
+
 
 def _step(task: Task[Any], slot: Slot) -> Any:
     """Let a task go on to its next wait, on the stream of its slot."""
@@ -75,7 +77,7 @@ def run(
 
 def steps(
     chunks: Iterable[Sequence[Any]],
-    start: Callable[[Sequence[Any], Half], Task],
+    start: Callable[[Sequence[Any], Slot], Task[Any]],
     deliver: Callable[[Sequence[Any], Any], None],
     threads: int,
 ) -> Generator[None, None, None]:

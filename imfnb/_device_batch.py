@@ -12,12 +12,15 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from .._cuda import GRID_LIMIT, is_cuda_error
-from ..format.container import Container, Frame
-from ..errors import ImfError
-from ..options import EncodeOptions
-from . import encode, pipeline, streams
-from .transfer import Slot
+from ._cuda import GRID_LIMIT, is_cuda_error
+from .format.container import Container, Frame
+from .errors import ImfError
+from .options import EncodeOptions
+from .profiles import pipeline
+from .runtime import streams
+from .runtime.device import DeviceRun, device_run
+from .runtime.memory import Slot
+from .runtime.run import Task
 
 __all__ = ["decode_items", "encode_items"]
 
@@ -97,7 +100,7 @@ class _Groups(Generic[_T]):
 
     def rest(self) -> list[list[_T]]:
         """What has not become a whole chunk, cut in two so that both streams have work."""
-        halves = []
+        parts = []
         for _, group in self._groups.values():
             middle = (len(group) + 1) // 2
             parts += [part for part in (group[:middle], group[middle:]) if part]
@@ -133,7 +136,7 @@ def encode_items(
         Done: the files in the order of `items`, or why an image has none.
     """
     module = pipeline(options.profile)
-    grouped = options.target[0] in module.CHUNK_TARGETS
+    grouped = options.target[0] in module.STACK_TARGETS
     results = _Results()
     coding: deque[list[Future]] = deque()
 
@@ -143,7 +146,8 @@ def encode_items(
             try:
                 image, frame = open_item(item, index)
                 if not grouped:
-                    results.put(index, encode(image, frame, options, threads))
+                    with device_run(threads) as run:
+                        results.put(index, module.encode_image(image, frame, options, run))
             except Exception as error:
                 _fail(results, index, error)
                 yield []
@@ -154,9 +158,10 @@ def encode_items(
             yield from groups.add(frame, (index, image, frame), frame.height * frame.width)
         yield from groups.rest()
 
-    def task(chunk: Sequence[tuple[int, Any, Frame]], slot: Slot) -> streams.Task:
+    def task(chunk: Sequence[tuple[int, Any, Frame]], slot: Slot) -> Task[Any]:
+        images, run = [image for _, image, _ in chunk], DeviceRun(slot, pool)
         try:
-            return (yield from module.encode_chunk([image for _, image, _ in chunk], chunk[0][2], options, slot, pool))
+            return (yield from module.encode_stack(images, chunk[0][2], options, run))
         except ImfError as error:  # an option that does not fit images of this shape
             return error
 
@@ -207,7 +212,7 @@ def decode_items(
         for index, item in enumerate(items):
             try:
                 container = open_item(item, index)
-                key = pipeline(container.frame.profile).batch_key(container)
+                key = pipeline(container.frame.profile).stack_key(container)
             except Exception as error:
                 _fail(results, index, error)
                 yield []
@@ -216,12 +221,12 @@ def decode_items(
             yield from groups.add(key, (index, container), frame.height * frame.width)
         yield from groups.rest()
 
-    def task(chunk: Sequence[tuple[int, Container]], slot: Slot) -> streams.Task:
+    def task(chunk: Sequence[tuple[int, Container]], slot: Slot) -> Task[Any]:
         frame = chunk[0][1].frame
         outs = [np.empty((frame.height, frame.width, max(1, frame.channels)), np.uint8) for _ in chunk]
         try:
             containers = [container for _, container in chunk]
-            yield from pipeline(frame.profile).decode_chunk(containers, outs, max_rank, slot, pool)
+            yield from pipeline(frame.profile).decode_stack(containers, outs, max_rank, DeviceRun(slot, pool))
         except ImfError as error:
             return error
         return [out.reshape(frame.shape) for out in outs]
@@ -248,7 +253,7 @@ def _fail(results: _Results, index: int, error: Exception) -> None:
 
 def _drive(
     chunks: Iterator[Sequence[Any]],
-    task: Callable[[Sequence[Any], Half], streams.Task],
+    task: Callable[[Sequence[Any], Slot], Task[Any]],
     deliver: Callable[[Sequence[Any], Any], None],
     threads: int,
     results: _Results,
