@@ -22,6 +22,7 @@ from imfnb.factorization import rd
 STEPS = (14, 22, 32, 46, 66, 95, 140)
 """Steps of luma in gray levels; chroma gets the share below."""
 CHROMA = 0.55
+FILE = Path(states.__file__).with_name("states.bin")
 
 
 def training_factors(paths: list[Path], steps: tuple[float, ...]) -> Iterator[tuple[rd.Factors, int]]:
@@ -50,7 +51,7 @@ def main() -> None:
     """Learn and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder of lossless images")
-    parser.add_argument("--out", type=Path, default=states.FILE, help="default: the package's own file")
+    parser.add_argument("--out", type=Path, default=FILE, help="default: the package's own file")
     parser.add_argument("--keep", default="1/1", metavar="I/N", help="use images I, I + N, I + 2 N ...")
     options = parser.parse_args()
     first, stride = map(int, options.keep.split("/"))

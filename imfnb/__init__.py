@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._backend import show_config
     from ._warmup import warmup
-    from .batch import decode_batch, encode_batch
+    from .batch import decode_batch, decode_iter, encode_batch, encode_iter
     from .codec import decode, encode, info
     from .errors import (
         DeviceError,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# When the first module of the package was read: `_cuda_cache` trusts no source that is younger.
+# When the first module of the package was read: `_cache` trusts no source that is younger.
 _READ = time.time()
 
 _HOMES = {
@@ -44,8 +44,10 @@ _HOMES = {
     "OptionError": "errors",
     "decode": "codec",
     "decode_batch": "batch",
+    "decode_iter": "batch",
     "encode": "codec",
     "encode_batch": "batch",
+    "encode_iter": "batch",
     "factorize": "factorization",
     "imread": "files",
     "imwrite": "files",
@@ -65,8 +67,10 @@ __all__ = [
     "OptionError",
     "decode",
     "decode_batch",
+    "decode_iter",
     "encode",
     "encode_batch",
+    "encode_iter",
     "factorize",
     "imread",
     "imwrite",

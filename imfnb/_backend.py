@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -191,7 +194,8 @@ def resolve_threads(threads: int | None) -> int:
     Parameters
     ----------
     threads : int or None
-        None means all the cores that this process may run on.
+        None means all the cores that this process may use: those that it may run on (or ``PYTHON_CPU_COUNT``, where
+        Python knows it), and no more than the quota of its control groups, as of a container, rounded up.
 
     Returns
     -------
@@ -204,13 +208,79 @@ def resolve_threads(threads: int | None) -> int:
         If `threads` is not a positive integer.
     """
     if threads is None:
-        try:
-            return len(os.sched_getaffinity(0))
-        except AttributeError:  # macOS and Windows have no affinity call
-            return os.cpu_count() or 1
+        return max(1, min(_cores(), _quota(Path("/"))))
     if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
         raise OptionError(f"threads is {threads!r}; expected a positive integer, or None for all cores")
     return int(threads)
+
+
+def _cores() -> int:
+    """The cores that this process may run on."""
+    if hasattr(os, "process_cpu_count"):  # since Python 3.13
+        return os.process_cpu_count() or 1
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows have no affinity call
+        return os.cpu_count() or 1
+
+
+@lru_cache(maxsize=1)
+def _quota(root: Path) -> int:
+    """How many cores the control groups of this process, and those above them, let it keep busy, rounded up.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Where /proc and /sys are.
+
+    Returns
+    -------
+    int
+        A very large number where there is no quota, or none can be read.
+    """
+    least = sys.maxsize
+    for folder in _control_groups(root):
+        with suppress(OSError, ValueError, IndexError, ZeroDivisionError):
+            limit = folder / "cpu.max"  # version 2: microseconds, or "max", in a period of so many
+            if limit.exists():
+                quota, period = limit.read_text().split()[:2]
+            else:
+                quota, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+            if int(quota) > 0:  # -1 is no quota
+                least = min(least, -(-int(quota) // int(period)))
+    return least
+
+
+def _control_groups(root: Path) -> Iterator[Path]:
+    """Folders of the control groups for processors that this process is in, of both versions, each with its parents.
+
+    /proc/self/cgroup has "number:controllers:path" (version 2: "0::path"), and /proc/self/mountinfo where which part of
+    the tree of groups is mounted: in a container often only the process's own group.
+    """
+    try:
+        memberships = (root / "proc/self/cgroup").read_text(errors="surrogateescape").splitlines()
+        mounts = (root / "proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return
+    groups = {}
+    for line in memberships:
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if not controllers or "cpu" in controllers.split(","):
+            groups["cgroup" if controllers else "cgroup2"] = path
+    for line in mounts:
+        left, _, right = line.partition(" - ")
+        fields, kind, options = left.split(" "), right.split(" ")[0], right.split(" ")[-1].split(",")
+        if kind not in groups or len(fields) < 5 or (kind == "cgroup" and "cpu" not in options):
+            continue
+        top, mounted = (re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), field) for field in fields[3:5])
+        folder = root / mounted.lstrip("/")
+        yield folder
+        below = Path(os.path.relpath(groups[kind], top)).parts
+        if ".." not in below:  # else the group itself cannot be seen from here
+            for name in below:
+                folder /= name
+                yield folder
 
 
 def map_threads(function: Callable[[_T], _R], items: Iterable[_T], threads: int) -> list[_R]:
@@ -361,6 +431,7 @@ def show_config() -> dict[str, Any]:
     import scipy
 
     from . import __version__
+    from ._jit import describe_cache
 
     try:
         threading_layer = numba.threading_layer()
@@ -375,7 +446,7 @@ def show_config() -> dict[str, Any]:
         "platform": platform.platform(),
         "threads": resolve_threads(None),
         "threading layer": threading_layer,
-        "kernel cache": numba.config.CACHE_DIR or "__pycache__ beside the kernels, or the user's cache directory",
+        "kernel cache": describe_cache(),
         "jit": "disabled (NUMBA_DISABLE_JIT)" if numba.config.DISABLE_JIT else "enabled",
         "cuda": cuda_status(),
     }

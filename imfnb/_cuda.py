@@ -25,6 +25,7 @@ from .errors import DeviceError
 
 __all__ = [
     "GRID_LIMIT",
+    "KEPT",
     "KERNELS",
     "SHARED_BYTES",
     "Kernel",
@@ -56,6 +57,9 @@ if not SIMULATED and "numba_cuda" in (cuda.__file__ or ""):
         from cuda.bindings import driver as _driver
 if _driver:
     from . import _cuda_cache
+
+#: Whether the machine code of kernels is kept on disk.
+KEPT = _driver is not None
 
 #: Threads along x and y of kernels that handle planes. The simulator starts a Python thread for each.
 TILE = (8, 4) if SIMULATED else (32, 4)
@@ -151,7 +155,7 @@ class _Entry:
         if device not in self._handles:
             # This also makes Numba's context the thread's, which is the one to load into.
             capability = tuple(cuda.get_current_device().compute_capability)
-            path = _cuda_cache.place(self._dispatcher.py_func, self._name, self._signature, capability)
+            path = _cuda_cache.place(self._name, self._signature, capability)
             self._handles[device] = self._cached(path) or self._compiled(path)
         return self._handles[device]
 
@@ -400,8 +404,7 @@ def on_disk(name: str) -> bool:
     if not _driver:
         return False
     importlib.import_module(name.rpartition(".")[0])
-    function, signature = KERNELS[name]
-    path = _cuda_cache.place(function, name, signature, tuple(cuda.get_current_device().compute_capability))
+    path = _cuda_cache.place(name, KERNELS[name][1], tuple(cuda.get_current_device().compute_capability))
     return path is not None and path.exists()
 
 

@@ -1,10 +1,11 @@
 """Machine code of CUDA kernels, kept on disk from one process to the next.
 
 Numba's own cache does not do: most kernels are closures over device functions, which pickle differently in every
-process, so that they are never found again; and an edit in another file, of what a kernel calls, it does not see.
+process, so that they are never found again.
 
-`place` says where a kernel's code is, or would be; `load` and `save` read and write it. Whatever is wrong with a file
-or a folder costs a compilation instead of the call. Only `_cuda` imports this module, for its own launcher.
+`place` says where a kernel's code is, or would be; `load` and `save` read and write it, in the folder that `_cache`
+finds. Whatever is wrong with a file or a folder costs a compilation instead of the call. Only `_cuda` imports this
+module, for its own launcher.
 """
 
 from __future__ import annotations
@@ -16,16 +17,15 @@ import os
 import re
 import sys
 import uuid
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from numba import config
 
-from . import _READ
+from . import _cache
 
-__all__ = ["load", "place", "save", "sources"]
+__all__ = ["load", "place", "save"]
 
 _logger = logging.getLogger(__name__)
 
@@ -42,48 +42,11 @@ _PACKAGES += "nvidia-cuda-nvcc-cu12", "nvidia-nvjitlink-cu12"
 _SETTINGS = "OPT", "BOUNDSCHECK", "CUDA_DEBUGINFO_DEFAULT", "CUDA_ENABLE_NRT", "FORCE_CUDA_CC"
 
 
-def sources(folder: Path, read: float) -> str:
-    """Digest of every Python file in a folder and below.
+def place(name: str, signature: str, capability: tuple[int, ...]) -> Path | None:
+    """Where the machine code of a kernel is, or belongs.
 
     Parameters
     ----------
-    folder : pathlib.Path
-        The folder.
-    read : float
-        When the first of these files was read by this process, in seconds since the epoch.
-
-    Returns
-    -------
-    str
-        The digest; empty where there is no file, as in a zip archive, and where one has changed since: the process may
-        have built the old one's constants into its kernels, and the next one would take old code for new.
-    """
-    digest = hashlib.sha256()
-    try:
-        paths = sorted(folder.rglob("*.py"))
-        for path in paths:
-            status = path.stat()
-            if status.st_mtime > read:
-                _logger.debug("CUDA kernels not cached: %s has changed", path)
-                return ""
-            digest.update(f"{path.relative_to(folder).as_posix()} {status.st_size}\n".encode())
-            digest.update(path.read_bytes())
-    except OSError as error:
-        _logger.debug("CUDA kernels not cached: %r", error)
-        return ""
-    return digest.hexdigest() if paths else ""
-
-
-_SOURCES = sources(Path(__file__).parent, _READ)
-
-
-def place(function: Callable[..., None], name: str, signature: str, capability: tuple[int, ...]) -> Path | None:
-    """Where the machine code of a kernel belongs.
-
-    Parameters
-    ----------
-    function : callable
-        The kernel in Python. The folder is the one in which Numba would cache it.
     name : str
         Name of the kernel, different for other constants and other signatures.
     signature : str
@@ -95,23 +58,21 @@ def place(function: Callable[..., None], name: str, signature: str, capability: 
     -------
     pathlib.Path or None
         The name of the file has the kernel's name, a digest of what makes it another kernel, and a digest of what makes
-        its code stale. None where there is no folder to cache in, and for kernels from outside this package, whose
-        sources are not known here.
+        its code stale, beside what the folder stands for. None where there is no folder, and for kernels from outside
+        this package, whose sources are not known here.
     """
-    if not _SOURCES or not name.startswith(f"{__package__}."):
-        return None
-    try:
-        from numba.core.caching import CompileResultCacheImpl
-
-        folder = Path(CompileResultCacheImpl(function).locator.get_cache_path())
-    except Exception as error:  # whatever a locator raises, or other versions of Numba
-        _logger.debug("CUDA kernel %s not cached: %r", name, error)
+    if not name.startswith(f"{__package__}."):
         return None
     readable = re.sub(r"\W+", "-", name.removeprefix(f"{__package__}."))[:60].rstrip("-")
     arch = "".join(map(str, capability))
     kernel = _digest(name, sys.implementation.cache_tag)[:16]
-    state = _digest(signature, _SOURCES, _versions(), [getattr(config, setting, None) for setting in _SETTINGS])[:32]
-    return folder / f"{readable}.sm_{arch}.{kernel}.{state}{_SUFFIX}"
+    state = _digest(signature, _versions(), [getattr(config, setting, None) for setting in _SETTINGS])[:32]
+    file = f"{readable}.sm_{arch}.{kernel}.{state}{_SUFFIX}"
+    found = _cache.places()
+    for folder in found.readable:
+        if (folder / file).exists():
+            return folder / file
+    return found.best and found.best / file
 
 
 def load(path: Path) -> tuple[str, bytes] | None:
@@ -142,7 +103,7 @@ def load(path: Path) -> tuple[str, bytes] | None:
 
 
 def save(path: Path, entry: str, code: bytes) -> None:
-    """Keep a kernel's code, and remove that of the same kernel from other sources, versions and settings.
+    """Keep a kernel's code, and remove that of the same kernel from other versions and settings.
 
     Parameters
     ----------
@@ -167,6 +128,9 @@ def save(path: Path, entry: str, code: bytes) -> None:
                 other.unlink(missing_ok=True)
     except OSError as error:
         _logger.debug("CUDA kernel not cached: %r", error)
+        _cache.unkept[path.name] = str(error)
+    else:
+        _cache.unkept.pop(path.name, None)
 
 
 def _digest(*values: Any) -> str:

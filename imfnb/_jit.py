@@ -10,50 +10,125 @@ says that their shapes differ: that was a quarter of the 32 s of the first call 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
 
-__all__ = ["EXACT", "kernel"]
+from . import _cache
+
+__all__ = ["DISABLED", "EXACT", "cache_obstacle", "describe_cache", "kernel"]
 
 _logger = logging.getLogger(__name__)
+
+#: Whether kernels run as plain Python (NUMBA_DISABLE_JIT=1).
+DISABLED = bool(numba.config.DISABLE_JIT)
 
 #: Freedoms given to LLVM where a reference allows them: the sums of the codec are sums of integers that the working
 #: precision holds exactly, so their order cannot change the result, but without "reassoc" reductions stay scalar.
 #: Full fastmath is not an option: it breaks NaN handling.
 EXACT = {"reassoc", "contract", "nsz"}
 
+# Numba's cache of one function in a folder that `_cache` chose. Its own constructors choose by lists that the user may
+# replace (NUMBA_CACHE_LOCATOR_CLASSES), and want a folder beside the kernels. The names are private but have stood from
+# 0.60 to 0.68; with a Numba that has others, kernels are compiled in memory.
+try:
+    from numba.core.caching import CompileResultCacheImpl, FunctionCache
+except ImportError:
+    CompileResultCacheImpl = FunctionCache = object
 
-class _TolerantCache:
-    """Numba's cache of one kernel, whose failures cost a compilation instead of the call.
+
+class _Locator:
+    """What Numba asks where to keep a function, and when what it kept is stale: the folder is another one then."""
+
+    def __init__(self, folder: Path, function: Callable[..., Any]) -> None:
+        self._folder = folder
+        self._py_file, self._line = function.__code__.co_filename, function.__code__.co_firstlineno
+
+    def get_cache_path(self) -> str:
+        return str(self._folder)
+
+    def ensure_cache_path(self) -> None:
+        """Nothing to do: `_cache` has made the folder."""
+
+    def get_source_stamp(self) -> str:
+        return ""
+
+    def get_disambiguator(self) -> str:
+        return str(self._line)
+
+
+class _Implementation(CompileResultCacheImpl):
+    """How Numba writes code, under names with the whole name of the module: all kernels lie in one folder."""
+
+    def __init__(self, folder: Path, function: Callable[..., Any]) -> None:
+        self._lineno = function.__code__.co_firstlineno
+        self._locator = _Locator(folder, function)
+        name = f"{function.__module__.removeprefix(f'{__package__}.')}.{function.__qualname__}"
+        self._filename_base = self.get_filename_base(name, getattr(sys, "abiflags", ""))
+
+
+class _FolderCache(FunctionCache):
+    """Numba's cache of one function in one folder."""
+
+    def __init__(self, folder: Path, function: Callable[..., Any]) -> None:
+        self._impl_class = lambda function: _Implementation(folder, function)
+        super().__init__(function)
+
+
+class _KernelCache:
+    """The cache of one kernel, whose failures cost a compilation instead of the call.
 
     A truncated index raises EOFError, a folder that has become read-only or full OSError, a file of another version
-    anything: none of it is the caller's business.
+    anything, a Numba whose parts have other names AttributeError: none of it is the caller's business.
     """
 
-    def __init__(self, cache: Any) -> None:
-        self._cache = cache
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
 
-    def load_overload(self, *arguments: Any) -> Any:
-        try:
-            return self._cache.load_overload(*arguments)
-        except Exception as error:  # whatever a damaged pickle raises
-            _logger.debug("kernel cache ignored: %r", error)
+    @property
+    def cache_path(self) -> str | None:
+        """The folder in which the kernel is kept, or, if nothing can be kept, looked for."""
+        folder = _cache.places().best
+        return None if folder is None else str(folder)
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """Numba's compiled function for a signature, None if there is none."""
+        for folder in _cache.places(thoroughly=False).readable:
             try:
-                self._cache.flush()  # so that the next save starts a new index
-            except OSError:
-                pass
-            return None
+                found = _FolderCache(folder, self._function).load_overload(signature, target)
+            except Exception as error:  # whatever a damaged pickle raises
+                _logger.debug("kernel cache ignored: %r", error)
+                self.flush()  # so that the next save starts a new index
+            else:
+                if found is not None:
+                    return found
+        return None
 
-    def save_overload(self, *arguments: Any) -> None:
+    def save_overload(self, signature: Any, compiled: Any) -> None:
+        """Keep a function that Numba has compiled."""
+        name = f"{self._function.__module__}.{self._function.__qualname__}"
+        folder = _cache.places().best
         try:
-            self._cache.save_overload(*arguments)
+            if folder is None:
+                raise OSError(_cache.obstacle())
+            _FolderCache(folder, self._function).save_overload(signature, compiled)
         except Exception as error:
             _logger.debug("kernel not cached: %r", error)
+            _cache.unkept[name] = str(error) or repr(error)
+        else:
+            _cache.unkept.pop(name, None)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._cache, name)
+    def flush(self) -> None:
+        """Forget the kernel."""
+        folder = _cache.places().writable
+        try:
+            if folder is not None:
+                _FolderCache(folder, self._function).flush()
+        except Exception as error:
+            _logger.debug("kernel cache not emptied: %r", error)
 
 
 def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -67,17 +142,32 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     Returns
     -------
     callable
-        A decorator. Where there is no directory to cache in (a read-only installation without a home directory), or
-        the cache is damaged, the kernel is compiled in memory.
+        A decorator. Where there is no folder to cache in, the cache is damaged, or the function is defined outside of
+        this package, whose sources the name of the folder stands for, the kernel is compiled in memory.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        try:
-            compiled = numba.njit(cache=True, nogil=True, **options)(function)
-        except RuntimeError:  # Numba found no place to cache in
-            return numba.njit(nogil=True, **options)(function)
-        if hasattr(compiled, "_cache"):  # not with the JIT disabled
-            compiled._cache = _TolerantCache(compiled._cache)
+        compiled = numba.njit(nogil=True, **options)(function)
+        if hasattr(compiled, "_cache") and function.__module__.startswith(f"{__package__}."):  # not without the JIT
+            compiled._cache = _KernelCache(function)
         return compiled
 
     return decorate
+
+
+def cache_obstacle() -> str | None:
+    """Say in one sentence why this process finds no kernels and keeps none; None if it does."""
+    try:
+        _FolderCache(Path(), kernel)
+    except Exception as error:
+        return (
+            f"kernels are compiled in every process, since the cache of Numba {numba.__version__} is not one that "
+            f"imfnb knows ({error!r}); install another version of Numba"
+        )
+    return _cache.obstacle()
+
+
+def describe_cache() -> str:
+    """Say where this process keeps its kernels, or that it does not and why: the folder comes first."""
+    obstacle = cache_obstacle()
+    return f"none; {obstacle}" if obstacle else _cache.describe()

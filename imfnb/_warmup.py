@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from .codec import decode, encode
 from .errors import OptionError
 from .factorization import factorize
 
-__all__ = ["warmup"]
+__all__ = ["compile_all", "obstacle", "warmup"]
 
 
 def warmup(device: str = "cpu") -> float:
@@ -35,9 +36,48 @@ def warmup(device: str = "cpu") -> float:
         If `device` is neither.
     DeviceError
         If it is "cuda" and no GPU can be used.
+
+    Warns
+    -----
+    RuntimeWarning
+        If kernels are not kept for the next process; ``show_config()["kernel cache"]`` says where they are.
     """
     if device not in ("cpu", "cuda"):
         raise OptionError(f"device is {device!r}; expected 'cpu' or 'cuda'")
+    seconds, problem = compile_all(device)
+    if problem:
+        warnings.warn(f"kernels are not kept for the next process: {problem}", RuntimeWarning, stacklevel=2)
+    return seconds
+
+
+def obstacle(device: str) -> str | None:
+    """Say in one sentence why no kernel of a device can be kept; None if they can."""
+    from . import _cache, _jit
+
+    if device == "cpu":
+        return "the JIT is disabled (NUMBA_DISABLE_JIT)" if _jit.DISABLED else _jit.cache_obstacle()
+    from ._cuda import KEPT
+
+    return (
+        _cache.obstacle() if KEPT else "Numba's own CUDA target and its simulator keep no kernels; install numba-cuda"
+    )
+
+
+def compile_all(device: str) -> tuple[float, str | None]:
+    """:func:`warmup` without the warning.
+
+    Parameters
+    ----------
+    device : {"cpu", "cuda"}
+        Whose kernels.
+
+    Returns
+    -------
+    (float, str or None)
+        Seconds that it took, and why kernels are not kept, if they are not.
+    """
+    from . import _cache
+
     start = time.perf_counter()
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (40, 56, 4), dtype=np.uint8)
@@ -54,4 +94,8 @@ def warmup(device: str = "cpu") -> float:
     encode(np.tile(image[:, :, 0], (26, 19)), step=30.0, device=device)  # V leaves its prior from a megapixel on
     factorize(image[:, :, 0], 2, device=device)
     factorize(image[:, :, 0].astype(float), 2, bounds=None, device=device)
-    return time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    problem = obstacle(device)
+    if not problem and _cache.unkept:
+        problem = f"{len(_cache.unkept)} could not be written ({next(iter(_cache.unkept.values()))}); {_cache.HINT}"
+    return seconds, problem

@@ -189,9 +189,15 @@ def _config(_: argparse.Namespace) -> int:
 
 
 def _warmup(arguments: argparse.Namespace) -> int:
-    from ._warmup import warmup
+    from ._backend import resolve_device, show_config
+    from ._warmup import compile_all, obstacle
 
-    say(f"kernels ready in {warmup(arguments.device):.1f} s\n")
+    problem = obstacle(resolve_device(arguments.device))
+    if not problem:  # else a minute of compiling would be for nothing
+        seconds, problem = compile_all(arguments.device)
+    if problem:
+        raise Refused(f"kernels are not kept for the next process: {problem}")
+    say(f"kernels ready in {seconds:.1f} s; kept in {show_config()['kernel cache']}\n")
     return 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -10,12 +12,23 @@ import numpy as np
 from ._backend import is_device_array, resolve_device, resolve_threads, run_on
 from .format.container import MAX_PIXELS, Container, Frame, unpack
 from .errors import OptionError
+from .kinds import describe, kind_of
 from .objective import least_svd_cost
-from .options import SEARCHES, EncodeOptions, check_image
+from .options import SEARCHES, EncodeOptions, check_image, check_integer
 from .profiles import PARSERS, pipeline
 from .runtime.run import HostRun, Run
 
-__all__ = ["Info", "check_max_rank", "decode", "encode", "info", "open_container"]
+__all__ = ["Info", "check_max_pixels", "check_max_rank", "decode", "encode", "info", "open_container"]
+
+# What to do with a kind of argument that is not the contents of a file.
+_REMEDIES = {
+    "path": ": pass its bytes, or decode it with imfnb.imread",
+    "folder": ": decode its files with imfnb.decode_batch",
+    "file": ": pass what its read() returns, or decode it with imfnb.imread",
+    "array": ": pass its tobytes() if those are a file, and use imfnb.encode to compress an image",
+    "many": ": decode several files with imfnb.decode_batch",
+}
+
 
 def encode(
     image: Any,
@@ -153,20 +166,46 @@ def open_run(device: str, threads: int) -> AbstractContextManager[Run]:
 
 def check_max_rank(max_rank: Any) -> int | None:
     """`max_rank` of :func:`decode`, or an OptionError."""
-    if max_rank is not None and (isinstance(max_rank, bool) or not isinstance(max_rank, int) or max_rank < 1):
-        raise OptionError(f"max_rank is {max_rank!r}; expected a positive integer, or None for all components")
-    return max_rank
+    if max_rank is None:
+        return None
+    return check_integer("max_rank", max_rank, 1, math.inf, "a positive integer, or None for all components")
+
+
+def check_max_pixels(max_pixels: Any) -> int:
+    """`max_pixels` of :func:`decode`, or an OptionError."""
+    return check_integer("max_pixels", max_pixels, 1, math.inf, "a positive integer")
 
 
 def open_container(data: Any, max_pixels: int = MAX_PIXELS) -> Container:
-    """A file taken apart and checked, its segments apart; `data` and `max_pixels` as in :func:`decode`."""
+    """A file taken apart and checked, its segments apart; `data` and `max_pixels` as in :func:`decode`.
+
+    No view of `data` is left when this returns or raises. An error's traceback keeps the frames that it has passed,
+    and they what they hold: callers delete their `data` too.
+    """
     try:
-        view = memoryview(data).cast("B")
-    except (TypeError, ValueError):
-        raise OptionError(f"data is a {type(data).__name__}; expected contiguous bytes, such as bytes") from None
-    if isinstance(max_pixels, bool) or not isinstance(max_pixels, (int, np.integer)) or max_pixels < 1:
-        raise OptionError(f"max_pixels is {max_pixels!r}; expected a positive integer")
-    return unpack(view, int(max_pixels), PARSERS)
+        limit = check_max_pixels(max_pixels)
+        with _bytes_of(data) as view:
+            return unpack(view, limit, PARSERS)
+    finally:
+        del data
+
+
+def _bytes_of(data: Any) -> memoryview:
+    """A view of one byte after the other, or an OptionError that says what `data` is."""
+    try:
+        with memoryview(data) as view:
+            if view.ndim == 1 and view.itemsize == 1:
+                return view.cast("B")
+    except (TypeError, ValueError):  # nothing with bytes, or they are not contiguous
+        pass
+    try:
+        kind = kind_of(data)
+        if kind == "other" and isinstance(data, (list, tuple, Iterator)):
+            kind = "many"
+        remedy = _REMEDIES.get(kind, "")
+        raise OptionError(f"data is {describe(data)}; expected contiguous bytes, the contents of an .imf file{remedy}")
+    finally:
+        del data
 
 
 def decode(
@@ -183,7 +222,8 @@ def decode(
     Parameters
     ----------
     data : bytes-like
-        The contents of an .imf file.
+        The contents of an .imf file. What lies behind its end, such as zeros up to an even length, is ignored. It is
+        read before this returns or raises and not held on to: a memory map can be closed right after it.
     out : ndarray of uint8, optional
         Array to decode into, of the image's shape; any memory layout. An array on the GPU is decoded into there.
     device : {"auto", "cpu", "cuda", "reference"}, default "auto"
@@ -212,10 +252,13 @@ def decode(
         If the device cannot be used.
     """
     resident = is_device_array(out)
-    resolve_device(device, resident=resident)  # a wrong device is reported before wrong data
-    workers = resolve_threads(threads)
-    max_rank = check_max_rank(max_rank)
-    container = open_container(data, max_pixels)
+    try:
+        resolve_device(device, resident=resident)  # a wrong device is reported before wrong data
+        workers = resolve_threads(threads)
+        max_rank = check_max_rank(max_rank)
+        container = open_container(data, max_pixels)
+    finally:
+        del data  # see `open_container`
     frame = container.frame
     backend = _choose(device, "decode", frame, resident)
     target = _check_out(out, frame.shape, resident)
@@ -284,21 +327,31 @@ def info(data: Any, *, max_pixels: int = MAX_PIXELS) -> Info:
     Returns
     -------
     Info
-        A dict with profile, shape, color_space, subsampling, segments (bytes of each plane or matrix), size (bytes in
-        all) and bpp. Baseline: patch_size, bounds and ranks. Main: steps (gray levels), patch_sizes, restoration, ranks
-        (components used by each plane), free_v (number of bands of each plane whose V has left the prior) and
-        components (bytes of each component of each plane: the first with V, then the map of active ranks, then the
-        second and so on).
+        A dict with profile, shape, color_space, subsampling, segments (bytes of each plane or matrix), size (bytes of
+        the file proper), padding (bytes behind its end, which do not belong to it) and bpp. Baseline: patch_size,
+        bounds and ranks. Main: steps (gray levels), patch_sizes, restoration, ranks (components used by each plane),
+        free_v (number of bands of each plane whose V has left the prior) and components (bytes of each component of
+        each plane: the first with V, then the map of active ranks, then the second and so on).
 
     Raises
     ------
     FormatError
         If the data are not a valid file.
+    OptionError
+        If `data` are no bytes, or `max_pixels` is out of range.
     """
-    container = open_container(data, max_pixels)
+    try:
+        container = open_container(data, max_pixels)
+    finally:
+        del data  # see `open_container`
     frame = container.frame
     pixels = frame.height * frame.width
     details = pipeline(frame.profile).describe(container)
     return Info(
-        profile=frame.profile, shape=frame.shape, **details, size=container.total, bpp=8 * container.total / pixels
+        profile=frame.profile,
+        shape=frame.shape,
+        **details,
+        size=container.total,
+        padding=container.padding,
+        bpp=8 * container.total / pixels,
     )

@@ -12,7 +12,7 @@ from ._backend import is_device_array, resolve_device
 from .errors import OptionError
 from .pictures.arrays import as_samples
 
-__all__ = ["BOUND_LIMIT", "PATCH_SIZES", "SEARCHES", "STEP_RANGE", "EncodeOptions", "check_image"]
+__all__ = ["BOUND_LIMIT", "PATCH_SIZES", "SEARCHES", "STEP_RANGE", "EncodeOptions", "check_image", "check_integer"]
 
 PATCH_SIZES = (4, 8, 16, 32, None)
 
@@ -93,18 +93,25 @@ def _as_device(image: Any) -> Any:
 
 def _number(name: str, value: Any, low: float, high: float, expected: str) -> float:
     """`value` as a float in [low, high], or an OptionError."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+    number = _scalar(value)
+    if isinstance(number, (bool, np.bool_)) or not isinstance(number, (int, float, np.integer, np.floating)):
         raise OptionError(f"{name} is {value!r}; expected {expected}")
-    if not (low <= value <= high) or math.isnan(value):
+    if not (low <= number <= high) or math.isnan(number):
         raise OptionError(f"{name} is {value!r}; expected {expected}")
-    return float(value)
+    return float(number)
 
 
-def _integer(name: str, value: Any, low: int, high: int, expected: str) -> int:
-    """`value` as an integer in [low, high], or an OptionError."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
+def check_integer(name: str, value: Any, low: int, high: float, expected: str) -> int:
+    """`value`, a Python or a NumPy integer, as an integer in [low, high]; or an OptionError."""
+    number = _scalar(value)
+    if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or not low <= number <= high:
         raise OptionError(f"{name} is {value!r}; expected {expected}")
-    return int(value)
+    return int(number)
+
+
+def _scalar(value: Any) -> Any:
+    """What an array without dimensions holds, anything else as it is."""
+    return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
 
 
 def _is_one_of(value: Any, sizes: tuple) -> bool:
@@ -158,6 +165,9 @@ class EncodeOptions:
         object.__setattr__(self, "target", (name, self._check_target(name) if given else 50.0))
         if self.subsampling not in (None, "4:2:0", "4:4:4"):
             raise OptionError(f"subsampling is {self.subsampling!r}; expected '4:2:0' or '4:4:4'")
+        patch_size = _scalar(self.patch_size)
+        if isinstance(patch_size, np.integer):  # whose squares may overflow
+            object.__setattr__(self, "patch_size", int(patch_size))
         if self.profile == "main":
             self._check_main()
         else:
@@ -178,9 +188,9 @@ class EncodeOptions:
         if name == "rank":
             if main:
                 raise OptionError("rank belongs to profile='baseline'; give quality, bpp, size, psnr or step instead")
-            return _each(_integer, name, value, 1, 2**31, "a positive integer, or one per plane")
+            return _each(check_integer, name, value, 1, 2**31, "a positive integer, or one per plane")
         if name == "size":
-            return _integer(name, value, 1, 2**62, "a positive number of bytes")
+            return check_integer(name, value, 1, 2**62, "a positive number of bytes")
         if name == "psnr":
             return _number(name, value, 1e-3, 200, "a positive number of decibels")
         return _number(name, value, 1e-9, 1e9, "a positive number of bits per pixel")
@@ -204,4 +214,5 @@ class EncodeOptions:
 
             object.__setattr__(self, "bounds", check_bounds(self.bounds, BOUND_LIMIT))
         if self.iterations is not None:
-            _integer("iterations", self.iterations, 1, 10**6, "a positive integer")
+            iterations = check_integer("iterations", self.iterations, 1, 10**6, "a positive integer")
+            object.__setattr__(self, "iterations", iterations)

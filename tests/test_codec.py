@@ -131,6 +131,44 @@ def test_any_bytes_like_object_decodes(small_file):
         assert imfnb.info(data) == imfnb.info(small_file)
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int16, np.uint64, lambda value: np.array(value)])
+def test_numbers_may_be_of_numpy(photo, kind):
+    """Any integer of NumPy stands for the Python integer that it is."""
+    options = {"rank": 3, "patch_size": 16, "iterations": 2}
+    data = encode(photo, bounds=(-5, 15), threads=1, **options)
+    threads = np.uint8(2)
+    assert encode(photo, bounds=(np.int8(-5), np.int64(15)), threads=threads, **dict_of(kind, options)) == data
+    np.testing.assert_array_equal(imfnb.decode(data, max_rank=kind(2), threads=threads), imfnb.decode(data, max_rank=2))
+    assert encode(photo, rank=tuple(map(kind, (3, 2, 1)))) == encode(photo, rank=(3, 2, 1))
+    assert imfnb.encode(photo, step=kind(30), patch_size=kind(8)) == imfnb.encode(photo, step=30, patch_size=8)
+    for integer in (np.int64(100), np.uint16(100)):
+        for function in (imfnb.decode, imfnb.info):
+            with pytest.raises(imfnb.LimitError, match="max_pixels=100"):
+                function(data, max_pixels=integer)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.longdouble, lambda value: np.array(value)])
+def test_numbers_may_be_floats_of_numpy(photo, kind):
+    assert imfnb.encode(photo, quality=kind(40.5)) == imfnb.encode(photo, quality=40.5)
+    assert encode(photo, quality=(kind(40.5), 20, kind(10.0))) == encode(photo, quality=(40.5, 20, 10))
+
+
+def dict_of(kind, options: dict[str, int]) -> dict[str, object]:
+    return {name: kind(value) for name, value in options.items()}
+
+
+@pytest.mark.parametrize("value", [True, np.True_, np.array(True), 2.0, np.float64(2), 0, np.int8(-1), "2", [2]])
+def test_numbers_that_are_none(small_file, value):
+    for name in ("max_rank", "max_pixels"):
+        with pytest.raises(imfnb.OptionError, match=f"{name} is .*expected a positive integer"):
+            imfnb.decode(small_file, **{name: value})
+
+
+def test_limits_may_be_as_large_as_integers_are(small_file):
+    pixels = imfnb.decode(small_file, max_pixels=10**30, max_rank=10**30)
+    np.testing.assert_array_equal(pixels, imfnb.decode(small_file))
+
+
 def test_large_images_share_the_threads_by_bands(monkeypatch, photo):
     """Above two megapixels the planes are done one after the other, each in bands: same bytes."""
     expected = encode(photo, rank=2, threads=2)
@@ -324,6 +362,7 @@ def test_info_of_colour(photo):
         "bounds": (-20, 21),
         "ranks": (4, 2, 1),
         "size": len(data),
+        "padding": 0,
         "bpp": 8 * len(data) / (37 * 29),
     }
     assert list(segments) == ["Y", "Cb", "Cr"]
@@ -355,7 +394,7 @@ def test_info_names_the_matrices(channels, options, names, color_space, subsampl
 def test_info_reads_well(small_file):
     text = str(imfnb.info(small_file))
     assert "profile: baseline" in text and "ranks: (2, 1, 1)" in text and "segments.Cb: " in text
-    assert f"size: {len(small_file)}" in text
+    assert f"size: {len(small_file)}" in text and "padding: 0" in text
 
 
 # ------------------------------------------------------------------------------------------------------------- bounds

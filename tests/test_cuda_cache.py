@@ -18,27 +18,30 @@ import numba
 import pytest
 
 import imfnb
-from imfnb import _backend, _cuda, _cuda_cache
+from imfnb import _backend, _cache, _cuda, _cuda_cache
 
 NAME, SIGNATURE, CODE = "imfnb.a.cuda._b(8, False)", "void(int32[::1], int32)", bytes(range(256)) * 3
 ENTRY = "_ZN5imfnb1a4cudaB2v1"
 
 
-def kernel(values, count):
-    """Stands for a kernel: the cache looks at where it is defined."""
-
-
 def place(name: str = NAME, signature: str = SIGNATURE, capability: tuple[int, int] = (9, 0)) -> Path:
-    return _cuda_cache.place(kernel, name, signature, capability)
+    return _cuda_cache.place(name, signature, capability)
 
 
 def files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
+def sources(read: float | None = None) -> _cache.Sources:
+    return _cache.Sources(Path(imfnb.__file__).parent, None, time.time() + 60 if read is None else read)
+
+
 @pytest.fixture(autouse=True)
 def folder(monkeypatch, tmp_path):
     """The folder of the cache, for this test only."""
+    own = sources()
+    monkeypatch.setattr(_cache, "_own", lambda: own)
+    monkeypatch.setattr(_cache, "unkept", {})
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
     return tmp_path
 
@@ -117,11 +120,21 @@ def test_a_read_only_folder():
 
 
 def test_no_folder(monkeypatch):
-    def nowhere(_):
-        raise RuntimeError("cannot cache function: no locator available")
-
-    monkeypatch.setattr("numba.core.caching.CompileResultCacheImpl", nowhere)
+    monkeypatch.setattr(_cache, "_candidates", lambda: iter(()))
     assert place() is None
+
+
+def test_a_filled_folder_that_is_read_only(folder, monkeypatch):
+    """What is there is used; what is not has nowhere to go, and that is known."""
+    there, absent = place(), place(NAME + "x")
+    _cuda_cache.save(there, ENTRY, CODE)
+    found = _cache.places()
+    monkeypatch.setattr(_cache, "places", lambda: _cache.Places((folder / "empty", *found.readable), None, ()))
+    assert place() == there and place(NAME + "x") == folder / "empty" / absent.name
+    _cuda_cache.save(folder / "empty" / absent.name, ENTRY, CODE)
+    assert "No such file" in _cache.unkept[absent.name] and list(_cache.unkept) == [absent.name]
+    monkeypatch.setattr(_cache, "places", lambda: _cache.Places((folder / "empty",), folder, ()))
+    assert place() == folder / there.name
 
 
 def test_stale_files_are_removed_and_others_kept(folder, monkeypatch):
@@ -131,13 +144,11 @@ def test_stale_files_are_removed_and_others_kept(folder, monkeypatch):
     foreign = place().with_name("cpu.py311.1.nbc")
     foreign.write_bytes(b"Numba's")
     stale = [place(), place(signature="void(int64[::1], int32)")]
-    monkeypatch.setattr(_cuda_cache, "_SOURCES", "of an older version")
+    monkeypatch.setattr(_cuda_cache, "_versions", lambda: ("older",))
     stale.append(place())
     for path in stale:
         path.write_bytes(b"")
-    monkeypatch.undo()
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(folder))
-    monkeypatch.setattr(_cuda_cache, "_SOURCES", "of a newer version")
+    monkeypatch.setattr(_cuda_cache, "_versions", lambda: ("newer",))
     fresh = place()
     assert len({fresh, *stale, *others}) == 8
     _cuda_cache.save(fresh, ENTRY, CODE)
@@ -162,7 +173,7 @@ def test_what_makes_another_key(monkeypatch):
         place(capability=(9, 1)),
     ]
     changes = [
-        (_cuda_cache, "_SOURCES", "edited"),
+        (_cache, "_own", lambda: SimpleNamespace(digest="edited", check=lambda thoroughly: "")),
         (_cuda_cache, "_versions", lambda: ("other",)),
         (sys.implementation, "cache_tag", "cpython-999"),
         *((numba.config, setting, 0) for setting in ("OPT", "FORCE_CUDA_CC")),
@@ -184,28 +195,9 @@ def test_versions_of_what_compiles():
 def test_kernels_from_elsewhere_have_no_place(monkeypatch):
     """What they call is in files that the digest does not cover."""
     assert [place(name) for name in ("", "/1", "other.cuda.kernel", "imfnb_more.kernel")] == [None] * 4
-    monkeypatch.setattr(_cuda_cache, "_SOURCES", "")
-    assert place() is None
-
-
-def test_digest_of_sources(folder):
-    def write(path: str, text: str) -> str:
-        (folder / path).parent.mkdir(exist_ok=True)
-        (folder / path).write_text(text)
-        return sources()
-
-    def sources() -> str:
-        return _cuda_cache.sources(folder, time.time() + 60)
-
-    assert sources() == _cuda_cache.sources(folder / "missing", time.time()) == ""
-    digests = [write("a.py", "x = 1"), write("a.py", "x = 2"), write("b/c.py", "y"), write("b/d.py", "")]
-    (folder / "b" / "c.py").rename(folder / "b" / "cc.py")
-    digests.append(sources())
-    assert len(set(digests)) == 5 and all(digests)
-    assert write("b/data.txt", "not code") == digests[-1]
-    assert _cuda_cache.sources(folder, (folder / "a.py").stat().st_mtime - 1) == ""  # changed since it was read
-    package = Path(imfnb.__file__).parent
-    assert len(_cuda_cache._SOURCES) == 64 or any(p.stat().st_mtime > imfnb._READ for p in package.rglob("*.py"))
+    edited = sources(0)
+    monkeypatch.setattr(_cache, "_own", lambda: edited)
+    assert place() is None and "has changed since" in edited.problem
 
 
 def kernel_modules() -> list[str]:
@@ -233,8 +225,8 @@ for module in sys.argv[1].split():
     importlib.import_module(module)
 member = _filter(8, False)._entries[0]
 assert member._name in _cuda.KERNELS, member._name
-for name, (function, signature) in sorted(_cuda.KERNELS.items()):
-    print(_cuda_cache.place(function, name, signature, (9, 0)))
+for name, (_, signature) in sorted(_cuda.KERNELS.items()):
+    print(_cuda_cache.place(name, signature, (9, 0)))
 """
     outs = []
     for order in (1, -1):
@@ -264,7 +256,6 @@ class Machine:
     """A driver, and Numba's dispatcher of one kernel."""
 
     CUresult = CUresult
-    py_func = staticmethod(kernel)
 
     def __init__(self) -> None:
         self.compiled: list[tuple] = []
@@ -356,7 +347,7 @@ def test_whether_code_is_on_disk(machine, folder, monkeypatch):
     """Of this device, by whoever compiled it; never without a launcher that keeps it."""
     monkeypatch.setattr(_cuda, "SIMULATED", False)
     monkeypatch.setattr(_cuda, "importlib", SimpleNamespace(import_module=lambda name: None))
-    monkeypatch.setitem(_cuda.KERNELS, NAME, (machine.py_func, SIGNATURE))
+    monkeypatch.setitem(_cuda.KERNELS, NAME, (len, SIGNATURE))
     assert not _cuda.on_disk(NAME)
     machine.entry().handle(0)
     assert _cuda.on_disk(NAME)
@@ -371,8 +362,8 @@ def test_auto_asks_for_a_kernel_that_there_is(machine, monkeypatch):
     asked = []
     monkeypatch.setattr(_cuda_cache, "place", lambda *arguments: asked.append(arguments))
     assert not _backend._compiled()
-    ((function, name, signature, capability),) = asked
-    assert name == f"{function.__module__}.{function.__qualname__}" and signature.startswith("void(")
+    ((name, signature, capability),) = asked
+    assert name == _cuda._qualified(_cuda.KERNELS[name][0]) and signature.startswith("void(")
     assert capability == (9, 0)
 
 

@@ -22,5 +22,10 @@ def test_two_workers():
         with distributed.Client(cluster) as client:
             files = imfnb.encode_batch(images, client.get_executor(), **options)
             decoded = imfnb.decode_batch(files, client.get_executor())
-    assert files == [imfnb.encode(image, **options) for image in images]
+            streamed = list(imfnb.encode_iter(iter(images), client.get_executor(), threads=1, **options))
+            (error,) = imfnb.decode_batch([files[0][:-1]], client.get_executor(), errors="return")
+            with pytest.raises(imfnb.OptionError, match="expected a Future of concurrent.futures .*get_executor"):
+                imfnb.encode_batch(images, client, **options)
+    assert files == streamed == [imfnb.encode(image, **options) for image in images]
+    assert isinstance(error, imfnb.FormatError) and str(error).startswith("files[0]: truncated")
     np.testing.assert_array_equal(decoded[2], imfnb.decode(files[2]))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import math
+import mmap
+import pathlib
 
 import numpy as np
 import pytest
 from helpers import encode, picture
+from PIL import Image
 
 import imfnb
 from imfnb import DeviceError, FormatError, ImfError, LimitError, OptionError
@@ -164,6 +168,7 @@ def test_options_of_decode(small_file, options):
 def test_threads_default_to_the_cores(monkeypatch):
     assert resolve_threads(3) == 3
     assert resolve_threads(None) >= 1
+    monkeypatch.delattr("os.process_cpu_count", raising=False)  # before Python 3.13
     monkeypatch.delattr("os.sched_getaffinity", raising=False)  # as on macOS and Windows
     monkeypatch.setattr("os.cpu_count", lambda: None)
     assert resolve_threads(None) == 1
@@ -172,11 +177,47 @@ def test_threads_default_to_the_cores(monkeypatch):
 # ------------------------------------------------------------------------------------------------------- data and out
 
 
-@pytest.mark.parametrize("data", [None, "text", 5, [1, 2], np.arange(20, dtype=np.uint8)[::2]])
-def test_data_that_are_no_bytes(data):
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (None, "None; expected contiguous bytes"),
+        (5, "5; expected"),
+        ("z" * 10**6, r"a str \(the path 'z{200}\.\.\.'\); "),
+        ("a.imf", r"a str \(the path 'a\.imf'\); expected contiguous bytes, .*decode it with imfnb\.imread"),
+        (pathlib.Path("b.imf"), r"the path 'b\.imf'; .*imfnb\.imread"),
+        (pathlib.Path(), r"the folder '\.'; .*imfnb\.decode_batch"),
+        ([b"1", b"2"], r"a list; .*imfnb\.decode_batch"),
+        (iter([b"1"]), r"an? .*; .*imfnb\.decode_batch"),
+        ({"a": 1}, "a dict; expected contiguous bytes"),
+        (io.BytesIO(b"12"), r"an open file; .*read\(\).*imfnb\.imread"),
+        (GRAY, r"an array of uint8 with shape \(9, 7\); .*imfnb\.encode"),
+        (GRAY.astype(np.float32)[0], r"an array of float32 with shape \(7,\); "),
+        (np.arange(20, dtype=np.uint8)[::2], r"an array of uint8 with shape \(10,\); .*tobytes\(\)"),
+        (memoryview(b"12345678")[::2], r"an array of B with shape \(4,\); .*tobytes\(\)"),
+        (Image.new("L", (3, 4)), r"an object of type PIL\.Image\.Image; expected"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_data_that_are_no_bytes(data, found):
     for function in (imfnb.decode, imfnb.info):
-        with pytest.raises(OptionError, match="data is a .*expected contiguous bytes"):
+        with pytest.raises(OptionError, match=f"^data is {found}"):
             function(data)
+
+
+def test_data_in_an_open_file(tmp_path, small_file):
+    (tmp_path / "a.imf").write_bytes(small_file)
+    with open(tmp_path / "a.imf", "rb") as file:
+        with pytest.raises(OptionError, match=r"the open file '.*a\.imf'; .*imread"):
+            imfnb.decode(file)
+
+
+def test_data_that_are_closed(small_file):
+    mapped, view = mmap.mmap(-1, len(small_file)), memoryview(small_file)
+    mapped.close()
+    view.release()
+    for data in (mapped, view):
+        with pytest.raises(OptionError, match="data is .*; expected contiguous bytes"):
+            imfnb.decode(data)
 
 
 @pytest.mark.parametrize("dtype", [object, ">u2", "M8[s]"])
@@ -232,28 +273,6 @@ def test_show_config_knows_a_threading_layer(monkeypatch):
 
     monkeypatch.setattr(numba, "threading_layer", lambda: "omp")
     assert imfnb.show_config()["threading layer"] == "omp"
-
-
-def test_kernels_compile_where_nothing_can_be_cached(monkeypatch):
-    """A read-only installation has no directory for the cache: Numba raises, and the kernel is compiled in memory."""
-    import numba
-
-    from imfnb._jit import kernel
-
-    calls = []
-
-    def njit(**options):
-        def decorate(function):
-            calls.append(options)
-            if options.get("cache"):
-                raise RuntimeError("cannot cache function: no locator available")
-            return function
-
-        return decorate
-
-    monkeypatch.setattr(numba, "njit", njit)
-    assert kernel(fastmath=True)(len) is len
-    assert calls == [{"cache": True, "nogil": True, "fastmath": True}, {"nogil": True, "fastmath": True}]
 
 
 # ----------------------------------------------------------------------------------------------------------- factorize

@@ -123,7 +123,10 @@ def test_errors_are_documented(error):
     assert inspect.getdoc(error).endswith(".") and error.__doc__ != error.__mro__[1].__doc__
 
 
-@pytest.mark.parametrize("function", [imfnb.encode, imfnb.factorize], ids=lambda function: function.__name__)
+EXAMPLES = [imfnb.encode, imfnb.encode_iter, imfnb.decode_iter, imfnb.factorize]
+
+
+@pytest.mark.parametrize("function", EXAMPLES, ids=lambda function: function.__name__)
 def test_examples_run(function):
     runner = doctest.DocTestRunner()
     examples = doctest.DocTestFinder(recurse=False).find(function, function.__name__)

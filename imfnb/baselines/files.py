@@ -143,10 +143,14 @@ def write_file(method: str, frame: Frame, parameters: Parameters, segments: list
 
 def open_file(method: str, data: bytes) -> Container:
     """Take a file apart and check it; raises FormatError if it is damaged or another method's."""
-    view = memoryview(data).cast("B")
-    if not view or view[0] != _METHODS.index(method):
-        raise FormatError(f"not a file of the codec {method!r}: it begins with {bytes(view[:1])!r}")
-    return unpack(view[1:], MAX_PIXELS, {"baseline": parse})
+    with memoryview(data).cast("B") as view:
+        if not view or view[0] != _METHODS.index(method):
+            raise FormatError(f"not a file of the codec {method!r}: it begins with {bytes(view[:1])!r}")
+        with view[1:] as rest:
+            container = unpack(rest, MAX_PIXELS, {"baseline": parse})
+    if container.padding:  # nothing pads these files, which never leave the laboratory
+        raise FormatError(f"damaged file: {container.padding} bytes left over")
+    return container
 
 
 def unpack_file(method: str, data: bytes, decode: Callable[[Reader, Block], np.ndarray]) -> np.ndarray:

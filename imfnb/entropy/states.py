@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from functools import lru_cache
-from pathlib import Path
+from importlib import resources
 
 import numpy as np
 
@@ -19,8 +19,6 @@ from .tables import SQUASH
 
 #: Learned counts are capped here, so that a picture soon overrules them.
 COUNT_CAP = 24
-#: The file of learned states, package data.
-FILE = Path(__file__).with_name("states.bin")
 
 
 def untrained_model() -> np.ndarray:
@@ -49,7 +47,8 @@ def pack_model(model: np.ndarray) -> bytes:
 
 @lru_cache(maxsize=1)
 def learned_model() -> np.ndarray:
-    data = zlib.decompress(FILE.read_bytes())
+    # The package may be in a zip archive.
+    data = zlib.decompress(resources.files(__package__).joinpath("states.bin").read_bytes())
     model = untrained_model()
     sizes = [2 * model[name].shape[1] for name in ("states", "weights", "maps")]
     packed = np.frombuffer(data, "<u2", sizes[0] // 2).astype(np.int64)

@@ -8,8 +8,9 @@ Layout, format version 1 (numbers are varints unless a width is given)::
     header:  u8 profile, height, width, u8 channels, parameters of the profile, number of segments,
              then (length, u32 CRC-32) of every segment
     u32                  CRC-32 of all bytes so far
-    segments             one after the other, up to the end of the file
+    segments             one after the other
 
+Bytes behind the last segment do not belong to the file and are ignored: DICOM and others pad to an even length.
 Nothing is allocated for the image before the length, the magic, the version, the header's CRC, the range of every
 field, the number of pixels, the working set and the extent of the segments have been checked, in this order. The CRC
 of a segment is checked when it is asked for.
@@ -78,14 +79,17 @@ class Container:
     sizes : tuple of int
         Length of each segment in bytes.
     total : int
-        Length of the file in bytes.
+        Length of the file in bytes, up to the end of its last segment.
+    padding : int
+        Number of bytes behind that.
     """
 
     frame: Frame
     parameters: Any
     sizes: tuple[int, ...]
     total: int
-    _segments: tuple[memoryview, ...]
+    padding: int
+    _segments: tuple[bytes, ...]
     _checksums: tuple[int, ...]
 
     def segment(self, index: int) -> Reader:
@@ -99,7 +103,7 @@ class Container:
         data = self._segments[index]
         if zlib.crc32(data) != self._checksums[index]:
             raise FormatError(f"damaged file: the checksum of segment {index} does not match; fetch the file again")
-        return Reader(data)
+        return Reader(memoryview(data))
 
 
 def pack(frame: Frame, parameters: bytes, segments: list[bytes]) -> bytes:
@@ -141,10 +145,13 @@ def unpack(
 ) -> Container:
     """Take a file apart, checking everything that can be checked without decoding.
 
+    Segments are copied, and no view of `data` is left behind, not even in the frames of an error's traceback: whoever
+    mapped a file wants to close it, and a view keeps a map open.
+
     Parameters
     ----------
     data : memoryview
-        The file.
+        The file, and what may lie behind it.
     max_pixels : int
         Largest number of pixels to accept.
     parsers : dict
@@ -172,11 +179,20 @@ def unpack(
     version = reader.byte()
     if version != VERSION:
         raise FormatError(f"format version {version} is not known; this imfnb reads version {VERSION}: upgrade imfnb")
-    header = Reader(reader.take(reader.varint()))
-    end = reader.position
-    if reader.u32() != zlib.crc32(data[:end]):
-        raise FormatError("damaged file: the checksum of the header does not match; fetch the file again")
+    with reader.take(reader.varint()) as fields:
+        end = reader.position
+        if reader.u32() != zlib.crc32(data[:end]):
+            raise FormatError("damaged file: the checksum of the header does not match; fetch the file again")
+        frame, parameters, table = _parse_header(Reader(fields), max_pixels, parsers)
+    segments = tuple(bytes(reader.take(size)) for size, _ in table)
+    sizes, checksums = tuple(size for size, _ in table), tuple(checksum for _, checksum in table)
+    return Container(frame, parameters, sizes, reader.position, reader.left, segments, checksums)
 
+
+def _parse_header(
+    header: Reader, max_pixels: int, parsers: dict[str, Callable[[Reader, Frame], tuple[Any, int, int]]]
+) -> tuple[Frame, Any, list[tuple[int, int]]]:
+    """Read and check a header: the frame, the profile's fields, and length and CRC of every segment."""
     profile = header.byte()
     if profile >= len(PROFILES):
         raise FormatError(f"profile {profile} is not known; this imfnb reads profiles 0 to {len(PROFILES) - 1}")
@@ -201,7 +217,4 @@ def unpack(
         raise FormatError(f"damaged file: {found} segments; expected {count}")
     table = [(header.varint(), header.u32()) for _ in range(count)]
     header.end()
-    segments = tuple(reader.take(size) for size, _ in table)
-    reader.end()
-    sizes, checksums = tuple(size for size, _ in table), tuple(checksum for _, checksum in table)
-    return Container(frame, parameters, sizes, len(data), segments, checksums)
+    return frame, parameters, table

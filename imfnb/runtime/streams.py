@@ -11,15 +11,17 @@ import contextlib
 import itertools
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from typing import Any
 
 from .._cuda import is_out_of_memory, on_stream
 from ..errors import DeviceError
-from .transfer import LOCK, Slot, borrowed, copy_all
+from .memory import LOCK, Slot, borrowed
+from .run import Task
 
-__all__ = ["drive", "memory_errors", "run"]
+__all__ = ["drive", "memory_errors", "run", "steps"]
+
 
 def _step(task: Task[Any], slot: Slot) -> Any:
     """Let a task go on to its next wait, on the stream of its slot."""
@@ -68,6 +70,17 @@ def run(
     deliver: Callable[[Sequence[Any], Any], None],
     threads: int,
 ) -> None:
+    """Take all the :func:`steps`."""
+    for _ in steps(chunks, start, deliver, threads):
+        pass
+
+
+def steps(
+    chunks: Iterable[Sequence[Any]],
+    start: Callable[[Sequence[Any], Slot], Task[Any]],
+    deliver: Callable[[Sequence[Any], Any], None],
+    threads: int,
+) -> Generator[None, None, None]:
     """Run a task for every chunk, two at a time.
 
     Where the device's memory is full, the chunk is cut in two and both are tried again; a single item waits until it
@@ -76,7 +89,7 @@ def run(
     Parameters
     ----------
     chunks : iterable of sequence
-        The work, consumed as it is needed.
+        The work, consumed as it is needed. An empty chunk is no work, but a step.
     start : callable
         From a chunk and a slot to a task.
     deliver : callable
@@ -84,16 +97,24 @@ def run(
     threads : int
         Largest number of threads for copies on the host.
 
+    Yields
+    ------
+    None
+        After every step, so that the caller can look at what has been delivered, and stop.
+
     Raises
     ------
     DeviceError
         If a single item does not fit the memory.
     """
     source = iter(chunks)
-    beginning = next(source, None)  # before the device is touched: there may be no work, or an error
-    if beginning is None:
+    for beginning in source:  # before the device is touched: there may be no work, or an error
+        if beginning:
+            source = itertools.chain([beginning], source)
+            break
+        yield
+    else:
         return
-    source = itertools.chain([beginning], source)
     retries: deque[Sequence[Any]] = deque()
     active: deque[tuple[Task, Slot, Sequence[Any], Any]] = deque()
     alone = False
@@ -130,23 +151,26 @@ def run(
                 active.append((task, slot, chunk, pending))
 
         try:
+            ended = False
             while True:
                 while free and not (alone and active):
                     chunk = following()
-                    if chunk is None:
+                    if not chunk:
+                        ended = chunk is None
                         break
                     slot = free.pop()
                     if alone and free:  # the other slot's memory is of no use now
                         free[0].clear()
                     advance(start(chunk, slot), slot, chunk)
-                if not active:
-                    if not retries:
-                        return
-                    continue
-                task, slot, chunk, pending = active[0]
-                _await(pending, slot)
-                active.popleft()
-                advance(task, slot, chunk)
+                    yield
+                if active:
+                    task, slot, chunk, pending = active[0]
+                    _await(pending, slot)
+                    active.popleft()
+                    advance(task, slot, chunk)
+                elif ended and not retries:
+                    return
+                yield
         finally:
             for task, *_ in active:
                 task.close()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import io
+import itertools
 import os
 import signal
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ import imfnb
 from imfnb import gpu
 from imfnb._cuda import SIMULATED, cuda, tiles
 from imfnb.gpu import batch, streams, transfer
+from imfnb.pictures import Picture
 
 #: Small patches and few sweeps: a thread of the simulator takes a microsecond for every addition.
 FAST = {"patch_size": 4, "iterations": 2}
@@ -199,6 +202,104 @@ def test_failures_stay_with_their_images():
     assert isinstance(images[1], imfnb.FormatError) and isinstance(images[3], imfnb.FormatError)
     with pytest.raises(imfnb.FormatError):
         imfnb.decode_batch([files[0], damaged], device="cuda")
+
+
+def test_errors_name_their_files(tmp_path):
+    """Those that show when a file is opened, and those that show on the GPU."""
+    image, options = picture(6, 5), {"profile": "baseline", "device": "cuda", **FAST}
+    data = encode(image, rank=1, device="reference", **FAST)
+    damaged = data[:-1] + bytes([data[-1] ^ 1])
+    for name, contents in {"good.imf": data, "damaged.imf": damaged, "cut.imf": data[:-1]}.items():
+        (tmp_path / name).write_bytes(contents)
+    paths = [tmp_path / name for name in ("good.imf", "damaged.imf", "cut.imf", "none.imf")]
+    with paths[1].open("rb") as file:
+        items = [*paths, file, damaged, data, damaged]
+        found = imfnb.decode_batch(items, device="cuda", errors="return")
+    kinds = [np.ndarray, imfnb.FormatError, imfnb.FormatError, FileNotFoundError]
+    assert [type(result) for result in found[:4]] == kinds
+    assert [result.filename for result in found[1:5]] == [str(paths[i]) for i in (1, 2, 3, 1)]
+    assert str(found[5]).startswith("files[5]: damaged") and str(found[7]).startswith("files[7]: damaged")
+    with pytest.raises(imfnb.FormatError, match="damaged.imf: damaged"):
+        imfnb.decode_batch(paths, device="cuda")
+    Image.fromarray(image[:, :, 0]).save(tmp_path / "gray.png")
+    items = [image, tmp_path / "gray.png", image[:, :, 0], tmp_path / "good.imf", image.astype(float)]
+    found = imfnb.encode_batch(items, rank=(1, 1, 1), errors="return", **options)
+    assert isinstance(found[0], bytes)
+    starts = [f"{tmp_path / 'gray.png'}: rank has", "images[2]: rank has", f"{tmp_path / 'good.imf'}: ", "images[4]: "]
+    assert [str(error)[: len(start)] for error, start in zip(found[1:], starts, strict=True)] == starts
+
+
+# ------------------------------------------------------------------------------------------------------------- streams
+
+
+def endless(images: list[np.ndarray], taken: list[int]) -> Iterator[np.ndarray]:
+    for number in itertools.count():
+        taken.append(number)
+        yield images[min(number, len(images) - 1)]
+
+
+def test_endless_iterables(monkeypatch):
+    """Chunks go as they fill; a lone shape does not wait for others of its kind for ever."""
+    monkeypatch.setattr(batch, "CHUNK_PIXELS", 40)
+    images = [picture(5, 5, 3), picture(5, 4, 0), picture(4, 5, 0, 1)]
+    files = expected_files(images, rank=1, **FAST)
+    taken: list[int] = []
+    options = {"profile": "baseline", "rank": 1, "device": "cuda", "threads": 2, **FAST}
+    coded = imfnb.encode_iter(endless(images, taken), **options)
+    assert taken == []
+    for number, data in enumerate(itertools.islice(coded, 9)):
+        assert data == files[min(number, 2)]
+        assert len(taken) <= number + 20  # chunks of two images: two wait, two are at work, three are being coded
+    coded.close()
+    taken.clear()
+    decoded = imfnb.decode_iter(endless(files, taken), device="cuda", threads=2)
+    expected = [imfnb.decode(data, device="reference") for data in files]
+    for number, image in enumerate(itertools.islice(decoded, 9)):
+        np.testing.assert_array_equal(image, expected[min(number, 2)])
+        assert len(taken) <= number + 20
+    decoded.close()
+    assert imfnb.encode_batch(images, **options) == files  # what was left behind is in nobody's way
+
+
+def test_endless_iterables_of_searches_and_failures():
+    """What is not done in chunks is given out image by image."""
+    image, taken = picture(8, 9, 0), []
+    options = {"profile": "baseline", "bpp": 9.0, "device": "cuda", **FAST}
+    coded = imfnb.encode_iter(endless([image], taken), **options)
+    assert next(coded) == encode(image, device="reference", bpp=9.0, **FAST) and taken == [0]
+    coded.close()
+    found = imfnb.decode_iter(itertools.repeat(b"no"), device="cuda", errors="return")
+    assert all(isinstance(error, imfnb.FormatError) for error in itertools.islice(found, 5))
+    found.close()
+    good = encode(image, rank=1, device="reference", **FAST)
+    mixed = imfnb.decode_iter(itertools.chain([good], itertools.repeat(b"no", 30)), device="cuda", errors="return")
+    assert [type(result).__name__ for result in mixed] == ["ndarray"] + ["FormatError"] * 30
+
+
+def test_errors_of_the_device_in_a_stream(monkeypatch):
+    class CudaAPIError(Exception):
+        pass
+
+    def fail(*_):
+        raise CudaAPIError("[700] CUDA_ERROR_ILLEGAL_ADDRESS")
+        yield
+
+    monkeypatch.setattr(gpu.pipeline("baseline"), "encode_chunk", fail)
+    coded = imfnb.encode_iter([picture(5, 4)], profile="baseline", rank=1, device="cuda", **FAST)
+    with pytest.raises(imfnb.DeviceError, match="the GPU failed: .*ILLEGAL_ADDRESS"):
+        next(coded)
+
+
+def test_what_is_not_kept_is_told(monkeypatch):
+    """On behalf of the caller; where filters make an error of it, it is that of its item."""
+    monkeypatch.setattr(imfnb.batch, "read_picture", lambda source: Picture(picture(5, 4), ("EXIF",)))
+    options = {"profile": "baseline", "rank": 1, "device": "cuda", **FAST}
+    (data,) = expected_files([picture(5, 4)], rank=1, **FAST)
+    with pytest.warns(imfnb.MetadataWarning, match="EXIF is not kept") as caught:
+        assert list(imfnb.encode_iter(["a.png"], **options)) == [data]
+    assert caught[0].filename == __file__
+    error, last = imfnb.encode_batch(["a.png", picture(5, 4)], errors="return", **options)
+    assert isinstance(error, imfnb.MetadataWarning) and last == data
 
 
 # ----------------------------------------------------------------------------------------- memory that does not suffice

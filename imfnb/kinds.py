@@ -1,0 +1,89 @@
+"""What an argument is, in words: for errors that name what was found in the place of what was expected."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["describe", "kind_of"]
+
+# How the files begin that are most often taken for something else.
+_SIGNATURES = {
+    b"\x89IMF": "an .imf file",
+    b"\x89PNG": "a PNG file",
+    b"\xff\xd8\xff": "a JPEG file",
+    b"GIF8": "a GIF file",
+    b"RIFF": "a WebP file",
+    b"II*\0": "a TIFF file",
+    b"MM\0*": "a TIFF file",
+    b"BM": "a BMP file",
+}
+
+# Characters of a path, which may be no path but a text.
+_LONGEST_SHOWN = 200
+
+
+def kind_of(value: Any) -> str:
+    """Which kind of argument something is.
+
+    Parameters
+    ----------
+    value : object
+        Anything.
+
+    Returns
+    -------
+    {"path", "folder", "contents", "array", "file", "mapping", "other"}
+        "contents" are the bytes of a file in memory, "array" is an array or a tensor of numbers. Bytes are no path.
+    """
+    if isinstance(value, (str, os.PathLike)):
+        return "folder" if os.path.isdir(value) else "path"
+    if isinstance(value, (bytes, bytearray, memoryview, mmap.mmap)):  # a memory map has `read` too
+        try:
+            with memoryview(value) as view:
+                return "contents" if view.c_contiguous and view.ndim == view.itemsize == 1 else "array"
+        except ValueError:  # a closed map, a released view
+            return "other"
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        # Arrays of objects and of strings are lists by another name.
+        return "other" if getattr(value.dtype, "kind", "") in tuple("OSUT") else "array"
+    if hasattr(value, "read"):
+        return "file"
+    return "mapping" if isinstance(value, Mapping) else "other"
+
+
+def describe(value: Any) -> str:
+    """Say what something is.
+
+    Parameters
+    ----------
+    value : object
+        Anything.
+
+    Returns
+    -------
+    str
+        Such as "a str (the path 'a.png')" or "an array of uint8 with shape (3, 4)".
+    """
+    kind = kind_of(value)
+    if kind in ("path", "folder"):
+        path = os.fspath(value)
+        shown = f"the {kind} {path if len(path) <= _LONGEST_SHOWN else path[:_LONGEST_SHOWN] + '...'!r}"
+        return f"a str ({shown})" if isinstance(value, str) else shown
+    if kind == "contents":
+        found = [name for signature, name in _SIGNATURES.items() if bytes(value[: len(signature)]) == signature]
+        return f"the contents of {found[0] if found else 'a file'} ({len(value)} bytes)"
+    if kind == "array":
+        dtype = value.format if isinstance(value, memoryview) else value.dtype
+        return f"an array of {dtype} with shape {tuple(value.shape)}"
+    if kind == "file":
+        name = getattr(value, "name", None)
+        return f"the open file {name!r}" if isinstance(name, (str, bytes)) else "an open file"
+    if value is None or isinstance(value, (bool, int, float, complex)):
+        return repr(value)
+    cls = type(value)
+    if cls.__module__ == "builtins":
+        return f"a {cls.__name__}"
+    return f"an object of type {cls.__module__}.{cls.__qualname__}"
