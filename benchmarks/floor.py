@@ -19,14 +19,15 @@ import numpy as np
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 from suite.common import photograph
+from suite.factors import factorize, multiply
 
 from imfnb import entropy, lapped, restoration
 from imfnb._vectors import INDEX, WIDTH, Lanes, multiply_add, registers
 from imfnb.color import half, join_fine, join_planes, split_fine
 from imfnb.entropy.layout import padded_size
-from imfnb.factorization import bcd, rd
-from imfnb.factorization.rd.basis import dct_basis
-from imfnb.factorization.rd.cpu import numerators
+from imfnb.factorization import bcd
+from imfnb.factorization.rdoq import cpu as rdoq
+from imfnb.factorization.rdoq.basis import dct_basis
 from imfnb.patches import depatchify, grid_shape, patchify
 from imfnb.restoration.reference import LIMITS, TAPS_PER_PASS
 
@@ -178,15 +179,15 @@ def main_profile(report: Report, size: str) -> None:
     filtered = lapped.forward(luma, p, "cpu")
     report.row(f"{size} lapped filter", pixels, lambda: lapped.forward(luma, p, "cpu"), 8 * luma.size, integers=lap)
     grid = luma.shape[0] // p, luma.shape[1] // p
-    basis, products = dct_basis(p, step), np.zeros((p * p, padded_size(*grid)[0]), np.int32)
-    report.row(f"{size} X V", pixels, lambda: numerators(filtered, p, basis, products), 8 * luma.size,
+    weights, products = rdoq.weights(dct_basis(p, step).T), np.empty((1, p * p, padded_size(*grid)[0]), np.int32)
+    report.row(f"{size} X V", pixels, lambda: rdoq.project(filtered[None], p, weights, products), 8 * luma.size,
                integers=2 * p * p * luma.size)  # fmt: skip
-    factors = rd.factorize(filtered, step, p, "cpu")
-    report.row(f"{size} rate-distortion sweeps", pixels, lambda: rd.factorize(filtered, step, p, "cpu"),
+    factors = factorize(filtered, step, p)
+    report.row(f"{size} rate-distortion sweeps", pixels, lambda: factorize(filtered, step, p),
                8 * luma.size, integers=2 * p * p * luma.size)  # fmt: skip
     samples = np.empty_like(luma)
     nonzero = int(np.count_nonzero(factors.padded))
-    report.row(f"{size} 2^-s U V^T", pixels, lambda: rd.reconstruct(factors, step, p, samples, "cpu"),
+    report.row(f"{size} 2^-s U V^T", pixels, lambda: multiply(factors, step, p, samples),
                4 * luma.size, integers=2 * p * p * nonzero)  # fmt: skip
     taps = 2 * LIMITS * 2 * sum(TAPS_PER_PASS)
     report.row(f"{size} restoration", pixels, lambda: restoration.restore(luma, step, False, "cpu", samples),

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from suite.factors import factorize as factorize_filtered
+from suite.factors import multiply
 
 from imfnb import lapped
 from imfnb.color import split_fine
-from imfnb.factorization import rd
+from imfnb.factorization import rdoq
 from imfnb.pictures import read_picture
 
 Plane = NDArray[np.int32]
@@ -30,16 +32,16 @@ def read_planes(path: Path, subsample: bool = True) -> list[Plane]:
     return split_fine(np.ascontiguousarray(read_picture(path)[:, :, :3]), subsample, "cpu")
 
 
-def factorize(plane: Plane, step: int, patch_size: int) -> rd.Factors:
+def factorize(plane: Plane, step: int, patch_size: int) -> rdoq.Factors:
     """The factors of a plane; `step` in 1/64 gray level."""
     height, width = plane.shape
     extended = np.pad(plane, ((0, -height % patch_size), (0, -width % patch_size)), mode="edge")
-    return rd.factorize(lapped.forward(extended, patch_size, "cpu"), step, patch_size, "cpu")
+    return factorize_filtered(lapped.forward(extended, patch_size, "cpu"), step, patch_size)
 
 
 def decoded(plane: Plane, step: int, patch_size: int) -> Plane:
     """The plane that comes out of the codec, without restoration."""
     factors = factorize(plane, step, patch_size)
     full = np.empty(tuple(size * patch_size for size in factors.grid), np.int32)
-    rd.reconstruct(factors, step, patch_size, full, "cpu")
+    multiply(factors, step, patch_size, full)
     return np.ascontiguousarray(lapped.inverse(full, patch_size, "cpu")[: plane.shape[0], : plane.shape[1]])

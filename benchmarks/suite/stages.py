@@ -6,10 +6,11 @@ import numpy as np
 
 from imfnb import entropy, lapped, restoration
 from imfnb.color import join_fine, join_planes, split_fine, split_planes
-from imfnb.factorization import bcd, rd
+from imfnb.factorization import bcd
 from imfnb.patches import depatchify, grid_shape, patchify
 
 from .common import photograph, require
+from .factors import factorize, multiply
 
 BACKENDS = ("reference", "cpu")
 
@@ -84,10 +85,10 @@ class MainStages(_Stage):
         self.plane = split_fine(self.image, True, backend)[0][: height // 8 * 8, : width // 8 * 8].copy()
         self.filtered = lapped.forward(self.plane, 8, backend)
         self.step = 28 * 64
-        self.factors = rd.factorize(self.filtered, self.step, 8, backend)
+        self.factors = factorize(self.filtered, self.step, 8, backend)
         self.data = self._encode()
         self.out = np.empty_like(self.plane)
-        rd.reconstruct(self.factors, self.step, 8, self.out, backend)
+        multiply(self.factors, self.step, 8, self.out, backend)
         self.decoded = lapped.inverse(self.out, 8, backend)
         restoration.restore(self.decoded, self.step, False, backend)
 
@@ -98,7 +99,7 @@ class MainStages(_Stage):
         lapped.forward(self.plane, 8, self.backend)
 
     def time_factorize(self, *_: object) -> None:
-        rd.factorize(self.filtered, self.step, 8, self.backend)
+        factorize(self.filtered, self.step, 8, self.backend)
 
     def time_encode_factors(self, *_: object) -> None:
         self._encode()
@@ -106,8 +107,8 @@ class MainStages(_Stage):
     def time_decode_factors(self, *_: object) -> None:
         entropy.decode_factors(self.data, *self.factors.grid, 8, None, self.backend)
 
-    def time_reconstruct(self, *_: object) -> None:
-        rd.reconstruct(self.factors, self.step, 8, self.out, self.backend)
+    def time_multiply(self, *_: object) -> None:
+        multiply(self.factors, self.step, 8, self.out, self.backend)
 
     def time_lapped_inverse(self, *_: object) -> None:
         lapped.inverse(self.out, 8, self.backend)
