@@ -14,6 +14,7 @@ from strategies import seeds
 import imfnb
 from imfnb.entropy import layout
 from imfnb.factorization import rdoq
+from imfnb.factorization.rdoq import pipeline
 from imfnb.runtime.run import HostRun, finish
 
 encode = functools.partial(imfnb.encode, profile="main")
@@ -86,11 +87,11 @@ def chosen(
     device: str,
     lambda_scale: int = rdoq.LAMBDA_ONE,
     update: np.ndarray | None = None,
-    settings: rdoq.Settings | None = None,
+    settings: rdoq.Settings = pipeline.DEFAULT,
 ) -> list[rdoq.Factors]:
     """The factors of filtered planes."""
     run, grid = on_host(device), (planes.shape[1] // p, planes.shape[2] // p)
-    last = rdoq.prepare(planes, step, p, run, "", update, settings or rdoq.Settings())
+    last = rdoq.prepare(planes, step, p, run, "", update, settings)
     return finish(rdoq.download(*rdoq.choose_last(last, run, "", lambda_scale), grid, update, run, ""))
 
 

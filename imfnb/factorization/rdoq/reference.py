@@ -215,7 +215,7 @@ def choose_first(products: Array, length: int, scale: int, lam: int, table: Arra
     """
     gh, gw = grid
     for k in range(len(factors)):
-        image, numerators = (a[k, 0].reshape(gh + 3, gw + 4) for a in (factors, products))
+        image, projections = (a[k, 0].reshape(gh + 3, gw + 4) for a in (factors, products))
         for y in range(2, gh + 2):
             for x in range(2, gw + 2):
                 centre = int(image[y, x])
@@ -227,7 +227,7 @@ def choose_first(products: Array, length: int, scale: int, lam: int, table: Arra
                         if yy < gh + 2 and xx < gw + 2:
                             e, c = _first_residual(image, yy, xx)
                             bits += int(table[k, c, min(abs(e), FIRST_CLASSES - 1)])
-                    costs.append(u * (u * int(length) - (int(numerators[y, x]) << (scale + 1))) + ((lam * bits) >> 16))
+                    costs.append(u * (u * int(length) - (int(projections[y, x]) << (scale + 1))) + ((lam * bits) >> 16))
                 image[y, x] = centre + (0, 1, -1)[costs.index(min(costs))]
 
 
