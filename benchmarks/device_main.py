@@ -16,10 +16,9 @@ from device_rows import Rows, pictures
 from imfnb import main
 from imfnb._cuda import SIMULATED, cuda
 from imfnb.color import cuda as color
-from imfnb.entropy import layout, mixing
-from imfnb.factorization import rd
-from imfnb.factorization.rd import basis, costs
-from imfnb.factorization.rd import cuda as kernels
+from imfnb.entropy import basis_update, layout
+from imfnb.factorization.rdoq import basis, costs, pipeline, tuning
+from imfnb.factorization.rdoq import cuda as kernels
 from imfnb.lapped import cuda as lapped
 from imfnb.restoration import cuda as restoration
 from imfnb.restoration import filter_set
@@ -59,11 +58,11 @@ class Stack:
         v = basis.dct_basis(patch_size, step)
         squares = (v.astype(np.int64) ** 2).sum(axis=0)
         self.shortest = squares[0]
-        weights = kernels.fragments(v.T), kernels.fragments(v)
+        weights = kernels.weights(v.T), kernels.weights(v)
         constants = *weights, squares, layout.component_table(patch_size), *filter_set(step, chroma)
-        moved = np.zeros((mixing.ROWS, mixing.COLUMNS), np.int32)
+        moved = np.zeros((basis_update.ROWS, basis_update.COLUMNS), np.int32)
         moved[:8, :8] = 40  # what is zero takes no time
-        matrices = rd.mixing_matrices(moved, step)
+        matrices = basis.basis_update_matrices(moved, step)
         self.moves = sum(map(np.count_nonzero, matrices))
         self.matrices = [cuda.to_device(matrix) for matrix in matrices]
         self.transposed, self.basis, self.lengths, self.table, *self.filters = map(cuda.to_device, constants)
@@ -75,13 +74,13 @@ class Stack:
         self.filtered, self.product = array(*whole), array(*whole)
         self.decoded, self.scratch, self.restored = array(*shape), array(*shape), array(*shape)
         self.products, self.factors = array(components, size), array(components, size, dtype=np.int16)
-        self.mixed = array(components, size)
+        self.rebased = array(components, size)
         self.contexts, self.ranks, self.classes = array(2, components, size, dtype=np.uint16), array(size), array(size)
         self.first, self.first_table = (array(costs.FIRST_CONTEXTS, costs.FIRST_CLASSES) for _ in range(2))
         self.counts, self.prices = (
             array(costs.MAGNITUDE_CONTEXTS, costs.MAGNITUDE_CLASSES, dtype=dtype) for dtype in (np.int32, np.uint16)
         )
-        self.rank_counts, self.rank_table = (array(kernels.RANK_CLASSES, kernels.RANK_CLASSES) for _ in range(2))
+        self.rank_counts, self.rank_table = (array(costs.RANK_CLASSES, costs.RANK_CLASSES) for _ in range(2))
         self.sums = cuda.to_device(np.zeros(count, np.int64))
 
     def forward(self) -> None:
@@ -90,15 +89,15 @@ class Stack:
     def proxy(self) -> None:
         kernels.proxy(self.filtered, self.p, self.step, self.sums)
 
-    def numerators(self) -> None:
-        kernels.numerators(self.filtered, self.p, self.transposed, self.products)
+    def project(self) -> None:
+        kernels.project(self.filtered, self.p, self.transposed, self.products)
 
     def quantize(self) -> None:
-        kernels.quantize(self.products, self.lengths, self.scale, rd.TRAIL, self.grid, self.factors, self.ranks)
+        kernels.quantize(self.products, self.lengths, self.scale, tuning.TRAIL, self.grid, self.factors, self.ranks)
 
-    def mix(self) -> None:
-        numbers = mixing.MIXING_BITS, self.scale, self.grid
-        kernels.mix(self.products, self.factors, *self.matrices, *numbers, self.mixed)
+    def rebase(self) -> None:
+        numbers = basis_update.UPDATE_BITS, self.scale, self.grid
+        kernels.rebase(self.products, self.factors, *self.matrices, *numbers, self.rebased)
 
     def first_counts(self) -> None:
         kernels.first_counts(self.factors, self.grid, self.first)
@@ -120,9 +119,9 @@ class Stack:
         numbers = self.products, self.lengths, self.scale, weight, self.contexts, self.prices
         kernels.choose(*numbers, self.classes, self.rank_table, self.grid, self.factors, self.ranks)
 
-    def reconstruct(self) -> None:
-        limit = rd.magnitude_limit(self.step, self.p)
-        kernels.reconstruct(self.factors, self.ranks, self.basis, limit, self.scale, self.p, self.product)
+    def multiply(self) -> None:
+        limit = basis.magnitude_limit(self.step, self.p)
+        kernels.product(self.factors, self.ranks, self.basis, limit, self.scale, self.p, self.product)
 
     def inverse(self) -> None:
         lapped.inverse(self.product, self.p, self.decoded, self.which)
@@ -136,12 +135,12 @@ class Stack:
     def analyse(self) -> None:
         """Transform and plain rounding."""
         self.forward()
-        self.numerators()
+        self.project()
         self.quantize()
 
     def sweep(self) -> None:
         """One sweep over U."""
-        first, others = rd.multipliers(self.step)
+        first, others = pipeline.multipliers(self.step)
         self.first_counts()
         kernels.cost_table(self.first, _SIGN, self.first_table)
         self.choose_first(first)
@@ -154,7 +153,7 @@ class Stack:
     def encode(self) -> None:
         """All kernels of the factorization."""
         self.analyse()
-        for _ in range(rd.SWEEPS):
+        for _ in range(tuning.SWEEPS):
             self.sweep()
 
     def rank(self) -> float:
@@ -214,22 +213,23 @@ def _plan(stacks: Sequence[Stack], p: int) -> Any:
     r = stacks[0].rank()
     print(f"  patches of {p} x {p}, mean active rank {r:.1f} after rounding")
     yield on_each(Stack.forward), "lapped.forward", 8, p + 8
-    yield on_each(Stack.proxy), "rd.proxy", 8, 2 * p + 15
-    yield on_each(Stack.numerators), "rd.numerators", 8, 10
-    yield on_each(Stack.quantize), "rd.quantize", 6, 25 + 10 * r / area
-    yield on_each(Stack.mix), "rd.mix, V free", 8 + 2 * min(1, mixing.ROWS / area), 2 * stacks[0].moves / area
-    yield on_each(Stack.first_counts), "rd.first_counts", 8 / area, 60 / area
-    yield on_each(Stack.choose_first, 0), "rd.choose_first", 30 / area, 520 / area
-    yield on_each(Stack.count_magnitudes), "rd.count_magnitudes", 26 * r / area, 90 * r / area
+    yield on_each(Stack.proxy), "rdoq.proxy", 8, 2 * p + 15
+    yield on_each(Stack.project), "rdoq.project", 8, 10
+    yield on_each(Stack.quantize), "rdoq.quantize", 6, 25 + 10 * r / area
+    rows = min(1, basis_update.ROWS / area)
+    yield on_each(Stack.rebase), "rdoq.rebase, V free", 8 + 2 * rows, 2 * stacks[0].moves / area
+    yield on_each(Stack.first_counts), "rdoq.first_counts", 8 / area, 60 / area
+    yield on_each(Stack.choose_first, 0), "rdoq.choose_first", 30 / area, 520 / area
+    yield on_each(Stack.count_magnitudes), "rdoq.count_magnitudes", 26 * r / area, 90 * r / area
     table = costs.MAGNITUDE_CONTEXTS * costs.MAGNITUDE_CLASSES * len(stacks[0].planes) / stacks[0].samples
-    yield on_each(Stack.magnitude_prices), "rd.magnitude_prices", 6 * table, 25 * table
-    yield on_each(Stack.rank_classes), "rd.rank_classes", 24 / area, 25 / area
-    yield on_each(Stack.choose, 0), "rd.choose", 14 * r / area, 75 * r / area
+    yield on_each(Stack.magnitude_prices), "rdoq.magnitude_prices", 6 * table, 25 * table
+    yield on_each(Stack.rank_classes), "rdoq.rank_classes", 24 / area, 25 / area
+    yield on_each(Stack.choose, 0), "rdoq.choose", 14 * r / area, 75 * r / area
     for stack in stacks:
         stack.encode()
     r = stacks[0].rank()
     print(f"  patches of {p} x {p}, mean active rank {r:.1f} after both sweeps")
-    yield on_each(Stack.reconstruct), "rd.reconstruct", 4 + 2 * (r + 1) / area, 15
+    yield on_each(Stack.multiply), "rdoq.product", 4 + 2 * (r + 1) / area, 15
     yield on_each(Stack.inverse), "lapped.inverse", 8, p + 8
     # Instructions, most of which are as fast as multiply-adds of float32.
     yield on_each(Stack.restore), "restoration.restore, both passes", 16, {"float32": 220 + 180}
@@ -261,7 +261,7 @@ def target_rows(rows: Rows) -> None:
 
     def decode(_: int) -> None:
         for stack in stacks:
-            stack.reconstruct()
+            stack.multiply()
             stack.inverse()
             stack.restore()
         luma, chroma = (stack.restored for stack in stacks)

@@ -19,14 +19,14 @@ import numpy as np
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 from suite.common import new_planes, photograph
+from suite.factors import factorize, multiply
 
 from imfnb import entropy
 from imfnb._vectors import INDEX, WIDTH, Lanes, multiply_add, registers
 from imfnb.color import cpu as color
 from imfnb.entropy.layout import padded_size
-from imfnb.factorization import rd
-from imfnb.factorization.rd.basis import dct_basis
-from imfnb.factorization.rd.cpu import numerators
+from imfnb.factorization.rdoq import cpu as rdoq
+from imfnb.factorization.rdoq.basis import dct_basis
 from imfnb.format.container import Frame
 from imfnb.lapped import cpu as lapped
 from imfnb.options import EncodeOptions
@@ -200,15 +200,15 @@ def main_profile(report: Report, size: str) -> None:
     filtered = lap_forward()
     report.row(f"{size} lapped filter", pixels, lap_forward, 8 * luma.size, integers=lap)
     grid = luma.shape[0] // p, luma.shape[1] // p
-    basis, products = dct_basis(p, step), np.zeros((p * p, padded_size(*grid)[0]), np.int32)
-    report.row(f"{size} X V", pixels, lambda: numerators(filtered, p, basis, products), 8 * luma.size,
+    weights, products = rdoq.weights(dct_basis(p, step).T), np.empty((1, p * p, padded_size(*grid)[0]), np.int32)
+    report.row(f"{size} X V", pixels, lambda: rdoq.project(filtered[None], p, weights, products), 8 * luma.size,
                integers=2 * p * p * luma.size)  # fmt: skip
-    factors = rd.factorize(filtered, step, p, "cpu")
-    report.row(f"{size} rate-distortion sweeps", pixels, lambda: rd.factorize(filtered, step, p, "cpu"),
+    factors = factorize(filtered, step, p)
+    report.row(f"{size} rate-distortion sweeps", pixels, lambda: factorize(filtered, step, p),
                8 * luma.size, integers=2 * p * p * luma.size)  # fmt: skip
     samples = np.empty_like(luma)
     nonzero = int(np.count_nonzero(factors.padded))
-    report.row(f"{size} 2^-s U V^T", pixels, lambda: rd.reconstruct(factors, step, p, samples, "cpu"),
+    report.row(f"{size} 2^-s U V^T", pixels, lambda: multiply(factors, step, p, samples),
                4 * luma.size, integers=2 * p * p * nonzero)  # fmt: skip
     taps = 2 * LIMITS * 2 * sum(TAPS_PER_PASS)
     filters = filter_set(step, False)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from suite.factors import factorize as factorize_filtered
+from suite.factors import multiply
 
 from imfnb.color import cpu as color
 from imfnb.color import half
-from imfnb.factorization import rd
+from imfnb.factorization import rdoq
 from imfnb.lapped import cpu as lapped
 from imfnb.pictures import read_picture
 
@@ -39,18 +41,18 @@ def read_planes(path: Path, subsample: bool = True) -> list[Plane]:
     return [plane[0] for plane in planes]
 
 
-def factorize(plane: Plane, step: int, patch_size: int) -> rd.Factors:
+def factorize(plane: Plane, step: int, patch_size: int) -> rdoq.Factors:
     """The factors of a plane; `step` in 1/64 gray level."""
     filtered = np.empty((1, *(size + -size % patch_size for size in plane.shape)), np.int32)
     lapped.forward(plane[None], patch_size, filtered, [0])
-    return rd.factorize(filtered[0], step, patch_size, "cpu")
+    return factorize_filtered(filtered[0], step, patch_size)
 
 
 def decoded(plane: Plane, step: int, patch_size: int) -> Plane:
     """The plane that comes out of the codec, without restoration."""
     factors = factorize(plane, step, patch_size)
     full = np.empty(tuple(size * patch_size for size in factors.grid), np.int32)
-    rd.reconstruct(factors, step, patch_size, full, "cpu")
+    multiply(factors, step, patch_size, full)
     out = np.empty((1, *plane.shape), np.int32)
     lapped.inverse(full[None], patch_size, out, [0])
     return out[0]

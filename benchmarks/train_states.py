@@ -17,7 +17,7 @@ import numpy as np
 from planes import factorize, image_paths, read_planes
 
 from imfnb.entropy import cpu, states
-from imfnb.factorization import rd
+from imfnb.factorization import rdoq
 
 STEPS = (14, 22, 32, 46, 66, 95, 140)
 """Steps of luma in gray levels; chroma gets the share below."""
@@ -25,7 +25,7 @@ CHROMA = 0.55
 FILE = Path(states.__file__).with_name("states.bin")
 
 
-def training_factors(paths: list[Path], steps: tuple[float, ...]) -> Iterator[tuple[rd.Factors, int]]:
+def training_factors(paths: list[Path], steps: tuple[float, ...]) -> Iterator[tuple[rdoq.Factors, int]]:
     """Factors of every plane at every step and patch size, with the patch size."""
     for patch_size in (8, 16):
         for path in paths:

@@ -370,7 +370,7 @@ def _compiled() -> bool:
     """Whether the main encoder's kernels, judged by one of them, need not be compiled first, for half a minute."""
     from ._cuda import on_disk
 
-    return on_disk("imfnb.factorization.rd.cuda._choose")
+    return on_disk("imfnb.factorization.rdoq.cuda._choose")
 
 
 def _driver_error(cuda: Any) -> Any:

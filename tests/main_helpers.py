@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import numba
 import numpy as np
@@ -12,6 +13,9 @@ from strategies import seeds
 
 import imfnb
 from imfnb.entropy import layout
+from imfnb.factorization import rdoq
+from imfnb.factorization.rdoq import pipeline
+from imfnb.runtime.run import HostRun, finish
 
 encode = functools.partial(imfnb.encode, profile="main")
 
@@ -20,7 +24,6 @@ MAIN = 1
 
 #: Steps in 1/64 gray level: both ends, where the scale of V changes, and in between.
 STEPS = (64, 65, 127, 128, 300, 1023, 1024, 2047, 2048, 5000, 16383, 16384)
-
 
 
 def examples(count: int) -> int:
@@ -70,3 +73,32 @@ def factors(draw: st.DrawFn, rows: int = 6, columns: int = 9, cells: int = 1500)
 def inside(image: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     """The patches of padded component images, without the guards."""
     return image.reshape(*image.shape[:-1], grid[0] + 3, grid[1] + 4)[..., 2 : 2 + grid[0], 2 : 2 + grid[1]]
+
+
+def on_host(device: str) -> HostRun:
+    """A runner on one thread."""
+    return HostRun(device, 1)
+
+
+def chosen(
+    planes: np.ndarray,
+    step: int,
+    p: int,
+    device: str,
+    lambda_scale: int = rdoq.LAMBDA_ONE,
+    update: np.ndarray | None = None,
+    settings: rdoq.Settings = pipeline.DEFAULT,
+) -> list[rdoq.Factors]:
+    """The factors of filtered planes."""
+    run, grid = on_host(device), (planes.shape[1] // p, planes.shape[2] // p)
+    last = rdoq.prepare(planes, step, p, run, "", update, settings)
+    return finish(rdoq.download(*rdoq.choose_last(last, run, "", lambda_scale), grid, update, run, ""))
+
+
+def multiplied(factors: Sequence[rdoq.Factors], step: int, p: int, device: str) -> np.ndarray:
+    """The product of the factors of planes that share V."""
+    run, (rows, columns) = on_host(device), factors[0].grid
+    out = np.empty((len(factors), rows * p, columns * p), np.int32)
+    there = finish(rdoq.upload(factors, run, ""))
+    rdoq.product(*there, step, p, factors[0].basis_update, out, run, "")
+    return out

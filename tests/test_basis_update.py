@@ -1,4 +1,4 @@
-"""V of the main profile where it leaves its prior: coding, ranges, twins, and when the encoder uses it."""
+"""V of the main profile where it leaves the DCT basis: coding, ranges, backends, and when the encoder uses it."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from main_helpers import chosen, multiplied, on_host
 
 import imfnb
 from imfnb import entropy, main
-from imfnb.entropy.mixing import COLUMNS, MIXING_LIMIT, ROWS
+from imfnb.entropy.basis_update import COLUMNS, ROWS, UPDATE_LIMIT
 from imfnb.errors import FormatError
-from imfnb.factorization import rd
-from imfnb.factorization.rd.basis import SCALE_BITS, STEP_LIMIT, STEP_MIN, dct_basis, mixed_basis, scale_bits
+from imfnb.factorization import rdoq
+from imfnb.factorization.rdoq import basis_search, pipeline
+from imfnb.factorization.rdoq.basis import STEP_LIMIT, STEP_MIN, dct_basis, scale_bits, updated_basis
 
 SIZES = [8, 16]
 
 
-def random_mixing(seed: int, density: float, largest: int = MIXING_LIMIT) -> np.ndarray:
+def random_update(seed: int, density: float, largest: int = UPDATE_LIMIT) -> np.ndarray:
     rng = np.random.default_rng(seed)
     values = rng.integers(-largest, largest + 1, (ROWS, COLUMNS)).astype(np.int32)
     return np.where(rng.random(values.shape) < density, values, 0).astype(np.int32)
 
 
 def stretched(height: int, width: int) -> np.ndarray:
-    """A picture that the prior does not fit: every patch is the same slanted texture, more or less strong."""
+    """A picture that the DCT does not fit: every patch is the same slanted texture, more or less strong."""
     rng = np.random.default_rng(5)
     y, x = np.mgrid[:8, :8]
     tile = 60 * np.cos((2 * x + 1.5 * y) / 2.2)
@@ -37,34 +39,35 @@ def stretched(height: int, width: int) -> np.ndarray:
 
 @pytest.mark.parametrize("patch_size", SIZES)
 @pytest.mark.parametrize("density", [0.0, 0.02, 1.0])
-@pytest.mark.parametrize("largest", [1, 40, MIXING_LIMIT])
+@pytest.mark.parametrize("largest", [1, 40, UPDATE_LIMIT])
 def test_round_trip(patch_size, density, largest):
-    mixing = random_mixing(1, density, largest)
-    np.testing.assert_array_equal(entropy.decode_mixing(entropy.encode_mixing(mixing, patch_size), patch_size), mixing)
+    update = random_update(1, density, largest)
+    data = entropy.encode_basis_update(update, patch_size)
+    np.testing.assert_array_equal(entropy.decode_basis_update(data, patch_size), update)
 
 
 def test_few_coarse_entries_cost_few_bytes():
-    mixing = np.zeros((ROWS, COLUMNS), np.int32)
-    assert len(entropy.encode_mixing(mixing, 8)) <= 3
-    mixing[[8, 13, 19], [1, 4, 8]] = [-256, 128, 64]
-    assert len(entropy.encode_mixing(mixing, 8)) <= 24
-    assert len(entropy.encode_mixing(mixing + (mixing != 0), 8)) > len(entropy.encode_mixing(mixing, 8))
+    update = np.zeros((ROWS, COLUMNS), np.int32)
+    assert len(entropy.encode_basis_update(update, 8)) <= 3
+    update[[8, 13, 19], [1, 4, 8]] = [-256, 128, 64]
+    assert len(entropy.encode_basis_update(update, 8)) <= 24
+    assert len(entropy.encode_basis_update(update + (update != 0), 8)) > len(entropy.encode_basis_update(update, 8))
 
 
 @given(st.binary(max_size=400), st.sampled_from(SIZES))
 def test_any_bytes_give_bounded_entries(data, patch_size):
     try:
-        mixing = entropy.decode_mixing(data, patch_size)
+        update = entropy.decode_basis_update(data, patch_size)
     except FormatError:
         return
-    assert mixing.shape == (ROWS, COLUMNS)
-    assert np.abs(mixing).max() <= MIXING_LIMIT
+    assert update.shape == (ROWS, COLUMNS)
+    assert np.abs(update).max() <= UPDATE_LIMIT
 
 
 def test_missing_bytes_are_an_error():
-    data = entropy.encode_mixing(random_mixing(2, 1.0), 8)
+    data = entropy.encode_basis_update(random_update(2, 1.0), 8)
     with pytest.raises(FormatError, match="end too early"):
-        entropy.decode_mixing(data[: len(data) // 2], 8)
+        entropy.decode_basis_update(data[: len(data) // 2], 8)
 
 
 # --------------------------------------------------------------------------------------------------------------- ranges
@@ -72,82 +75,102 @@ def test_missing_bytes_are_an_error():
 
 @pytest.mark.parametrize("patch_size", SIZES)
 @pytest.mark.parametrize("step", [STEP_MIN, 100, 1 << 11, 5000, STEP_LIMIT])
-def test_v_stays_near_the_prior_and_products_within_int32(patch_size, step):
+def test_v_stays_near_the_dct_basis_and_products_within_int32(patch_size, step):
     n, length = patch_size**2, step << (scale_bits(step) - 2)
-    worst = np.where(dct_basis(patch_size, step)[:ROWS, :COLUMNS] > 0, MIXING_LIMIT, -MIXING_LIMIT).astype(np.int32)
-    for mixing in (worst, random_mixing(3, 1.0)):
-        v = mixed_basis(patch_size, step, mixing)
+    worst = np.where(dct_basis(patch_size, step)[:ROWS, :COLUMNS] > 0, UPDATE_LIMIT, -UPDATE_LIMIT).astype(np.int32)
+    for update in (worst, random_update(3, 1.0)):
+        v = updated_basis(patch_size, step, update)
         assert np.abs(v).max() <= 3 * length / patch_size + 2
         signs = np.where(v[0] > 0, 8191, -8191).astype(np.int16)
         padded = np.zeros((n, 4, 5), np.int16)
         padded[:, 2, 2] = signs
         ranks = np.zeros((4, 5), np.int32)
         ranks[2, 2] = n - 1
-        factors = rd.Factors(padded.reshape(n, -1), ranks.ravel(), (1, 1), mixing)
-        planes = [np.empty((patch_size, patch_size), np.int32) for _ in range(2)]
-        for plane, device in zip(planes, ("cpu", "reference"), strict=True):
-            rd.reconstruct(factors, step, patch_size, plane, device)
+        factors = rdoq.Factors(padded.reshape(n, -1), ranks.ravel(), (1, 1), update)
+        planes = [multiplied([factors], step, patch_size, device) for device in ("cpu", "reference")]
         np.testing.assert_array_equal(*planes)
 
 
-def test_without_mixing_v_is_the_prior():
-    assert mixed_basis(8, 640, None) is dct_basis(8, 640)
-    np.testing.assert_array_equal(mixed_basis(8, 640, np.zeros((ROWS, COLUMNS), np.int32)), dct_basis(8, 640))
+def test_without_an_update_v_is_the_dct_basis():
+    assert updated_basis(8, 640, None) is dct_basis(8, 640)
+    np.testing.assert_array_equal(updated_basis(8, 640, np.zeros((ROWS, COLUMNS), np.int32)), dct_basis(8, 640))
 
 
 # ---------------------------------------------------------------------------------------------------------- the encoder
 
 
+def slanted(height: int, width: int) -> np.ndarray:
+    """The same as a filtered plane."""
+    return (stretched(height, width).astype(np.int32) - 128) << 4
+
+
 @pytest.mark.parametrize("patch_size", SIZES)
-def test_twins_find_the_same_factors(patch_size):
-    plane = (stretched(8 * patch_size, 8 * patch_size).astype(np.int32) - 128) << 4
+def test_backends_find_the_same_factors(patch_size):
+    plane = slanted(8 * patch_size, 8 * patch_size)
     found = []
     for device in ("cpu", "reference"):
-        mixing = rd.find_v(plane, 40 * 64, patch_size, device)
-        found.append(rd.factorize(plane, 40 * 64, patch_size, device, mixing=mixing))
+        update = rdoq.find_basis_update(plane, 40 * 64, patch_size, device)
+        found += chosen(plane[None], 40 * 64, patch_size, device, update=update)
     np.testing.assert_array_equal(found[0].padded, found[1].padded)
     np.testing.assert_array_equal(found[0].ranks, found[1].ranks)
-    np.testing.assert_array_equal(found[0].mixing, found[1].mixing)
-    assert found[0].mixing.any()
+    np.testing.assert_array_equal(found[0].basis_update, found[1].basis_update)
+    assert found[0].basis_update.any()
 
 
-def test_flat_planes_keep_the_prior():
+def test_flat_planes_keep_the_dct_basis():
     plane = np.zeros((32, 32), np.int32)
-    assert rd.find_v(plane, 640, 8, "cpu") is None
+    assert rdoq.find_basis_update(plane, 640, 8, "cpu") is None
 
 
 @pytest.mark.parametrize("device", ["cpu", "reference"])
 def test_v_of_a_sample_weighs_as_much_as_what_it_stands_for(device):
     """Three copies of a plane as a sample of nine: the same V as for all of them."""
-    plane = np.tile((stretched(64, 64).astype(np.int32) - 128) << 4, (3, 1))
+    plane = np.tile(slanted(64, 64), (3, 1))
     found = []
     for count, weight in ((1, 3), (3, 1)):
-        part = np.tile(plane, (count, 1))
-        factors = rd.factorize(part, 40 * 64, 8, device)
-        products, _ = rd._numerators(part, 40 * 64, 8, device)
-        square = (40 * 64 << (scale_bits(40 * 64) - SCALE_BITS)) ** 2
-        found.append(rd._update_v(products, factors.padded, square, scale_bits(40 * 64), None, weight, device))
+        part, run = np.tile(plane, (count, 1)), on_host(device)
+        (factors,) = chosen(part[None], 40 * 64, 8, device)
+        products = pipeline.project(part[None], 40 * 64, 8, run, "").products
+        found.append(basis_search.v_step(products[0], factors.padded, 40 * 64, None, weight, run))
     assert found[0].any()
     # The ranks at the seams cost a little more or less, which hardly moves V.
     assert (found[0] != found[1]).mean() < 0.02
 
 
-@pytest.mark.parametrize("thrift", [rd.PLAIN_THRIFT, 2 * rd.PLAIN_THRIFT])
-def test_u_for_a_v_that_is_known(thrift):
-    """Less error than with the prior, for about as many entries of U; a thrift and a blend keep V."""
-    plane = (stretched(64, 64).astype(np.int32) - 128) << 4
-    mixing = rd.find_v(plane, 40 * 64, 8, "cpu")
-    prior, found = (rd.factorize(plane, 40 * 64, 8, "cpu", thrift, v) for v in (None, mixing))
-    assert found.mixing is mixing
-    errors = []
-    for factors in (prior, found):
-        product = np.empty_like(plane)
-        rd.reconstruct(factors, 40 * 64, 8, product, "cpu")
-        errors.append(np.square(product - plane).sum())
+@pytest.mark.parametrize("lambda_scale", [rdoq.LAMBDA_ONE, 2 * rdoq.LAMBDA_ONE])
+def test_u_for_a_v_that_is_known(lambda_scale):
+    """Less error than with the DCT basis, for about as many entries of U; another lambda and a splice keep V."""
+    plane = slanted(64, 64)
+    update = rdoq.find_basis_update(plane, 40 * 64, 8, "cpu")
+    (plain,), (found,) = (chosen(plane[None], 40 * 64, 8, "cpu", lambda_scale, v) for v in (None, update))
+    assert found.basis_update is update
+    errors = [np.square(multiplied([f], 40 * 64, 8, "cpu")[0] - plane).sum() for f in (plain, found)]
     assert errors[1] < 0.9 * errors[0]
-    assert np.count_nonzero(found.padded) < 1.1 * np.count_nonzero(prior.padded)
-    thrifty = rd.factorize(plane, 40 * 64, 8, "cpu", 2 * thrift, mixing)
-    assert rd.blend(found, thrifty, 0.5).mixing is mixing
+    assert np.count_nonzero(found.padded) < 1.1 * np.count_nonzero(plain.padded)
+    (short,) = chosen(plane[None], 40 * 64, 8, "cpu", 2 * lambda_scale, update)
+    assert rdoq.splice(found, short, 0.5).basis_update is update
+
+
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+def test_planes_of_a_stack_share_a_v(device):
+    """Factors and products with an updated V, two planes together and alone."""
+    planes = np.stack([slanted(32, 40), slanted(32, 40)[::-1] // 2])
+    update = random_update(4, 0.1, 200)
+    together = chosen(planes, 40 * 64, 8, device, update=update)
+    products = multiplied(together, 40 * 64, 8, device)
+    for plane, factors, product in zip(planes, together, products, strict=True):
+        (alone,) = chosen(plane[None], 40 * 64, 8, device, update=update)
+        np.testing.assert_array_equal(factors.padded, alone.padded)
+        np.testing.assert_array_equal(product, multiplied([alone], 40 * 64, 8, device)[0])
+
+
+def test_a_search_without_a_rate_rounds():
+    """What a study may ask for."""
+    plane = slanted(64, 64)
+    found = [
+        rdoq.find_basis_update(plane, 40 * 64, 8, "cpu", settings=rdoq.Settings(rate=rate)) for rate in (True, False)
+    ]
+    assert found[1] is not None and (found[0] != found[1]).any()
 
 
 @pytest.mark.jit
@@ -205,7 +228,7 @@ def test_a_small_file_with_a_v_of_its_own(monkeypatch):
     """Small enough for the lane without the JIT."""
     image = stretched(48, 48)
     monkeypatch.setattr(main, "_MIXED_SAMPLES", 0)
-    monkeypatch.setattr(rd, "_LEAST_GAIN", -1.0)
+    monkeypatch.setattr(basis_search, "LEAST_GAIN", -1.0)
     data = imfnb.encode(image, step=40, patch_size=8)
     assert imfnb.info(data)["free_v"] == (1,)
     assert np.square(imfnb.decode(data).astype(int) - image).mean() < 300
@@ -214,12 +237,10 @@ def test_a_small_file_with_a_v_of_its_own(monkeypatch):
 @given(st.integers(0, 2**32 - 1))
 def test_damaged_files_give_pixels_or_an_error(seed):
     rng = np.random.default_rng(seed)
-    data = bytes([len(blob := rng.bytes(int(rng.integers(0, 60))))]) + blob + rng.bytes(200)
-    reader = main.Reader(memoryview(data))
+    blob, rest = rng.bytes(int(rng.integers(0, 60))), rng.bytes(200)
     try:
-        mixing = main._read_mixing(reader, (1 << 10, 1 << 10), 8)
-        padded, ranks = entropy.decode_factors(bytes(reader.take(reader.left)), 3, 4, 8, None, "cpu")
+        update = entropy.decode_basis_update(blob, 8) if blob else None
+        padded, ranks = entropy.decode_factors(rest, 3, 4, 8, None, "cpu")
     except FormatError:
         return
-    out = np.empty((24, 32), np.int32)
-    rd.reconstruct(rd.Factors(padded, ranks, (3, 4), mixing), 640, 8, out, "cpu")
+    multiplied([rdoq.Factors(padded, ranks, (3, 4), update)], 640, 8, "cpu")

@@ -36,9 +36,9 @@ INTERPRETED = [
     "test_cuda_init.py::test_equal_eigenvalues",
     "test_main_color.py::test_in_words",
     "test_main_factorization.py::test_the_wavefront_sees_the_values_of_the_raster_order",
-    "test_main_factorization.py::test_numerators_of_the_largest_samples",
+    "test_main_factorization.py::test_projections_of_the_largest_samples",
     "test_main_factorization.py::test_quantize_keeps_to_the_limit",
-    "test_main_factorization.py::test_reconstruct",
+    "test_main_factorization.py::test_product",
     "test_main_factorization.py::test_proxy_of_the_worst_picture",
     "test_main_lapped.py",
     "test_main_restoration.py::test_moderate_samples",
@@ -82,7 +82,7 @@ def test_report_without_a_device():
 def test_report_in_the_simulator():
     out = run_report(NUMBA_ENABLE_CUDASIM="1")
     assert "simulated: no times" in out and "factorization.sweep R=5" in out and out.count("ran, wanted") == 5
-    assert out.count("rd.reconstruct") == 2  # one image and a batch
+    assert out.count("rdoq.product") == 2  # one image and a batch
     assert not re.search(r"\d (us|ms|GB/s)", out)
 
 

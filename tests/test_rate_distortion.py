@@ -7,14 +7,14 @@ import pytest
 from helpers import picture
 from hypothesis import given
 from hypothesis import strategies as st
-from main_helpers import STEPS, inside, patch_sizes, steps
+from main_helpers import STEPS, chosen, inside, multiplied, on_host, patch_sizes, steps
 from strategies import seeds
 
 from imfnb import lapped
-from imfnb.color import split_fine
 from imfnb.entropy import layout
-from imfnb.factorization import rd
-from imfnb.factorization.rd import basis, costs, cpu, reference
+from imfnb.factorization import rdoq
+from imfnb.factorization.rdoq import basis, costs, cpu, pipeline, reference, spectra, tuning
+from imfnb.runtime.run import finish as run_to_end
 
 BOTH = (cpu, reference)
 SAMPLE = 2048
@@ -24,7 +24,7 @@ def filtered(grid: tuple[int, int], p: int, style: str, seed: int) -> np.ndarray
     """A plane as the factorization gets it: centred samples behind the lapped filter."""
     shape = grid[0] * p, grid[1] * p
     if style == "picture":
-        plane = split_fine(picture(*shape, 1, seed % 1000), False, "reference")[0]
+        plane = 16 * picture(*shape, 0, seed % 1000).astype(np.int32) - SAMPLE
     elif style == "constant":
         plane = np.full(shape, seed % (2 * SAMPLE) - SAMPLE, np.int32)
     else:
@@ -44,48 +44,67 @@ def problems(draw: st.DrawFn, rows: int = 3, columns: int = 4):
 
 
 def start(plane: np.ndarray, grid: tuple[int, int], step: int, p: int):
-    """Numerators, lengths, scale, U and ranks after plain rounding, all by the reference."""
-    products, lengths = rd._numerators(plane, step, p, "reference")
-    scale = basis.scale_bits(step)
-    padded, ranks = np.zeros(products.shape, np.int16), np.zeros(products.shape[1], np.int32)
-    reference.quantize(products, lengths, scale, 190, padded, ranks)
-    return products, lengths, scale, padded, ranks
+    """Projections, lengths, scale, U and ranks after plain rounding, all by the reference."""
+    run, scale = on_host("reference"), basis.scale_bits(step)
+    x = pipeline.project(plane[None], step, p, run, "")
+    factors, ranks = np.empty(x.products.shape, np.int16), np.empty((1, x.products.shape[2]), np.int32)
+    reference.quantize(x.products, x.squares, scale, 190, grid, factors, ranks)
+    return x.products, x.squares, scale, factors, ranks
 
 
 def same(function: str, *arguments, changed: tuple[int, ...]) -> list:
-    """Call both kernels on copies; the arguments at `changed` must agree afterwards. Returns those."""
+    """Call both backends on copies; the arguments at `changed` must agree afterwards. Returns those."""
     results = []
     for kernels in BOTH:
         copies = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
-        value = getattr(kernels, function)(*copies)
-        results.append([copies[i] for i in changed] + ([] if value is None else [value]))
+        assert getattr(kernels, function)(*copies) is None
+        results.append([copies[i] for i in changed])
     for mine, naive in zip(*results, strict=True):
         np.testing.assert_array_equal(mine, naive)
     return results[0]
 
 
+def noise(shape: tuple[int, ...], dtype) -> np.ndarray:
+    """Memory in which something stands already."""
+    return np.full(shape, 77, dtype)
+
+
 # ------------------------------------------------------------------------------------------------------------- kernels
 
 
+def both_products(planes: np.ndarray, p: int, v: np.ndarray) -> np.ndarray:
+    """X V by both backends, zero in the guards."""
+    size, _ = layout.padded_size(planes.shape[1] // p, planes.shape[2] // p)
+    weights = cpu.weights(v.T)
+    np.testing.assert_array_equal(weights, reference.weights(v.T))
+    (products,) = same("project", planes, p, weights, noise((len(planes), p * p, size), np.int32), changed=(3,))
+    return products
+
+
 @given(problems())
-def test_numerators(problem):
+def test_project(problem):
     plane, grid, step, p = problem
     v = basis.dct_basis(p, step)
-    size, _ = layout.padded_size(*grid)
-    (products,) = same("numerators", plane, p, v, np.zeros((p * p, size), np.int32), changed=(3,))
-    patches = plane.astype(np.int64).reshape(grid[0], p, grid[1], p).transpose(0, 2, 1, 3).reshape(*grid, p * p)
-    np.testing.assert_array_equal(np.moveaxis(inside(products, grid), 0, 2), patches @ v.astype(np.int64))
-    assert np.count_nonzero(products) == np.count_nonzero(inside(products, grid))  # the guards stay zero
+    planes = np.stack([plane, plane[::-1]])
+    products = both_products(planes, p, v)
+    for image, found in zip(planes.astype(np.int64), products, strict=True):
+        patches = image.reshape(grid[0], p, grid[1], p).transpose(0, 2, 1, 3).reshape(*grid, p * p)
+        np.testing.assert_array_equal(np.moveaxis(inside(found, grid), 0, 2), patches @ v.astype(np.int64))
+    assert np.count_nonzero(products) == np.count_nonzero(inside(products, grid))
 
 
 @given(problems(), st.sampled_from([128, 190, 256]))
 def test_quantize(problem, trail):
-    plane, grid, step, p = problem
+    _, grid, _, p = problem
     products, lengths, scale, _, _ = start(*problem)
-    blank = np.zeros(products.shape, np.int16), np.zeros(products.shape[1], np.int32)
-    padded, ranks = same("quantize", products, lengths, scale, trail, *blank, changed=(4, 5))
-    c = np.abs(products.astype(np.int64)) << scale  # over lengths, the coefficient in steps
-    rounded = (2 * c + lengths[:, None]) // (2 * lengths[:, None]) * np.sign(products)
+    products = np.concatenate([products, -products])
+    blank = noise(products.shape, np.int16), noise(products.shape[::2], np.int32)
+    both, ends = same("quantize", products, lengths, scale, trail, grid, *blank, changed=(5, 6))
+    np.testing.assert_array_equal(both[1], -both[0])
+    np.testing.assert_array_equal(ends[1], ends[0])
+    padded, ranks = both[0], ends[0]
+    c = np.abs(products[0].astype(np.int64)) << scale  # over lengths, the coefficient in steps
+    rounded = (2 * c + lengths[:, None]) // (2 * lengths[:, None]) * np.sign(products[0])
     kept = np.arange(p * p)[:, None] <= np.maximum(ranks, 0)
     np.testing.assert_array_equal(padded, np.where(kept, np.clip(rounded, -4095, 4095), 0))
     late = (256 * c >= trail * lengths[:, None]) & (np.arange(p * p)[:, None] > ranks)
@@ -94,30 +113,36 @@ def test_quantize(problem, trail):
 
 def test_quantize_keeps_to_the_limit():
     """A coefficient beyond what the coder can express is clamped, in every component."""
-    products = np.array([[2**30, -(2**30)], [-(2**30), 2**30]], np.int32)
+    products = np.zeros((1, 2, 24), np.int32)
+    inside(products, (1, 2))[0, :, 0] = [[2**30, -(2**30)], [-(2**30), 2**30]]
     lengths = np.array([1 << 22, 1 << 22], np.int64)
-    blank = np.zeros((2, 2), np.int16), np.zeros(2, np.int32)
-    padded, ranks = same("quantize", products, lengths, 7, 190, *blank, changed=(4, 5))
+    blank = noise((1, 2, 24), np.int16), noise((1, 24), np.int32)
+    factors, ranks = same("quantize", products, lengths, 7, 190, (1, 2), *blank, changed=(5, 6))
     limit = layout.MAGNITUDE_LIMIT // 2
-    np.testing.assert_array_equal(padded, [[limit, -limit], [-limit, limit]])
-    np.testing.assert_array_equal(ranks, [1, 1])
+    np.testing.assert_array_equal(inside(factors, (1, 2))[0, :, 0], [[limit, -limit], [-limit, limit]])
+    np.testing.assert_array_equal(inside(ranks, (1, 2)), [[[1, 1]]])
+
+
+def table_of(counts: np.ndarray, sign: int) -> np.ndarray:
+    (table,) = same("cost_table", counts, sign, noise(counts.shape, np.int32), changed=(2,))
+    return table
 
 
 @given(problems(4, 6), st.sampled_from([0, 1, 7864]))
 def test_first_component(problem, weight):
-    plane, grid, step, p = problem
-    products, lengths, scale, padded, _ = start(*problem)
-    blank = np.zeros((costs.FIRST_CONTEXTS, costs.FIRST_CLASSES), np.int64)
-    (counts,) = same("first_counts", padded[0], *grid, blank, changed=(3,))
+    _, grid, step, _ = problem
+    products, lengths, scale, factors, _ = start(*problem)
+    blank = noise((1, costs.FIRST_CONTEXTS, costs.FIRST_CLASSES), np.int64)
+    (counts,) = same("first_counts", factors, grid, blank, changed=(2,))
     assert counts.sum() == grid[0] * grid[1]
-    table = costs.cost_table(counts)
-    square = (step << (scale - basis.SCALE_BITS)) ** 2
-    lam = weight * square >> 8
-    (chosen,) = same("choose_first", products[0], lengths[0], scale, lam, table, *grid, padded[0], changed=(7,))
-    moved = np.abs(chosen.astype(int) - padded[0])
+    lam = weight * basis.squared_length(step) >> 8
+    arguments = products, lengths[0], scale, lam, table_of(counts, 0), grid, factors
+    (found,) = same("choose_first", *arguments, changed=(6,))
+    np.testing.assert_array_equal(found[:, 1:], factors[:, 1:])
+    moved = np.abs(found[0, 0].astype(int) - factors[0, 0])
     assert moved.max() <= 1 and not (moved - _padded(inside(moved, grid))).any()
     if weight == 0:  # without a rate nothing is closer than the rounding
-        np.testing.assert_array_equal(chosen, padded[0])
+        np.testing.assert_array_equal(found, factors)
 
 
 def _padded(image: np.ndarray) -> np.ndarray:
@@ -127,47 +152,52 @@ def _padded(image: np.ndarray) -> np.ndarray:
 def test_first_component_takes_the_cheapest_of_three_at_a_single_patch():
     """One patch predicts nothing but itself: the choice is the least D + lambda bits by hand."""
     grid, den, scale = (1, 1), 1 << 22, 2
-    table = np.zeros((costs.FIRST_CONTEXTS, costs.FIRST_CLASSES), np.int32)
-    table[0, :4] = 0, 2560, 300, 5000
+    table = np.zeros((1, costs.FIRST_CONTEXTS, costs.FIRST_CLASSES), np.int32)
+    table[0, 0, :4] = 0, 2560, 300, 5000
     for quotient in np.linspace(-3.0, 3.0, 41):
-        num = np.zeros((4, 5), np.int32)
-        num[2, 2] = round(quotient * den / 4)
-        image = np.zeros((4, 5), np.int16)
-        image[2, 2] = centre = round(quotient)
+        num, factors = np.zeros((1, 1, 20), np.int32), np.zeros((1, 1, 20), np.int16)
+        inside(num, grid)[...] = numerator = round(quotient * den / 4)
+        inside(factors, grid)[...] = centre = round(quotient)
         lam = round(0.12 * 65536) * den >> 8
-        (chosen,) = same("choose_first", num.ravel(), den, scale, lam, table, *grid, image.ravel(), changed=(7,))
+        (found,) = same("choose_first", num, den, scale, lam, table, grid, factors, changed=(6,))
         prices = [
-            (u * (u * den - 8 * int(num[2, 2])) + (lam * int(table[0, abs(u)]) >> 16), k, u)
+            (u * (u * den - 8 * numerator) + (lam * int(table[0, 0, abs(u)]) >> 16), k, u)
             for k, u in enumerate((centre, centre + 1, centre - 1))
         ]
-        assert chosen.reshape(4, 5)[2, 2] == min(prices)[2]
+        assert inside(found, grid).item() == min(prices)[2]
 
 
 @given(problems(5, 6))
 def test_rank_classes(problem):
-    plane, grid, step, p = problem
+    _, grid, step, p = problem
     rng = np.random.default_rng(step)
-    ranks = _padded(rng.integers(0, p * p, grid)).astype(np.int32)
-    (classes,) = same("rank_classes", ranks, *grid, np.zeros(len(ranks), np.int32), changed=(3,))
-    image = ranks.reshape(grid[0] + 3, grid[1] + 4)
-    for y, x in np.ndindex(grid):
-        near = [image[y + 1, x + 2], image[y + 3, x + 2], image[y + 2, x + 1], image[y + 2, x + 3]]
-        assert inside(classes, grid)[y, x] == ((int(sum(near)) + 2) // 4).bit_length()
+    ranks = np.stack([_padded(rng.integers(0, p * p, grid)) for _ in range(2)]).astype(np.int32)
+    blank = noise(ranks.shape, np.int32), noise((2, costs.RANK_CLASSES, costs.RANK_CLASSES), np.int64)
+    classes, counts = same("rank_classes", ranks, grid, *blank, changed=(2, 3))
+    assert not (classes - np.stack([_padded(c) for c in inside(classes, grid)])).any()
+    for some, kinds, table in zip(ranks, classes, counts, strict=True):
+        image, expected = some.reshape(grid[0] + 3, grid[1] + 4), np.zeros_like(table)
+        for y, x in np.ndindex(grid):
+            near = [image[y + 1, x + 2], image[y + 3, x + 2], image[y + 2, x + 1], image[y + 2, x + 3]]
+            assert inside(kinds, grid)[y, x] == ((int(sum(near)) + 2) // 4).bit_length()
+            expected[inside(kinds, grid)[y, x], int(image[y + 2, x + 2]).bit_length()] += 1
+        np.testing.assert_array_equal(table, expected)
 
 
 KINDS = ("frequencies", "noise")
 
 
-def counted(padded: np.ndarray, ranks: np.ndarray, grid: tuple[int, int], p: int) -> tuple[np.ndarray, np.ndarray]:
+def counted(factors: np.ndarray, ranks: np.ndarray, grid: tuple[int, int], p: int) -> tuple[np.ndarray, np.ndarray]:
     """Contexts and counts of U."""
-    contexts = np.zeros((2, int(ranks.max()) + 1, len(ranks)), np.uint16)
-    counts = np.zeros((costs.MAGNITUDE_CONTEXTS, costs.MAGNITUDE_CLASSES), np.int64)
-    table = layout.component_table(p)
-    return same("count_magnitudes", padded, ranks, table, grid[1] + 4, contexts, counts, changed=(4, 5))
+    used = reference.extent(ranks, p * p)
+    assert used == cpu.extent(ranks, p * p) == ranks.max() + 1
+    contexts = np.zeros((len(ranks), 2, used, ranks.shape[1]), np.uint16)
+    counts = noise((len(ranks), costs.MAGNITUDE_CONTEXTS, costs.MAGNITUDE_CLASSES), np.int64)
+    return same("count_magnitudes", factors, ranks, layout.component_table(p), grid, contexts, counts, changed=(4, 5))
 
 
 def priced(counts: np.ndarray) -> np.ndarray:
-    (prices,) = same("magnitude_prices", counts, np.zeros(counts.shape, np.uint16), changed=(1,))
+    (prices,) = same("magnitude_prices", counts, noise(counts.shape, np.uint16), changed=(1,))
     return prices
 
 
@@ -176,86 +206,95 @@ def test_contexts_of_the_largest_numbers():
     rng = np.random.default_rng(0)
     u = rng.choice([0, 1, 39, 41, 254, 256, 8191], (6, 256)) * rng.choice([-1, 1], (6, 256))
     padded = layout.pad_factors(u.astype(np.int16), 2, 3)
-    contexts, counts = counted(padded, layout.active_ranks(padded), (2, 3), 16)
+    contexts, counts = counted(padded[None], layout.active_ranks(padded)[None], (2, 3), 16)
     assert contexts.max() >= costs.INSIDE_CONTEXTS and counts.sum() > 2 * 6 * 200
 
 
 def choice(kind: str, problem, weight: int, seed: int):
     """The arguments of `choose` for a plane: costs from frequencies, or any at all."""
-    plane, grid, step, p = problem
-    products, lengths, scale, padded, ranks = start(*problem)
-    contexts, counts = counted(padded, ranks, grid, p)
+    _, grid, step, p = problem
+    products, lengths, scale, factors, ranks = start(*problem)
+    contexts, counts = counted(factors, ranks, grid, p)
     coded = int((_padded(np.ones(grid, int)) * ranks).sum())
     first = costs.INSIDE_CONTEXTS
-    assert counts[:first].sum() == counts[first:].sum() == coded  # every coded entry once in each kind
+    assert counts[0, :first].sum() == counts[0, first:].sum() == coded  # every coded entry once in each kind
     prices = priced(counts)
     if kind == "noise":
         rng = np.random.default_rng(seed)
         prices = rng.integers(0, 2 ** (1 + seed % 16), prices.shape).astype(np.uint16)
         contexts = rng.integers(0, costs.MAGNITUDE_CONTEXTS, contexts.shape).astype(np.uint16)
-    classes = np.zeros(len(ranks), np.int32)
-    reference.rank_classes(ranks, *grid, classes)
-    table = costs.rank_costs(ranks, classes, *grid, int(ranks.max()) + 1)
-    lam = weight * (step << (scale - basis.SCALE_BITS)) ** 2 >> 8
-    return products, lengths, scale, lam, contexts, prices, classes, table, padded, ranks
+    classes, table = np.empty_like(ranks), np.empty((1, costs.RANK_CLASSES, costs.RANK_CLASSES), np.int64)
+    reference.rank_classes(ranks, grid, classes, table)
+    lam = weight * basis.squared_length(step) >> 8
+    return products, lengths, scale, lam, contexts, prices, classes, table_of(table, 0), grid, factors, ranks
 
 
 @st.composite
 def choices(draw: st.DrawFn):
     problem = draw(problems())
     weight = draw(st.sampled_from([0, 1, 8520, 65536]))
-    return problem[1], choice(draw(st.sampled_from(KINDS)), problem, weight, draw(seeds))
+    return choice(draw(st.sampled_from(KINDS)), problem, weight, draw(seeds))
 
 
-def price_of(u: int, r: int, m: int, arguments) -> int:
-    """D + lambda * bits of one entry, in Python integers; u is a magnitude among those that have a cost."""
-    products, lengths, scale, lam, contexts, prices, _, _, padded, _ = arguments
-    a = abs(int(padded[r, m]))
-    top = min(a, costs.MAGNITUDE_CLASSES - 1)
-    cost = sum(int(prices[kind[r, m], 0 if u == 0 else top if u == a else max(top - 1, 0)]) for kind in contexts)
-    return u * (u * int(lengths[r]) - (abs(int(products[r, m])) << (scale + 1))) + (lam * cost >> 17)
+class Prices:
+    """What the choices of `choose` cost, in Python integers."""
 
+    def __init__(self, arguments) -> None:
+        products, self.lengths, self.scale, self.lam, contexts, prices, classes, table, _, factors, _ = arguments
+        self.products, self.contexts, self.prices = products[0], contexts[0], prices[0]
+        self.classes, self.table, self.padded = classes[0], table[0], factors[0]
 
-def price_of_patch(magnitudes, rank: int, m: int, arguments) -> int:
-    lam, classes, table = arguments[3], arguments[6], arguments[7]
-    whole = lam * int(table[classes[m], rank]) >> 16
-    return whole + sum(price_of(int(magnitudes[r]), r, m, arguments) for r in range(1, rank + 1))
+    def rank(self, rank: int, m: int) -> int:
+        length = rank.bit_length()
+        cost = int(self.table[self.classes[m], length]) + 256 * max(length - 1, 0)
+        return self.lam * cost >> 16
+
+    def entry(self, u: int, r: int, m: int) -> int:
+        """D + lambda * bits of one entry; u is a magnitude among those that have a cost."""
+        a = abs(int(self.padded[r, m]))
+        top = min(a, costs.MAGNITUDE_CLASSES - 1)
+        magnitude = 0 if u == 0 else top if u == a else max(top - 1, 0)
+        cost = sum(int(self.prices[kind[r, m], magnitude]) for kind in self.contexts)
+        v = abs(int(self.products[r, m])) << (self.scale + 1)
+        return u * (u * int(self.lengths[r]) - v) + (self.lam * cost >> 17)
+
+    def patch(self, magnitudes, rank: int, m: int) -> int:
+        return self.rank(rank, m) + sum(self.entry(int(magnitudes[r]), r, m) for r in range(1, rank + 1))
 
 
 @given(choices())
-def test_choose_takes_the_cheapest_candidates_and_end(problem):
-    grid, arguments = problem
-    padded, ranks = arguments[-2:]
-    chosen, kept = same("choose", *arguments, changed=(8, 9))
-    np.testing.assert_array_equal(chosen[0], padded[0])
+def test_choose_takes_the_cheapest_candidates_and_end(arguments):
+    grid, (padded,), (ranks,) = arguments[-3:]
+    prices = Prices(arguments)
+    (found,), (kept,) = same("choose", *arguments, changed=(9, 10))
+    np.testing.assert_array_equal(found[0], padded[0])
     for m in np.flatnonzero(_padded(np.ones(grid, int))):
         best = {}
         for r in range(1, int(ranks[m]) + 1):
             a = abs(int(padded[r, m]))
-            best[r] = min({0, a, max(a - 1, 0)}, key=lambda u, r=r: (price_of(u, r, m, arguments), u))
+            best[r] = min({0, a, max(a - 1, 0)}, key=lambda u, r=r: (prices.entry(u, r, m), u))
         ends = [0] + [r for r in best if best[r]]
         magnitudes = [0, *best.values()]
-        prices = [price_of_patch(magnitudes, end, m, arguments) for end in ends]
-        mine = price_of_patch(np.abs(chosen[:, m].astype(int)), int(kept[m]), m, arguments)
-        assert mine == min(prices)
-        assert mine <= arguments[3] * int(arguments[7][arguments[6][m], 0]) >> 16  # that of dropping everything
-        assert not chosen[kept[m] + 1 :, m].any() and (kept[m] == 0 or chosen[kept[m], m])
-    assert (np.sign(chosen) * np.sign(padded) >= 0).all()
+        possible = [prices.patch(magnitudes, end, m) for end in ends]
+        mine = prices.patch(np.abs(found[:, m].astype(int)), int(kept[m]), m)
+        assert mine == min(possible)
+        assert mine <= prices.rank(0, m)  # that of dropping everything
+        assert not found[kept[m] + 1 :, m].any() and (kept[m] == 0 or found[kept[m], m])
+    assert (np.sign(found) * np.sign(padded) >= 0).all()
 
 
 @given(choices())
-def test_choose_without_a_rate_keeps_what_was_rounded(problem):
+def test_choose_without_a_rate_keeps_what_was_rounded(arguments):
     """lambda = 0: nothing is nearer than the rounding itself, and as near only what a tie has made zero."""
-    _, arguments = problem
     products, lengths, scale = arguments[:3]
     free = (*arguments[:3], 0, *arguments[4:])
-    padded, ranks = same("choose", *free, changed=(8, 9))
-    rounded = arguments[-2]
+    (padded,), (ranks,) = same("choose", *free, changed=(9, 10))
+    (rounded,) = arguments[-2]
     assert set(np.unique(rounded[padded != rounded])) <= {-1, 1} and not padded[padded != rounded].any()
 
     def distortion(u: np.ndarray) -> np.ndarray:
         wide = u.astype(np.int64)
-        return wide * (wide * lengths[:, None] - (products.astype(np.int64) << (scale + 1)))
+        return wide * (wide * lengths[:, None] - (products[0].astype(np.int64) << (scale + 1)))
 
     np.testing.assert_array_equal(distortion(padded)[1:], distortion(rounded)[1:])
     np.testing.assert_array_equal(ranks, layout.active_ranks(padded))
@@ -268,13 +307,30 @@ def test_choices_never_cost_more_than_plain_rounding(p, step):
     grid = (4, 5) if p == 8 else (2, 3)
     for seed in range(2):
         arguments = choice("frequencies", (filtered(grid, p, "picture", seed), grid, step, p), 8520, seed)
-        chosen, kept = same("choose", *arguments, changed=(8, 9))
+        prices = Prices(arguments)
         patches = np.flatnonzero(_padded(np.ones(grid, int)))
         before, after = (
-            sum(price_of_patch(np.abs(u[:, m].astype(int)), int(k[m]), m, arguments) for m in patches)
-            for u, k in (arguments[-2:], (chosen, kept))
+            sum(prices.patch(np.abs(u[0, :, m].astype(int)), int(k[0, m]), m) for m in patches)
+            for u, k in (arguments[-2:], same("choose", *arguments, changed=(9, 10)))
         )
         assert after < before or (step == 6000 and after == before)
+
+
+def test_planes_of_a_stack_are_chosen_by_their_own_tables():
+    """Two planes at once, of different ranks: each as if it were alone."""
+    problems = [(filtered((3, 4), 8, style, 5), (3, 4), 400, 8) for style in ("constant", "picture")]
+    alone = [choice("frequencies", problem, 8520, 0) for problem in problems]
+    assert alone[0][4].shape != alone[1][4].shape
+    together = list(alone[1])
+    together[4] = np.zeros((2, *alone[1][4].shape[1:]), np.uint16)
+    for n, arguments in enumerate(alone):
+        together[4][n, :, : arguments[4].shape[2]] = arguments[4]
+    for i in (0, 5, 6, 7, 9, 10):
+        together[i] = np.concatenate([arguments[i] for arguments in alone])
+    both = same("choose", *together, changed=(9, 10))
+    for n, arguments in enumerate(alone):
+        for found, expected in zip(both, same("choose", *arguments, changed=(9, 10)), strict=True):
+            np.testing.assert_array_equal(found[n], expected[0])
 
 
 def test_contexts_of_magnitudes_by_hand():
@@ -282,7 +338,7 @@ def test_contexts_of_magnitudes_by_hand():
     grid, p = (1, 2), 8
     u = np.array([[0, 3, -1], [0, 0, 20]], np.int16)
     padded = layout.pad_factors(u, *grid)
-    contexts, counts = counted(padded, layout.active_ranks(padded), grid, p)
+    (contexts,), (counts,) = counted(padded[None], layout.active_ranks(padded)[None], grid, p)
     table = layout.component_table(p)
     assert table[1, 3] == 1 and table[2, 3] == 2 and table[1, 4] == table[2, 4] == 0
     assert table[2, :2].tolist() == [0, 1] or table[2, :2].tolist() == [0, 0]
@@ -294,11 +350,11 @@ def test_contexts_of_magnitudes_by_hand():
     one = (0 * 10 + level(1)) * 6
     assert inside(contexts[0], grid)[1, 0].tolist() == [one, one]
     assert inside(contexts[0], grid)[2, 0].tolist() == [level(3) * 60, 0]
-    # Around: west of the second patch, twice; of the last component also relatives here, twice, and to the east.
+    # Around: west of the second patch, twice; of the last component also parents here, twice, and to the east.
     first, last = costs.INSIDE_CONTEXTS, costs.INSIDE_CONTEXTS + layout.GROUPS * 16
     assert inside(contexts[1], grid)[1, 0].tolist() == [first + 16, first + 16 + level(2 * 3)]
-    relative = 2 * 3 * bool(table[2, 1])
-    assert inside(contexts[1], grid)[2, 0].tolist() == [last + 32 + level(relative), last + 32 + level(2 * 1)]
+    parent = 2 * 3 * bool(table[2, 1])
+    assert inside(contexts[1], grid)[2, 0].tolist() == [last + 32 + level(parent), last + 32 + level(2 * 1)]
     assert counts[:first].sum() == counts[first:].sum() == 4
     assert counts[one, 3] == counts[one, 0] == 1 and counts[first + 16, 3] == 1 and counts[:, 15].sum() == 2
 
@@ -311,23 +367,30 @@ def test_prices_of_magnitudes():
         counts = np.zeros((costs.MAGNITUDE_CONTEXTS, costs.MAGNITUDE_CLASSES), np.int64)
         counts[7, :5] = counts[first + 3, :5] = rng.integers(1, largest, 5)
         counts[first - 60, 1:4] = counts[last + 5, 1:4] = rng.integers(1, largest, 3)
-        prices = priced(counts)
+        (prices,) = priced(counts[None])
         total = counts[:first].sum(axis=0)
-        weights = counts * float(total.sum()) + costs.PRIOR * total + 1
+        weights = counts * float(total.sum()) + tuning.PRIOR * total + 1
         exact = -256 * np.log2(weights / weights.sum(axis=1, keepdims=True))
         exact[:, 1:] += 256
         exact[last:, 0] = 0
         exact[[row for row in range(first) if row // 6 % 10 == 0], 0] = 0
         assert np.abs(prices - exact).max() <= 2
-    assert (priced(np.zeros_like(counts))[:first][1:60, 1:] == 256 + 4 * 256).all()  # nothing known: 16 classes
+    assert (
+        priced(np.zeros_like(counts)[None])[0, :first][1:60, 1:] == 256 + 4 * 256
+    ).all()  # nothing known: 16 classes
+
+
+def cost_of(plane: np.ndarray, step: int, p: int) -> int:
+    """Estimate of both backends, which add it to what stands there."""
+    (sums,) = same("proxy", np.stack([plane, plane]), p, step, np.array([0, 5]), changed=(3,))
+    assert sums[1] == sums[0] + 5
+    return int(sums[0])
 
 
 @given(problems())
 def test_proxy(problem):
-    plane, grid, step, p = problem
-    (value,) = same("proxy", plane, basis.proxy_cosines(p), step, changed=())
-    assert int(value) >= 0
-    assert {rd.estimate_cost(plane, step, p, device) for device in ("cpu", "reference")} == {int(value)}
+    plane, _, step, p = problem
+    assert cost_of(plane, step, p) >= 0
 
 
 @pytest.mark.parametrize("p", [8, 16])
@@ -345,7 +408,7 @@ def test_proxy_adds_up_what_the_coefficients_cost(p):
     first = (dct @ blocks @ dct.T)[:, :, 0, 0] * 4 / step
     change = np.floor(16 * np.abs(np.diff(first, axis=0, prepend=first[:1]))) / 16
     exact += (0.13 * (2 + 1.5 * np.log2(1 + change))).sum()
-    assert abs(rd.estimate_cost(plane, step, p, "reference") / 4096 / exact - 1) < 0.02
+    assert abs(cost_of(plane, step, p) / 4096 / exact - 1) < 0.02
 
 
 @pytest.mark.parametrize("p", [8, 16])
@@ -355,17 +418,27 @@ def test_proxy_of_the_worst_picture_does_not_overflow(p):
     for i, j in ((0, 0), (0, 1), (1, 1), (p - 1, p - 1), (p // 2, 1)):
         signs = np.where(np.outer(cosines[i], cosines[j]) < 0, -1, 1)
         plane = np.tile((signs * (2**14 - 1)).astype(np.int32), (2, 2))
-        same("proxy", plane, cosines, 64, changed=())
+        cost_of(plane, 64, p)
 
 
 # ------------------------------------------------------------------------------------------------------------- spectra
 
 
+def counted_spectrum(plane: np.ndarray, p: int) -> np.ndarray:
+    """Counts by both backends."""
+    found = [np.zeros(spectra.SPECTRUM_CLASSES, np.int64) for _ in range(2)]
+    for device, counts in zip(("cpu", "reference"), found, strict=True):
+        on_host(device).kernels("factorization.rdoq.spectra").spectrum(plane, basis.proxy_cosines(p), counts)
+    np.testing.assert_array_equal(*found)
+    return found[0]
+
+
 @given(problems())
 def test_spectrum(problem):
     plane, (rows, columns), _, p = problem
-    counts = np.zeros(costs.SPECTRUM_CLASSES, np.int64)
-    (counts,) = same("spectrum", plane, basis.proxy_cosines(p), counts, changed=(2,))
+    counts = counted_spectrum(plane, p)
+    if p == rdoq.SPECTRUM_PATCH:
+        np.testing.assert_array_equal(counts, rdoq.spectrum(plane, "cpu"))
     assert counts.sum() == rows * columns * p * p
 
 
@@ -375,7 +448,7 @@ def test_spectrum_of_the_worst_picture_stays_inside_its_classes(p):
     signs = np.where(np.outer(cosines[1], cosines[1]) < 0, -1, 1)
     plane = np.vstack([(signs * (2**14 - 1)).astype(np.int32), (-signs * (2**14 - 1)).astype(np.int32)])
     for worst in (plane, np.full((p, p), 2**14 - 1, np.int32)):
-        same("spectrum", worst, cosines, np.zeros(costs.SPECTRUM_CLASSES, np.int64), changed=(2,))
+        counted_spectrum(worst, p)
 
 
 def test_classes_of_a_spectrum_are_eighths_of_an_octave():
@@ -383,8 +456,8 @@ def test_classes_of_a_spectrum_are_eighths_of_an_octave():
     cosine = np.cos(np.pi * 3 * (2 * np.arange(8) + 1) / 16) / 2
     for c in (5.0, 37.0, 400.0):
         plane = np.rint(16 * c * np.outer(np.full(8, np.sqrt(1 / 8)), cosine)).astype(np.int32)
-        counts = rd.spectrum(plane, "reference")
-        found = costs._MIDDLES[np.flatnonzero(counts)[-1]] / 64
+        counts = rdoq.spectrum(plane, "reference")
+        found = spectra._MIDDLES[np.flatnonzero(counts)[-1]] / 64
         assert abs(found / c - 1) < 0.13
 
 
@@ -392,17 +465,17 @@ def test_classes_of_a_spectrum_are_eighths_of_an_octave():
 def test_models_of_spectra_are_monotone_and_smooth(seed, scale, kind):
     """Rates fall and errors rise with the step, and where coefficients tell of each other neither jumps."""
     values = getattr(np.random.default_rng(seed), kind)(0, scale, 4096)
-    counts = np.bincount(np.searchsorted(costs._MIDDLES, 64 * np.abs(values)), minlength=costs.SPECTRUM_CLASSES)
-    for model in rd.SPECTRUM_MODELS:
+    counts = np.bincount(np.searchsorted(spectra._MIDDLES, 64 * np.abs(values)), minlength=spectra.SPECTRUM_CLASSES)
+    for model in rdoq.SPECTRUM_MODELS:
         bits, error = model.bits(counts), model.error(counts)
-        assert bits.shape == error.shape == rd.SPECTRUM_STEPS.shape
+        assert bits.shape == error.shape == rdoq.SPECTRUM_STEPS.shape
         assert (np.diff(bits) <= 1e-9 * bits[1:]).all() and (np.diff(error) > -1e-9 * error[1:]).all()
-        if model is costs.Clustered:
+        if model is spectra.Clustered:
             assert np.abs(np.diff(bits)).max() <= 6 / 8 * counts.sum()
             assert np.diff(np.log2(error)).max() < 1
 
 
-# ------------------------------------------------------------------------------------------------------ reconstruction
+# -------------------------------------------------------------------------------------------------------- the product
 
 
 def naive_product(padded, ranks, grid, p, step, limit):
@@ -419,7 +492,7 @@ def naive_product(padded, ranks, grid, p, step, limit):
 
 
 @given(problems(), st.sampled_from([1, 40, 8191, 32767]), seeds)
-def test_reconstruct(problem, largest, seed):
+def test_product(problem, largest, seed):
     plane, grid, step, p = problem
     rng = np.random.default_rng(seed)
     rank = int(rng.integers(1, p * p, endpoint=True))
@@ -432,14 +505,12 @@ def test_reconstruct(problem, largest, seed):
     limit = min(8191, 3 * 128 * 64 * p // step + 1)
     expected = naive_product(padded, ranks, grid, p, step, limit)
     for device in ("cpu", "reference"):
-        out = np.empty(plane.shape, np.int32)
-        rd.reconstruct(rd.Factors(padded, ranks, grid), step, p, out, device)
-        np.testing.assert_array_equal(out, expected)
+        np.testing.assert_array_equal(multiplied([rdoq.Factors(padded, ranks, grid)], step, p, device)[0], expected)
 
 
 @pytest.mark.parametrize("p", [8, 16])
 @pytest.mark.parametrize("step", STEPS)
-def test_reconstruct_is_exact_for_the_worst_factors(p, step):
+def test_product_is_exact_for_the_worst_factors(p, step):
     """Every entry at +-32767 with the signs that drive one sample furthest, at full rank: clamped, never wrapped."""
     v = basis.dct_basis(p, step)
     grid = 1, 2
@@ -455,18 +526,21 @@ def test_reconstruct_is_exact_for_the_worst_factors(p, step):
         sums = np.abs(v.astype(np.int64)).sum(axis=1).max() * limit
         assert sums < 2**31 and np.abs(expected).max() >= 3 * SAMPLE
         for device in ("cpu", "reference"):
-            out = np.empty((p, 2 * p), np.int32)
-            rd.reconstruct(rd.Factors(padded, ranks, grid), step, p, out, device)
-            np.testing.assert_array_equal(out, expected)
+            found = multiplied([rdoq.Factors(padded, ranks, grid)], step, p, device)
+            np.testing.assert_array_equal(found[0], expected)
 
 
 # --------------------------------------------------------------------------------------------------------------- whole
 
 
-@given(problems(), st.sampled_from([rd.PLAIN_THRIFT, 300, rd.LARGEST_THRIFT]))
-def test_factorize_reference_is_cpu(problem, thrift):
+def factorize(plane: np.ndarray, step: int, p: int, device: str, lambda_scale: int = rdoq.LAMBDA_ONE) -> rdoq.Factors:
+    return chosen(plane[None], step, p, device, lambda_scale)[0]
+
+
+@given(problems(), st.sampled_from([rdoq.LAMBDA_ONE, 300, rdoq.LAMBDA_LARGEST]))
+def test_factors_of_the_reference_are_those_of_the_cpu(problem, lambda_scale):
     plane, grid, step, p = problem
-    one, two = (rd.factorize(plane, step, p, device, thrift) for device in ("cpu", "reference"))
+    one, two = (factorize(plane, step, p, device, lambda_scale) for device in ("cpu", "reference"))
     assert one.grid == two.grid == grid
     assert one.padded.dtype == two.padded.dtype == np.int16
     np.testing.assert_array_equal(one.padded, two.padded)
@@ -477,13 +551,26 @@ def test_factorize_reference_is_cpu(problem, thrift):
     assert np.abs(one.padded.astype(int)).max() <= layout.MAGNITUDE_LIMIT
 
 
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+def test_a_stack_is_its_planes(device):
+    """Factors and products of planes of different depth, together and alone."""
+    planes = np.stack([filtered((2, 3), 8, style, 5) for style in ("constant", "picture", "noise")])
+    together = chosen(planes, 2500, 8, device)
+    assert len({len(factors.padded) for factors in together}) == 3
+    products = multiplied(together, 2500, 8, device)
+    for plane, factors, product in zip(planes, together, products, strict=True):
+        alone = factorize(plane, 2500, 8, device)
+        np.testing.assert_array_equal(factors.padded, alone.padded)
+        np.testing.assert_array_equal(factors.ranks, alone.ranks)
+        np.testing.assert_array_equal(product, multiplied([alone], 2500, 8, device)[0])
+
+
 @pytest.mark.parametrize("p", [8, 16])
 @pytest.mark.parametrize("step", STEPS[::2] + STEPS[-1:])
 def test_error_of_the_factors_is_that_of_the_step(p, step):
     """No entry is further than one step (dropped ones are smaller than two), so the error stays in proportion."""
     plane = filtered((4, 4) if p == 8 else (1, 2), p, "noise", 3)
-    out = np.empty(plane.shape, np.int32)
-    rd.reconstruct(rd.factorize(plane, step, p, "cpu"), step, p, out, "cpu")
+    out = multiplied([factorize(plane, step, p, "cpu")], step, p, "cpu")[0]
     error = np.sqrt(np.mean(np.square(out - plane, dtype=np.float64))) / 16
     assert error < 0.75 * step / 64 + 0.1
     if step > 300:
@@ -491,38 +578,68 @@ def test_error_of_the_factors_is_that_of_the_step(p, step):
 
 
 @given(problems())
-def test_thrift_only_takes_away(problem):
-    """With a larger lambda in the last sweep entries move towards zero, patch by patch from the same first sweep."""
+def test_a_larger_lambda_only_takes_away(problem):
+    """In the last sweep entries move towards zero, patch by patch from the same first sweep."""
     plane, grid, step, p = problem
-    plain, thrifty = (rd.factorize(plane, step, p, "cpu", thrift) for thrift in (rd.PLAIN_THRIFT, rd.LARGEST_THRIFT))
-    assert thrifty.ranks.max() <= plain.ranks.max()
-    assert np.abs(thrifty.padded[1:].astype(int)).sum() <= np.abs(plain.padded[1:].astype(int)).sum()
-    np.testing.assert_array_equal(inside(thrifty.padded[0], grid), inside(plain.padded[0], grid))
+    plain, short = (factorize(plane, step, p, "cpu", scale) for scale in (rdoq.LAMBDA_ONE, rdoq.LAMBDA_LARGEST))
+    assert short.ranks.max() <= plain.ranks.max()
+    assert np.abs(short.padded[1:].astype(int)).sum() <= np.abs(plain.padded[1:].astype(int)).sum()
+    np.testing.assert_array_equal(inside(short.padded[0], grid), inside(plain.padded[0], grid))
 
 
 @given(problems(), st.floats(0, 1))
-def test_a_draft_serves_for_every_thrift_and_blends_take_patches_whole(problem, share):
+def test_a_last_choice_serves_for_every_lambda_and_splices_take_patches_whole(problem, share):
     plane, grid, step, p = problem
-    draft = rd.draft(plane, step, p, "cpu")
-    one, other = (rd.finish(draft, "cpu", thrift) for thrift in (rd.PLAIN_THRIFT, 1000))
-    for factors, thrift in ((one, rd.PLAIN_THRIFT), (other, 1000)):
-        whole = rd.factorize(plane, step, p, "cpu", thrift)
+    run, scales = on_host("cpu"), (rdoq.LAMBDA_ONE, 1000)
+    last = rdoq.prepare(plane[None], step, p, run, "")
+    one, other = (
+        run_to_end(rdoq.download(*rdoq.choose_last(last, run, "", scale, keep=True), grid, None, run, ""))[0]
+        for scale in scales
+    )
+    for factors, scale in zip((one, other), scales, strict=True):
+        whole = factorize(plane, step, p, "cpu", scale)
         np.testing.assert_array_equal(factors.padded, whole.padded)
         np.testing.assert_array_equal(factors.ranks, whole.ranks)
-    blend = rd.blend(one, other, share)
+    both = rdoq.splice(one, other, share)
     count = round(share * grid[0] * grid[1])
-    assert len(blend.padded) == blend.ranks.max() + 1
+    assert len(both.padded) == both.ranks.max() + 1
     for m in range(grid[0] * grid[1]):
         source = other if m < count else one
         k = inside(source.ranks, grid).ravel()[m]
-        assert inside(blend.ranks, grid).ravel()[m] == k
-        u, v = (inside(f.padded, grid).reshape(len(f.padded), -1)[:, m] for f in (blend, source))
+        assert inside(both.ranks, grid).ravel()[m] == k
+        u, v = (inside(f.padded, grid).reshape(len(f.padded), -1)[:, m] for f in (both, source))
         np.testing.assert_array_equal(u[: k + 1], v[: k + 1])
         assert not u[k + 1 :].any()
 
 
+@given(problems())
+def test_rows_of_factors_have_the_rows_of_the_product(problem):
+    plane, grid, step, p = problem
+    factors = factorize(plane, step, p, "cpu")
+    whole = multiplied([factors], step, p, "cpu")[0]
+    for start, stop in ((0, 1), (grid[0] - 1, grid[0])):
+        part = multiplied([rdoq.rows_of(factors, start, stop)], step, p, "cpu")[0]
+        np.testing.assert_array_equal(part, whole[start * p : stop * p])
+
+
+@given(problems())
+def test_settings_of_studies(problem):
+    """Without a rate every entry is rounded to the nearest integer; with one sweep less is known of the bits."""
+    plane, grid, step, p = problem
+    products, lengths, scale, _, _ = start(*problem)
+    (free,), (short,) = (
+        chosen(plane[None], step, p, "cpu", settings=settings)
+        for settings in (rdoq.Settings(rate=False), rdoq.Settings(sweeps=1))
+    )
+    exact = products[0].astype(np.float64) * 2.0**scale / lengths[:, None]
+    error = np.abs(np.clip(exact, -4095, 4095)[: len(free.padded)] - free.padded)
+    assert inside(error, grid).max() <= 0.5
+    assert (np.abs(exact[len(free.padded) :]) <= 0.5).all()
+    assert np.abs(short.padded.astype(int)).sum() <= np.abs(free.padded.astype(int)).sum() + grid[0] * grid[1]
+
+
 @pytest.mark.parametrize("p", [8, 16])
-def test_numerators_stay_in_range_for_the_worst_picture(p):
+def test_projections_stay_in_range_for_the_worst_picture(p):
     """Samples with the signs that drive one product furthest, at the longest step: int32 holds it exactly."""
     step, grid = 16384, (3, 3)
     v = basis.dct_basis(p, step)
@@ -532,8 +649,7 @@ def test_numerators_stay_in_range_for_the_worst_picture(p):
         target[p : 2 * p, p : 2 * p] = v[:, r].reshape(p, p)
         signs = np.where(lapped.inverse(target, p, "reference") < 0, -SAMPLE, SAMPLE).astype(np.int32)
         plane = lapped.forward(signs, p, "reference")
-        size, _ = layout.padded_size(*grid)
-        (products,) = same("numerators", plane, p, v, np.zeros((p * p, size), np.int32), changed=(3,))
+        products = both_products(plane[None], p, v)[0]
         exact = int(np.sum(plane[p : 2 * p, p : 2 * p].astype(np.int64) * v[:, r].reshape(p, p)))
         assert inside(products, grid)[r, 1, 1] == exact
         assert abs(exact) < 2**31 and abs(exact) > 2**24
@@ -574,11 +690,18 @@ def test_costs_are_logarithms_of_frequencies():
     counts = np.array([[0, 0, 0], [1, 2, 5], [100, 0, 10**6]], np.int64)
     smooth = 16 * counts + 1
     exact = -256 * np.log2(smooth / smooth.sum(axis=1, keepdims=True))
-    table = costs.cost_table(counts)
+    (table,) = table_of(counts[None], 0)
     assert np.abs(table - exact).max() <= 1.01
-    ranks = np.zeros((4, 5), np.int32)
-    ranks[2, 2] = 6
-    prices = costs.rank_costs(ranks.ravel(), np.zeros(20, np.int32), 1, 1, 10)
+    np.testing.assert_array_equal(table_of(counts[None], 256)[0] - table, [[0, 256, 256]] * 3)
+
+
+def test_ranks_cost_their_bit_length_and_further_bits():
+    ranks = np.zeros((1, 20), np.int32)
+    ranks[0, 12] = 6
+    counts = np.zeros((1, costs.RANK_CLASSES, costs.RANK_CLASSES), np.int64)
+    same("rank_classes", ranks, (1, 1), np.zeros_like(ranks), counts, changed=(2,))
+    cpu.rank_classes(ranks, (1, 1), np.zeros_like(ranks), counts)
+    prices = costs.rank_costs(table_of(counts, 0)[0], 10)
     assert prices.shape == (9, 10)
     # Length 3 was seen once: log2(25 / 17) bits, and two bits of mantissa; the unseen lengths share the rest.
     assert abs(prices[0, 6] - 256 * (np.log2(25 / 17) + 2)) <= 2

@@ -6,7 +6,6 @@ import numpy as np
 
 from imfnb import entropy
 from imfnb._backend import kernels
-from imfnb.factorization import rd
 from imfnb.factorization.bcd import descend, download
 from imfnb.format.container import Frame
 from imfnb.options import EncodeOptions
@@ -15,6 +14,7 @@ from imfnb.restoration import filter_set
 from imfnb.runtime.run import HostRun
 
 from .common import new_planes, photograph, require
+from .factors import factorize, multiply
 
 BACKENDS = ("reference", "cpu")
 
@@ -104,10 +104,10 @@ class MainStages(_Stage):
         self.filtered = self.result[0].copy()
         self.step = 28 * 64
         self.filters = filter_set(self.step, False)
-        self.factors = rd.factorize(self.filtered, self.step, 8, backend)
+        self.factors = factorize(self.filtered, self.step, 8, backend)
         self.data = self._encode()
         self.out = np.empty_like(self.plane[0])
-        rd.reconstruct(self.factors, self.step, 8, self.out, backend)
+        multiply(self.factors, self.step, 8, self.out, backend)
         self.decoded = np.empty_like(self.plane)
         self.lapped.inverse(self.out[None], 8, self.decoded, [0])
         self.time_restore()
@@ -119,7 +119,7 @@ class MainStages(_Stage):
         self.lapped.forward(self.plane, 8, self.result, [0])
 
     def time_factorize(self, *_: object) -> None:
-        rd.factorize(self.filtered, self.step, 8, self.backend)
+        factorize(self.filtered, self.step, 8, self.backend)
 
     def time_encode_factors(self, *_: object) -> None:
         self._encode()
@@ -127,8 +127,8 @@ class MainStages(_Stage):
     def time_decode_factors(self, *_: object) -> None:
         entropy.decode_factors(self.data, *self.factors.grid, 8, None, self.backend)
 
-    def time_reconstruct(self, *_: object) -> None:
-        rd.reconstruct(self.factors, self.step, 8, self.out, self.backend)
+    def time_multiply(self, *_: object) -> None:
+        multiply(self.factors, self.step, 8, self.out, self.backend)
 
     def time_lapped_inverse(self, *_: object) -> None:
         self.lapped.inverse(self.out[None], 8, self.result, [0])

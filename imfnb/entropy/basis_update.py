@@ -1,7 +1,7 @@
 """Coding of V: how its columns differ from the DCT basis, with the range coder and a small adaptive model.
 
-V = V0 (I + 2^-UPDATE_BITS D) for the DCT basis V0 and the *basis update* D: entry (i, r) says how much of column i of V0
-is added to column r. For each of the first COLUMNS columns there is a flag; for one that differs from V0 follow the
+V = V0 (I + 2^-UPDATE_BITS D) for the DCT basis V0 and the *basis update* D: entry (i, r) says how much of column i of
+V0 is added to column r. For each of the first COLUMNS columns there is a flag; for one that differs from V0 follow the
 exponent of its quantum and for each of the first ROWS entries a zero flag, a sign and a magnitude in quanta. A few
 hundred symbols in all: plain Python integers serve every backend.
 """

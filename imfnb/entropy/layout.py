@@ -69,8 +69,8 @@ def zigzag(patch_size: int) -> np.ndarray:
 def component_table(patch_size: int) -> np.ndarray:
     """Return what the contexts need to know of each component, read-only int32 of shape (N, 5).
 
-    Columns: its parents, two components of lower frequency (0 means none), the direction (0 diagonal, 1 column frequency
-    dominates, 2 row frequency dominates), the group of 24 and the group of 6.
+    Columns: its parents, two components of lower frequency (0 means none), the direction (0 diagonal, 1 column
+    frequency dominates, 2 row frequency dominates), the group of 24 and the group of 6.
     """
     order = zigzag(patch_size)
     index = {(int(i), int(j)): r for r, (i, j) in enumerate(order)}

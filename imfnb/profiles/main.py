@@ -484,7 +484,8 @@ def _prepare(analysis: Analysis, work: _Work, base: Candidate | None) -> Task[tu
     sample = yield from run.gather(f"{unit.name}sample", [plane[rows] for rows in searched])
     # V serves all of a slice, and every slice has its bits.
     weight = max(1, height // len(sample) // len(unit.grid.slices))
-    search = run.submit(rdoq.find_basis_update, sample, work.step, unit.grid.patch_size, run.host, weight)
+    numbers = work.step, unit.grid.patch_size, run.host, weight, analysis.parts.rdoq
+    search = run.submit(rdoq.find_basis_update, sample, *numbers)
     (update,) = yield from run.wait([search])
     return filtered, update
 

@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from main_helpers import STEPS, inside, make_factors, patch_sizes, steps
-from stacks import empty, same, up
+from main_helpers import STEPS, chosen, inside, make_factors, multiplied, on_host, patch_sizes, steps
+from stacks import DeviceRun, empty, same, up
 from strategies import seeds
 from warps import lanes_product
 
 from imfnb._cuda import SIMULATED
 from imfnb.entropy import layout
-from imfnb.entropy.mixing import COLUMNS, MIXING_BITS, MIXING_LIMIT, ROWS
-from imfnb.factorization import rd
-from imfnb.factorization.rd import basis, costs, cuda, reference
+from imfnb.entropy.basis_update import COLUMNS, ROWS, UPDATE_BITS, UPDATE_LIMIT
+from imfnb.factorization import rdoq
+from imfnb.factorization.rdoq import basis, costs, cuda, pipeline, reference, tuning
+from imfnb.runtime.run import finish
 
 # Sums of the reference and of the simulator wrap on the way where the exact total fits.
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
@@ -48,158 +49,138 @@ def problems(draw: st.DrawFn, count: int = 2, rows: int = 3, columns: int = 4):
     return np.stack(planes), grid, draw(steps), p
 
 
-def numerators(planes: np.ndarray, grid: tuple[int, int], step: int, p: int) -> tuple[np.ndarray, np.ndarray]:
+def projections(planes: np.ndarray, grid: tuple[int, int], step: int, p: int) -> tuple[np.ndarray, np.ndarray]:
     """X V of every plane and the squared lengths of V's columns."""
-    pairs = [rd._numerators(plane, step, p, "reference") for plane in planes]
-    return np.stack([products for products, _ in pairs]), pairs[0][1]
+    x = pipeline.project(planes, step, p, on_host("reference"), "")
+    return x.products, x.squares
 
 
 def rounded(problem) -> tuple[np.ndarray, ...]:
-    """Numerators, squared lengths, U and ranks after plain rounding."""
-    planes, grid, step, p = problem
-    products, lengths = numerators(*problem)
-    padded, ranks = np.zeros(products.shape, np.int16), np.zeros((len(planes), products.shape[2]), np.int32)
-    for n in range(len(planes)):
-        reference.quantize(products[n], lengths, basis.scale_bits(step), rd.TRAIL, padded[n], ranks[n])
-    return products, lengths, padded, ranks
+    """Projections, squared lengths, U and ranks after plain rounding."""
+    _, grid, step, _ = problem
+    products, lengths = projections(*problem)
+    factors, ranks = np.empty(products.shape, np.int16), np.empty((len(products), products.shape[2]), np.int32)
+    reference.quantize(products, lengths, basis.scale_bits(step), tuning.TRAIL, grid, factors, ranks)
+    return products, lengths, factors, ranks
 
 
-def patches(image: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """Padded images with zeros in the guards, which kernels leave alone."""
-    out = np.zeros_like(image)
-    inside(out, grid)[...] = inside(image, grid)
+def tables(counts: np.ndarray, sign: int) -> np.ndarray:
+    """Costs of classes."""
+    out = np.empty(counts.shape, np.int32)
+    reference.cost_table(counts, sign, out)
     return out
 
 
-def tables(counts: np.ndarray) -> np.ndarray:
-    """Costs of the first component's residuals."""
-    out = np.stack([costs.cost_table(c) for c in counts])
-    out[:, :, 1:] += 256
-    return out
-
-
-def check_numerators(planes: np.ndarray, grid: tuple[int, int], step: int, p: int) -> None:
-    expected, _ = numerators(planes, grid, step, p)
+def check_project(planes: np.ndarray, grid: tuple[int, int], step: int, p: int) -> None:
+    expected, _ = projections(planes, grid, step, p)
     found = up(np.zeros(expected.shape, np.int32))
-    cuda.numerators(up(planes), p, up(cuda.fragments(basis.dct_basis(p, step).T)), found)
+    cuda.project(up(planes), p, up(cuda.weights(basis.dct_basis(p, step).T)), found)
     same(found, expected)
 
 
 def check_quantize(problem) -> None:
     _, grid, step, _ = problem
-    products, lengths, padded, ranks = rounded(problem)
+    products, lengths, factors, ranks = rounded(problem)
     products[:, :, 0] = 12345  # a guard, which is not read
-    found, ends = empty(padded.shape, np.int16), empty(ranks.shape)
-    cuda.quantize(*up(products, lengths), basis.scale_bits(step), rd.TRAIL, grid, found, ends)
-    same(found, padded)
+    found, ends = empty(factors.shape, np.int16), empty(ranks.shape)
+    cuda.quantize(*up(products, lengths), basis.scale_bits(step), tuning.TRAIL, grid, found, ends)
+    same(found, factors)
     same(ends, ranks)
 
 
-def check_mix(problem, seed: int, density: float) -> None:
-    """Numerators of a V that has left the prior, to its bounds."""
+def check_rebase(problem, seed: int, density: float) -> None:
+    """Projections on a V that has left the DCT basis, to its bounds."""
     _, grid, step, _ = problem
-    products, lengths, padded, _ = rounded(problem)
+    products, _, factors, _ = rounded(problem)
     rng = np.random.default_rng(seed)
-    mixing = rng.integers(-MIXING_LIMIT, MIXING_LIMIT + 1, (ROWS, COLUMNS)) * (rng.random((ROWS, COLUMNS)) < density)
-    right, gram = rd.mixing_matrices(mixing.astype(np.int32), step)
-    expected = np.zeros_like(products)
-    for n in range(len(products)):
-        numbers = right, gram, MIXING_BITS, basis.scale_bits(step)
-        reference.mix(products[n], padded[n], *numbers, expected[n])
+    update = rng.integers(-UPDATE_LIMIT, UPDATE_LIMIT + 1, (ROWS, COLUMNS)) * (rng.random((ROWS, COLUMNS)) < density)
+    right, gram = basis.basis_update_matrices(update.astype(np.int32), step)
+    expected, numbers = np.zeros_like(products), (UPDATE_BITS, basis.scale_bits(step), grid)
+    reference.rebase(products, factors, right, gram, *numbers, expected)
     found = up(np.zeros_like(products))
-    cuda.mix(*up(products, padded, right, gram), MIXING_BITS, basis.scale_bits(step), grid, found)
+    cuda.rebase(*up(products, factors, right, gram), *numbers, found)
     same(found, expected)
 
 
 def check_first(problem, weight: int) -> None:
     """Counts, their table, and the choices of the first component."""
     planes, grid, step, _ = problem
-    products, lengths, padded, _ = rounded(problem)
-    counts = np.zeros((len(planes), costs.FIRST_CONTEXTS, costs.FIRST_CLASSES), np.int64)
-    for image, target in zip(padded, counts, strict=True):
-        reference.first_counts(image[0], *grid, target)
-    found, table, factors = empty(counts.shape), empty(counts.shape), up(padded)
-    cuda.first_counts(factors, grid, found)
+    products, lengths, factors, _ = rounded(problem)
+    counts = np.empty((len(planes), costs.FIRST_CONTEXTS, costs.FIRST_CLASSES), reference.COUNTS)
+    reference.first_counts(factors, grid, counts)
+    found, table, there = empty(counts.shape, cuda.COUNTS), empty(counts.shape), up(factors)
+    cuda.first_counts(there, grid, found)
     same(found, counts)
     cuda.cost_table(found, 256, table)
-    expected = tables(counts)
+    expected = tables(counts, 256)
     same(table, expected)
-    scale = basis.scale_bits(step)
-    lam = weight * (step << (scale - basis.SCALE_BITS)) ** 2 >> 8
-    cuda.choose_first(up(products), lengths[0], scale, lam, table, grid, factors)
-    for n, image in enumerate(padded):
-        reference.choose_first(products[n, 0], int(lengths[0]), scale, lam, expected[n], *grid, image[0])
-    same(factors, padded)
+    numbers = lengths[0], basis.scale_bits(step), weight * basis.squared_length(step) >> 8
+    cuda.choose_first(up(products), *numbers, table, grid, there)
+    reference.choose_first(products, *numbers, expected, grid, factors)
+    same(there, factors)
 
 
 def check_prices(counts: np.ndarray) -> tuple[np.ndarray, Any]:
     """Prices of the reference and of the device."""
     expected, found = np.zeros(counts.shape, np.uint16), empty(counts.shape, np.uint16)
-    for n in range(len(counts)):
-        reference.magnitude_prices(counts[n], expected[n])
-    cuda.magnitude_prices(up(counts.astype(np.int32)), found)
+    reference.magnitude_prices(counts, expected)
+    cuda.magnitude_prices(up(counts.astype(cuda.COUNTS)), found)
     same(found, expected)
     return expected, found
 
 
 def check_choose(problem, weight: int) -> None:
     """Contexts, counts and prices, classes and costs of ranks, and the choices."""
-    planes, grid, step, p = problem
-    products, lengths, padded, ranks = rounded(problem)
-    count, components, size = padded.shape
-    factors, ends, table = up(padded), up(ranks), layout.component_table(p)
+    _, grid, step, p = problem
+    products, lengths, factors, ranks = rounded(problem)
+    count, components, size = factors.shape
+    there, ends, table = up(factors), up(ranks), layout.component_table(p)
     contexts = np.zeros((count, 2, components, size), np.uint16)
-    counts = np.zeros((count, costs.MAGNITUDE_CONTEXTS, costs.MAGNITUDE_CLASSES), np.int64)
-    for n in range(count):
-        upto = contexts[n, :, : int(ranks[n].max()) + 1]
-        reference.count_magnitudes(padded[n], ranks[n], table, grid[1] + 4, upto, counts[n])
-    found, found_counts = up(np.zeros_like(contexts)), empty(counts.shape)
-    cuda.count_magnitudes(factors, ends, up(table), grid, found, found_counts)
+    counts = np.empty((count, costs.MAGNITUDE_CONTEXTS, costs.MAGNITUDE_CLASSES), reference.COUNTS)
+    reference.count_magnitudes(factors, ranks, table, grid, contexts, counts)
+    found, found_counts = up(np.zeros_like(contexts)), empty(counts.shape, cuda.COUNTS)
+    assert cuda.extent(ends, components) == components
+    cuda.count_magnitudes(there, ends, up(table), grid, found, found_counts)
     same(found, contexts)
     same(found_counts, counts)
     expected_prices, prices = check_prices(counts)
 
-    classes = np.zeros(ranks.shape, np.int32)
-    for n in range(count):
-        reference.rank_classes(ranks[n], *grid, classes[n])
-    sides = count, cuda.RANK_CLASSES, cuda.RANK_CLASSES
-    found_classes, rank_counts, rank_table = up(np.zeros_like(classes)), empty(sides), empty(sides)
+    sides = count, costs.RANK_CLASSES, costs.RANK_CLASSES
+    classes, counts = np.empty_like(ranks), np.empty(sides, reference.COUNTS)
+    reference.rank_classes(ranks, grid, classes, counts)
+    found_classes, rank_counts, rank_table = up(np.zeros_like(classes)), empty(sides, cuda.COUNTS), empty(sides)
     cuda.rank_classes(ends, grid, found_classes, rank_counts)
     same(found_classes, classes)
+    same(rank_counts, counts)
     cuda.cost_table(rank_counts, 0, rank_table)
+    same(rank_table, tables(counts, 0))
 
-    scale = basis.scale_bits(step)
-    lam = weight * (step << (scale - basis.SCALE_BITS)) ** 2 >> 8
-    cuda.choose(*up(products, lengths), scale, lam, found, prices, found_classes, rank_table, grid, factors, ends)
-    for n in range(count):
-        rank_max = int(ranks[n].max()) + 1
-        expected = costs.rank_costs(ranks[n], classes[n], *grid, rank_max)
-        chosen = contexts[n, :, :rank_max], expected_prices[n], classes[n], expected, padded[n], ranks[n]
-        reference.choose(products[n], lengths, scale, lam, *chosen)
-    same(factors, padded)
-    same(ends, patches(ranks, grid))
+    numbers = basis.scale_bits(step), weight * basis.squared_length(step) >> 8
+    cuda.choose(*up(products, lengths), *numbers, found, prices, found_classes, rank_table, grid, there, ends)
+    chosen_by = contexts, expected_prices, classes, tables(counts, 0), grid
+    reference.choose(products, lengths, *numbers, *chosen_by, factors, ranks)
+    same(there, factors)
+    same(ends, ranks)
 
 
-def check_reconstruct(grid: tuple[int, int], p: int, step: int, rank: int, largest: int, count: int, seed: int) -> None:
+def check_product(grid: tuple[int, int], p: int, step: int, rank: int, largest: int, count: int, seed: int) -> None:
     pairs = [make_factors(grid, rank, 0.5, largest, largest, seed + n) for n in range(count)]
-    padded, ranks = np.stack([u for u, _ in pairs]), np.stack([k for _, k in pairs])
+    factors, ranks = np.stack([u for u, _ in pairs]), np.stack([k for _, k in pairs])
     if rank % 2 == 0:  # a plane of rank 0 beside others
-        padded[-1, 1:], ranks[-1] = 0, 0
-    v = basis.dct_basis(p, step)
-    columns = np.ascontiguousarray(v.T)
-    limit, scale = rd.magnitude_limit(step, p), basis.scale_bits(step)
+        factors[-1, 1:], ranks[-1] = 0, 0
+    v, numbers = basis.dct_basis(p, step), (basis.magnitude_limit(step, p), basis.scale_bits(step), p)
     expected = np.empty((count, grid[0] * p, grid[1] * p), np.int32)
-    for n in range(count):
-        reference.reconstruct(padded[n], ranks[n], columns, limit, scale, p, expected[n])
+    reference.product(factors, ranks, reference.weights(v), *numbers, expected)
     found = empty(expected.shape)
-    cuda.reconstruct(*up(padded, ranks, cuda.fragments(v)), limit, scale, p, found)
+    cuda.product(*up(factors, ranks, cuda.weights(v)), *numbers, found)
     same(found, expected)
 
 
 def check_proxy(planes: np.ndarray, step: int, p: int) -> None:
-    found = up(np.zeros(len(planes), np.int64))
+    found, expected = up(np.full(len(planes), 7, np.int64)), np.full(len(planes), 7, np.int64)
     cuda.proxy(up(planes), p, step, found)
-    same(found, np.array([reference.proxy(plane, basis.proxy_cosines(p), step) for plane in planes]))
+    reference.proxy(planes, p, step, expected)
+    same(found, expected)
 
 
 class Warp:
@@ -248,7 +229,7 @@ def test_a_warp_multiplies_like_its_lanes(p, monkeypatch):
     monkeypatch.setattr(cuda, "_cuda", SimpleNamespace(local=local))
     steps, tile = p * p // 32, p * p // 16 - 1
     for used in (1, steps):
-        numbers = cuda.fragments(v), entries, np.uint32(tile), steps, used
+        numbers = cuda.weights(v), entries, np.uint32(tile), steps, used
 
         def product(function, lane, numbers=numbers):
             sums = np.zeros((4, 4), np.int32)
@@ -265,16 +246,16 @@ def test_a_warp_multiplies_like_its_lanes(p, monkeypatch):
 
 @given(problems())
 @settings(max_examples=3)
-def test_numerators(problem):
-    check_numerators(*problem)
+def test_project(problem):
+    check_project(*problem)
 
 
 @pytest.mark.parametrize("p", [8, 16])
-def test_numerators_of_the_largest_samples(p):
+def test_projections_of_the_largest_samples(p):
     """Samples with the signs of a column of V: partial sums may wrap, the totals do not."""
     v = basis.dct_basis(p, basis.STEP_LIMIT)
     planes = np.where(v[:, p + 1] < 0, -LIMIT, LIMIT).astype(np.int32).reshape(1, p, p)
-    check_numerators(planes, (1, 1), basis.STEP_LIMIT, p)
+    check_project(planes, (1, 1), basis.STEP_LIMIT, p)
 
 
 @given(problems())
@@ -285,8 +266,8 @@ def test_quantize(problem):
 
 @given(problems(), seeds, st.sampled_from([0.0, 0.1, 1.0]))
 @settings(max_examples=3)
-def test_mix(problem, seed, density):
-    check_mix(problem, seed, density)
+def test_rebase(problem, seed, density):
+    check_rebase(problem, seed, density)
 
 
 def test_quantize_keeps_to_the_limit():
@@ -294,7 +275,7 @@ def test_quantize_keeps_to_the_limit():
     products = np.zeros((1, 2, 24), np.int32)
     inside(products, (1, 2))[0, :, 0] = [[2**30, -(2**30)], [-(2**30), 2**30]]
     found, ends = empty(products.shape, np.int16), empty((1, 24))
-    cuda.quantize(up(products), up(np.array([1 << 22, 1 << 22], np.int64)), 7, rd.TRAIL, (1, 2), found, ends)
+    cuda.quantize(up(products), up(np.array([1 << 22, 1 << 22], np.int64)), 7, tuning.TRAIL, (1, 2), found, ends)
     same(found, np.clip(products, -4095, 4095))
     assert inside(ends.copy_to_host(), (1, 2)).tolist() == [[[1, 1]]]
 
@@ -323,8 +304,7 @@ def test_the_wavefront_sees_the_values_of_the_raster_order(grid):
     factors = up(padded)
     cuda.choose_first(up(products), den, scale, lam, up(table), grid, factors)
     before = padded.copy()
-    for n in range(4):
-        reference.choose_first(products[n, 0], den, scale, lam, table[n], *grid, padded[n, 0])
+    reference.choose_first(products, den, scale, lam, table, grid, padded)
     same(factors, padded)
     assert (before != padded).any() or grid == (1, 1)
 
@@ -348,16 +328,16 @@ def test_costs_from_large_counts(count, largest, seed):
     counts = rng.integers(0, largest, (count, costs.FIRST_CONTEXTS, costs.FIRST_CLASSES))
     found = empty(counts.shape)
     cuda.cost_table(up(counts.astype(np.int32)), 256, found)
-    same(found, tables(counts))
+    same(found, tables(counts, 256))
 
 
 @pytest.mark.parametrize("p", [8, 16])
 @pytest.mark.parametrize("full", [False, True])
-def test_reconstruct(p, full):
+def test_product(p, full):
     """Rank 1 and the largest one; magnitudes beyond the limit; every scale of V; more than one tile of patches."""
     for step in (64, 1023, 16384) if p == 8 else (300,):
         grid = (1, 1) if full else (3, 12) if p == 8 else (1, 2)
-        check_reconstruct(grid, p, step, p * p if full else 1, layout.MAGNITUDE_LIMIT // (1 if full else 2), 2, step)
+        check_product(grid, p, step, p * p if full else 1, layout.MAGNITUDE_LIMIT // (1 if full else 2), 2, step)
 
 
 @given(problems())
@@ -376,6 +356,38 @@ def test_proxy_of_the_worst_picture(p):
     check_proxy(planes, 64, p)
 
 
+def check_pipeline(planes: np.ndarray, step: int, p: int, update: np.ndarray | None, rate: bool, scale: int) -> None:
+    """Factors and products by the pipeline of every runner, with and without a second use of the last choice."""
+    run, settings = DeviceRun(), rdoq.Settings(rate=rate)
+    grid = planes.shape[1] // p, planes.shape[2] // p
+    last = rdoq.prepare(up(planes), step, p, run, "x ", update, settings)
+    for lambda_scale, keep in ((scale, True), (rdoq.LAMBDA_ONE, False)):
+        there = rdoq.choose_last(last, run, "x ", lambda_scale, keep)
+        factors = finish(rdoq.download(*there, grid, update, run, "x "))
+        expected = chosen(planes, step, p, "reference", lambda_scale, update, settings)
+        for mine, naive in zip(factors, expected, strict=True):
+            np.testing.assert_array_equal(mine.padded, naive.padded)
+            np.testing.assert_array_equal(mine.ranks, naive.ranks)
+            assert mine.grid == grid and mine.basis_update is update
+        products, out = multiplied(expected, step, p, "reference"), empty(planes.shape)
+        rdoq.product(*there, step, p, update, out, run, "x ")
+        same(out, products)
+        there, out = finish(rdoq.upload(factors, run, "x ")), empty(planes.shape)
+        rdoq.product(*there, step, p, update, out, run, "x ")
+        same(out, products)
+
+
+@pytest.mark.parametrize("p", [8, 16])
+@pytest.mark.parametrize("rate", [True, False])
+def test_pipeline(p, rate):
+    """Planes of different depth; V in the DCT basis and, for the larger patches, out of it."""
+    grid = (2, 3) if p == 8 else (1, 2)
+    planes = np.stack([filtered(grid, p, style, 3) for style in ("smooth", "constant")])
+    rng = np.random.default_rng(p)
+    update = rng.integers(-200, 201, (ROWS, COLUMNS)) * (rng.random((ROWS, COLUMNS)) < 0.1)
+    check_pipeline(planes, 640, p, update.astype(np.int32) if p == 16 else None, rate, 700)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("p", [8, 16])
 @pytest.mark.parametrize("step", STEPS[::3])
@@ -383,11 +395,11 @@ def test_large(step, p):
     for grid in ((48, 64), (1, 300), (257, 3)):
         styles = ("smooth", "extremes", "constant")
         problem = np.stack([filtered(grid, p, style, step) for style in styles]), grid, step, p
-        check_numerators(*problem)
+        check_project(*problem)
         check_quantize(problem)
-        check_mix(problem, step, 0.5)
+        check_rebase(problem, step, 0.5)
         check_first(problem, 7864)
         check_choose(problem, 6226)
         check_proxy(problem[0], step, p)
         for rank in (1, 17, p * p):
-            check_reconstruct(grid, p, step, rank, layout.MAGNITUDE_LIMIT // 2, 3, rank)
+            check_product(grid, p, step, rank, layout.MAGNITUDE_LIMIT // 2, 3, rank)

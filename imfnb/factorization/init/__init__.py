@@ -64,8 +64,7 @@ def init_v(x: Any, rows: int, rank: int, bounds: tuple[int, int] | None, run: Ru
         Through the task: integers within the bounds; zero (or the bound nearest to it) in the columns beyond the rank
         of X.
     """
-    first, images = run.kernels("factorization.init"), len(x)
-    *_, columns, _ = x.shape  # on either device
+    first, images, columns = run.kernels("factorization.init"), len(x), x.shape[len(x.shape) - 2]
     small = x.dtype == np.uint8
     if columns > rows:  # few patches: X is small, and the start needs X itself
         (here,) = yield from run.fetch(f"{name}x", x)

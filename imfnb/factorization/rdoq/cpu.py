@@ -28,7 +28,7 @@ from .costs import (
     rank_costs,
     rank_counts,
 )
-from .reference import COUNTS, extent, weights
+from .reference import COUNTS, Array, Grid, extent, weights
 from .tiles import CHUNK, TILE, pair_product, place_patch
 from .tuning import PRIOR
 
@@ -439,7 +439,7 @@ def _product(U, ranks, columns, limit, scale, p, plane):
 # ---- stacks of planes ------------------------------------------------------------------------------------------------
 
 
-def project(planes: np.ndarray, patch_size: int, weights: np.ndarray, out: np.ndarray) -> None:
+def project(planes: Array, patch_size: int, weights: Array, out: Array) -> None:
     """Counterpart of :func:`imfnb.factorization.rdoq.reference.project`."""
     image = out.reshape(*out.shape[:2], planes.shape[1] // patch_size + 3, planes.shape[2] // patch_size + 4)
     image[:, :, :2] = image[:, :, -1] = 0
@@ -448,15 +448,7 @@ def project(planes: np.ndarray, patch_size: int, weights: np.ndarray, out: np.nd
         _project(plane, patch_size, weights, products)
 
 
-def quantize(
-    products: np.ndarray,
-    lengths: np.ndarray,
-    scale: int,
-    trail: int,
-    grid: tuple[int, int],
-    factors: np.ndarray,
-    ranks: np.ndarray,
-) -> None:
+def quantize(products: Array, lengths: Array, scale: int, trail: int, grid: Grid, factors: Array, ranks: Array) -> None:
     """Counterpart of :func:`imfnb.factorization.rdoq.reference.quantize`."""
     ranks[...] = 0
     for k in range(len(products)):
@@ -464,62 +456,40 @@ def quantize(
 
 
 def rebase(
-    products: np.ndarray,
-    factors: np.ndarray,
-    right: np.ndarray,
-    gram: np.ndarray,
-    bits: int,
-    scale: int,
-    grid: tuple[int, int],
-    out: np.ndarray,
+    products: Array, factors: Array, right: Array, gram: Array, bits: int, scale: int, grid: Grid, out: Array
 ) -> None:
     """Counterpart of :func:`imfnb.factorization.rdoq.reference.rebase`."""
     for k in range(len(products)):
         _rebase(products[k], factors[k], right, gram, bits, scale, out[k])
 
 
-def first_counts(factors: np.ndarray, grid: tuple[int, int], counts: np.ndarray) -> None:
+def first_counts(factors: Array, grid: Grid, counts: Array) -> None:
     """Counterpart of :func:`imfnb.factorization.rdoq.reference.first_counts`."""
     counts[...] = 0
     for k in range(len(factors)):
         _first_counts(factors[k, 0], *grid, counts[k])
 
 
-def choose_first(
-    products: np.ndarray,
-    length: int,
-    scale: int,
-    lam: int,
-    table: np.ndarray,
-    grid: tuple[int, int],
-    factors: np.ndarray,
-) -> None:
+def choose_first(products: Array, length: int, scale: int, lam: int, table: Array, grid: Grid, factors: Array) -> None:
     """Counterpart of :func:`imfnb.factorization.rdoq.reference.choose_first`."""
     for k in range(len(factors)):
         _choose_first(products[k, 0], length, scale, lam, table[k], *grid, factors[k, 0])
 
 
-def count_magnitudes(
-    factors: np.ndarray,
-    ranks: np.ndarray,
-    table: np.ndarray,
-    grid: tuple[int, int],
-    contexts: np.ndarray,
-    counts: np.ndarray,
-) -> None:
+def count_magnitudes(factors: Array, ranks: Array, table: Array, grid: Grid, contexts: Array, counts: Array) -> None:
     """Counterpart of :func:`imfnb.factorization.rdoq.reference.count_magnitudes`."""
     counts[...] = 0
     for k in range(len(factors)):
         _count_magnitudes(factors[k], ranks[k], table, grid[1] + 4, contexts[k], counts[k])
 
 
-def magnitude_prices(counts: np.ndarray, prices: np.ndarray) -> None:
+def magnitude_prices(counts: Array, prices: Array) -> None:
     """Counterpart of :func:`imfnb.factorization.rdoq.reference.magnitude_prices`."""
     for k in range(len(counts)):
         _magnitude_prices(counts[k], prices[k])
 
 
-def rank_classes(ranks: np.ndarray, grid: tuple[int, int], out: np.ndarray, counts: np.ndarray) -> None:
+def rank_classes(ranks: Array, grid: Grid, out: Array, counts: Array) -> None:
     """Counterpart of :func:`imfnb.factorization.rdoq.reference.rank_classes`."""
     out[...] = 0
     for k in range(len(ranks)):
@@ -528,17 +498,17 @@ def rank_classes(ranks: np.ndarray, grid: tuple[int, int], out: np.ndarray, coun
 
 
 def choose(
-    products: np.ndarray,
-    lengths: np.ndarray,
+    products: Array,
+    lengths: Array,
     scale: int,
     lam: int,
-    contexts: np.ndarray,
-    prices: np.ndarray,
-    classes: np.ndarray,
-    rank_table: np.ndarray,
-    grid: tuple[int, int],
-    factors: np.ndarray,
-    ranks: np.ndarray,
+    contexts: Array,
+    prices: Array,
+    classes: Array,
+    rank_table: Array,
+    grid: Grid,
+    factors: Array,
+    ranks: Array,
 ) -> None:
     """Counterpart of :func:`imfnb.factorization.rdoq.reference.choose`."""
     for k in range(len(factors)):
@@ -547,21 +517,13 @@ def choose(
         _choose(*numbers, factors[k], ranks[k])
 
 
-def product(
-    factors: np.ndarray,
-    ranks: np.ndarray,
-    weights: np.ndarray,
-    limit: int,
-    scale: int,
-    patch_size: int,
-    out: np.ndarray,
-) -> None:
+def product(factors: Array, ranks: Array, weights: Array, limit: int, scale: int, patch_size: int, out: Array) -> None:
     """Counterpart of :func:`imfnb.factorization.rdoq.reference.product`."""
     for k in range(len(factors)):
         _product(factors[k], ranks[k], weights, limit, scale, patch_size, out[k])
 
 
-def proxy(planes: np.ndarray, patch_size: int, step: int, out: np.ndarray) -> None:
+def proxy(planes: Array, patch_size: int, step: int, out: Array) -> None:
     """Counterpart of :func:`imfnb.factorization.rdoq.reference.proxy`."""
     for k, plane in enumerate(planes):
         out[k] += _proxy(plane, proxy_cosines(patch_size), step)

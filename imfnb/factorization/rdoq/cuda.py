@@ -219,14 +219,12 @@ def _warp_product(weights, entries, tile, all_steps, steps, lane, sums):
 @device_function
 def _accumulate(parts, j, k, a0, a1, a2, a3, b0, b1):
     """Add the products of 16 rows and eight patches of a group."""
-    c0, c1, c2, c3 = mma_ss(
-        a0, a1, a2, a3, b0, b1, parts[j, k, 0], parts[j, k, 1], parts[j, k, 2], parts[j, k, 3]
-    )
+    c0, c1, c2, c3 = mma_ss(a0, a1, a2, a3, b0, b1, parts[j, k, 0], parts[j, k, 1], parts[j, k, 2], parts[j, k, 3])
     parts[j, k, 0], parts[j, k, 1], parts[j, k, 2], parts[j, k, 3] = c0, c1, c2, c3
 
 
 def _lane_product(weights, entries, tile, all_steps, steps, lane, sums):
-    """Counterpart of `_warp_product` for the simulator, where threads do not work together: the sums of this lane alone."""
+    """`_warp_product` for the simulator, where threads do not work together: the sums of this lane alone."""
     words = np.asarray(weights[:]).reshape(-1, all_steps, 2, 8, 4, 2, 2, 1)[tile, :steps].view(np.int8)
     low, high = words.transpose(1, 5, 2, 0, 3, 4, 6).reshape(2, 16, 32 * steps).astype(np.int64)
     columns = np.array([[entries[k, row] for row in range(4 * steps)] for k in range(2)], np.uint64)
@@ -388,9 +386,7 @@ def quantize(
     _quantize[blocks, _THREADS, stream()](products, lengths, *numbers, factors, ranks)
 
 
-@kernel(
-    "void(int32[:,:,::1], int16[:,:,::1], int64[:,::1], int64[:,::1], int32, int32, int32, int32, int32[:,:,::1])"
-)
+@kernel("void(int32[:,:,::1], int16[:,:,::1], int64[:,::1], int64[:,::1], int32, int32, int32, int32, int32[:,:,::1])")
 def _rebase(num, factors, basis, gram, bits, scale, gh, gw, out):
     patches = gh * gw
     n, r, tile = tile_of_block(num.shape[1], (patches + _THREADS - 1) // _THREADS)

@@ -22,6 +22,7 @@ from .factors import Factors
 from .tuning import LAMBDA, LAMBDA_FIRST, LAMBDA_ONE, SWEEPS, TRAIL
 
 __all__ = [
+    "DEFAULT",
     "LastChoice",
     "Projections",
     "Settings",
@@ -62,7 +63,8 @@ class Settings:
     rate: bool = True
 
 
-_DEFAULT = Settings()
+#: What is best.
+DEFAULT = Settings()
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ def prepare(
     run: Run,
     name: str,
     basis_update: np.ndarray | None = None,
-    settings: Settings = _DEFAULT,
+    settings: Settings = DEFAULT,
 ) -> LastChoice:
     """Do all that does not depend on the lambda of the last choice, most of the work.
 

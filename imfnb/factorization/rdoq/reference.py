@@ -46,18 +46,22 @@ __all__ = [
 #: The type of frequencies.
 COUNTS = np.int64
 
+# What stands in signatures: an array, and patches down and across.
+Array = np.ndarray
+Grid = tuple[int, int]
 
-def _inside(image: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+
+def _inside(image: Array, grid: Grid) -> Array:
     """Return the view of the patches of padded images, (..., gh, gw)."""
     gh, gw = grid
     return image.reshape(*image.shape[:-1], gh + 3, gw + 4)[..., 2 : 2 + gh, 2 : 2 + gw]
 
 
-def _grid(planes: np.ndarray, p: int) -> tuple[int, int]:
+def _grid(planes: Array, p: int) -> tuple[int, int]:
     return planes.shape[1] // p, planes.shape[2] // p
 
 
-def weights(matrix: np.ndarray) -> np.ndarray:
+def weights(matrix: Array) -> Array:
     """Bring a factor of the products to the form that the kernels read: its transpose, in C order.
 
     Parameters
@@ -73,7 +77,7 @@ def weights(matrix: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(matrix.T)
 
 
-def project(planes: np.ndarray, patch_size: int, weights: np.ndarray, out: np.ndarray) -> None:
+def project(planes: Array, patch_size: int, weights: Array, out: Array) -> None:
     """Multiply X by V.
 
     Parameters
@@ -94,15 +98,7 @@ def project(planes: np.ndarray, patch_size: int, weights: np.ndarray, out: np.nd
     _inside(out, grid)[...] = np.moveaxis(samples @ weights.astype(np.int64), 3, 1)
 
 
-def quantize(
-    products: np.ndarray,
-    lengths: np.ndarray,
-    scale: int,
-    trail: int,
-    grid: tuple[int, int],
-    factors: np.ndarray,
-    ranks: np.ndarray,
-) -> None:
+def quantize(products: Array, lengths: Array, scale: int, trail: int, grid: Grid, factors: Array, ranks: Array) -> None:
     """Round to U = round(c), c = 2**s (X v_r) / |v_r|**2, and end every patch.
 
     A patch's rank ends at its last |c| >= trail / 256: a later, weaker entry would cost more than it gains.
@@ -136,14 +132,7 @@ def quantize(
 
 
 def rebase(
-    products: np.ndarray,
-    factors: np.ndarray,
-    right: np.ndarray,
-    gram: np.ndarray,
-    bits: int,
-    scale: int,
-    grid: tuple[int, int],
-    out: np.ndarray,
+    products: Array, factors: Array, right: Array, gram: Array, bits: int, scale: int, grid: Grid, out: Array
 ) -> None:
     """Turn X V0 of the DCT basis into X v_r - sum_{s != r} u_s (v_s . v_r) 2**-s of an updated V.
 
@@ -173,7 +162,7 @@ def rebase(
     out[:, :rows] = np.clip(result, -(2**31) + 1, 2**31 - 1)
 
 
-def _first_residual(D: np.ndarray, y: int, x: int) -> tuple[int, int]:
+def _first_residual(D: Array, y: int, x: int) -> tuple[int, int]:
     """Return (residual, context) of component 0 at a patch of the padded image."""
     w, n, nw = int(D[y, x - 1]), int(D[y - 1, x]), int(D[y - 1, x - 1])
     if y == 2:
@@ -185,7 +174,7 @@ def _first_residual(D: np.ndarray, y: int, x: int) -> tuple[int, int]:
     return int(D[y, x]) - sorted((w, n, w + n - nw))[1], min(activity.bit_length(), FIRST_CONTEXTS - 1)
 
 
-def first_counts(factors: np.ndarray, grid: tuple[int, int], counts: np.ndarray) -> None:
+def first_counts(factors: Array, grid: Grid, counts: Array) -> None:
     """Count the residual magnitudes of component 0 in each context.
 
     Parameters
@@ -206,15 +195,7 @@ def first_counts(factors: np.ndarray, grid: tuple[int, int], counts: np.ndarray)
                 table[c, min(abs(e), FIRST_CLASSES - 1)] += 1
 
 
-def choose_first(
-    products: np.ndarray,
-    length: int,
-    scale: int,
-    lam: int,
-    table: np.ndarray,
-    grid: tuple[int, int],
-    factors: np.ndarray,
-) -> None:
+def choose_first(products: Array, length: int, scale: int, lam: int, table: Array, grid: Grid, factors: Array) -> None:
     """Choose component 0 among round and +-1 by the cost of its residual and of the three it predicts, in raster order.
 
     Parameters
@@ -234,7 +215,7 @@ def choose_first(
     """
     gh, gw = grid
     for k in range(len(factors)):
-        image, numerators = (a[k, 0].reshape(gh + 3, gw + 4) for a in (factors, products))
+        image, projections = (a[k, 0].reshape(gh + 3, gw + 4) for a in (factors, products))
         for y in range(2, gh + 2):
             for x in range(2, gw + 2):
                 centre = int(image[y, x])
@@ -246,11 +227,11 @@ def choose_first(
                         if yy < gh + 2 and xx < gw + 2:
                             e, c = _first_residual(image, yy, xx)
                             bits += int(table[k, c, min(abs(e), FIRST_CLASSES - 1)])
-                    costs.append(u * (u * int(length) - (int(numerators[y, x]) << (scale + 1))) + ((lam * bits) >> 16))
+                    costs.append(u * (u * int(length) - (int(projections[y, x]) << (scale + 1))) + ((lam * bits) >> 16))
                 image[y, x] = centre + (0, 1, -1)[costs.index(min(costs))]
 
 
-def extent(ranks: np.ndarray, components: int) -> int:
+def extent(ranks: Array, components: int) -> int:
     """Number of components that the kernels should be given room for: as many as some patch uses.
 
     Parameters
@@ -268,18 +249,11 @@ def extent(ranks: np.ndarray, components: int) -> int:
     return int(ranks.max()) + 1
 
 
-def _level(activity: np.ndarray) -> np.ndarray:
+def _level(activity: Array) -> Array:
     return LEVEL[np.minimum(activity, 1023)]
 
 
-def count_magnitudes(
-    factors: np.ndarray,
-    ranks: np.ndarray,
-    table: np.ndarray,
-    grid: tuple[int, int],
-    contexts: np.ndarray,
-    counts: np.ndarray,
-) -> None:
+def count_magnitudes(factors: Array, ranks: Array, table: Array, grid: Grid, contexts: Array, counts: Array) -> None:
     """Count the magnitudes of the components from 1 on in two contexts each, for :func:`choose`.
 
     One is made of what the patch itself has and has still to come. The other one, of the magnitudes to the west, north,
@@ -321,7 +295,7 @@ def count_magnitudes(
             own[m] += np.minimum(a[m], 40)
 
 
-def magnitude_prices(counts: np.ndarray, prices: np.ndarray) -> None:
+def magnitude_prices(counts: Array, prices: Array) -> None:
     """Turn frequencies into the cost of every magnitude with its sign in each context.
 
     It is -log2 of its share, with PRIOR observations of the frequencies of all contexts together. For a patch's last
@@ -343,7 +317,7 @@ def magnitude_prices(counts: np.ndarray, prices: np.ndarray) -> None:
     prices[:, INSIDE_CONTEXTS + GROUPS * 16 :, 0] = 0
 
 
-def rank_classes(ranks: np.ndarray, grid: tuple[int, int], out: np.ndarray, counts: np.ndarray) -> None:
+def rank_classes(ranks: Array, grid: Grid, out: Array, counts: Array) -> None:
     """Classify patches by the bit length of the mean rank of their four neighbours, and count ranks in each class.
 
     Parameters
@@ -366,17 +340,17 @@ def rank_classes(ranks: np.ndarray, grid: tuple[int, int], out: np.ndarray, coun
 
 
 def choose(
-    products: np.ndarray,
-    lengths: np.ndarray,
+    products: Array,
+    lengths: Array,
     scale: int,
     lam: int,
-    contexts: np.ndarray,
-    prices: np.ndarray,
-    classes: np.ndarray,
-    rank_table: np.ndarray,
-    grid: tuple[int, int],
-    factors: np.ndarray,
-    ranks: np.ndarray,
+    contexts: Array,
+    prices: Array,
+    classes: Array,
+    rank_table: Array,
+    grid: Grid,
+    factors: Array,
+    ranks: Array,
 ) -> None:
     """Choose each u among |u|, one less and zero, and the active rank of every patch.
 
@@ -417,8 +391,8 @@ def choose(
             top = np.minimum(a, MAGNITUDE_CLASSES - 1)
             candidates = [0 * top, np.maximum(top - 1, 0), top]
             # What beside the active patches stands for a context may be no number of one.
-            bits = sum(prices[k, np.where(active, kind[r], 0), candidates].astype(np.int64) for kind in contexts[k])
-            price = (lam * bits) >> 17
+            one, two = (prices[k, np.where(active, kind[r], 0), candidates].astype(np.int64) for kind in contexts[k])
+            price = (lam * (one + two)) >> 17
             cost, u = price[0].copy(), np.zeros_like(a)
             for candidate, extra, allowed in ((a, price[2], a > 0), (a - 1, price[1], a > 1)):
                 j = candidate * (candidate * lengths[r] - v) + extra
@@ -433,15 +407,7 @@ def choose(
         u_of_plane[(index > kept) & (index > 0) & (index < rank_max)] = 0
 
 
-def product(
-    factors: np.ndarray,
-    ranks: np.ndarray,
-    weights: np.ndarray,
-    limit: int,
-    scale: int,
-    patch_size: int,
-    out: np.ndarray,
-) -> None:
+def product(factors: Array, ranks: Array, weights: Array, limit: int, scale: int, patch_size: int, out: Array) -> None:
     """Multiply the factors: 2**-s U V^T, rounded.
 
     Parameters
@@ -467,7 +433,7 @@ def product(
     out[...] = samples.reshape(len(out), *grid, p, p).transpose(0, 1, 3, 2, 4).reshape(out.shape)
 
 
-def transform(planes: np.ndarray, patch_size: int) -> np.ndarray:
+def transform(planes: Array, patch_size: int) -> Array:
     """The DCT of all patches of planes, int64 (K, p, p, rows, columns); see `cpu.proxy` for its unit."""
     (gh, gw), p, cosines = _grid(planes, patch_size), patch_size, proxy_cosines(patch_size).astype(np.int64)
     samples = planes.reshape(len(planes), gh, p, gw, p).astype(np.int64)
@@ -475,7 +441,7 @@ def transform(planes: np.ndarray, patch_size: int) -> np.ndarray:
     return np.einsum("lj,nyixj->nilyx", cosines, half)
 
 
-def proxy(planes: np.ndarray, patch_size: int, step: int, out: np.ndarray) -> None:
+def proxy(planes: Array, patch_size: int, step: int, out: Array) -> None:
     """Estimate the rate-distortion cost of planes without coding them, to compare patch sizes.
 
     Parameters

@@ -24,13 +24,9 @@ TILE, CHUNK = 4, 32
 @intrinsic
 def _pair_product(typing_context, words, weights, first, out):
     def generate(context, builder, signature, args):
-        lanes, factors, target = (
-            Lanes(context, builder, signature.args[k], args[k]) for k in (0, 1, 3)
-        )
+        lanes, factors, target = (Lanes(context, builder, signature.args[k], args[k]) for k in (0, 1, 3))
         size = TILE, CHUNK // WIDTH
-        sums = product_tile(
-            context, builder, lanes, factors, (args[2], INDEX(0)), size, multiply_add_pairs, out.dtype
-        )
+        sums = product_tile(context, builder, lanes, factors, (args[2], INDEX(0)), size, multiply_add_pairs, out.dtype)
         for n, register in enumerate(sums):
             target.store(builder.load(register), INDEX(n * WIDTH))
         return context.get_dummy_value()

@@ -10,7 +10,7 @@ import numpy as np
 from ....entropy.basis_update import COLUMNS, ROWS, UPDATE_BITS, UPDATE_LIMIT
 from ....runtime.run import HostRun, Run
 from ..basis import scale_bits, squared_length
-from ..pipeline import Settings, choose_last, product, project, rebased, sweeps
+from ..pipeline import DEFAULT, Settings, choose_last, product, project, rebased, sweeps
 from ..tuning import LEAST_ENERGY, LEAST_GAIN, PRICE, ROUNDS
 
 __all__ = ["find_basis_update"]
@@ -26,7 +26,7 @@ _BOUNDS = -float(UPDATE_LIMIT), 2.0**UPDATE_BITS + UPDATE_LIMIT
 
 
 def find_basis_update(
-    plane: np.ndarray, step: int, patch_size: int, device: str, weight: int = 1, settings: Settings | None = None
+    plane: np.ndarray, step: int, patch_size: int, device: str, weight: int = 1, settings: Settings = DEFAULT
 ) -> np.ndarray | None:
     """Find a V that serves a plane better than the DCT basis.
 
@@ -42,7 +42,7 @@ def find_basis_update(
         Which kernels to use; both give the same V.
     weight : int, default 1
         How many times as large the plane is of which this one is a sample: V serves all of it and costs its bits once.
-    settings : Settings, optional
+    settings : Settings
         How U is chosen, in a single sweep whatever they say.
 
     Returns
@@ -50,7 +50,7 @@ def find_basis_update(
     ndarray of int32, shape (basis_update.ROWS, basis_update.COLUMNS), or None
         How V differs from the DCT basis; None where too little is gained.
     """
-    run, once = HostRun(device, 1), replace(settings or Settings(), sweeps=1)
+    run, once = HostRun(device, 1), replace(settings, sweeps=1)
     planes = plane[None]
     plain = x = project(planes, step, patch_size, run, "")
     update = None
