@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from ._cuda import GRID_LIMIT, is_cuda_error
+from .runtime.cuda import GRID_LIMIT, is_cuda_error
 from .format.container import Container, Frame
 from .errors import ImfError
 from .options import EncodeOptions

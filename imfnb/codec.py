@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ._backend import is_device_array, resolve_device, resolve_threads, run_on
+from .runtime.devices import is_device_array, resolve_device, resolve_threads, run_on
 from .format.container import MAX_PIXELS, Container, Frame, unpack
 from .errors import OptionError
 from .kinds import describe, kind_of

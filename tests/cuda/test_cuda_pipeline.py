@@ -17,7 +17,7 @@ from PIL import Image
 
 import imfnb
 from imfnb import gpu
-from imfnb._cuda import SIMULATED, cuda, tiles
+from imfnb.runtime.cuda import SIMULATED, cuda, tiles
 from imfnb.gpu import batch, streams, transfer
 from imfnb.pictures import Picture
 
@@ -386,23 +386,23 @@ def test_single_items_wait_for_the_memory(monkeypatch):
 
 def test_auto_takes_the_device_above_the_crossover(monkeypatch):
     """With a crossover, the same call takes the one or the other; both give the same bytes."""
-    from imfnb import _backend
+    from imfnb.runtime import devices
 
     image = picture(6, 5)
     data = encode(image, rank=1, device="reference", **FAST)
     used: list[str] = []
     original = gpu.encode
     monkeypatch.setattr(gpu, "encode", lambda *arguments: used.append("cuda") or original(*arguments))
-    monkeypatch.setattr(_backend, "_compiled", lambda: True)
+    monkeypatch.setattr(devices, "_compiled", lambda: True)
     for pixels, expected in ((31, []), (30, ["cuda"])):
-        monkeypatch.setitem(_backend.CROSSOVER, "encode baseline", pixels)
+        monkeypatch.setitem(devices.CROSSOVER, "encode baseline", pixels)
         assert encode(image, rank=1, **FAST) == data
         assert used == expected
-    monkeypatch.delitem(_backend.CROSSOVER, "encode baseline")
+    monkeypatch.delitem(devices.CROSSOVER, "encode baseline")
     batches = gpu.batch.encode_items
     monkeypatch.setattr(gpu.batch, "encode_items", lambda *arguments: used.append("batch") or batches(*arguments))
     for pixels, expected in ((61, ["cuda"]), (60, ["cuda", "batch"])):
-        monkeypatch.setitem(_backend.CROSSOVER, "encode baseline batch", pixels)
+        monkeypatch.setitem(devices.CROSSOVER, "encode baseline batch", pixels)
         assert imfnb.encode_batch([image, image], profile="baseline", rank=1, **FAST) == [data, data]
         assert used == expected
 
