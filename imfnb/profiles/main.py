@@ -90,15 +90,16 @@ class Stack:
 
 def stacks(frame: Frame, count: int, subsample: bool, alphas: Sequence[int], run: Run) -> list[Stack]:
     """The planes of `count` images as stacks; `alphas` are the images whose alpha is coded like a plane."""
-    specs = main_planes(frame.height, frame.width, frame.channels, subsample, bool(alphas))
-    members = {spec.index: [(b, spec.index) for b in (alphas if spec.kind == "alpha" else range(count))] for spec in specs}
-    groups = [(0, 3), (1, 2)] if run.merges else [(spec.index,) for spec in specs]
+    specs = {
+        spec.index: spec for spec in main_planes(frame.height, frame.width, frame.channels, subsample, bool(alphas))
+    }
     found = []
-    for group in groups:
-        owners = [owner for index in group for owner in members.get(index, ())]
+    for group in [(0, 3), (1, 2)] if run.merges else [(0,), (1,), (2,), (3,)]:
+        owners = [(b, index) for index in group if index in specs for b in (alphas if index == 3 else range(count))]
         if owners:
-            spec = specs[group[0]]
-            found.append(Stack(spec, tuple(owners), f"{spec.kind} {spec.index if not run.merges else ''}{subsample} "))
+            spec = specs[owners[0][1]]
+            name = f"{spec.kind}{'' if run.merges else spec.index} {'half' if spec.subsampled else 'whole'} "
+            found.append(Stack(spec, tuple(owners), name))
     return found
 
 
