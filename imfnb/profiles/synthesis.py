@@ -120,7 +120,9 @@ class Products:
             start = max(rows.start - reach, 0) // p * p
             stop = min(-(-(rows.stop + reach) // p) * p, height)
             self._starts.append(start)
-            self._samples.append(run.array(f"{unit.name}samples", (len(unit.which), stop - start, width), np.int32))
+            self._samples.append(
+                run.array(f"{unit.name}samples {unit.which[0]}", (len(unit.which), stop - start, width), np.int32)
+            )
 
     def add(
         self, unit: Unit, part: Slice, factors: Sequence[rdoq.Factors], there: tuple[Any, Any] | None
