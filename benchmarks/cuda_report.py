@@ -32,8 +32,8 @@ import numpy as np
 from device_rows import Rows, Sizes, pictures
 
 import imfnb
-from imfnb._backend import cuda_status, resolve_threads, serially
-from imfnb._cuda import SIMULATED, cuda
+from imfnb.runtime.devices import cuda_status, resolve_threads, serially
+from imfnb.runtime.cuda import SIMULATED, cuda
 
 RANKS = (5, 2, 2)
 BOUNDS = (-16, 15)
@@ -269,7 +269,7 @@ class Report(Rows):
     # ------------------------------------------------------------------------------------------------------ crossover
 
     def crossover(self) -> None:
-        """From how many pixels on the GPU is faster, once all is compiled; see imfnb._backend.CROSSOVER."""
+        """From how many pixels on the GPU is faster, once all is compiled; see imfnb.runtime.devices.CROSSOVER."""
         height, width = self.sizes.kodak
         scales, counts = ((1,), (1, 2)) if SIMULATED else ((0.5, 1, 2, 4, 5.5), (1, 4, 16, 64, self.sizes.batch))
         print("\nhost to host, CPU on all threads against CUDA, ms: factorize, R = 5")

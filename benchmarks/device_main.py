@@ -14,7 +14,7 @@ import numpy as np
 from device_rows import Rows, pictures
 
 from imfnb import main
-from imfnb._cuda import SIMULATED, cuda
+from imfnb.runtime.cuda import SIMULATED, cuda
 from imfnb.color import cuda as color
 from imfnb.entropy import basis_update, layout
 from imfnb.factorization.rdoq import basis, costs, pipeline, tuning

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from imfnb._cuda import SIMULATED, Kernel, cuda
-from imfnb._cuda_intrinsics import dp4a_ss, get_four, mma_ss, put_four
+from imfnb.runtime.cuda import SIMULATED, Kernel, cuda
+from imfnb.runtime.cuda_intrinsics import dp4a_ss, get_four, mma_ss, put_four
 
 __all__ = ["Rows", "Sizes", "pictures"]
 

@@ -22,7 +22,7 @@ from suite.common import new_planes, photograph
 from suite.factors import factorize, multiply
 
 from imfnb import entropy
-from imfnb._vectors import INDEX, WIDTH, Lanes, multiply_add, registers
+from imfnb.runtime.vectors import INDEX, WIDTH, Lanes, multiply_add, registers
 from imfnb.color import cpu as color
 from imfnb.entropy.layout import padded_size
 from imfnb.factorization.rdoq import cpu as rdoq

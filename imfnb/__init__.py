@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._backend import show_config
+    from .runtime.devices import show_config
     from ._warmup import warmup
     from .batch import decode_batch, decode_iter, encode_batch, encode_iter
     from .codec import decode, encode, info
@@ -52,7 +52,7 @@ _HOMES = {
     "imread": "files",
     "imwrite": "files",
     "info": "codec",
-    "show_config": "_backend",
+    "show_config": "runtime.devices",
     "warmup": "_warmup",
 }
 _MODULES = ("baselines", "evaluate", "limits", "metrics")

@@ -52,14 +52,14 @@ def warmup(device: str = "cpu") -> float:
 
 def obstacle(device: str) -> str | None:
     """Say in one sentence why no kernel of a device can be kept; None if they can."""
-    from . import _cache, _jit
+    from .runtime import cache, jit
 
     if device == "cpu":
-        return "the JIT is disabled (NUMBA_DISABLE_JIT)" if _jit.DISABLED else _jit.cache_obstacle()
-    from ._cuda import KEPT
+        return "the JIT is disabled (NUMBA_DISABLE_JIT)" if jit.DISABLED else jit.cache_obstacle()
+    from .runtime.cuda import KEPT
 
     return (
-        _cache.obstacle() if KEPT else "Numba's own CUDA target and its simulator keep no kernels; install numba-cuda"
+        cache.obstacle() if KEPT else "Numba's own CUDA target and its simulator keep no kernels; install numba-cuda"
     )
 
 
@@ -76,7 +76,7 @@ def compile_all(device: str) -> tuple[float, str | None]:
     (float, str or None)
         Seconds that it took, and why kernels are not kept, if they are not.
     """
-    from . import _cache
+    from .runtime import cache
 
     start = time.perf_counter()
     rng = np.random.default_rng(0)
@@ -96,6 +96,6 @@ def compile_all(device: str) -> tuple[float, str | None]:
     factorize(image[:, :, 0].astype(float), 2, bounds=None, device=device)
     seconds = time.perf_counter() - start
     problem = obstacle(device)
-    if not problem and _cache.unkept:
-        problem = f"{len(_cache.unkept)} could not be written ({next(iter(_cache.unkept.values()))}); {_cache.HINT}"
+    if not problem and cache.unkept:
+        problem = f"{len(cache.unkept)} could not be written ({next(iter(cache.unkept.values()))}); {cache.HINT}"
     return seconds, problem

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._backend import is_device_array, resolve_device, resolve_threads, run_on
+from .runtime.devices import is_device_array, resolve_device, resolve_threads, run_on
 from .codec import check_max_pixels, check_max_rank, decode, encode, open_container
 from .format.container import MAX_PIXELS, Container, Frame
 from .errors import FormatError, MetadataWarning, OptionError, naming

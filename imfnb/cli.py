@@ -181,7 +181,7 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 
 def _config(_: argparse.Namespace) -> int:
-    from ._backend import show_config
+    from .runtime.devices import show_config
 
     for name, value in show_config().items():
         say(f"{name}: {value}\n")
@@ -189,7 +189,7 @@ def _config(_: argparse.Namespace) -> int:
 
 
 def _warmup(arguments: argparse.Namespace) -> int:
-    from ._backend import resolve_device, show_config
+    from .runtime.devices import resolve_device, show_config
     from ._warmup import compile_all, obstacle
 
     problem = obstacle(resolve_device(arguments.device))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ._backend import is_device_array, resolve_device, resolve_threads, run_on
+from .runtime.devices import is_device_array, resolve_device, resolve_threads, run_on
 from .format.container import MAX_PIXELS, Container, Frame, unpack
 from .errors import OptionError
 from .kinds import describe, kind_of
@@ -159,7 +159,7 @@ def open_run(device: str, threads: int) -> AbstractContextManager[Run]:
     """A runner for one call, by the name that `resolve_device` returns."""
     if device != "cuda":
         return HostRun(device, threads)
-    from .runtime.device import device_run
+    from .runtime.gpu import device_run
 
     return device_run(threads)
 

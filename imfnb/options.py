@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._backend import is_device_array, resolve_device
+from .runtime.devices import is_device_array, resolve_device
 from .errors import OptionError
 from .pictures.arrays import as_samples
 

@@ -16,7 +16,9 @@ import numba
 import pytest
 
 import imfnb
-from imfnb import _cache, _jit, _warmup
+from imfnb import _warmup
+from imfnb.runtime import cache as _cache
+from imfnb.runtime import jit as _jit
 from imfnb.cli import main
 
 jit = pytest.mark.jit
@@ -31,8 +33,8 @@ print(int(y.sum()))
 """
 
 #: A kernel that calls one in another file, for copies of the package.
-OUTER = "from ._inner import inner\nfrom ._jit import kernel\n\n\n@kernel()\ndef outer(x):\n    return inner(x)\n"
-INNER = "from ._jit import kernel\n\n\n@kernel()\ndef inner(x):\n    return x + 1\n"
+OUTER = "from ._inner import inner\nfrom .runtime.jit import kernel\n\n\n@kernel()\ndef outer(x):\n    return inner(x)\n"
+INNER = "from .runtime.jit import kernel\n\n\n@kernel()\ndef inner(x):\n    return x + 1\n"
 
 #: Prints what it returns, how often it was found in the cache, and where it is kept.
 CALL = "from imfnb._outer import outer; print(outer(3), sum(outer.stats.cache_hits.values()), outer._cache.cache_path)"
@@ -83,7 +85,7 @@ def test_cache_that_is_a_file(filled, tmp_path):
 @jit
 def test_full_disk(filled, tmp_path):
     full = "import os\ndef full(*a): raise OSError(28, 'No space left on device')\nos.replace = full\n"
-    say = "from imfnb import _cache\nassert len(_cache.unkept) >= 1 and 'No space left' in str(_cache.unkept)"
+    say = "from imfnb.runtime import cache as _cache\nassert len(_cache.unkept) >= 1 and 'No space left' in str(_cache.unkept)"
     assert run(tmp_path, full + CODE + say) == filled[1]
 
 
@@ -102,7 +104,7 @@ def test_warmup_calls_every_kernel():
 import importlib
 import pathlib
 import imfnb
-from imfnb._vectors import DOTS
+from imfnb.runtime.vectors import DOTS
 from imfnb._warmup import warmup
 assert warmup() > 0
 package, kernels = pathlib.Path(imfnb.__file__).parent, {}
@@ -160,7 +162,7 @@ def test_an_edit_of_what_a_kernel_calls(package, tmp_path):
 
 
 @jit
-@pytest.mark.parametrize("before", ["import imfnb", "from imfnb import _cache; _cache.places()"])
+@pytest.mark.parametrize("before", ["import imfnb", "from imfnb.runtime import cache; cache.places()"])
 def test_an_edit_while_a_process_runs(package, tmp_path, before):
     """Neither does the process take old code for new, nor leave new code to those after it."""
     old = call(package, tmp_path / "c")
@@ -196,7 +198,7 @@ def test_settings_of_numba(package, tmp_path):
 
 @jit
 def test_kernels_of_others_are_not_kept(package, tmp_path):
-    code = "from imfnb._jit import kernel; f = kernel()(lambda x: x); print(f(1), f.stats.cache_path)"
+    code = "from imfnb.runtime.jit import kernel; f = kernel()(lambda x: x); print(f(1), f.stats.cache_path)"
     assert call(package, tmp_path / "c", code) == ["1", "None"] and not files(tmp_path / "c", ".nbi")
 
 
@@ -211,9 +213,9 @@ def test_numba_with_other_parts(package, tmp_path):
     """Kernels are compiled in memory, and `config` says so."""
     code = "import numba.core.caching as parts; cache = parts.FunctionCache; del parts.FunctionCache; "
     code += (
-        "import imfnb._jit; parts.FunctionCache = cache; "
+        "import imfnb.runtime.jit; parts.FunctionCache = cache; "
         + CALL
-        + "; from imfnb._jit import describe_cache; print(describe_cache())"
+        + "; from imfnb.runtime.jit import describe_cache; print(describe_cache())"
     )
     four, hits, _, *said = call(package, tmp_path / "c", code)
     assert (four, hits) == ("4", "0") and not files(tmp_path / "c", ".nbc")
@@ -550,7 +552,7 @@ def test_warmup_without_the_jit(quick, monkeypatch, capsys):
 
 
 def test_warmup_of_a_target_that_keeps_nothing(monkeypatch):
-    from imfnb import _cuda
+    from imfnb.runtime import cuda as _cuda
 
     monkeypatch.setattr(_cuda, "KEPT", False)
     assert "install numba-cuda" in _warmup.obstacle("cuda")

@@ -355,7 +355,7 @@ def test_full_disk(tmp_path, capsys, monkeypatch):
     ],
 )
 def test_options_that_the_library_refuses(tmp_path, capsys, arguments, message, monkeypatch):
-    monkeypatch.setattr("imfnb._backend._probe", lambda: (False, "not found"))
+    monkeypatch.setattr("imfnb.runtime.devices._probe", lambda: (False, "not found"))
     source = save(tmp_path / "a.png")
     assert main([*ENCODE, str(source), *arguments]) == 1
     assert message in one_line(capsys) and os.listdir(tmp_path) == ["a.png"]

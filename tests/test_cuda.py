@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 import imfnb
-from imfnb import _cuda
-from imfnb._backend import cuda_status
+from imfnb.runtime import cuda as _cuda
+from imfnb.runtime.devices import cuda_status
 
 PACKAGE = pathlib.Path(imfnb.__file__).parent
 FOLDER = pathlib.Path(__file__).parent

@@ -18,7 +18,10 @@ import numba
 import pytest
 
 import imfnb
-from imfnb import _backend, _cache, _cuda, _cuda_cache
+from imfnb.runtime import cache as _cache
+from imfnb.runtime import cuda as _cuda
+from imfnb.runtime import cuda_cache as _cuda_cache
+from imfnb.runtime import devices
 
 NAME, SIGNATURE, CODE = "imfnb.a.cuda._b(8, False)", "void(int32[::1], int32)", bytes(range(256)) * 3
 ENTRY = "_ZN5imfnb1a4cudaB2v1"
@@ -219,7 +222,7 @@ def test_places_are_the_same_in_every_process(folder):
     """Also those of kernels with constants, which are named when they are made."""
     code = """
 import importlib, sys
-from imfnb import _cuda, _cuda_cache
+from imfnb.runtime import cuda as _cuda, cuda_cache as _cuda_cache
 from imfnb.lapped.cuda import _filter
 for module in sys.argv[1].split():
     importlib.import_module(module)
@@ -361,7 +364,7 @@ def test_auto_asks_for_a_kernel_that_there_is(machine, monkeypatch):
     monkeypatch.setattr(_cuda, "SIMULATED", False)
     asked = []
     monkeypatch.setattr(_cuda_cache, "place", lambda *arguments: asked.append(arguments))
-    assert not _backend._compiled()
+    assert not devices._compiled()
     ((name, signature, capability),) = asked
     assert name == _cuda._qualified(_cuda.KERNELS[name][0]) and signature.startswith("void(")
     assert capability == (9, 0)

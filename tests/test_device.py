@@ -12,8 +12,9 @@ import pytest
 from helpers import encode, picture
 
 import imfnb
-from imfnb import _backend, _cuda, gpu
-from imfnb._backend import CROSSOVER, cuda_status, resolve_device, run_on
+from imfnb.runtime import cuda as _cuda
+from imfnb.runtime import devices
+from imfnb.runtime.devices import CROSSOVER, cuda_status, resolve_device, run_on
 
 IMAGE = picture(9, 8)
 
@@ -32,17 +33,17 @@ class Always(dict):
 @pytest.fixture
 def usable(monkeypatch):
     """A machine on which a GPU is found and on which it pays from one pixel on."""
-    monkeypatch.setattr(_backend, "_probe", lambda: (True, "found: a fake"))
-    monkeypatch.setattr(_backend, "_compiled", lambda: True)
-    monkeypatch.setattr(_backend, "_failure", None)
-    monkeypatch.setattr(_backend, "CROSSOVER", Always())
+    monkeypatch.setattr(devices, "_probe", lambda: (True, "found: a fake"))
+    monkeypatch.setattr(devices, "_compiled", lambda: True)
+    monkeypatch.setattr(devices, "_failure", None)
+    monkeypatch.setattr(devices, "CROSSOVER", Always())
     return monkeypatch
 
 
 @pytest.fixture
 def absent(monkeypatch):
     """A machine without a GPU."""
-    monkeypatch.setattr(_backend, "_probe", lambda: (False, "not found: no driver"))
+    monkeypatch.setattr(devices, "_probe", lambda: (False, "not found: no driver"))
 
 
 def explode(*_, **__):
@@ -85,7 +86,7 @@ def test_probing_names_the_device(monkeypatch, name, file, target):
     monkeypatch.setattr(_cuda.cuda, "get_current_device", lambda: device)
     monkeypatch.setattr(_cuda.cuda, "__file__", file)
     monkeypatch.setattr("importlib.metadata.version", lambda package: "1.2")
-    _backend._target.cache_clear()
+    devices._target.cache_clear()
     monkeypatch.setattr(_cuda.cuda, "compile_ptx_for_current_device", lambda *arguments: ("", None))
     assert cuda_status() == f"found: H200 (compute capability 9.0, {target})"
 
@@ -162,13 +163,13 @@ def test_cuda_does_not_fall_back_silently():
 
 @pytest.mark.usefixtures("absent")
 def test_auto_needs_no_gpu(monkeypatch):
-    monkeypatch.setattr(_backend, "CROSSOVER", Always())
+    monkeypatch.setattr(devices, "CROSSOVER", Always())
     assert imfnb.encode_batch([IMAGE], profile="baseline", rank=1) == [encode(IMAGE, rank=1, device="cpu")]
 
 
 @pytest.mark.usefixtures("usable")
 def test_auto_stays_on_the_cpu_where_no_crossover_was_measured(monkeypatch):
-    monkeypatch.setattr(_backend, "CROSSOVER", CROSSOVER)
+    monkeypatch.setattr(devices, "CROSSOVER", CROSSOVER)
     assert resolve_device("auto", 10**15) == resolve_device("auto", 10**15, "decode main batch") == "cpu"
     for work, pixels in CROSSOVER.items():
         assert [resolve_device("auto", n, work) for n in (pixels - 1, pixels)] == ["cpu", "cuda"]
@@ -176,7 +177,7 @@ def test_auto_stays_on_the_cpu_where_no_crossover_was_measured(monkeypatch):
 
 @pytest.mark.usefixtures("usable")
 def test_auto_stays_on_the_cpu_where_kernels_would_have_to_be_compiled(monkeypatch):
-    monkeypatch.setattr(_backend, "_compiled", lambda: False)
+    monkeypatch.setattr(devices, "_compiled", lambda: False)
     assert resolve_device("auto", 10**15, "encode main") == "cpu"
     assert resolve_device("auto", 1, "encode main", resident=True) == "cuda"
 
@@ -190,7 +191,7 @@ def test_auto_asks_for_what_there_is_to_do(monkeypatch):
         def get(self, work):
             asked.append(work)
 
-    monkeypatch.setattr(_backend, "CROSSOVER", Table())
+    monkeypatch.setattr(devices, "CROSSOVER", Table())
     data = [imfnb.encode(IMAGE, step=100), imfnb.encode(IMAGE, profile="baseline", rank=1)]
     for file in data:
         imfnb.decode(file)
@@ -208,7 +209,7 @@ def test_auto_asks_for_what_there_is_to_do(monkeypatch):
 
 @pytest.mark.usefixtures("usable")
 def test_auto_compares_with_the_crossover(monkeypatch):
-    monkeypatch.setattr(_backend, "CROSSOVER", {"factorize": 100, "factorize batch": 200})
+    monkeypatch.setattr(devices, "CROSSOVER", {"factorize": 100, "factorize batch": 200})
     assert [resolve_device("auto", pixels, "factorize") for pixels in (99, 100)] == ["cpu", "cuda"]
     assert [resolve_device("auto", pixels, "factorize batch") for pixels in (199, 200)] == ["cpu", "cuda"]
     assert resolve_device("cuda", 1) == "cuda" and resolve_device("cpu", 1000) == "cpu"

@@ -14,7 +14,7 @@ from PIL import Image
 
 import imfnb
 from imfnb import DeviceError, FormatError, ImfError, LimitError, OptionError
-from imfnb._backend import resolve_threads
+from imfnb.runtime.devices import resolve_threads
 
 GRAY = picture(9, 7, 0)
 COLOR = picture(9, 7)

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from imfnb import _backend
-from imfnb._backend import resolve_threads
+from imfnb.runtime import devices
+from imfnb.runtime.devices import resolve_threads
 
 V2 = "30 23 0:28 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate"
 V1 = "34 25 0:31 {} /sys/fs/cgroup/cpu,cpuacct rw,nosuid - cgroup cgroup rw,cpu,cpuacct"
@@ -29,7 +29,7 @@ def quota(tmp_path):
             file = tmp_path / "sys" / "fs" / "cgroup" / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text + "\n")
-        return _backend._quota.__wrapped__(tmp_path)
+        return devices._quota.__wrapped__(tmp_path)
 
     return build
 
@@ -90,25 +90,25 @@ def test_no_quota_of_version_1(quota):
 
 @pytest.mark.parametrize("memberships", ["", "garbage", "0::", "7:memory:/"])
 def test_nothing_to_be_read(quota, tmp_path, memberships):
-    assert _backend._quota.__wrapped__(tmp_path) == sys.maxsize
+    assert devices._quota.__wrapped__(tmp_path) == sys.maxsize
     assert quota(memberships, ["garbage", "- -", MEMORY]) == sys.maxsize
 
 
 def test_threads_are_the_least_of_all(monkeypatch):
-    monkeypatch.setattr(_backend, "_cores", lambda: 6)
+    monkeypatch.setattr(devices, "_cores", lambda: 6)
     for limit, threads in ((sys.maxsize, 6), (8, 6), (6, 6), (3, 3), (1, 1)):
-        monkeypatch.setattr(_backend, "_quota", lambda root, limit=limit: limit)
+        monkeypatch.setattr(devices, "_quota", lambda root, limit=limit: limit)
         assert resolve_threads(None) == threads and resolve_threads(12) == 12
 
 
 def test_cores_of_this_process(monkeypatch):
     """The quota is looked up once."""
-    _backend._quota.cache_clear()
+    devices._quota.cache_clear()
     for _ in range(2):
         assert 1 <= resolve_threads(None) <= os.cpu_count()
-    assert _backend._quota.cache_info().misses == 1
+    assert devices._quota.cache_info().misses == 1
     monkeypatch.setattr(os, "process_cpu_count", lambda: 3, raising=False)  # Python 3.13, with PYTHON_CPU_COUNT
-    assert _backend._cores() == 3
+    assert devices._cores() == 3
     monkeypatch.delattr(os, "process_cpu_count")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 2}, raising=False)
-    assert _backend._cores() == 2
+    assert devices._cores() == 2

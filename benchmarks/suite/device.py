@@ -23,7 +23,7 @@ LAUNCHES = 20
 
 def milliseconds(launch: Callable[[int], None], copies: int) -> float:
     """Time of one launch; `launch` takes the number of the inputs to use."""
-    from imfnb._cuda import cuda
+    from imfnb.runtime.cuda import cuda
 
     start, stop = cuda.event(), cuda.event()
     launch(0)
@@ -45,7 +45,7 @@ class Kernels:
 
     def setup(self, size: str, rank: int) -> None:
         require("cuda")
-        from imfnb._cuda import cuda
+        from imfnb.runtime.cuda import cuda
         from imfnb.patches.cuda import padded
 
         name = size.removeprefix("64 x ")
@@ -131,7 +131,7 @@ class Transfers:
 
     def setup(self, size: str, memory: str) -> None:
         require("cuda")
-        from imfnb._cuda import cuda
+        from imfnb.runtime.cuda import cuda
 
         self.host: Any = photograph(size)
         self.device, self.stream = cuda.to_device(self.host), cuda.stream()

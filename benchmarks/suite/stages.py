@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from imfnb import entropy
-from imfnb._backend import kernels
+from imfnb.runtime.devices import kernels
 from imfnb.factorization.bcd import descend, download
 from imfnb.format.container import Frame
 from imfnb.options import EncodeOptions

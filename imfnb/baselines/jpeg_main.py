@@ -11,7 +11,7 @@ import io
 
 import numpy as np
 
-from .._backend import kernels
+from ..runtime.devices import kernels
 from ..color.matrix import FRACTION
 from ..entropy.layout import MAGNITUDE_LIMIT, zigzag
 from ..errors import FormatError, OptionError

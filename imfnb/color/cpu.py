@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._jit import kernel
-from .._vectors import WIDTH
+from ..runtime.jit import kernel
+from ..runtime.vectors import WIDTH
 from .reference import gray_to_q4, put_channel, q4_to_gray, take_channel
 from .tiles import join_row, join_two_rows, one_row, q4_row, q4_wide_row, two_rows
 

@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from .._cuda import GRID_LIMIT, TILE, blocks, cuda, device_function, kernel, stream
-from .._cuda_intrinsics import (
+from ..runtime.cuda import GRID_LIMIT, TILE, blocks, cuda, device_function, kernel, stream
+from ..runtime.cuda_intrinsics import (
     clip4,
     get,
     get_four,

@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from .._vectors import INDEX, WIDTH, Lanes, multiply_pairs
+from ..runtime.vectors import INDEX, WIDTH, Lanes, multiply_pairs
 from .matrix import (
     B_CB,
     BITS,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._backend import kernels
+from ..runtime.devices import kernels
 from ..errors import FormatError
 
 __all__ = ["component_bytes", "decode_basis_update", "decode_factors", "encode_basis_update", "encode_factors"]

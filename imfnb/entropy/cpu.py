@@ -14,7 +14,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from .._jit import kernel
+from ..runtime.jit import kernel
 from . import layout, simd
 from .layout import (
     CONTEXTS,

@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from .._vectors import INDEX, Lanes, splat
+from ..runtime.vectors import INDEX, Lanes, splat
 
 LANES = 8
 _I32 = ir.IntType(32)

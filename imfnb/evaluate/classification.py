@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__, metrics
-from .._backend import map_threads, resolve_threads
+from ..runtime.devices import map_threads, resolve_threads
 from ..baselines import Codec
 from ..errors import OptionError
 from .data import Picture

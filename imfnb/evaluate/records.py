@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__, metrics
-from .._backend import resolve_threads
+from ..runtime.devices import resolve_threads
 from ..batch import run_batch
 from ..errors import ImfError, OptionError, naming
 from .data import Picture

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .._backend import resolve_device, resolve_threads, run_on
+from ..runtime.devices import resolve_device, resolve_threads, run_on
 from ..errors import DeviceError, OptionError
 from ..patches import to_blocks
 from ..runtime.run import HostRun, Run, Task, finish
@@ -165,9 +165,9 @@ def _descend(
 
 def _on_gpu(count: int, matrix: np.ndarray, task: Callable[[Sequence[int], Run], Task[None]], threads: int) -> None:
     """Run a task for chunks of `count` matrices like the given one; where the memory is full, for fewer at a time."""
-    from .._cuda import GRID_LIMIT
+    from ..runtime.cuda import GRID_LIMIT
     from ..runtime import streams
-    from ..runtime.device import DeviceRun
+    from ..runtime.gpu import DeviceRun
 
     if max(matrix.shape) > _LONGEST:
         raise DeviceError(f"X has shape {matrix.shape}; the GPU takes {_LONGEST} rows and columns: use device='cpu'")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .._jit import kernel
+from ..runtime.jit import kernel
 from . import continue_plane
 from .tables import INPUT_LIMIT, rotation
 from .tiles import filter_across, filter_border

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numba import int32
 
-from .._cuda import SIMULATED, device_function, stream, template, tile_of_block
-from .._cuda import cuda as _cuda
+from ..runtime.cuda import SIMULATED, device_function, stream, template, tile_of_block
+from ..runtime.cuda import cuda as _cuda
 from .tables import INPUT_LIMIT, ROTATION_BITS, rotation
 
 __all__ = ["forward", "inverse"]

@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .._vectors import INDEX, Lanes, splat
+from ..runtime.vectors import INDEX, Lanes, splat
 from .tables import ROTATION_BITS
 
 __all__ = ["filter_across", "filter_border"]

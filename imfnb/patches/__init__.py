@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._backend import kernels
+from ..runtime.devices import kernels
 
 __all__ = ["LANES", "block_shape", "from_blocks", "grid_shape", "patch_matrix", "to_blocks"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .._jit import kernel
-from .._vectors import DOTS, WIDTH
+from ..runtime.jit import kernel
+from ..runtime.vectors import DOTS, WIDTH
 from ..color.cpu import rgb_to_planes_420, rgb_to_planes_444, rgb_to_ycbcr
 from . import reference, to_blocks
 from .reference import from_matrices, host_matrix, matrix_shape, padded, to_matrices

@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from .._cuda import GRID_LIMIT, SIMULATED, TILE, blocks, cuda, device_function, kernel, stream, tiles
-from .._cuda_intrinsics import (
+from ..runtime.cuda import GRID_LIMIT, SIMULATED, TILE, blocks, cuda, device_function, kernel, stream, tiles
+from ..runtime.cuda_intrinsics import (
     clip4,
     dp4a_ss,
     get,

@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .._vectors import INDEX, WIDTH, Lanes, add_dot, clamp, multiply_add, registers
+from ..runtime.vectors import INDEX, WIDTH, Lanes, add_dot, clamp, multiply_add, registers
 
 __all__ = ["CHUNK", "multiply", "multiply_bytes", "unzip"]
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .._jit import kernel
+from ..runtime.jit import kernel
 from .reference import (
     ACTIVITY_THRESHOLDS,
     CLASSES,

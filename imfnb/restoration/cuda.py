@@ -29,9 +29,9 @@ from typing import Any
 import numpy as np
 from numba import float32, int32, int64, uint32
 
-from .._cuda import SIMULATED, device_function, kernel, stream, template, tile_of_block
-from .._cuda import cuda as _cuda
-from .._cuda_intrinsics import clip2, dp2a_high, dp2a_low, get, prmt, put
+from ..runtime.cuda import SIMULATED, device_function, kernel, stream, template, tile_of_block
+from ..runtime.cuda import cuda as _cuda
+from ..runtime.cuda_intrinsics import clip2, dp2a_high, dp2a_low, get, prmt, put
 from .reference import (
     ACTIVITY_THRESHOLDS,
     CLASSES,

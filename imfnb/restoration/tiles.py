@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .._vectors import INDEX, WIDTH, Lanes, has_feature, multiply_add_pairs, registers, splat
+from ..runtime.vectors import INDEX, WIDTH, Lanes, has_feature, multiply_add_pairs, registers, splat
 from .reference import ACTIVITY_THRESHOLDS, COEFFICIENT_BITS, DIRECTIONS, SAMPLE_LIMIT
 
 __all__ = ["CHUNK", "WINDOW", "WORDS", "classify_row", "correct_row", "slide_row"]

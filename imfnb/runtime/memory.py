@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .._cuda import SIMULATED, blocks, cuda, kernel
+from .cuda import SIMULATED, blocks, cuda, kernel
 from ..errors import OptionError
 
 __all__ = ["LOCK", "Slot", "as_device", "borrowed", "copy_all", "copy_now", "release"]

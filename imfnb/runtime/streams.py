@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from typing import Any
 
-from .._cuda import is_out_of_memory, on_stream
+from .cuda import is_out_of_memory, on_stream
 from ..errors import DeviceError
 from .memory import LOCK, Slot, borrowed
 from .run import Task

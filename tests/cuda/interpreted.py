@@ -19,7 +19,7 @@ from interpreter import Program
 from numba.core import types
 from numba.np.numpy_support import from_dtype
 
-from imfnb import _cuda
+from imfnb.runtime import cuda as _cuda
 
 __all__ = ["WANTED", "DeviceArray", "install"]
 
@@ -122,7 +122,7 @@ class _Function:
 
     Parameters
     ----------
-    entry : imfnb._cuda._Entry
+    entry : imfnb.runtime.cuda._Entry
         A signature of the codec's.
     """
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from imfnb._cuda import cuda
+from imfnb.runtime.cuda import cuda
 from imfnb.runtime.run import Task
 
 

@@ -11,8 +11,8 @@ from strategies import BOUNDS, fill
 from warps import simulated
 
 import imfnb
-from imfnb._backend import serially
-from imfnb._cuda import SIMULATED, device_function
+from imfnb.runtime.devices import serially
+from imfnb.runtime.cuda import SIMULATED, device_function
 from imfnb.factorization.bcd import cuda as general
 from imfnb.factorization.bcd import cuda_bytes as kernels
 from imfnb.factorization.bcd import reference

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from strategies import fill
 
-from imfnb._cuda import cuda
+from imfnb.runtime.cuda import cuda
 from imfnb.factorization.init import cuda as kernels
 from imfnb.factorization.init import reference
 

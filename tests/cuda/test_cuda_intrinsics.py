@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from imfnb import _cuda_intrinsics as intrinsics
-from imfnb._cuda import SIMULATED, cuda
-from imfnb._cuda_intrinsics import (
+from imfnb.runtime import cuda_intrinsics as intrinsics
+from imfnb.runtime.cuda import SIMULATED, cuda
+from imfnb.runtime.cuda_intrinsics import (
     clip4,
     dp4a_ss,
     get,

@@ -15,7 +15,7 @@ from stacks import DeviceRun, empty, same, up
 from strategies import seeds
 from warps import lanes_product
 
-from imfnb._cuda import SIMULATED
+from imfnb.runtime.cuda import SIMULATED
 from imfnb.entropy import layout
 from imfnb.entropy.basis_update import COLUMNS, ROWS, UPDATE_BITS, UPDATE_LIMIT
 from imfnb.factorization import rdoq

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from ptx_arithmetic import product_of_matrices
 
-from imfnb._cuda import cuda
+from imfnb.runtime.cuda import cuda
 
 __all__ = ["lanes_product", "simulated"]
 

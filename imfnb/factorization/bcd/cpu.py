@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..._jit import EXACT, kernel
-from ..._vectors import DOTS
+from ...runtime.jit import EXACT, kernel
+from ...runtime.vectors import DOTS
 from ...patches import LANES
 from ..bounds import exact_in_float32
 from . import bands, dots

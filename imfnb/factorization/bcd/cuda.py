@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._cuda import SIMULATED, blocks, cuda, kernel, stream, template
+from ...runtime.cuda import SIMULATED, blocks, cuda, kernel, stream, template
 from ..bounds import exact_in_float32
 from . import cuda_bytes
 from .bands import Each

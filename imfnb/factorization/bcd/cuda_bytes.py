@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from ..._cuda import SHARED_BYTES, SIMULATED, blocks, cuda, device_function, kernel, stream, template
-from ..._cuda_intrinsics import (
+from ...runtime.cuda import SHARED_BYTES, SIMULATED, blocks, cuda, device_function, kernel, stream, template
+from ...runtime.cuda_intrinsics import (
     await_previous,
     begin_next,
     dp4a_ss,

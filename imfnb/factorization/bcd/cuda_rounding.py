@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..._cuda import device_function
+from ...runtime.cuda import device_function
 
 __all__ = ["quotient"]
 

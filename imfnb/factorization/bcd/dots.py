@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from ..._vectors import INDEX, WIDTH, Lanes, add_dot, product_tile, registers
+from ...runtime.vectors import INDEX, WIDTH, Lanes, add_dot, product_tile, registers
 from ...patches import LANES
 from .tiles import PARTS, PIXELS, fold
 

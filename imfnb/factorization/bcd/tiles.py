@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from ..._vectors import INDEX, WIDTH, Lanes, clamp, function, multiply_add, product_tile, registers, splat
+from ...runtime.vectors import INDEX, WIDTH, Lanes, clamp, function, multiply_add, product_tile, registers, splat
 from ...patches import LANES
 
 __all__ = ["PARTS", "PIXELS", "TILE", "accumulate", "fold", "narrow", "product", "update", "widen"]

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._backend import serially
+from ...runtime.devices import serially
 from ...patches import to_blocks
 from ...runtime.run import Run, Task
 from ..bounds import limits

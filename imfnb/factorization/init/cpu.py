@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..._jit import kernel
+from ...runtime.jit import kernel
 from .reference import (
     AGAIN,
     DEAD,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._cuda import SHARED_BYTES, SIMULATED, cuda, device_function, stream, template
+from ...runtime.cuda import SHARED_BYTES, SIMULATED, cuda, device_function, stream, template
 from .reference import (
     AGAIN,
     DEAD,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..._jit import kernel
+from ...runtime.jit import kernel
 from ...entropy.cpu import _median_edge, _u
 from ...entropy.layout import GROUPS, LEVELS, LEVELS_9, LEVELS_11, MAGNITUDE_LIMIT, NEAR_LIMIT, SUM_LIMIT
 from .basis import proxy_cosines

@@ -38,9 +38,9 @@ from typing import Any
 import numpy as np
 from numba import float64, int32, int64, uint8, uint32, uint64
 
-from ..._cuda import SIMULATED, device_function, kernel, stream, template, tile_of_block
-from ..._cuda import cuda as _cuda
-from ..._cuda_intrinsics import get, get_four, low_bytes, mma_ss, prmt, put, put_four
+from ...runtime.cuda import SIMULATED, device_function, kernel, stream, template, tile_of_block
+from ...runtime.cuda import cuda as _cuda
+from ...runtime.cuda_intrinsics import get, get_four, low_bytes, mma_ss, prmt, put, put_four
 from ...entropy.layout import GROUPS, LEVEL, MAGNITUDE_LIMIT
 from .basis import proxy_cosines
 from .costs import (

@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from ..._vectors import INDEX, WIDTH, Lanes, multiply_add_pairs, product_tile, registers, splat
+from ...runtime.vectors import INDEX, WIDTH, Lanes, multiply_add_pairs, product_tile, registers, splat
 
 __all__ = ["CHUNK", "TILE", "pair_product", "place_patch"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...._jit import kernel
+from ....runtime.jit import kernel
 from ...bcd.cpu import update_column
 
 __all__ = ["moments", "update_v"]

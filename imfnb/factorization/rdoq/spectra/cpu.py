@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...._jit import kernel
+from ....runtime.jit import kernel
 from ..cpu import _transform_row, _transform_scratch
 
 __all__ = ["spectrum"]

@@ -17,11 +17,13 @@ from typing import Any
 
 import numba
 
-from . import _cache
+from . import cache
 
 __all__ = ["DISABLED", "EXACT", "cache_obstacle", "describe_cache", "kernel"]
 
 _logger = logging.getLogger(__name__)
+
+_PACKAGE = __name__.partition(".")[0]
 
 #: Whether kernels run as plain Python (NUMBA_DISABLE_JIT=1).
 DISABLED = bool(numba.config.DISABLE_JIT)
@@ -31,7 +33,7 @@ DISABLED = bool(numba.config.DISABLE_JIT)
 #: Full fastmath is not an option: it breaks NaN handling.
 EXACT = {"reassoc", "contract", "nsz"}
 
-# Numba's cache of one function in a folder that `_cache` chose. Its own constructors choose by lists that the user may
+# Numba's cache of one function in a folder that `cache` chose. Its own constructors choose by lists that the user may
 # replace (NUMBA_CACHE_LOCATOR_CLASSES), and want a folder beside the kernels. The names are private but have stood from
 # 0.60 to 0.68; with a Numba that has others, kernels are compiled in memory.
 try:
@@ -51,7 +53,7 @@ class _Locator:
         return str(self._folder)
 
     def ensure_cache_path(self) -> None:
-        """Nothing to do: `_cache` has made the folder."""
+        """Nothing to do: `cache` has made the folder."""
 
     def get_source_stamp(self) -> str:
         return ""
@@ -66,7 +68,7 @@ class _Implementation(CompileResultCacheImpl):
     def __init__(self, folder: Path, function: Callable[..., Any]) -> None:
         self._lineno = function.__code__.co_firstlineno
         self._locator = _Locator(folder, function)
-        name = f"{function.__module__.removeprefix(f'{__package__}.')}.{function.__qualname__}"
+        name = f"{function.__module__.removeprefix(f'{_PACKAGE}.')}.{function.__qualname__}"
         self._filename_base = self.get_filename_base(name, getattr(sys, "abiflags", ""))
 
 
@@ -91,12 +93,12 @@ class _KernelCache:
     @property
     def cache_path(self) -> str | None:
         """The folder in which the kernel is kept, or, if nothing can be kept, looked for."""
-        folder = _cache.places().best
+        folder = cache.places().best
         return None if folder is None else str(folder)
 
     def load_overload(self, signature: Any, target: Any) -> Any:
         """Numba's compiled function for a signature, None if there is none."""
-        for folder in _cache.places(thoroughly=False).readable:
+        for folder in cache.places(thoroughly=False).readable:
             try:
                 found = _FolderCache(folder, self._function).load_overload(signature, target)
             except Exception as error:  # whatever a damaged pickle raises
@@ -110,20 +112,20 @@ class _KernelCache:
     def save_overload(self, signature: Any, compiled: Any) -> None:
         """Keep a function that Numba has compiled."""
         name = f"{self._function.__module__}.{self._function.__qualname__}"
-        folder = _cache.places().best
+        folder = cache.places().best
         try:
             if folder is None:
-                raise OSError(_cache.obstacle())
+                raise OSError(cache.obstacle())
             _FolderCache(folder, self._function).save_overload(signature, compiled)
         except Exception as error:
             _logger.debug("kernel not cached: %r", error)
-            _cache.unkept[name] = str(error) or repr(error)
+            cache.unkept[name] = str(error) or repr(error)
         else:
-            _cache.unkept.pop(name, None)
+            cache.unkept.pop(name, None)
 
     def flush(self) -> None:
         """Forget the kernel."""
-        folder = _cache.places().writable
+        folder = cache.places().writable
         try:
             if folder is not None:
                 _FolderCache(folder, self._function).flush()
@@ -148,7 +150,7 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
     def decorate(function: Callable[..., Any]) -> Any:
         compiled = numba.njit(nogil=True, **options)(function)
-        if hasattr(compiled, "_cache") and function.__module__.startswith(f"{__package__}."):  # not without the JIT
+        if hasattr(compiled, "_cache") and function.__module__.startswith(f"{_PACKAGE}."):  # not without the JIT
             compiled._cache = _KernelCache(function)
         return compiled
 
@@ -164,10 +166,10 @@ def cache_obstacle() -> str | None:
             f"kernels are compiled in every process, since the cache of Numba {numba.__version__} is not one that "
             f"imfnb knows ({error!r}); install another version of Numba"
         )
-    return _cache.obstacle()
+    return cache.obstacle()
 
 
 def describe_cache() -> str:
     """Say where this process keeps its kernels, or that it does not and why: the folder comes first."""
     obstacle = cache_obstacle()
-    return f"none; {obstacle}" if obstacle else _cache.describe()
+    return f"none; {obstacle}" if obstacle else cache.describe()

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .errors import DeviceError, DeviceWarning, OptionError
+from ..errors import DeviceError, DeviceWarning, OptionError
 
 __all__ = [
     "CROSSOVER",
@@ -25,7 +25,6 @@ __all__ = [
     "Run",
     "cuda_status",
     "is_device_array",
-    "keep_freed_memory",
     "kernels",
     "map_threads",
     "resolve_device",
@@ -135,7 +134,7 @@ def run_on(device: str, backend: str, work: Callable[[str], _R]) -> _R:
     global _failure
     if backend != "cuda":
         return work(backend)
-    from ._cuda import is_cuda_error
+    from .cuda import is_cuda_error
 
     try:
         return work(backend)
@@ -172,20 +171,9 @@ def kernels(stage: str, device: str) -> ModuleType:
     -------
     module
         ``imfnb.<stage>.cpu`` or ``imfnb.<stage>.reference``; both define the same functions. (Those of
-        ``imfnb.<stage>.cuda`` have the same names and work on batches on the device; `imfnb.gpu` calls them.)
+        ``imfnb.<stage>.cuda`` have the same names but work on the device.)
     """
     return importlib.import_module(f"imfnb.{stage}.{device}")
-
-
-@lru_cache(maxsize=1)
-def keep_freed_memory() -> None:
-    """Have the C library keep what a call frees for the next one.
-
-    What is free at the end of its heap, glibc gives back beyond twice the size of the largest block freed so far, to
-    ask for it again page by page: 2670 page faults and 4 to 5 of 40 ms whenever 768x512 pixels were encoded, until the
-    process had once freed eight megabytes.
-    """
-    np.empty(1 << 23, np.uint8)
 
 
 def resolve_threads(threads: int | None) -> int:
@@ -348,7 +336,7 @@ def cuda_status() -> str:
 def _probe() -> tuple[bool, str]:
     """Whether a GPU is usable, and the text of :func:`cuda_status`."""
     try:
-        from ._cuda import SIMULATED, cuda
+        from .cuda import SIMULATED, cuda
 
         if SIMULATED:
             return True, "found: Numba's CUDA simulator (NUMBA_ENABLE_CUDASIM=1)"
@@ -368,7 +356,7 @@ def _probe() -> tuple[bool, str]:
 
 def _compiled() -> bool:
     """Whether the main encoder's kernels, judged by one of them, need not be compiled first, for half a minute."""
-    from ._cuda import on_disk
+    from .cuda import on_disk
 
     return on_disk("imfnb.factorization.rdoq.cuda._choose")
 
@@ -430,8 +418,8 @@ def show_config() -> dict[str, Any]:
     import numba
     import scipy
 
-    from . import __version__
-    from ._jit import describe_cache
+    from .. import __version__
+    from .jit import describe_cache
 
     try:
         threading_layer = numba.threading_layer()

@@ -44,7 +44,7 @@ import numba
 import numpy as np
 from numba import config
 
-from . import _READ, __version__
+from .. import _READ, __version__
 
 __all__ = ["HINT", "Places", "Sources", "describe", "obstacle", "places", "unkept"]
 
@@ -67,6 +67,9 @@ _FILE = re.compile(r".*\.(nbi|nbc)(\.tmp\.[0-9a-f]+)?|.*\.kernel(\.[0-9a-f]+)?")
 # Seconds without use after which folders of other states go, at once and where there are more than so many.
 _OLD, _IDLE, _MANY = 28 * 86400, 3600, 8
 
+# Parts of the package that have no kernels and that no kernel is built from: editing them leaves kernels as they are.
+_NO_KERNELS = frozenset({"baselines", "evaluate", "metrics", "pictures", "profiles"})
+
 _SUFFIXES = tuple(importlib.machinery.SOURCE_SUFFIXES + importlib.machinery.BYTECODE_SUFFIXES)
 
 _CHANGED = "{} has changed since this process began; start it anew"
@@ -87,7 +90,7 @@ class Sources:
     Attributes
     ----------
     digest : str
-        SHA-256 of the names and the contents of all modules.
+        SHA-256 of the names and the contents of all modules that kernels may be built from.
     problem : str
         Why the digest says nothing about the code that runs here; empty if it does.
     """
@@ -120,8 +123,11 @@ class Sources:
             inside = folder.relative_to(archive).as_posix() + "/"
             with zipfile.ZipFile(archive) as file:
                 for name in sorted(file.namelist()):
-                    if name.startswith(inside) and name.endswith(_SUFFIXES) and "__pycache__" not in name:
-                        yield name.removeprefix(inside), file.read(name)
+                    if not name.startswith(inside) or not name.endswith(_SUFFIXES):
+                        continue
+                    parts = name.removeprefix(inside).split("/")
+                    if parts[0] not in _NO_KERNELS and "__pycache__" not in parts:
+                        yield "/".join(parts), file.read(name)
         else:
             for path in self._stamps:
                 with open(path, "rb") as source:
@@ -157,13 +163,13 @@ class Sources:
         return self.problem
 
 
-def _modules(folder: str) -> Iterator[str]:
+def _modules(folder: str, passed_over: frozenset[str] = _NO_KERNELS) -> Iterator[str]:
     """Paths of the Python modules in a folder and below; of bytecode, only what stands for a source that is absent."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir():
-                if entry.name != "__pycache__":
-                    yield from _modules(entry.path)
+                if entry.name != "__pycache__" and entry.name not in passed_over:
+                    yield from _modules(entry.path, frozenset())
             elif entry.name.endswith(_SUFFIXES):
                 yield entry.path
 
@@ -180,7 +186,7 @@ def _stamp(path: str) -> tuple[tuple[int, ...], float]:
 @functools.cache
 def _own() -> Sources:
     """The sources of this package."""
-    return Sources(Path(__file__).parent, getattr(__spec__.loader, "archive", None), _READ)
+    return Sources(Path(__file__).parent.parent, getattr(__spec__.loader, "archive", None), _READ)
 
 
 class Places(NamedTuple):

@@ -13,7 +13,7 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from ._cuda import SIMULATED, device_function
+from .cuda import SIMULATED, device_function
 
 __all__ = [
     "await_previous",

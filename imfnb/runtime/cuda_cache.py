@@ -3,8 +3,8 @@
 Numba's own cache does not do: most kernels are closures over device functions, which pickle differently in every
 process, so that they are never found again.
 
-`place` says where a kernel's code is, or would be; `load` and `save` read and write it, in the folder that `_cache`
-finds. Whatever is wrong with a file or a folder costs a compilation instead of the call. Only `_cuda` imports this
+`place` says where a kernel's code is, or would be; `load` and `save` read and write it, in the folder that `cache`
+finds. Whatever is wrong with a file or a folder costs a compilation instead of the call. Only `cuda` imports this
 module, for its own launcher.
 """
 
@@ -23,11 +23,13 @@ from typing import Any
 
 from numba import config
 
-from . import _cache
+from . import cache
 
 __all__ = ["load", "place", "save"]
 
 _logger = logging.getLogger(__name__)
+
+_PACKAGE = __name__.partition(".")[0]
 
 # How every file begins; the SHA-256 of the rest follows: the name of the kernel in the code, a zero, the code.
 _MAGIC = b"imfnb-kernel-1\n"
@@ -61,14 +63,14 @@ def place(name: str, signature: str, capability: tuple[int, ...]) -> Path | None
         its code stale, beside what the folder stands for. None where there is no folder, and for kernels from outside
         this package, whose sources are not known here.
     """
-    if not name.startswith(f"{__package__}."):
+    if not name.startswith(f"{_PACKAGE}."):
         return None
-    readable = re.sub(r"\W+", "-", name.removeprefix(f"{__package__}."))[:60].rstrip("-")
+    readable = re.sub(r"\W+", "-", name.removeprefix(f"{_PACKAGE}."))[:60].rstrip("-")
     arch = "".join(map(str, capability))
     kernel = _digest(name, sys.implementation.cache_tag)[:16]
     state = _digest(signature, _versions(), [getattr(config, setting, None) for setting in _SETTINGS])[:32]
     file = f"{readable}.sm_{arch}.{kernel}.{state}{_SUFFIX}"
-    found = _cache.places()
+    found = cache.places()
     for folder in found.readable:
         if (folder / file).exists():
             return folder / file
@@ -128,9 +130,9 @@ def save(path: Path, entry: str, code: bytes) -> None:
                 other.unlink(missing_ok=True)
     except OSError as error:
         _logger.debug("CUDA kernel not cached: %r", error)
-        _cache.unkept[path.name] = str(error)
+        cache.unkept[path.name] = str(error)
     else:
-        _cache.unkept.pop(path.name, None)
+        cache.unkept.pop(path.name, None)
 
 
 def _digest(*values: Any) -> str:

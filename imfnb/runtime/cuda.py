@@ -1,8 +1,8 @@
 """The decorators of every CUDA kernel, and the one place that imports CUDA.
 
 `cuda` is Numba's CUDA target: that of the package numba-cuda where it is installed, else the one that comes with Numba,
-or the simulator with NUMBA_ENABLE_CUDASIM=1. Only `_backend`, the ``cuda`` modules of the stages and the pipelines in
-`gpu` import this module, and those are imported by the first call that needs them.
+or the simulator with NUMBA_ENABLE_CUDASIM=1. Only `devices`, the ``cuda`` modules of the stages and the runner of the GPU
+import this module, and those are imported by the first call that needs them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from numba import config, cuda
 from numba.core import sigutils, types
 
-from .errors import DeviceError
+from ..errors import DeviceError
 
 __all__ = [
     "GRID_LIMIT",
@@ -56,7 +56,7 @@ if not SIMULATED and "numba_cuda" in (cuda.__file__ or ""):
     with contextlib.suppress(ImportError):
         from cuda.bindings import driver as _driver
 if _driver:
-    from . import _cuda_cache
+    from . import cuda_cache
 
 #: Whether the machine code of kernels is kept on disk.
 KEPT = _driver is not None
@@ -74,7 +74,7 @@ SHARED_BYTES = 48 * 1024
 #: kernel with several signatures, or with constants built in, has an entry for each.
 KERNELS: dict[str, tuple[Callable[..., None], str]] = {}
 
-# The stream of the task that is at work; tasks take turns in one thread at a time (see `gpu.transfer.LOCK`).
+# The stream of the task that is at work; tasks take turns in one thread at a time (see `memory.LOCK`).
 _stream: Any = 0
 
 
@@ -155,13 +155,13 @@ class _Entry:
         if device not in self._handles:
             # This also makes Numba's context the thread's, which is the one to load into.
             capability = tuple(cuda.get_current_device().compute_capability)
-            path = _cuda_cache.place(self._name, self._signature, capability)
+            path = cuda_cache.place(self._name, self._signature, capability)
             self._handles[device] = self._cached(path) or self._compiled(path)
         return self._handles[device]
 
     def _cached(self, path: Path | None) -> Any:
         """The kernel of the driver from cached code; None where there is none, or none that the driver takes."""
-        found = path and _cuda_cache.load(path)
+        found = path and cuda_cache.load(path)
         if not found:
             return None
         name, code = found
@@ -182,7 +182,7 @@ class _Entry:
         handle = library.get_cufunc().handle
         if path:
             with contextlib.suppress(AttributeError, TypeError):  # other versions of Numba have other parts
-                _cuda_cache.save(path, library._entry_name, library.get_cubin().code)
+                cuda_cache.save(path, library._entry_name, library.get_cubin().code)
         return handle
 
     def packed(self, arguments: tuple[Any, ...]) -> int:
@@ -404,7 +404,7 @@ def on_disk(name: str) -> bool:
     if not _driver:
         return False
     importlib.import_module(name.rpartition(".")[0])
-    path = _cuda_cache.place(name, KERNELS[name][1], tuple(cuda.get_current_device().compute_capability))
+    path = cuda_cache.place(name, KERNELS[name][1], tuple(cuda.get_current_device().compute_capability))
     return path is not None and path.exists()
 
 
