@@ -589,7 +589,7 @@ def encode_batch(
 
 def _pixels(item: Any) -> int:
     """Pixels of an array, which are known without opening anything."""
-    shape = getattr(item, "shape", ())
+    shape: tuple[int, ...] = getattr(item, "shape", ())
     return int(shape[0] * shape[1]) if len(shape) > 1 else 0
 
 

@@ -60,7 +60,7 @@ def encode_mixed(factor: np.ndarray, grid: tuple[int, int]) -> bytes:
 
 def decode_mixed(reader: Reader, grid: tuple[int, int], rank: int, bounds: tuple[int, int], dtype: type) -> np.ndarray:
     """The inverse of :func:`encode_mixed`."""
-    factor = np.zeros((grid[0] * grid[1], rank), dtype)
+    factor: np.ndarray = np.zeros((grid[0] * grid[1], rank), dtype)
     for first in range(0, rank, _LARGEST):
         count = min(rank - first, _LARGEST)
         coded = bytes(reader.take(reader.varint()))

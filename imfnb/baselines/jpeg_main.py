@@ -39,11 +39,11 @@ def jpeg_main() -> Codec:
 
 def _quantizers(quality: int) -> list[np.ndarray]:
     """Steps of luma and chroma at a quality, float64 of shape (64,) in zig-zag order."""
-    from PIL import Image
+    from PIL import Image, JpegImagePlugin
 
     buffer = io.BytesIO()
     Image.new("RGB", (1, 1)).save(buffer, "JPEG", quality=quality)
-    tables = Image.open(buffer).quantization
+    tables = JpegImagePlugin.JpegImageFile(buffer).quantization
     order = zigzag(_SIDE)
     return [np.reshape(tables[i], (_SIDE, _SIDE)).astype(np.float64)[order[:, 0], order[:, 1]] for i in (0, 1)]
 
@@ -59,7 +59,8 @@ def _encode(image: np.ndarray, level: float) -> bytes:
     quality = round(level)
     tables, order, color = _quantizers(quality), zigzag(_SIDE), kernels("color", "cpu")
     segments = []
-    specs = main_planes(*pixels.shape[:2], channels, channels == 3, False)
+    height, width = pixels.shape[:2]
+    specs = main_planes(height, width, channels, channels == 3, False)
     planes = [np.empty((1, *spec.shape), np.int32) for spec in specs]
     if channels == 3:
         color.rgb_to_q4(pixels[None], *planes)

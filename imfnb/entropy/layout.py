@@ -7,6 +7,7 @@ repeat the edge.
 """
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -41,7 +42,7 @@ MAPS = (8 * 16, 16, 8 * 16, 8 * 32, 16)
 NODES = 33
 
 
-def _starts(sizes) -> tuple[int, ...]:
+def _starts(sizes: Iterable[int]) -> tuple[int, ...]:
     total, starts = 0, []
     for size in sizes:
         starts.append(total)

@@ -313,7 +313,6 @@ def code_component(bits: Bits, r: int, U: np.ndarray, K: np.ndarray, S: np.ndarr
     C, D = U[r], U[0]
     first, second, direction, group, ring = (int(v) for v in table[r])
     A, B = U[first], U[second]
-    height, width = C.shape
     for y, x in np.argwhere(K >= r):
         w, n, nw, ne = (min(abs(v), NEAR_LIMIT) for v in (C[y, x - 1], C[y - 1, x], C[y - 1, x - 1], C[y - 1, x + 1]))
         near = 2 * (w + n) + nw + ne

@@ -116,10 +116,8 @@ def run(
         chunk = map_threads(Stamped, pictures[start : start + _CHUNK], workers)
         for codec, level in settings:
             rows = _chunk_rows(chunk, labels, codec, level, name)
-            _fill(rows, chunk, codec, level, classifier, points, workers)
-            found.setdefault((ORIGINAL if codec is None else codec.name, level), []).extend(
-                points.get(row) for row in rows
-            )
+            measured = _fill(rows, chunk, codec, level, classifier, points, workers)
+            found.setdefault((ORIGINAL if codec is None else codec.name, level), []).extend(measured)
             done += len(chunk)
             if progress is not None:
                 progress(done, count)
@@ -158,13 +156,14 @@ def _fill(
     classifier: Classifier,
     points: Points,
     threads: int,
-) -> None:
-    """Measure the points that are not in the records."""
-    todo = [index for index, row in enumerate(rows) if points.get(row) is None]
+) -> list[dict[str, Any]]:
+    """The points, measured where they are not in the records."""
+    known = {index: point for index, row in enumerate(rows) if (point := points.get(row)) is not None}
+    todo = [index for index in range(len(rows)) if index not in known]
 
     def code(index: int) -> tuple[np.ndarray, dict[str, Any]]:
         image = chunk[index].image
-        if codec is None:
+        if codec is None or level is None:
             return image, {"bpp": metrics.bpp(image.nbytes, image), "psnr-rgb": None}
         data = codec.encode(image, level)
         decoded = codec.decode(data)
@@ -182,7 +181,9 @@ def _fill(
                     "the scores"
                 )
             place = int(np.sum(values >= values[row["label"]])) - 1
-            points.add({**row, **coded[i][1], "classes": values.size, "place": place})
+            known[todo[i]] = {**row, **coded[i][1], "classes": values.size, "place": place}
+            points.add(known[todo[i]])
+    return [known[index] for index in range(len(rows))]
 
 
 def _same_shape(images: Sequence[np.ndarray]) -> Iterator[list[int]]:
@@ -299,6 +300,8 @@ def load_classifier(spec: str) -> Classifier:
     try:
         if home.endswith(".py"):
             found = importlib.util.spec_from_file_location(Path(home).stem, home)
+            if found is None or found.loader is None:
+                raise ImportError("not a Python file")
             module = importlib.util.module_from_spec(found)
             found.loader.exec_module(module)
         else:

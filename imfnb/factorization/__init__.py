@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -34,6 +34,32 @@ _LARGEST = 2.0**53
 # most, since 32 bits number patches.
 _CHUNK_BYTES = 1 << 25
 _LONGEST = 1 << 28
+
+
+@overload
+def factorize(
+    X: Any,
+    rank: int,
+    bounds: tuple[int, int] | None = ...,
+    iterations: int = ...,
+    *,
+    device: str = ...,
+    threads: int | None = ...,
+    return_cost: Literal[False] = ...,
+) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+@overload
+def factorize(
+    X: Any,
+    rank: int,
+    bounds: tuple[int, int] | None = ...,
+    iterations: int = ...,
+    *,
+    device: str = ...,
+    threads: int | None = ...,
+    return_cost: Literal[True],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
 
 
 def factorize(
@@ -123,7 +149,8 @@ def _factorize(
     stack, (rows, columns) = x.shape[:-2], x.shape[-2:]
     matrices, dtype = x.reshape(-1, rows, columns), factor_dtype(bounds)
     count = len(matrices)
-    u, v = np.empty((count, rows, rank), dtype), np.empty((count, columns, rank), dtype)
+    u: np.ndarray = np.empty((count, rows, rank), dtype)
+    v: np.ndarray = np.empty((count, columns, rank), dtype)
     cost = np.empty((count, iterations))
 
     def task(chunk: Sequence[int], run: Run) -> Task[None]:

@@ -4,10 +4,10 @@ Row m of X is the m-th patch in raster order, flattened row by row; it has a col
 for patches of p x p. A plane that is factorized as it is has its own rows for patches.
 
 Each backend keeps a stack of B matrices in a layout of its own (`matrix_shape`). On the CPU and in the reference those
-are blocks of LANES patches, shape (B, blocks, N, LANES): one pixel of consecutive patches is contiguous, since the patch
-is the SIMD lane of the kernels that follow, and a block is contiguous too, since they work block by block; lanes beyond
-the last patch are zero. On the GPU it is X^T, shape (B, N, S), with rows padded to S >= M entries. U, whose rows are
-those of X, is laid out likewise. What is decoded is U^T, shape (B, R, M), on every backend.
+are blocks of LANES patches, shape (B, blocks, N, LANES): one pixel of consecutive patches is contiguous, since the
+patch is the SIMD lane of the kernels that follow, and a block is contiguous too, since they work block by block; lanes
+beyond the last patch are zero. On the GPU it is X^T, shape (B, N, S), with rows padded to S >= M entries. U, whose rows
+are those of X, is laid out likewise. What is decoded is U^T, shape (B, R, M), on every backend.
 """
 
 from __future__ import annotations

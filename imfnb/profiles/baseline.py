@@ -367,8 +367,9 @@ def _decode_factors(container: Container, index: int, spec: MatrixSpec) -> tuple
     """U^T (R, M) and V^T (R, N) from a segment."""
     p, (rows, columns) = container.parameters, spec.shape
     segment = container.segment(index)
-    u = decode_columns(segment, rows, p.ranks[index], *p.bounds, p.dtype)
-    v = decode_columns(segment, columns, p.ranks[index], *p.bounds, p.dtype)
+    rank, (low, high) = p.ranks[index], p.bounds
+    u = decode_columns(segment, rows, rank, low, high, p.dtype)
+    v = decode_columns(segment, columns, rank, low, high, p.dtype)
     segment.end()
     return u.T, v.T
 

@@ -366,7 +366,8 @@ def describe(container: Container) -> dict[str, object]:
             free += segment.position > 1
             data = bytes(segment.take(segment.left))
             rank = max(rank, data[0] + 1 if data else 1)  # a segment begins with its largest rank
-            total += component_bytes(data, *part.patches, grid.patch_size)
+            down, across = part.patches
+            total += component_bytes(data, down, across, grid.patch_size)
             number += 1
         last = int(np.flatnonzero(total)[-1]) + 1 if total.any() else 1
         components[name] = total[:last].tolist()

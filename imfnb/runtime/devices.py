@@ -13,15 +13,19 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
 from ..errors import DeviceError, DeviceWarning, OptionError
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
 __all__ = [
     "CROSSOVER",
     "DEVICES",
+    "DeviceArray",
     "Run",
     "cuda_status",
     "is_device_array",
@@ -52,6 +56,20 @@ _failure: str | None = None
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
+
+
+class DeviceArray(Protocol):
+    """What the runner of the GPU uses of Numba's arrays there."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+    def copy_to_host(self) -> np.ndarray: ...
+
+    def copy_to_device(self, source: Any) -> None: ...
+
+    def reshape(self, *shape: int) -> DeviceArray: ...
+
 
 #: What applies a function to items and lists the results, see `thread_map`.
 Run = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
@@ -152,7 +170,7 @@ def run_on(device: str, backend: str, work: Callable[[str], _R]) -> _R:
     return work("cpu")
 
 
-def is_device_array(array: Any) -> bool:
+def is_device_array(array: Any) -> TypeIs[DeviceArray]:
     """Whether an array lies on a GPU: CuPy, PyTorch, JAX and Numba offer ``__cuda_array_interface__`` there."""
     return hasattr(array, "__cuda_array_interface__") or bool(getattr(array, "__cuda_ndarray__", False))
 

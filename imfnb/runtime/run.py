@@ -124,7 +124,8 @@ def finish(task: Task[_R]) -> _R:
     """Run a task to its end where nothing is queued on a device, and return its result."""
     try:
         while True:
-            wait(next(task) or ())
+            futures = next(task)
+            wait(futures or ())
     except StopIteration as end:
         return end.value
 

@@ -198,7 +198,7 @@ def _warp_product(weights, entries, tile, all_steps, steps, lane, sums):
                 parts[j, k, i] = 0
     place = np.uint32(np.uint32(tile) * np.uint32(all_steps * 256) + lane * np.uint32(4))
     row, column = np.uint32(lane & np.uint32(3)), np.uint32(lane >> np.uint32(2))
-    for step in range(steps):
+    for _ in range(steps):
         l0, l1, l2, l3 = get_four(weights, place)
         h0, h1, h2, h3 = get_four(weights, place + 128)
         for j in range(_GROUPS):
