@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import imfnb
-from imfnb.restoration import CLIPPING_LIMITS, STEP_BORDERS, cpu, filter_set, reference
+from imfnb.format.restoration import CLIPPING_LIMITS, STEP_BORDERS, filter_set
+from imfnb.restoration import cpu, reference
 
 STEPS = (1, 64, 200, 1000, 3000, 8000, 2**15, 2**20)
 
@@ -104,7 +105,7 @@ def test_filters_are_within_the_proven_ranges(chroma):
 
 def test_filters_are_those_of_the_format():
     """A decoder depends on each of these numbers, and on where a range begins."""
-    data = files("imfnb.restoration").joinpath("filters.bin").read_bytes()
+    data = files("imfnb.format").joinpath("filters.bin").read_bytes()
     assert hashlib.sha256(data).hexdigest() == "cec29dc6b419cb48634c48155a0924c5ca65b8fae550451965784380c4d4d04c"
     everything = hashlib.sha256()
     for chroma in (False, True):

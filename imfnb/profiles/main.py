@@ -10,6 +10,7 @@ stack of equal-shaped images on the GPU. `search` meets targets, `decide` makes 
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -21,9 +22,9 @@ from ..entropy import component_bytes, decode_basis_update, encode_basis_update
 from ..errors import FormatError
 from ..factorization import rdoq
 from ..format.bytestream import Reader, put_varint
-from ..format.constants import PATCH_SIZES, STEP_UNIT
+from ..format.constants import ALPHA_VALUES, PATCH_SIZES, STEP_UNIT
 from ..format.container import Container, Frame, pack
-from ..format.main_header import Parameters, PlaneParameters, decode_alpha, encode_alpha, serialize
+from ..format.main_header import Parameters, PlaneParameters, decode_alpha, serialize
 from ..layout import PatchGrid, PlaneSpec, Slice, main_planes, strips
 from ..options import EncodeOptions
 from ..runtime.run import Run, Task
@@ -290,8 +291,17 @@ def analyse(images: Sequence[Any], frame: Frame, run: Run, parts: Parts = ALL_PA
     alphas: list[bytes | None] = [None] * len(images)
     if frame.channels == 4:
         channels = [(image if isinstance(image, np.ndarray) else image.copy_to_host())[:, :, 3] for image in images]
-        alphas = yield from run.wait(run.submit_all(encode_alpha, channels))
+        alphas = yield from run.wait(run.submit_all(_pack_alpha, channels))
     return Analysis(run.upload("images", images), frame, alphas, run, parts)
+
+
+def _pack_alpha(alpha: np.ndarray) -> bytes | None:
+    """Alpha as its palette and deflated indices, or None if it has many values."""
+    values, indices = np.unique(alpha, return_inverse=True)
+    if len(values) > ALPHA_VALUES:
+        return None
+    packed = indices.astype(np.uint8).reshape(alpha.shape)
+    return bytes([len(values)]) + values.tobytes() + zlib.compress(packed.tobytes(), 9)
 
 
 # ------------------------------------------------------------------------------------------------- image <-> planes

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from stacks import empty, same, up
 from strategies import seeds
 
-from imfnb.restoration import cuda, filter_set, reference
+from imfnb.format.restoration import filter_set
+from imfnb.restoration import cuda, reference
 
 STEPS = (1, 64, 200, 1000, 3000, 8000, 2**15, 2**20)
 
