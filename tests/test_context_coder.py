@@ -18,7 +18,8 @@ from imfnb import FormatError, entropy
 from imfnb.entropy import cpu, layout, reference
 from imfnb.entropy.model import COUNT_BITS, MODEL, initial_model, untrained_model
 from imfnb.factorization.rdoq import costs
-from imfnb.format import context_model, probability
+from imfnb.format import context_model
+from imfnb.format.probability import SQUASH, STRETCH, WEIGHT_LIMIT, WEIGHT_ONE
 
 BOTH = (cpu, reference)
 
@@ -310,11 +311,11 @@ def test_kernels_stay_inside_their_arrays(tmp_path):
 def test_squash_and_stretch_are_each_others_inverse():
     x = np.arange(4096)
     exact = 65536 / (1 + np.exp(-(x - 2048) / 256))
-    assert np.abs(probability.SQUASH - np.clip(exact, 24, 65536 - 24)).max() <= 0.51
-    assert (np.diff(probability.SQUASH) >= 0).all() and (np.diff(probability.STRETCH) >= 0).all()
+    assert np.abs(SQUASH - np.clip(exact, 24, 65536 - 24)).max() <= 0.51
+    assert (np.diff(SQUASH) >= 0).all() and (np.diff(STRETCH) >= 0).all()
     probability = (np.arange(4096) + 0.5) / 4096
     exact = 256 * np.log(probability / (1 - probability))
-    error = np.abs(probability.STRETCH - np.clip(exact, -2047, 2047))
+    error = np.abs(STRETCH - np.clip(exact, -2047, 2047))
     assert error.max() < 32 and error[np.abs(exact) < 1200].max() <= 1.01  # near 0 and 1 squash has steps
 
 
@@ -343,7 +344,7 @@ def test_learned_states_fill_the_model_and_stay_in_range():
     probability = model["states"][0] >> COUNT_BITS
     counts = model["states"][0] & ((1 << COUNT_BITS) - 1)
     assert 0 <= probability.min() and probability.max() < 1 << 22 and counts.max() <= 25  # COUNT_CAP of train_states
-    assert np.abs(model["weights"]).max() <= probability.WEIGHT_LIMIT
+    assert np.abs(model["weights"]).max() <= WEIGHT_LIMIT
     assert 0 <= model["maps"].min() and model["maps"].max() < 65536
     assert model["range"] == 0xFFFFFFFF and not model["low"].any() and not model["overrun"].any()
     model["states"] = 0
@@ -363,7 +364,7 @@ def test_packing_the_untrained_model_keeps_it(monkeypatch):
     assert len(packed) == 2 * sum(sizes)
     numbers = np.frombuffer(packed, "<u2").astype(int)
     assert (numbers[: sizes[0]] == 2048 << 4).all()
-    assert (numbers[sizes[0] : sizes[0] + sizes[1]] == (probability.WEIGHT_ONE // 6 + 4) >> 3).all()
+    assert (numbers[sizes[0] : sizes[0] + sizes[1]] == (WEIGHT_ONE // 6 + 4) >> 3).all()
     np.testing.assert_array_equal(numbers[-sizes[2] :], model["maps"][0])
 
 
