@@ -40,7 +40,8 @@ def _checked(data: bytes, sha256: str) -> bytes:
 def package() -> Path:
     """The folder of the package, which is found without importing it."""
     spec = importlib.util.find_spec("imfnb")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     return Path(spec.origin).parent
 
 

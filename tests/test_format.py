@@ -105,7 +105,7 @@ def test_tables_of_the_package_are_those_of_the_text():
 
 def _constants():
     """The list of appendix B: "module.NAME" -> value."""
-    block = re.search(r"(?s)## Appendix B\..*?```python\n(.*?)```", TEXT).group(1)
+    block = re.search(r"(?s)## Appendix B\..*?```\n(.*?)```", TEXT).group(1)
     return {ast.unparse(node.targets[0]): ast.literal_eval(node.value) for node in ast.parse(block).body}
 
 
@@ -113,7 +113,8 @@ def _constants():
 def test_constants_are_those_of_the_text(name, value):
     module, _, constant = name.partition(".")
     found = getattr(importlib.import_module(f"imfnb.format.{module}"), constant)
-    assert found == value and type(found) is type(value)
+    assert found == value
+    assert type(found) is type(value)
 
 
 def test_every_constant_of_the_format_is_in_the_text():

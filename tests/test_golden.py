@@ -47,7 +47,8 @@ def test_golden_file_decodes_to_the_same_pixels(name, device, threads):
 
 def test_every_file_has_a_checksum_and_a_case():
     files = {path.stem for path in FOLDER.glob("*.imf")}
-    assert files == set(TABLE) == set(make.CASES) and len(files) >= 12
+    assert files == set(TABLE) == set(make.CASES)
+    assert len(files) >= 60
 
 
 @pytest.mark.jit
@@ -55,7 +56,8 @@ def test_files_are_small_and_of_the_version_and_profile_in_their_name():
     for name in TABLE:
         data = (FOLDER / f"{name}.imf").read_bytes()
         version, profile = name.split("-")[:2]
-        assert len(data) < 3000 and f"v{data[4]}" == version and imfnb.info(data)["profile"] == profile
+        assert len(data) < 3000
+        assert (f"v{data[4]}", imfnb.info(data)["profile"]) == (version, profile)
 
 
 @pytest.mark.jit
@@ -69,7 +71,7 @@ def test_files_of_the_main_profile_cover_its_fields():
     assert {len(d["steps"]) - len(d["segments"]) for d in found if len(d["segments"]) == 4} == {-1, 0}
     assert max(max(details["free_v"]) for details in found) == 2
     steps = [details["steps"][0] for details in found]
-    assert min(steps) == 1 and max(steps) == 256
+    assert (min(steps), max(steps)) == (1, 256)
 
 
 def test_make_never_touches_what_exists(tmp_path, monkeypatch):

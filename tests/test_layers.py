@@ -61,7 +61,7 @@ def parts(module: pathlib.Path) -> set[str]:
     for name in imports(module):
         if name == "imfnb" or name.startswith("imfnb."):
             part = (*name.split("."), "")[1]
-            if (PACKAGE / part).is_dir() and part or (PACKAGE / f"{part}.py").is_file():
+            if (part and (PACKAGE / part).is_dir()) or (PACKAGE / f"{part}.py").is_file():
                 found.add(part)
             elif part:
                 found.add("__init__")
@@ -69,7 +69,8 @@ def parts(module: pathlib.Path) -> set[str]:
 
 
 def test_the_rules_see_the_package():
-    assert len(MODULES) > 100 and STAGES == {path.parts[0] for path in MODULES if path.name == "reference.py"}
+    assert len(MODULES) > 100
+    assert {path.parts[0] for path in MODULES if path.name == "reference.py"} == STAGES
     assert parts(pathlib.Path("entropy", "cpu.py")) == {"format", "runtime", "entropy"}
     assert parts(pathlib.Path("runtime", "cache.py")) == {"__init__"}
     assert parts(pathlib.Path("factorization", "rdoq", "spectra", "cpu.py")) == {"factorization", "runtime"}
@@ -133,4 +134,5 @@ def test_the_laboratory_patches_nothing():
 
 def test_no_module_is_called_as_the_entry_point():
     """`python -m imfnb` runs `__main__`; beside it `main` would be taken for it."""
-    assert pathlib.Path("__main__.py") in MODULES and pathlib.Path("main.py") not in MODULES
+    assert pathlib.Path("__main__.py") in MODULES
+    assert pathlib.Path("main.py") not in MODULES

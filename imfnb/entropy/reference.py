@@ -160,8 +160,8 @@ class Section:
         """Adapt everything that took part in the last prediction to the bit."""
         for k in range(CONTEXTS):
             s = self.slots[k]
-            p = self.probability[k, s, t]
-            self.probability[k, s, t] = p + (((bit * ((1 << STATE_BITS) - 1) - p) * int(RATE[self.count[k, s, t]])) >> 16)
+            p, target = self.probability[k, s, t], bit * ((1 << STATE_BITS) - 1)
+            self.probability[k, s, t] = p + (((target - p) * int(RATE[self.count[k, s, t]])) >> 16)
             self.count[k, s, t] = min(self.count[k, s, t] + 1, COUNT_LIMIT)
         error = (((bit << 16) - self.mixed) * MIX_RATE) >> 4
         for k in range(CONTEXTS):
