@@ -26,15 +26,14 @@ from imfnb.runtime.vectors import INDEX, WIDTH, Lanes, multiply_add, registers
 from imfnb.color import cpu as color
 from imfnb.entropy.layout import padded_size
 from imfnb.factorization.rdoq import cpu as rdoq
-from imfnb.factorization.rdoq.basis import dct_basis
+from imfnb.format.basis import dct_basis
 from imfnb.format.container import Frame
 from imfnb.lapped import cpu as lapped
 from imfnb.options import EncodeOptions
 from imfnb.patches import cpu as patches
 from imfnb.profiles import baseline as profile
 from imfnb.restoration import cpu as restoration
-from imfnb.restoration import filter_set
-from imfnb.restoration.reference import LIMITS, TAPS_PER_PASS
+from imfnb.format.restoration import LIMITS, TAPS_PER_PASS, filter_set
 from imfnb.runtime.run import HostRun
 
 CHAINS = 12

@@ -166,7 +166,7 @@ def _patches(planes: list[NDArray[np.uint8]], patch_size: int) -> NDArray[np.flo
 def _lapped_patches(planes: list[NDArray[np.uint8]], patch_size: int) -> NDArray[np.float64]:
     """Patches of filtered planes in gray levels."""
     from .color.cpu import gray_to_q4
-    from .color.matrix import FRACTION
+    from .format.color import FRACTION
     from .lapped.cpu import forward
     from .patches import grid_shape
 

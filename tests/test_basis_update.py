@@ -10,11 +10,12 @@ from main_helpers import chosen, multiplied, on_host
 
 import imfnb
 from imfnb import entropy, main
-from imfnb.entropy.basis_update import COLUMNS, ROWS, UPDATE_LIMIT
+from imfnb.format.basis_update import COLUMNS, ROWS, UPDATE_LIMIT
 from imfnb.errors import FormatError
 from imfnb.factorization import rdoq
 from imfnb.factorization.rdoq import basis_search, pipeline
-from imfnb.factorization.rdoq.basis import STEP_LIMIT, STEP_MIN, dct_basis, scale_bits, updated_basis
+from imfnb.format.basis import dct_basis, scale_bits, updated_basis
+from imfnb.format.constants import STEP_MAX, STEP_MIN
 
 SIZES = [8, 16]
 
@@ -74,7 +75,7 @@ def test_missing_bytes_are_an_error():
 
 
 @pytest.mark.parametrize("patch_size", SIZES)
-@pytest.mark.parametrize("step", [STEP_MIN, 100, 1 << 11, 5000, STEP_LIMIT])
+@pytest.mark.parametrize("step", [STEP_MIN, 100, 1 << 11, 5000, STEP_MAX])
 def test_v_stays_near_the_dct_basis_and_products_within_int32(patch_size, step):
     n, length = patch_size**2, step << (scale_bits(step) - 2)
     worst = np.where(dct_basis(patch_size, step)[:ROWS, :COLUMNS] > 0, UPDATE_LIMIT, -UPDATE_LIMIT).astype(np.int32)

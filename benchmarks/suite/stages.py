@@ -10,7 +10,7 @@ from imfnb.factorization.bcd import descend, download
 from imfnb.format.container import Frame
 from imfnb.options import EncodeOptions
 from imfnb.profiles import baseline
-from imfnb.restoration import filter_set
+from imfnb.format.restoration import filter_set
 from imfnb.runtime.run import HostRun
 
 from .common import new_planes, photograph, require

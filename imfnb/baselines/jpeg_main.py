@@ -12,8 +12,9 @@ import io
 import numpy as np
 
 from ..runtime.devices import kernels
-from ..color.matrix import FRACTION
-from ..entropy.layout import MAGNITUDE_LIMIT, zigzag
+from ..entropy.layout import MAGNITUDE_LIMIT
+from ..format.color import FRACTION
+from ..format.context_model import zigzag
 from ..errors import FormatError, OptionError
 from ..format.baseline_header import Parameters
 from ..format.container import Frame

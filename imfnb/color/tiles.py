@@ -14,26 +14,9 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from ..format.color import B_CB, BITS, CENTRE, FRACTION, G_CB, G_CR, LIMIT, R_CR
 from ..runtime.vectors import INDEX, WIDTH, Lanes, multiply_pairs
-from .matrix import (
-    B_CB,
-    BITS,
-    CB_B,
-    CB_G,
-    CB_R,
-    CENTRE,
-    CR_B,
-    CR_G,
-    CR_R,
-    FRACTION,
-    G_CB,
-    G_CR,
-    LIMIT,
-    R_CR,
-    Y_B,
-    Y_G,
-    Y_R,
-)
+from .matrix import CB_B, CB_G, CB_R, CR_B, CR_G, CR_R, Y_B, Y_G, Y_R
 
 __all__ = ["join_row", "join_two_rows", "one_row", "q4_row", "q4_wide_row", "two_rows"]
 

@@ -2,9 +2,9 @@
 
 `deflate` is the coder of the baseline profile. The functions here are that of the main profile: an adaptive binary
 range coder whose probabilities come from a logistic mixture of eight contexts and a final adaptive map, all integers.
-U is coded component by component, each a small image with one sample per patch; `layout` has the geometry, `states` the
-learned initial state, and `basis_update` codes V where it differs from the DCT basis. Encoder and decoder are one
-traversal with one definition of the contexts.
+U is coded component by component, each a small image with one sample per patch; `layout` has its memory, `model` that of
+the context model, whose numbers are in `format`. `basis_update` codes V where it differs from the DCT basis. Encoder
+and decoder are one traversal with one definition of the contexts.
 """
 
 from __future__ import annotations
@@ -87,9 +87,9 @@ def encode_basis_update(update: np.ndarray, patch_size: int) -> bytes:
 
     Parameters
     ----------
-    update : ndarray of int32, shape (basis_update.ROWS, basis_update.COLUMNS)
-        How much of each column of the DCT basis is added to the columns of V, in 2^-basis_update.UPDATE_BITS;
-        magnitudes at most basis_update.UPDATE_LIMIT. Multiples of a power of two per column cost fewer bits.
+    update : ndarray of int32, shape (ROWS, COLUMNS) of `format.basis_update`
+        How much of each column of the DCT basis is added to the columns of V, in 2^-UPDATE_BITS;
+        magnitudes at most UPDATE_LIMIT. Multiples of a power of two per column cost fewer bits.
     patch_size : {8, 16}
         Side of a patch.
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..color import cpu, half
+from ..color import cpu
 from ..errors import OptionError
 from ..factorization import factorize
+from ..layout import half
 from ..options import check_image
 from ..patches import grid_shape, patch_matrix
 from .data import Picture

@@ -19,7 +19,7 @@ from ..baselines import Codec, codec
 from ..codec import open_container
 from ..entropy.deflate import decode_columns, encode_columns
 from ..entropy.layout import active_ranks, pad_factors, unpad_factors
-from ..entropy.states import untrained_model
+from ..entropy.model import untrained_model
 from ..errors import OptionError
 from ..factorization import rdoq
 from ..factorization.init import init_v

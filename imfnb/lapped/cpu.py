@@ -8,7 +8,7 @@ import numpy as np
 
 from ..runtime.jit import kernel
 from . import continue_plane
-from .tables import INPUT_LIMIT, rotation
+from ..format.lapped import INPUT_LIMIT, rotation
 from .tiles import filter_across, filter_border
 
 __all__ = ["forward", "inverse"]

@@ -14,7 +14,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from ..runtime.vectors import INDEX, Lanes, splat
-from .tables import ROTATION_BITS
+from ..format.lapped import ROTATION_BITS
 
 __all__ = ["filter_across", "filter_border"]
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import lapped, restoration
 from ..factorization import rdoq
+from ..format.restoration import filter_set
 from ..layout import PatchGrid, Slice
 from ..runtime.run import Run, Task
 from . import decide
@@ -187,7 +188,7 @@ class Samples:
         stop = min(self._rows.stop + restoration.HALO - self._first, height)
         planes = rows_of(self._planes, slice(top, stop))
         out = planes if overwrite else run.array(name.strip(), planes.shape, np.int32)
-        filters, limits = restoration.filter_set(self._step, self._chroma)
+        filters, limits = filter_set(self._step, self._chroma)
         tables = run.constant(f"{name}filters", filters), run.constant(f"{name}limits", limits)
         scratch = None if run.in_place else run.array(f"{name}scratch", (len(which), *planes.shape[1:]), np.int32)
         numbers = run.constant(f"{name}which", np.array(which, np.int32))

@@ -14,8 +14,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from ..format.restoration import ACTIVITY_THRESHOLDS, COEFFICIENT_BITS, DIRECTIONS, SAMPLE_LIMIT
 from ..runtime.vectors import INDEX, WIDTH, Lanes, has_feature, multiply_add_pairs, registers, splat
-from .reference import ACTIVITY_THRESHOLDS, COEFFICIENT_BITS, DIRECTIONS, SAMPLE_LIMIT
 
 __all__ = ["CHUNK", "WINDOW", "WORDS", "classify_row", "correct_row", "slide_row"]
 
