@@ -18,7 +18,7 @@ from .errors import ImfError
 from .options import EncodeOptions
 from .profiles import pipeline
 from .runtime import streams
-from .runtime.device import DeviceRun, device_run
+from .runtime.gpu import DeviceRun, device_run
 from .runtime.memory import Slot
 from .runtime.run import Task
 

@@ -159,7 +159,7 @@ def open_run(device: str, threads: int) -> AbstractContextManager[Run]:
     """A runner for one call, by the name that `resolve_device` returns."""
     if device != "cuda":
         return HostRun(device, threads)
-    from .runtime.device import device_run
+    from .runtime.gpu import device_run
 
     return device_run(threads)
 

@@ -167,7 +167,7 @@ def _on_gpu(count: int, matrix: np.ndarray, task: Callable[[Sequence[int], Run],
     """Run a task for chunks of `count` matrices like the given one; where the memory is full, for fewer at a time."""
     from ..runtime.cuda import GRID_LIMIT
     from ..runtime import streams
-    from ..runtime.device import DeviceRun
+    from ..runtime.gpu import DeviceRun
 
     if max(matrix.shape) > _LONGEST:
         raise DeviceError(f"X has shape {matrix.shape}; the GPU takes {_LONGEST} rows and columns: use device='cpu'")
