@@ -14,7 +14,7 @@ from strategies import images, seeds
 import imfnb
 from imfnb import FormatError, OptionError, baselines, metrics
 from imfnb.baselines import codec, encode_at, files, indices
-from imfnb.bytestream import Reader
+from imfnb.format.bytestream import Reader
 
 #: Formats of Pillow, and whether they know alpha.
 PILLOW = {"jpeg": False, "jpeg-default": False, "jpeg2000": True, "jpeg2000-default": True}
