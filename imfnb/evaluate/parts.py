@@ -2,7 +2,7 @@
 
 Nobody would want to live without these parts, so :func:`imfnb.encode` has no options for them. A study encodes and
 decodes with a runner of its own (see `imfnb.runtime.run`), which gives the pipelines other functions for some stages,
-and tells a pipeline the rest (:class:`imfnb.profiles.main.Parts`, and the start of the baseline profile). A file made
+and tells a pipeline the rest (:class:`imfnb.profiles.stacks.Parts`, and the start of the baseline profile). A file made
 so can only be decoded in the same way.
 """
 
@@ -29,6 +29,7 @@ from ..lapped import continue_plane
 from ..options import EncodeOptions, check_image
 from ..patches import from_blocks
 from ..profiles import baseline, main
+from ..profiles.stacks import ALL_PARTS, Parts
 from ..runtime.run import HostRun, Run, Task
 
 __all__ = ["PARTS", "without"]
@@ -101,9 +102,7 @@ def _repeated_chroma(color: ModuleType) -> dict[str, Callable[..., Any]]:
     def q4_to_rgb(y: np.ndarray, cb: np.ndarray, cr: np.ndarray, out: np.ndarray, above: int = 0) -> None:
         if cb.shape != y.shape:
             rows, columns = slice(above, above + y.shape[1]), slice(y.shape[2])
-            cb, cr = (
-                np.ascontiguousarray(p.repeat(2, axis=1).repeat(2, axis=2)[:, rows, columns]) for p in (cb, cr)
-            )
+            cb, cr = (np.ascontiguousarray(p.repeat(2, axis=1).repeat(2, axis=2)[:, rows, columns]) for p in (cb, cr))
         color.q4_to_rgb(y, cb, cr, out)
 
     return {"q4_to_rgb": q4_to_rgb}
@@ -157,7 +156,7 @@ _STAGES: dict[str, tuple[str, Callable[[ModuleType], dict[str, Callable[..., Any
 }
 
 # For others what the main profile is told, and what finds the first V of the baseline profile instead.
-_TOLD: dict[str, Callable[[main.Parts], main.Parts]] = {
+_TOLD: dict[str, Callable[[Parts], Parts]] = {
     "rate term": lambda parts: replace(parts, rdoq=rdoq.Settings(rate=False)),
     "second sweep": lambda parts: replace(parts, rdoq=rdoq.Settings(sweeps=1)),
     "free V": lambda parts: replace(parts, adapt_basis=False),
@@ -211,7 +210,7 @@ def without(name: str, *off: str, **options: Any) -> Codec:
     unknown = sorted(set(off) - set(PARTS))
     if unknown:
         raise OptionError(f"{unknown[0]!r} is no part that can be switched off; expected some of {', '.join(PARTS)}")
-    profile, parts = _PROFILES[name], main.ALL_PARTS
+    profile, parts = _PROFILES[name], ALL_PARTS
     for part in off:
         parts = _TOLD.get(part, lambda same: same)(parts)
     start = next((_STARTS[part] for part in off if part in _STARTS), init_v)

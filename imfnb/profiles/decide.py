@@ -17,21 +17,19 @@ from .tuning import (
 __all__ = [
     "chroma_step",
     "estimated_rows",
-    "fixed_step",
     "known_patch_size",
     "long_patches_pay",
     "restoration_pays",
     "sampled",
     "sampled_rows",
     "searched_rows",
+    "step_for",
     "subsamples",
 ]
 
 
-def fixed_step(name: str, value: float) -> int | None:
-    """The step of luma that a target asks for, in 1/64 gray level; None where it has to be searched."""
-    if name not in ("quality", "step"):
-        return None
+def step_for(name: str, value: float) -> int:
+    """The step of luma, in 1/64 gray level, that the target quality or step stands for."""
     gray_levels = 2.0 ** (8.0 - 0.07 * value) if name == "quality" else value
     return min(max(round(gray_levels * STEP_UNIT), STEP_MIN), STEP_MAX)
 

@@ -8,20 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from ..format.container import Frame
 from ..factorization import rdoq
 from ..format.constants import STEP_MAX, STEP_MIN
+from ..format.container import Frame
 from ..metrics import psnr
 from ..options import EncodeOptions
 from ..runtime.run import HostRun, Run
-from . import decide, main
+from . import candidates, decide, main
+from .stacks import ALL_PARTS, Analysis, Parts, Stack, analyse, join
 from .targets import search_step
 from .tuning import CHROMA_STEP, HEADER_BYTES, SUBSAMPLING_MARGIN, WHOLE_SAMPLES
 
 __all__ = ["search"]
 
 
-def search(image: Any, frame: Frame, options: EncodeOptions, run: Run, parts: main.Parts = main.ALL_PARTS) -> bytes:
+def search(image: Any, frame: Frame, options: EncodeOptions, run: Run, parts: Parts = ALL_PARTS) -> bytes:
     """Encode an image for a rate or a PSNR.
 
     Parameters
@@ -54,7 +55,7 @@ def search(image: Any, frame: Frame, options: EncodeOptions, run: Run, parts: ma
 
 
 # A candidate with the analysis that it belongs to: that of the runner, or that of the CPU.
-_Attempt = tuple[main.Analysis, main.Candidate]
+_Attempt = tuple[Analysis, candidates.Candidate]
 
 
 class _Trials:
@@ -65,18 +66,18 @@ class _Trials:
     the work.
     """
 
-    def __init__(self, image: Any, frame: Frame, options: EncodeOptions, run: Run, parts: main.Parts) -> None:
+    def __init__(self, image: Any, frame: Frame, options: EncodeOptions, run: Run, parts: Parts) -> None:
         self._frame, self._options, self._run = frame, options, run
         self._name, value = options.target
         self._image = image if isinstance(image, np.ndarray) else image.copy_to_host()
-        self._analysis = run.drive(main.analyse([image], frame, run, parts))
+        self._analysis = run.drive(analyse([image], frame, run, parts))
         if run.retains:
             self._on_host = self._analysis
         else:
             host = HostRun("cpu", 1)
-            self._on_host = host.drive(main.analyse([self._image], frame, host, parts))
+            self._on_host = host.drive(analyse([self._image], frame, host, parts))
         self._models: dict[bool, list[np.ndarray]] = {}
-        self._counterpart: tuple[main.Candidate, _Attempt] | None = None
+        self._counterpart: tuple[candidates.Candidate, _Attempt] | None = None
         # What the first trial chooses serves for the others, since bytes and PSNR jump where a choice changes.
         self._chosen: main.Choices | None = self._full_chroma() if self._needs_full_chroma(value) else None
 
@@ -84,20 +85,18 @@ class _Trials:
         choices = main.first_choices(self._options, self._frame, step)
         if self._chosen is not None and step not in (STEP_MIN, STEP_MAX):  # at the ends nothing may be lost
             choices = replace(self._chosen, step=step)
-        (candidate,) = self._run.drive(main.code(self._analysis, choices, keep=True))
+        candidate = self._run.drive(candidates.try_choices(self._analysis, choices))
         if self._chosen is None or None in self._chosen.patch_sizes[: len(candidate.planes)]:
             self._chosen = candidate.choices
         return self._measured((self._analysis, candidate))
 
     def lambda_scale(self, attempt: _Attempt, lambda_scale: int) -> tuple[_Attempt, float]:
         analysis, base = self._refinable(attempt)
-        choices = replace(base.choices, lambda_scale=lambda_scale)
-        (candidate,) = analysis.run.drive(main.code(analysis, choices, keep=True, base=base))
-        return self._measured((analysis, candidate))
+        return self._measured((analysis, analysis.run.drive(candidates.with_lambda(analysis, base, lambda_scale))))
 
     def splice(self, one: _Attempt, other: _Attempt, share: float) -> tuple[_Attempt, float]:
         analysis, base = self._refinable(one)
-        return self._measured((analysis, main.splice(base, other[1], share)))
+        return self._measured((analysis, candidates.splice(base, other[1], share)))
 
     def predict(self, step: int) -> list[float]:
         subsample = main.first_choices(self._options, self._frame, step).subsample
@@ -111,15 +110,15 @@ class _Trials:
         """The file of an attempt."""
         analysis, candidate = attempt
         drive = analysis.run.drive
-        complete = drive(main.with_bytes(analysis, drive(main.with_restoration(analysis, candidate))))
-        return main.to_file(complete, self._frame)
+        complete = drive(candidates.with_bytes(analysis, drive(candidates.with_restoration(analysis, candidate))))
+        return main.to_file(candidates.to_coded(complete), self._frame)
 
     def _measured(self, attempt: _Attempt) -> tuple[_Attempt, float]:
         analysis, candidate = attempt
         if self._name != "psnr":
-            candidate = analysis.run.drive(main.with_bytes(analysis, candidate))
-            return (analysis, candidate), len(main.to_file(candidate, self._frame))
-        candidate, pixels = analysis.run.drive(main.with_pixels(analysis, candidate))
+            candidate = analysis.run.drive(candidates.with_bytes(analysis, candidate))
+            return (analysis, candidate), len(main.to_file(candidates.to_coded(candidate), self._frame))
+        candidate, pixels = analysis.run.drive(candidates.with_pixels(analysis, candidate))
         if candidate.alpha is not None:
             pixels[:, :, 3] = self._image[:, :, 3]
         return (analysis, candidate), psnr(self._image, pixels)
@@ -130,7 +129,7 @@ class _Trials:
         if analysis is self._on_host:
             return attempt
         if self._counterpart is None or self._counterpart[0] is not candidate:
-            (same,) = self._on_host.run.drive(main.code(self._on_host, candidate.choices, keep=True))
+            same = self._on_host.run.drive(candidates.try_choices(self._on_host, candidate.choices))
             self._counterpart = candidate, (self._on_host, same)
         return self._counterpart[1]
 
@@ -141,7 +140,7 @@ class _Trials:
         analysis = self._on_host
         out = np.empty((1, *self._image.shape), np.uint8)
         planes = [(stack, np.asarray(planes, np.int32)) for stack, planes in analysis.planes(True)]
-        main.join(planes, out, analysis.run)
+        join(planes, out, analysis.run)
         close = psnr(self._image[:, :, :3], out[0, :, :, :3]) < value + SUBSAMPLING_MARGIN
         if close:
             analysis.forget(planes=True)
@@ -173,10 +172,11 @@ class _Trials:
         """For every plane whether it is chroma, and counts of its coefficients by magnitude."""
         analysis, p = self._on_host, rdoq.SPECTRUM_PATCH
 
-        def count(source: tuple[main.Stack, np.ndarray]) -> tuple[bool, np.ndarray]:
+        def count(source: tuple[Stack, np.ndarray]) -> tuple[bool, np.ndarray]:
             stack, planes = source
             rows = decide.estimated_rows(stack.spec.shape)
-            counts = sum(rdoq.spectrum(analysis.strip(stack, planes, p, part)[0], analysis.run.host) for part in rows)
+            strips = [rdoq.spectrum(analysis.strip(stack, planes, p, part)[0], analysis.run.host) for part in rows]
+            counts = np.sum(strips, axis=0)
             if planes.size > WHOLE_SAMPLES:
                 counts = counts * planes.size // counts.sum()
             return stack.spec.chroma, counts

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,8 +18,12 @@ from .. import lapped, restoration
 from ..factorization import rdoq
 from ..layout import PatchGrid, Slice
 from ..runtime.run import Run, Task
+from . import decide
 
-__all__ = ["Products", "Samples", "Unit", "rows_of", "units"]
+if TYPE_CHECKING:
+    from .stacks import Owner, Stack
+
+__all__ = ["Products", "Samples", "Unit", "Watched", "Work", "decoded", "restoration_of", "rows_of", "units", "watch"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,33 @@ def rows_of(planes: Any, rows: slice) -> Any:
     return planes.reshape(count * height, width)[rows].reshape(1, rows.stop - rows.start, width)
 
 
+@dataclass(frozen=True)
+class Work:
+    """A unit of a stack with what it is coded with.
+
+    Attributes
+    ----------
+    stack : imfnb.profiles.stacks.Stack
+        The stack.
+    planes : array of int32, shape (P, H, W)
+        All planes of the stack.
+    step : int
+        Their step in 1/64 gray level.
+    unit : Unit
+        Which of them.
+    """
+
+    stack: Stack
+    planes: Any
+    step: int
+    unit: Unit
+
+    @property
+    def owners(self) -> list[Owner]:
+        """Image and number of each plane of the unit."""
+        return [self.stack.owners[n] for n in self.unit.which]
+
+
 class Products:
     """Rows of the products of the factors of a stack of planes.
 
@@ -89,9 +120,13 @@ class Products:
             start = max(rows.start - reach, 0) // p * p
             stop = min(-(-(rows.stop + reach) // p) * p, height)
             self._starts.append(start)
-            self._samples.append(run.array(f"{unit.name}samples", (len(unit.which), stop - start, width), np.int32))
+            self._samples.append(
+                run.array(f"{unit.name}samples {unit.which[0]}", (len(unit.which), stop - start, width), np.int32)
+            )
 
-    def add(self, unit: Unit, part: Slice, factors: Sequence[rdoq.Factors], there: tuple[Any, Any] | None) -> Task[None]:
+    def add(
+        self, unit: Unit, part: Slice, factors: Sequence[rdoq.Factors], there: tuple[Any, Any] | None
+    ) -> Task[None]:
         """Multiply the factors of a slice, as far as the rows reach.
 
         Parameters
@@ -161,3 +196,44 @@ class Samples:
 
     def _window(self, planes: Any, first: int) -> Any:
         return rows_of(planes, slice(self._rows.start - first, self._rows.stop - first))
+
+
+# ----------------------------------------------------------------------------------------- decoding in the encoder
+
+
+# Rows of a stack that decide on its restoration, and what becomes of them.
+Watched = list[tuple[slice, Products]]
+
+
+def watch(group: Sequence[Work], run: Run, whole: bool = False) -> Watched:
+    """Rows of a stack that decide on its restoration: sampled ones on the CPU, all on the GPU or where that is asked."""
+    stack = group[0].stack
+    height, parts = stack.spec.shape[0], [work.unit for work in group]
+    rows = [slice(0, height)] if whole or run.merges else decide.sampled_rows(height)
+    return [(part, Products(parts, part, group[0].step, stack.spec.chroma, stack.name, run)) for part in rows]
+
+
+def restoration_of(group: Sequence[Work], watched: Watched, run: Run) -> Task[list[bool]]:
+    """Whether to restore each plane of a stack."""
+    flags, _ = yield from decoded(group, watched, run)
+    return flags
+
+
+def decoded(group: Sequence[Work], watched: Watched, run: Run) -> Task[tuple[list[bool], Any]]:
+    """Whether to restore each plane of a stack, and what the decoder makes of the last of the rows that were watched."""
+    stack, planes = group[0].stack, group[0].planes
+    count, height = len(stack.owners), stack.spec.shape[0]
+    error = run.kernels("restoration").squared_error
+    sums = run.zeros(f"{stack.name}errors", (2, count), np.int64)
+    before = after = None
+    while watched:
+        rows, products = watched.pop()
+        samples = products.samples()
+        del products
+        before, after = samples.decoded, samples.restored(range(count), False)
+        counted = decide.sampled(height) if rows == slice(0, height) else None
+        for total, found in zip(sums, (before, after), strict=True):
+            error(found, rows_of(planes, rows), total, counted)
+    (found,) = yield from run.fetch(f"{stack.name}errors", sums)
+    flags = [decide.restoration_pays(*pair) for pair in zip(*found.tolist(), strict=True)]
+    return flags, run.select(flags, after, before)

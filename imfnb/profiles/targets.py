@@ -264,9 +264,7 @@ def search_step(trials: Trials[T], low: int, high: int, pixels: int, name: str, 
     raise OptionError(f"{name}={value:g} cannot be met: this image in this profile takes {reach}")
 
 
-def _try_lambdas(
-    trials: Trials[T], search: _Search[T], goal: _Goal, plain: T, found: float, fall: float
-) -> None:
+def _try_lambdas(trials: Trials[T], search: _Search[T], goal: _Goal, plain: T, found: float, fall: float) -> None:
     """Come down to the aim from an attempt above it, by lambda and then by the share of the patches that have it.
 
     `found` is what the attempt measured, `fall` how much of that an octave of lambda is expected to take.

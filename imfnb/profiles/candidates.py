@@ -1,0 +1,227 @@
+"""Candidates of a search in the main profile: an image with its factors, never changed, and what others come of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..factorization import rdoq
+from ..format.main_header import PlaneParameters
+from ..layout import Slice
+from ..runtime.run import Run, Task
+from .main import Choices, Coded, factorize, plan
+from .slices import encode_slice
+from .stacks import Analysis, join
+from .synthesis import Work, decoded, rows_of, units, watch
+
+__all__ = [
+    "Candidate",
+    "splice",
+    "to_coded",
+    "try_choices",
+    "with_bytes",
+    "with_lambda",
+    "with_pixels",
+    "with_restoration",
+]
+
+
+@dataclass(frozen=True)
+class SliceCandidate:
+    """A slice of a plane with its factors, in a search.
+
+    Attributes
+    ----------
+    part : Slice
+        Which rows of patches.
+    factors : Factors
+        U and V.
+    last_choice : LastChoice or None
+        What U can be chosen from again with another lambda, unless the slice is large.
+    segment : Future of bytes or None
+        The factors as bytes, once they are wanted.
+    """
+
+    part: Slice
+    factors: rdoq.Factors
+    last_choice: rdoq.LastChoice | None
+    segment: Future[bytes] | None = None
+
+
+@dataclass(frozen=True)
+class PlaneCandidate:
+    """A plane with its factors, in a search.
+
+    Attributes
+    ----------
+    step, patch_size : int
+        Its step in 1/64 gray level, and the side of its patches.
+    slices : tuple of SliceCandidate
+        Its slices.
+    restore : bool or None
+        Whether restoration is on; None where that is not decided yet.
+    """
+
+    step: int
+    patch_size: int
+    slices: tuple[SliceCandidate, ...]
+    restore: bool | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An image with its factors, in a search.
+
+    Attributes
+    ----------
+    choices : Choices
+        What was chosen.
+    planes : tuple of PlaneCandidate
+        Its planes in the order of the file.
+    alpha : bytes or None
+        Alpha stored losslessly.
+    """
+
+    choices: Choices
+    planes: tuple[PlaneCandidate, ...]
+    alpha: bytes | None
+
+
+def try_choices(analysis: Analysis, choices: Choices) -> Task[Candidate]:
+    """planes -> X -> U, V for the only image; `with_bytes` and `with_pixels` go on from there."""
+    groups = yield from plan(analysis, choices)
+
+    def keep(
+        work: Work, part: Slice, factors: list[rdoq.Factors], there: tuple[Any, Any], last: rdoq.LastChoice | None
+    ) -> Task[list[SliceCandidate]]:
+        return [SliceCandidate(part, each, last) for each in factors]
+        yield
+
+    slices = yield from factorize(analysis, groups, keep, keep=True)
+    works = {owner: work for group in groups for work in group for owner in work.owners}
+    planes = {
+        index: PlaneCandidate(works[0, index].step, works[0, index].unit.grid.patch_size, tuple(slices[0, index]))
+        for _, index in sorted(works)
+    }
+    sizes = tuple(planes[index].patch_size if index in planes else None for index in range(4))
+    return Candidate(replace(choices, patch_sizes=sizes), tuple(planes.values()), analysis.alphas[0])
+
+
+def with_lambda(analysis: Analysis, base: Candidate, lambda_scale: int) -> Task[Candidate]:
+    """The same with another lambda of the last choice of U."""
+    run = analysis.run
+
+    def again(work: Work, old: SliceCandidate) -> Task[SliceCandidate]:
+        unit, last, update = work.unit, old.last_choice, old.factors.basis_update
+        if last is None:
+            rows = rows_of(analysis.filtered(work.stack, work.planes, unit), old.part.samples)
+            last = rdoq.prepare(rows, work.step, unit.grid.patch_size, run, unit.name, update, analysis.parts.rdoq)
+        there = rdoq.choose_last(last, run, unit.name, lambda_scale, keep=True)
+        (factors,) = yield from rdoq.download(*there, old.part.patches, update, run, unit.name)
+        return SliceCandidate(old.part, factors, old.last_choice)
+
+    jobs = [
+        (work, old)
+        for group in _groups_of(analysis, base)
+        for work in group
+        for _, index in work.owners
+        for old in base.planes[index].slices
+    ]
+    new = iter((yield from run.together(again(*job) for job in jobs)))
+    return _with_slices(replace(base, choices=replace(base.choices, lambda_scale=lambda_scale)), new, decided=False)
+
+
+def splice(one: Candidate, other: Candidate, share: float) -> Candidate:
+    """A share of the patches from the other of two candidates that differ in `lambda_scale`."""
+    pairs = [
+        (a, b)
+        for first, second in zip(one.planes, other.planes, strict=True)
+        for a, b in zip(first.slices, second.slices, strict=True)
+    ]
+    new = (SliceCandidate(a.part, rdoq.splice(a.factors, b.factors, share), None) for a, b in pairs)
+    return _with_slices(one, new, decided=False)
+
+
+def with_bytes(analysis: Analysis, old: Candidate) -> Task[Candidate]:
+    """A candidate with the bytes of its slices."""
+    run, coder = analysis.run, analysis.run.host_kernels("entropy")
+    slices = [part for plane in old.planes for part in plane.slices]
+    missing = [part for part in slices if part.segment is None]
+    made = iter(run.submit_all(lambda part: encode_slice(part.factors, part.part, coder, analysis.parts), missing))
+    return _with_slices(old, (replace(s, segment=next(made)) if s.segment is None else s for s in slices), decided=True)
+    yield
+
+
+def _with_slices(old: Candidate, slices: Iterator[SliceCandidate], decided: bool) -> Candidate:
+    """A candidate with other slices; a decision on restoration stands if it was made for their factors."""
+    planes = [
+        replace(
+            plane,
+            slices=tuple(itertools.islice(slices, len(plane.slices))),
+            restore=plane.restore if decided else None,
+        )
+        for plane in old.planes
+    ]
+    return replace(old, planes=tuple(planes))
+
+
+def with_pixels(analysis: Analysis, old: Candidate) -> Task[tuple[Candidate, np.ndarray]]:
+    """A candidate with a decision on restoration, and what the decoder makes of it but for a lossless alpha."""
+    run, groups = analysis.run, _groups_of(analysis, old)
+    found = yield from run.together(_resynthesize(group, old, run, whole=True) for group in groups)
+    out = run.array("pixels", analysis.images.shape, np.uint8)
+    join([(group[0].stack, planes) for group, (_, planes) in zip(groups, found, strict=True)], out, run)
+    (pixels,) = yield from run.fetch("pixels", out)
+    return _with_flags(old, groups, [flags for flags, _ in found]), pixels[0]
+
+
+def with_restoration(analysis: Analysis, old: Candidate) -> Task[Candidate]:
+    """A candidate with a decision on restoration."""
+    if old.planes[0].restore is not None:
+        return old
+    run, groups = analysis.run, _groups_of(analysis, old)
+    found = yield from run.together(_resynthesize(group, old, run) for group in groups)
+    return _with_flags(old, groups, [flags for flags, _ in found])
+
+
+def _groups_of(analysis: Analysis, old: Candidate) -> list[list[Work]]:
+    """The planes of a candidate, as `plan` has them."""
+    found = []
+    for stack, planes in analysis.planes(old.choices.subsample):
+        mine = [old.planes[index] for _, index in stack.owners]
+        parts = units(stack.spec.shape, [plane.patch_size for plane in mine], stack.name, analysis.run)
+        found.append([Work(stack, planes, mine[0].step, unit) for unit in parts])
+    return found
+
+
+def _resynthesize(group: Sequence[Work], old: Candidate, run: Run, whole: bool = False) -> Task[tuple[list[bool], Any]]:
+    """:func:`imfnb.profiles.synthesis.decoded` from the factors of a candidate."""
+    watched = watch(group, run, whole)
+    for _, products in watched:
+        for work in group:
+            planes = [old.planes[index] for _, index in work.owners]
+            for number, part in enumerate(work.unit.grid.slices):
+                yield from products.add(work.unit, part, [plane.slices[number].factors for plane in planes], None)
+    return (yield from decoded(group, watched, run))
+
+
+def _with_flags(old: Candidate, groups: Sequence[Sequence[Work]], flags: Sequence[Sequence[bool]]) -> Candidate:
+    """A candidate with what was decided for each plane of each stack."""
+    restore = {
+        index: flag
+        for group, some in zip(groups, flags, strict=True)
+        for (_, index), flag in zip(group[0].stack.owners, some, strict=True)
+    }
+    return replace(old, planes=tuple(replace(plane, restore=restore[i]) for i, plane in enumerate(old.planes)))
+
+
+def to_coded(old: Candidate) -> Coded:
+    """A candidate that has its bytes on its way to a file, whose length does not depend on restoration."""
+    planes = tuple(PlaneParameters(plane.step, plane.patch_size, bool(plane.restore)) for plane in old.planes)
+    segments = tuple(part.segment for plane in old.planes for part in plane.slices if part.segment is not None)
+    return Coded(old.choices.subsample, planes, segments, old.alpha)

@@ -1,0 +1,48 @@
+"""U, V <-> bytes: a slice of a plane of the main profile and its segment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..entropy import decode_basis_update, encode_basis_update
+from ..errors import FormatError
+from ..factorization import rdoq
+from ..format.bytestream import Reader, put_varint
+from ..layout import Slice
+from .stacks import ALL_PARTS, Parts
+
+__all__ = ["decode_slice", "encode_slice", "read_update"]
+
+
+def encode_slice(factors: rdoq.Factors, part: Slice, coder: Any, parts: Parts = ALL_PARTS) -> bytes:
+    """One segment: V where it may leave the DCT basis, then U."""
+    p = part.grid.patch_size
+    coded = coder.encode_factors(factors.padded, factors.ranks, *factors.grid, p)
+    if not parts.adapts(part):
+        return coded
+    update = b"" if factors.basis_update is None else encode_basis_update(factors.basis_update, p)
+    out = bytearray()
+    put_varint(out, len(update))
+    return bytes(out) + update + coded
+
+
+def decode_slice(
+    segment: Reader, part: Slice, max_rank: int | None, coder: Any, parts: Parts = ALL_PARTS
+) -> rdoq.Factors:
+    """The inverse of :func:`encode_slice`."""
+    update = read_update(segment, part, parts)
+    data = bytes(segment.take(segment.left))
+    padded, ranks, overrun = coder.decode_factors(data, *part.patches, part.grid.patch_size, max_rank)
+    if overrun:
+        raise FormatError("damaged factors: the coded data end too early; the file is corrupt")
+    return rdoq.Factors(padded, ranks, part.patches, update)
+
+
+def read_update(segment: Reader, part: Slice, parts: Parts) -> np.ndarray | None:
+    """How V differs from the DCT basis in a slice, None where it does not."""
+    if not parts.adapts(part):
+        return None
+    data = bytes(segment.take(segment.varint()))
+    return decode_basis_update(data, part.grid.patch_size) if data else None

@@ -1,0 +1,202 @@
+"""image <-> planes: equal-shaped images as stacks of planes, for the main profile's encoder and decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..factorization import rdoq
+from ..format.container import Frame
+from ..format.main_header import encode_alpha
+from ..layout import PatchGrid, PlaneSpec, Slice, main_planes
+from ..runtime.run import Run, Task
+from .synthesis import Unit
+from .tuning import COMPACT_SAMPLES
+
+__all__ = ["ALL_PARTS", "Analysis", "Owner", "Parts", "Stack", "analyse", "join", "split", "stacks"]
+
+# Number of an image in the stack, and of a plane in it.
+Owner = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Planes of equal shape and kind.
+
+    Attributes
+    ----------
+    spec : PlaneSpec
+        What the first of them is; for the others only the number differs (and luma's stack may have alpha in it).
+    owners : tuple of (int, int)
+        Number of the image, and of the plane in it, of each.
+    name : str
+        Prefix of the names of their memory.
+    """
+
+    spec: PlaneSpec
+    owners: tuple[Owner, ...]
+    name: str
+
+    def places(self, index: int) -> slice:
+        """Where the planes of this number are."""
+        found = [n for n, owner in enumerate(self.owners) if owner[1] == index]
+        return slice(found[0], found[-1] + 1) if found else slice(0)
+
+
+def stacks(frame: Frame, count: int, subsample: bool, alphas: Sequence[int], run: Run) -> list[Stack]:
+    """The planes of `count` images as stacks; `alphas` are the images whose alpha is coded like a plane."""
+    specs = {
+        spec.index: spec for spec in main_planes(frame.height, frame.width, frame.channels, subsample, bool(alphas))
+    }
+    found = []
+    for group in [(0, 3), (1, 2)] if run.merges else [(0,), (1,), (2,), (3,)]:
+        owners = [(b, index) for index in group if index in specs for b in (alphas if index == 3 else range(count))]
+        if owners:
+            spec = specs[owners[0][1]]
+            name = f"{spec.kind}{'' if run.merges else spec.index} {'half' if spec.subsampled else 'whole'} "
+            found.append(Stack(spec, tuple(owners), name))
+    return found
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a study may switch off (see `imfnb.evaluate.parts`); a file made so is read with the same parts only.
+
+    Attributes
+    ----------
+    rdoq : Settings
+        How U is chosen.
+    adapt_basis : bool
+        Whether V of large slices may leave the DCT basis.
+    """
+
+    rdoq: rdoq.Settings = field(default_factory=rdoq.Settings)
+    adapt_basis: bool = True
+
+    def adapts(self, part: Slice) -> bool:
+        """Whether a slice says how its V differs from the DCT basis."""
+        return self.adapt_basis and part.adapts
+
+
+ALL_PARTS = Parts()
+
+
+@dataclass
+class Analysis:
+    """Equal-shaped images and all that does not depend on the step, made when it is first asked for.
+
+    Attributes
+    ----------
+    images : array of uint8, shape (B, H, W, C)
+        The images where the kernels read them.
+    frame : Frame
+        Their description.
+    alphas : list of (bytes or None)
+        Alpha of each as a segment, where it has few values.
+    run : Run
+        Where to work.
+    parts : Parts
+        What is switched on.
+    """
+
+    images: Any
+    frame: Frame
+    alphas: list[bytes | None]
+    run: Run
+    parts: Parts = ALL_PARTS
+    _planes: dict[bool, list[tuple[Stack, Any]]] = field(default_factory=dict)
+    _filtered: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+
+    def planes(self, subsample: bool) -> list[tuple[Stack, Any]]:
+        """The planes to be coded lossily: stacks, and int32 (P, H, W) for each."""
+        if subsample not in self._planes:
+            lossy = [b for b, alpha in enumerate(self.alphas) if alpha is None and self.frame.channels == 4]
+            found = stacks(self.frame, len(self.alphas), subsample, lossy, self.run)
+            arrays = [self.run.array(s.name, (len(s.owners), *s.spec.shape), np.int32) for s in found]
+            split(self.images, list(zip(found, arrays, strict=True)), self.run)
+            if self.run.retains:  # samples are within +-2048; the copy halves the memory
+                arrays = [a.astype(np.int16) if a.size > COMPACT_SAMPLES else a for a in arrays]
+            self._planes[subsample] = list(zip(found, arrays, strict=True))
+        return self._planes[subsample]
+
+    def filtered(self, stack: Stack, planes: Any, unit: Unit) -> Any:
+        """Planes of a stack behind the lapped filter, extended to whole patches; kept, if arrays are."""
+        key = stack.owners, unit.grid
+        if key in self._filtered:
+            return self._filtered[key]
+        run, shape = self.run, (len(unit.which), *unit.grid.extended)
+        out = run.array(f"{unit.name}filtered", shape, np.int32)
+        which = run.constant(f"{unit.name}which", np.array(unit.which, np.int32))
+        run.kernels("lapped").forward(planes, unit.grid.patch_size, out, which)
+        if run.retains:
+            self._filtered[key] = out
+        return out
+
+    def strip(self, stack: Stack, planes: Any, patch_size: int, rows: slice) -> Any:
+        """Rows of all planes of a stack behind the lapped filter, as if they were all."""
+        grid = PatchGrid(stack.spec.shape, patch_size)
+        everything = tuple(range(len(stack.owners)))
+        if rows == slice(0, stack.spec.shape[0]) and self.run.retains:
+            return self.filtered(stack, planes, Unit(grid, everything, stack.name))
+        run, shape = self.run, PatchGrid((rows.stop - rows.start, grid.shape[1]), patch_size).extended
+        out = run.array(f"{stack.name}{patch_size} strip", (len(everything), *shape), np.int32)
+        which = run.constant(f"{stack.name}all", np.array(everything, np.int32))
+        run.kernels("lapped").forward(planes, patch_size, out, which, rows)
+        return out
+
+    def forget(self, planes: bool = False) -> None:
+        """Keep no filtered planes, and no others either if that is asked."""
+        self._filtered.clear()
+        if planes:
+            self._planes.clear()
+
+
+def analyse(images: Sequence[Any], frame: Frame, run: Run, parts: Parts = ALL_PARTS) -> Task[Analysis]:
+    """Begin with images; those whose alpha has few values get it stored losslessly."""
+    alphas: list[bytes | None] = [None] * len(images)
+    if frame.channels == 4:
+        channels = [(image if isinstance(image, np.ndarray) else image.copy_to_host())[:, :, 3] for image in images]
+        alphas = yield from run.wait(run.submit_all(encode_alpha, channels))
+    return Analysis(run.upload("images", images), frame, alphas, run, parts)
+
+
+def split(images: Any, target: Sequence[tuple[Stack, Any]], run: Run) -> None:
+    """image -> planes: fill the stacks of planes of images (B, H, W, C)."""
+    color, views = run.kernels("color"), _views(target)
+    if 1 in views:
+        color.rgb_to_q4(images, views[0], views[1], views[2])
+    else:
+        color.gray_to_q4(images, 0, views[0])
+    for b, plane in _alphas(target):
+        color.gray_to_q4(images[b : b + 1], 3, plane)
+
+
+def join(source: Sequence[tuple[Stack, Any]], images: Any, run: Run, above: int = 0) -> None:
+    """planes -> image: fill images (B, H, W, C); subsampled chroma may begin `above` rows of the image earlier."""
+    color, views = run.kernels("color"), _views(source)
+    if 1 in views:
+        color.q4_to_rgb(views[0], views[1], views[2], images, above)
+    else:
+        color.q4_to_gray(views[0], images, 0)
+    for b, plane in _alphas(source):
+        color.q4_to_gray(plane, images[b : b + 1], 3)
+
+
+def _views(source: Sequence[tuple[Stack, Any]]) -> dict[int, Any]:
+    """The planes of every number but alpha's, of all images."""
+    return {
+        index: planes[stack.places(index)]
+        for stack, planes in source
+        for index in sorted({index for _, index in stack.owners} - {3})
+    }
+
+
+def _alphas(source: Sequence[tuple[Stack, Any]]) -> Iterator[tuple[int, Any]]:
+    """Number of the image and plane (1, H, W) of every alpha."""
+    for stack, planes in source:
+        for n, (b, index) in enumerate(stack.owners):
+            if index == 3:
+                yield b, planes[n : n + 1]
