@@ -17,7 +17,7 @@ from imfnb import layout as geometry
 from imfnb.entropy import layout
 from imfnb.factorization import rdoq
 from imfnb.factorization.rdoq import pipeline
-from imfnb.profiles import decide, main, search
+from imfnb.profiles import decide, search, stacks
 from imfnb.runtime.run import HostRun, finish
 
 encode = functools.partial(imfnb.encode, profile="main")
@@ -121,7 +121,7 @@ def as_if_large(monkeypatch: pytest.MonkeyPatch, slices: int | None = None, adap
     """
     if slices is not None:
         monkeypatch.setattr(geometry, "SLICE_SAMPLES", slices)
-        monkeypatch.setattr(main, "COMPACT_SAMPLES", slices)
+        monkeypatch.setattr(stacks, "COMPACT_SAMPLES", slices)
         monkeypatch.setattr(decide, "WHOLE_SAMPLES", slices)
         monkeypatch.setattr(search, "WHOLE_SAMPLES", slices)
     if adapted is not None:

@@ -20,11 +20,15 @@ from imfnb.runtime.devices import cuda_status
 PACKAGE = pathlib.Path(imfnb.__file__).parent
 FOLDER = pathlib.Path(__file__).parent
 
-#: A kernel, or what makes one; not where these are defined.
+#: A kernel, or what makes one.
 KERNEL = re.compile(r"^@(?:kernel|template)\(", re.MULTILINE)
 
-#: Every module with kernels.
-MODULES = sorted(path for path in PACKAGE.rglob("*.py") if KERNEL.search(path.read_text(encoding="utf-8")))
+#: Every module with kernels for CUDA.
+MODULES = sorted(
+    path
+    for path in PACKAGE.rglob("*.py")
+    if re.search(r"from \S*\.cuda import [^#]*?\b(kernel|template)\b", path.read_text(encoding="utf-8"))
+)
 for path in MODULES:
     importlib.import_module(".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"))
 

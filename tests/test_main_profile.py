@@ -20,7 +20,7 @@ from imfnb import OptionError
 from imfnb.factorization import rdoq
 from imfnb.layout import PatchGrid
 from imfnb.metrics import psnr
-from imfnb.profiles import decide, main, search, targets
+from imfnb.profiles import candidates, decide, main, search, stacks, targets
 from imfnb.restoration import cpu as restoration
 
 SHAPES = [(1, 1), (1, 9), (8, 1), (7, 5), (9, 17)]
@@ -281,13 +281,14 @@ def test_a_part_of_the_rows_decides_on_restoration_as_in_the_whole_plane(height,
     plain = main.encode_image
 
     def as_search(image, frame, options, run):
-        analysis = run.drive(main.analyse([image], frame, run))
-        choices = main.first_choices(options, frame, decide.fixed_step(*options.target))
-        (candidate,) = run.drive(main.code(analysis, choices, keep=True))
+        drive = run.drive
+        analysis = drive(stacks.analyse([image], frame, run))
+        choices = main.first_choices(options, frame, decide.step_for(*options.target))
+        found = drive(candidates.try_choices(analysis, choices))
         if decodes:
-            candidate, _ = run.drive(main.with_pixels(analysis, candidate))
-        candidate = run.drive(main.with_restoration(analysis, candidate))
-        return main.to_file(run.drive(main.with_bytes(analysis, candidate)), frame)
+            found, _ = drive(candidates.with_pixels(analysis, found))
+        found = drive(candidates.with_bytes(analysis, drive(candidates.with_restoration(analysis, found))))
+        return main.to_file(candidates.to_coded(found), frame)
 
     errors, files = [], []
     for decodes in (None, False, True):
@@ -627,14 +628,14 @@ def test_threads_do_not_trip_over_filtered_planes(monkeypatch):
             time.sleep(0.02)
             super().__setitem__(key, value)
 
-    class SlowAnalysis(main.Analysis):
+    class SlowAnalysis(stacks.Analysis):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             self._filtered, self._planes = Slow(), Slow()
 
     image = picture(24, 32, 4)
     expected = encode(image, quality=40, threads=1)
-    monkeypatch.setattr(main, "Analysis", SlowAnalysis)
+    monkeypatch.setattr(stacks, "Analysis", SlowAnalysis)
     assert encode(image, quality=40, threads=4) == expected
 
 
