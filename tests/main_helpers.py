@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 import pytest
 from helpers import varint
@@ -27,11 +26,6 @@ MAIN = 1
 
 #: Steps in 1/64 gray level: both ends, where the scale of V changes, and in between.
 STEPS = (64, 65, 127, 128, 300, 1023, 1024, 2047, 2048, 5000, 16383, 16384)
-
-
-def examples(count: int) -> int:
-    """Number of hypothesis' examples: `count`, or as many as the lane without the JIT can afford."""
-    return max(4, count // 12) if numba.config.DISABLE_JIT else count
 
 
 steps = st.sampled_from(STEPS)

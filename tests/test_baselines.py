@@ -7,9 +7,8 @@ import pytest
 from helpers import picture
 from hypothesis import given
 from hypothesis import strategies as st
-from main_helpers import examples
 from PIL import features
-from strategies import images, seeds
+from strategies import examples, images, seeds
 
 import imfnb
 from imfnb import FormatError, OptionError, baselines, metrics

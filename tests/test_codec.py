@@ -11,7 +11,7 @@ import pytest
 from helpers import encode, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import images
+from strategies import examples, images
 
 import imfnb
 from imfnb.factorization.bcd import bands
@@ -63,7 +63,7 @@ def test_round_trip_of_a_few_options(options, photo):
     assert psnr(photo, pixels) > 22
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     images(),
     st.sampled_from([4, 8, None]),

@@ -53,26 +53,14 @@ INTERPRETED = [
 ]
 
 
-def run_tests(names: list[str], **settings: str) -> int:
-    """Run tests of ``tests/cuda`` in a process of its own, since Numba reads variables when it is imported.
-
-    Returns
-    -------
-    int
-        How many have passed; the others were skipped.
-    """
-    environment = {**os.environ, **settings, "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
-    environment.pop("NUMBA_DISABLE_JIT", None)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    command += [str(FOLDER / "cuda" / name) for name in names]
-    result = subprocess.run(command, env=environment, cwd=FOLDER.parent, capture_output=True, text=True, timeout=1800)
-    assert result.returncode == 0, result.stdout[-20000:] + result.stderr[-5000:]
-    return int(re.search(r"(\d+) passed", result.stdout)[1])
+#: Where the JIT is disabled and the simulator on, `tests/cuda` is part of the run itself, and there is no compiler.
+ELSEWHERE = pytest.mark.skip(reason="tests/cuda is part of this run") if _cuda.SIMULATED else pytest.mark.jit
 
 
-@pytest.mark.skipif(_cuda.SIMULATED, reason="tests/cuda is part of this run")
-def test_kernels_and_pipelines_in_the_simulator():
-    assert run_tests([""], NUMBA_ENABLE_CUDASIM="1") >= 100
+@ELSEWHERE
+@pytest.mark.beside(["cuda"], NUMBA_ENABLE_CUDASIM="1")
+def test_kernels_and_pipelines_in_the_simulator(beside):
+    assert beside() >= 100
 
 
 def run_report(**environment: str) -> str:
@@ -165,13 +153,20 @@ def test_kernels_compile_to_ptx(compiler, cc):
             assert "fma.rn.f64" not in ptx and "mul.rn.f64" in ptx, name
 
 
-@pytest.mark.jit
-def test_kernels_by_interpreted_ptx(compiler):
-    assert run_tests(INTERPRETED, IMFNB_INTERPRET_PTX="1") >= 40
+@ELSEWHERE
+@pytest.mark.beside([f"cuda/{name}" for name in INTERPRETED], IMFNB_INTERPRET_PTX="1")
+def test_kernels_by_interpreted_ptx(compiler, beside):
+    assert beside() >= 40
 
 
-@pytest.mark.jit
+@ELSEWHERE
 @pytest.mark.slow
-@pytest.mark.parametrize("capability", ["8.0", "9.0"])
-def test_all_kernels_and_pipelines_by_interpreted_ptx(compiler, capability):
-    assert run_tests([""], IMFNB_INTERPRET_PTX="1", IMFNB_INTERPRET_PTX_FOR=capability) >= 200
+@pytest.mark.parametrize(
+    "capability",
+    [
+        pytest.param(name, marks=pytest.mark.beside(["cuda"], IMFNB_INTERPRET_PTX="1", IMFNB_INTERPRET_PTX_FOR=name))
+        for name in ("8.0", "9.0")
+    ],
+)
+def test_all_kernels_and_pipelines_by_interpreted_ptx(compiler, beside, capability):
+    assert beside() >= 200

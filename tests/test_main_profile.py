@@ -12,8 +12,8 @@ import pytest
 from helpers import picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from main_helpers import as_if_large, encode, examples
-from strategies import images
+from main_helpers import as_if_large, encode
+from strategies import examples, images
 
 import imfnb
 from imfnb import OptionError

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from main_helpers import as_if_large, examples
+from main_helpers import as_if_large
+from strategies import examples
 
 import imfnb
 from imfnb import layout

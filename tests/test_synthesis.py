@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from main_helpers import examples, make_factors, on_host, patch_sizes
-from strategies import seeds
+from main_helpers import make_factors, on_host, patch_sizes
+from strategies import examples, seeds
 
 from imfnb import lapped, layout, restoration
 from imfnb.factorization import rdoq
