@@ -399,7 +399,7 @@ class Report(Rows):
         """Seconds of our factorization with X^T on the device, as a pipeline calls it."""
         from imfnb.factorization.bcd import descend
         from imfnb.patches.cuda import padded
-        from imfnb.runtime.device import DeviceRun
+        from imfnb.runtime.gpu import DeviceRun
         from imfnb.runtime.memory import borrowed
 
         xt = np.zeros((len(x), x.shape[2], padded(x.shape[1])), np.uint8)

@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from main_helpers import chosen, multiplied, on_host
+from main_helpers import as_if_large, chosen, multiplied, on_host
 
 import imfnb
-from imfnb import entropy, main
+from imfnb import entropy
 from imfnb.format.basis_update import COLUMNS, ROWS, UPDATE_LIMIT
 from imfnb.errors import FormatError
 from imfnb.factorization import rdoq
 from imfnb.factorization.rdoq import basis_search, pipeline
 from imfnb.format.basis import dct_basis, scale_bits, updated_basis
 from imfnb.format.constants import STEP_MAX, STEP_MIN
+from imfnb.profiles import decide
 
 SIZES = [8, 16]
 
@@ -177,12 +178,12 @@ def test_a_search_without_a_rate_rounds():
 @pytest.mark.jit
 @pytest.mark.parametrize("searched", [1 << 20, 1 << 15])
 def test_large_pictures_use_it_where_it_pays(searched, monkeypatch):
-    monkeypatch.setattr(main, "_SEARCHED_SAMPLES", searched)
+    monkeypatch.setattr(decide, "SEARCHED_SAMPLES", searched)
     image = stretched(256, 384)
     plain = imfnb.encode(image, step=40, patch_size=8)
     assert imfnb.info(plain)["free_v"] == (0,)
     errors = [np.square(imfnb.decode(plain).astype(int) - image).mean()]
-    monkeypatch.setattr(main, "_MIXED_SAMPLES", 0)
+    as_if_large(monkeypatch, adapted=0)
     mixed = imfnb.encode(image, step=40, patch_size=8)
     info = imfnb.info(mixed)
     assert info["free_v"] == (1,)
@@ -195,8 +196,8 @@ def test_large_pictures_use_it_where_it_pays(searched, monkeypatch):
 @pytest.mark.jit
 @pytest.mark.parametrize("searched", [1 << 20, 1 << 12])
 def test_both_devices_agree_on_files_and_pixels(searched, monkeypatch):
-    monkeypatch.setattr(main, "_MIXED_SAMPLES", 0)
-    monkeypatch.setattr(main, "_SEARCHED_SAMPLES", searched)
+    as_if_large(monkeypatch, adapted=0)
+    monkeypatch.setattr(decide, "SEARCHED_SAMPLES", searched)
     image = stretched(120, 128)
     files = [imfnb.encode(image, step=40, patch_size=8, device=device) for device in ("cpu", "reference")]
     assert files[0] == files[1]
@@ -208,10 +209,9 @@ def test_both_devices_agree_on_files_and_pixels(searched, monkeypatch):
 
 
 @pytest.mark.jit
-def test_bands_share_a_v(monkeypatch):
+def test_slices_share_a_v(monkeypatch):
     image = stretched(256, 384)
-    monkeypatch.setattr(main, "_MIXED_SAMPLES", 0)
-    monkeypatch.setattr(main, "_BAND_SAMPLES", 1 << 15)
+    as_if_large(monkeypatch, slices=1 << 15, adapted=0)
     data = imfnb.encode(image, step=40, patch_size=8)
     assert imfnb.info(data)["free_v"][0] > 1
     assert np.square(imfnb.decode(data).astype(int) - image).mean() < 200
@@ -221,14 +221,14 @@ def test_bands_share_a_v(monkeypatch):
 def test_a_picture_that_gains_nothing_costs_nothing(monkeypatch):
     image = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
     plain = imfnb.encode(image, step=30)
-    monkeypatch.setattr(main, "_MIXED_SAMPLES", 0)
+    as_if_large(monkeypatch, adapted=0)
     assert len(imfnb.encode(image, step=30)) == len(plain) + 3  # a length of zero in each of three segments
 
 
 def test_a_small_file_with_a_v_of_its_own(monkeypatch):
     """Small enough for the lane without the JIT."""
     image = stretched(48, 48)
-    monkeypatch.setattr(main, "_MIXED_SAMPLES", 0)
+    as_if_large(monkeypatch, adapted=0)
     monkeypatch.setattr(basis_search, "LEAST_GAIN", -1.0)
     data = imfnb.encode(image, step=40, patch_size=8)
     assert imfnb.info(data)["free_v"] == (1,)

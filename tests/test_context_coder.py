@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from main_helpers import examples, factors, inside, make_factors, patch_sizes
-from strategies import seeds
+from main_helpers import factors, inside, make_factors, patch_sizes
+from strategies import examples, seeds
 
 from imfnb import FormatError, entropy
 from imfnb.entropy import cpu, layout, reference

@@ -10,8 +10,8 @@ import pytest
 from helpers import assemble, header, picture, pixels_or_error, take_apart, varint
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from main_helpers import MAIN, encode, examples, main_fields
-from strategies import seeds
+from main_helpers import MAIN, encode, main_fields
+from strategies import examples, seeds
 
 import imfnb
 from imfnb import FormatError, entropy

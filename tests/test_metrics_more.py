@@ -7,8 +7,7 @@ import pytest
 from helpers import picture
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from main_helpers import examples
-from strategies import fill, images, seeds
+from strategies import examples, fill, images, seeds
 
 import imfnb
 from imfnb import OptionError, metrics

@@ -16,10 +16,12 @@ from helpers import encode, picture
 from PIL import Image
 
 import imfnb
-from imfnb import gpu
+from imfnb import _device_batch as batch
 from imfnb.runtime.cuda import SIMULATED, cuda, tiles
-from imfnb.gpu import batch, streams, transfer
 from imfnb.pictures import Picture
+from imfnb.profiles import baseline
+from imfnb.runtime import gpu as runner
+from imfnb.runtime import memory, streams
 
 #: Small patches and few sweeps: a thread of the simulator takes a microsecond for every addition.
 FAST = {"patch_size": 4, "iterations": 2}
@@ -391,16 +393,16 @@ def test_auto_takes_the_device_above_the_crossover(monkeypatch):
     image = picture(6, 5)
     data = encode(image, rank=1, device="reference", **FAST)
     used: list[str] = []
-    original = gpu.encode
-    monkeypatch.setattr(gpu, "encode", lambda *arguments: used.append("cuda") or original(*arguments))
+    original = runner.device_run
+    monkeypatch.setattr(runner, "device_run", lambda *arguments: used.append("cuda") or original(*arguments))
     monkeypatch.setattr(devices, "_compiled", lambda: True)
     for pixels, expected in ((31, []), (30, ["cuda"])):
         monkeypatch.setitem(devices.CROSSOVER, "encode baseline", pixels)
         assert encode(image, rank=1, **FAST) == data
         assert used == expected
     monkeypatch.delitem(devices.CROSSOVER, "encode baseline")
-    batches = gpu.batch.encode_items
-    monkeypatch.setattr(gpu.batch, "encode_items", lambda *arguments: used.append("batch") or batches(*arguments))
+    batches = batch.encode_items
+    monkeypatch.setattr(batch, "encode_items", lambda *arguments: used.append("batch") or batches(*arguments))
     for pixels, expected in ((61, ["cuda"]), (60, ["cuda", "batch"])):
         monkeypatch.setitem(devices.CROSSOVER, "encode baseline batch", pixels)
         assert imfnb.encode_batch([image, image], profile="baseline", rank=1, **FAST) == [data, data]
