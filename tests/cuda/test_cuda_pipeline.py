@@ -136,7 +136,7 @@ def test_batch_of_several_shapes():
     files = expected_files(images, rank=2, **FAST)
     seen: list[tuple[int, int]] = []
     options = {"profile": "baseline", "rank": 2, "device": "cuda", **FAST}
-    progress = lambda *counts: seen.append(counts)  # noqa: E731
+    progress = lambda *counts: seen.append(counts)
     assert imfnb.encode_batch(images, progress=progress, **options) == files
     assert seen[-1] == (7, 7) and [done for done, _ in seen] == sorted({done for done, _ in seen})
     decoded = imfnb.decode_batch(files, device="cuda", progress=progress)
@@ -286,7 +286,7 @@ def test_errors_of_the_device_in_a_stream(monkeypatch):
         raise CudaAPIError("[700] CUDA_ERROR_ILLEGAL_ADDRESS")
         yield
 
-    monkeypatch.setattr(gpu.pipeline("baseline"), "encode_chunk", fail)
+    monkeypatch.setattr(baseline, "encode_stack", fail)
     coded = imfnb.encode_iter([picture(5, 4)], profile="baseline", rank=1, device="cuda", **FAST)
     with pytest.raises(imfnb.DeviceError, match="the GPU failed: .*ILLEGAL_ADDRESS"):
         next(coded)
@@ -319,7 +319,7 @@ def small_memory(monkeypatch):
 
     def limit(images: int) -> list[int]:
         asked: list[int] = []
-        original = transfer.Half.array
+        original = memory.Slot.array
 
         def array(self, name, shape, dtype):
             asked.append(shape[0])
@@ -327,7 +327,7 @@ def small_memory(monkeypatch):
                 raise OutOfMemoryError("CUDA_ERROR_OUT_OF_MEMORY")
             return original(self, name, shape, dtype)
 
-        monkeypatch.setattr(transfer.Half, "array", array)
+        monkeypatch.setattr(memory.Slot, "array", array)
         return asked
 
     return limit
@@ -369,7 +369,7 @@ def test_single_items_wait_for_the_memory(monkeypatch):
     """Two items that fit the memory one at a time only."""
     running: list[object] = []
 
-    def task(chunk, half):
+    def task(chunk, slot):
         running.append(chunk)
         if len(running) > 1:
             running.remove(chunk)
@@ -419,31 +419,31 @@ def test_a_batch_for_another_objective():
 
 def test_memory_is_kept_for_the_next_call_and_released():
     encode(picture(6, 5), rank=1, device="cuda", **FAST)
-    assert any(half._device for half in transfer._idle)
-    transfer.release()
+    assert any(slot._device for slot in memory._idle)
+    memory.release()
     gc.collect()
-    assert not transfer._idle
+    assert not memory._idle
 
 
 def test_memory_of_a_name_serves_every_shape_that_fits():
-    half = transfer.Half()
-    large = half.pinned("a", (4, 6), np.int32)
+    slot = memory.Slot()
+    large = slot.pinned("a", (4, 6), np.int32)
     large[:] = np.arange(24).reshape(4, 6)
-    half.synchronize()
-    small = half.pinned("a", (3, 2), np.int16)
+    slot.synchronize()
+    small = slot.pinned("a", (3, 2), np.int16)
     np.testing.assert_array_equal(small, large.view(np.int16).reshape(-1)[:6].reshape(3, 2))
-    half.synchronize()
-    assert half.pinned("a", (4, 6), np.int32) is large
-    for size in range(1, 2 * transfer._VIEWS):  # shapes that nobody asks for any more are forgotten
-        half.array("b", (size,), np.uint8)
-        assert len(half._device["b"][1]) <= transfer._VIEWS
-    assert half.array("b", (5, 3), np.float32).shape == (5, 3)
-    np.testing.assert_array_equal(half.zeros("b", (5, 3), np.float32).copy_to_host(), np.zeros((5, 3)))
+    slot.synchronize()
+    assert slot.pinned("a", (4, 6), np.int32) is large
+    for size in range(1, 2 * memory._VIEWS):  # shapes that nobody asks for any more are forgotten
+        slot.array("b", (size,), np.uint8)
+        assert len(slot._device["b"][1]) <= memory._VIEWS
+    assert slot.array("b", (5, 3), np.float32).shape == (5, 3)
+    np.testing.assert_array_equal(slot.zeros("b", (5, 3), np.float32).copy_to_host(), np.zeros((5, 3)))
 
 
 def test_an_error_waits_for_the_other_copies(monkeypatch):
     """An array for each of four threads; one cannot be written, the others take a while."""
-    sources = [np.ones(transfer._COPY_BYTES, np.uint8) for _ in range(4)]
+    sources = [np.ones(memory._COPY_BYTES, np.uint8) for _ in range(4)]
     targets = [np.zeros_like(source) for source in sources]
     targets[1].flags.writeable = False
     copy = np.copyto
@@ -455,7 +455,7 @@ def test_an_error_waits_for_the_other_copies(monkeypatch):
 
     monkeypatch.setattr(np, "copyto", slow)
     with pytest.raises(ValueError, match="read-only"):
-        transfer.copy_now(targets, sources, 4)
+        memory.copy_now(targets, sources, 4)
     assert [bool(target.all()) for target in targets] == [True, False, True, True]
 
 
@@ -463,11 +463,11 @@ def test_an_error_waits_for_the_other_copies(monkeypatch):
 @pytest.mark.filterwarnings("ignore:.*fork")
 def test_a_child_has_threads_of_its_own():
     sources = [np.ones(2**21) for _ in range(4)]
-    transfer.copy_now([np.zeros(2**21) for _ in sources], sources, 4)
+    memory.copy_now([np.zeros(2**21) for _ in sources], sources, 4)
     child = os.fork()
     if child == 0:  # no way out of here but this one
         targets = [np.zeros(2**21) for _ in sources]
-        transfer.copy_now(targets, sources, 4)
+        memory.copy_now(targets, sources, 4)
         os._exit(0 if all(target.all() for target in targets) else 1)
     for _ in range(600):
         done, status = os.waitpid(child, os.WNOHANG)
@@ -486,22 +486,22 @@ def test_copies_by_threads(threads):
     sources = [np.arange(3 * 2**20).reshape(3, -1), np.arange(5.0), np.arange(2**21).reshape(-1, 2)[:, :1], np.array(7)]
     sources += [np.full(3, k) for k in range(200)] + [np.arange(2**22).reshape(1, 1, -1), np.arange(2**21)[None, ::-1]]
     targets = [np.zeros(source.shape, source.dtype) for source in sources]
-    transfer.copy_now(targets, sources, threads)
+    memory.copy_now(targets, sources, threads)
     for target, source in zip(targets, sources, strict=True):
         np.testing.assert_array_equal(target, source)
 
 
 def test_staging_is_not_overwritten_while_a_copy_needs_it(monkeypatch):
     """The second upload under a name waits; other names, and the first after a synchronization, do not."""
-    half = transfer.Half()
+    slot = memory.Slot()
     waits: list[int] = []
-    monkeypatch.setattr(half, "synchronize", lambda: waits.append(1) or transfer.Half.synchronize(half))
+    monkeypatch.setattr(slot, "synchronize", lambda: waits.append(1) or memory.Slot.synchronize(slot))
     found = []
     for name, expected in (("a", 0), ("b", 0), ("a", 1), ("b", 1), ("b", 2)):
-        found.append(half.upload(name, [np.full(3, len(found))]))
+        found.append(slot.upload(name, [np.full(3, len(found))]))
         assert len(waits) == expected
-    half.synchronize()
-    half.upload("b", [np.zeros(3)])
+    slot.synchronize()
+    slot.upload("b", [np.zeros(3)])
     assert len(waits) == 3
 
 
