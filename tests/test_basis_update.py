@@ -10,6 +10,8 @@ from main_helpers import as_if_large, chosen, multiplied, on_host
 
 import imfnb
 from imfnb import entropy
+from imfnb.entropy import cpu
+from imfnb.entropy.basis_update import decode_basis_update, encode_basis_update
 from imfnb.format.basis_update import COLUMNS, ROWS, UPDATE_LIMIT
 from imfnb.errors import FormatError
 from imfnb.factorization import rdoq
@@ -44,22 +46,22 @@ def stretched(height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("largest", [1, 40, UPDATE_LIMIT])
 def test_round_trip(patch_size, density, largest):
     update = random_update(1, density, largest)
-    data = entropy.encode_basis_update(update, patch_size)
-    np.testing.assert_array_equal(entropy.decode_basis_update(data, patch_size), update)
+    data = encode_basis_update(update, patch_size)
+    np.testing.assert_array_equal(decode_basis_update(data, patch_size), update)
 
 
 def test_few_coarse_entries_cost_few_bytes():
     update = np.zeros((ROWS, COLUMNS), np.int32)
-    assert len(entropy.encode_basis_update(update, 8)) <= 3
+    assert len(encode_basis_update(update, 8)) <= 3
     update[[8, 13, 19], [1, 4, 8]] = [-256, 128, 64]
-    assert len(entropy.encode_basis_update(update, 8)) <= 24
-    assert len(entropy.encode_basis_update(update + (update != 0), 8)) > len(entropy.encode_basis_update(update, 8))
+    assert len(encode_basis_update(update, 8)) <= 24
+    assert len(encode_basis_update(update + (update != 0), 8)) > len(encode_basis_update(update, 8))
 
 
 @given(st.binary(max_size=400), st.sampled_from(SIZES))
 def test_any_bytes_give_bounded_entries(data, patch_size):
     try:
-        update = entropy.decode_basis_update(data, patch_size)
+        update = decode_basis_update(data, patch_size)
     except FormatError:
         return
     assert update.shape == (ROWS, COLUMNS)
@@ -67,9 +69,9 @@ def test_any_bytes_give_bounded_entries(data, patch_size):
 
 
 def test_missing_bytes_are_an_error():
-    data = entropy.encode_basis_update(random_update(2, 1.0), 8)
+    data = encode_basis_update(random_update(2, 1.0), 8)
     with pytest.raises(FormatError, match="end too early"):
-        entropy.decode_basis_update(data[: len(data) // 2], 8)
+        decode_basis_update(data[: len(data) // 2], 8)
 
 
 # --------------------------------------------------------------------------------------------------------------- ranges
@@ -240,8 +242,8 @@ def test_damaged_files_give_pixels_or_an_error(seed):
     rng = np.random.default_rng(seed)
     blob, rest = rng.bytes(int(rng.integers(0, 60))), rng.bytes(200)
     try:
-        update = entropy.decode_basis_update(blob, 8) if blob else None
-        padded, ranks = entropy.decode_factors(rest, 3, 4, 8, None, "cpu")
+        update = decode_basis_update(blob, 8) if blob else None
+        padded, ranks = entropy.decode_checked(cpu, rest, 3, 4, 8)
     except FormatError:
         return
     multiplied([rdoq.Factors(padded, ranks, (3, 4), update)], 640, 8, "cpu")

@@ -36,7 +36,8 @@ from typing import Any
 import numpy as np
 
 from .. import __version__, metrics
-from ..runtime.devices import map_threads, resolve_threads
+from ..runtime.devices import resolve_threads
+from ..runtime.run import HostRun
 from ..baselines import Codec
 from ..errors import OptionError
 from .data import Picture
@@ -111,16 +112,17 @@ def run(
     settings: list[tuple[Codec | None, float | None]] = [(None, None)]
     settings += [(codec, level) for codec in codecs for level in codec.levels]
     found: dict[tuple[str, float | None], list[dict[str, Any]]] = {}
-    workers, done, count = resolve_threads(threads), 0, len(settings) * len(pictures)
-    for start in range(0, len(pictures), _CHUNK):
-        chunk = map_threads(Stamped, pictures[start : start + _CHUNK], workers)
-        for codec, level in settings:
-            rows = _chunk_rows(chunk, labels, codec, level, name)
-            measured = _fill(rows, chunk, codec, level, classifier, points, workers)
-            found.setdefault((ORIGINAL if codec is None else codec.name, level), []).extend(measured)
-            done += len(chunk)
-            if progress is not None:
-                progress(done, count)
+    done, count = 0, len(settings) * len(pictures)
+    with HostRun("cpu", resolve_threads(threads)) as run:
+        for start in range(0, len(pictures), _CHUNK):
+            chunk = run.each(Stamped, pictures[start : start + _CHUNK])
+            for codec, level in settings:
+                rows = _chunk_rows(chunk, labels, codec, level, name)
+                measured = _fill(rows, chunk, codec, level, classifier, points, run)
+                found.setdefault((ORIGINAL if codec is None else codec.name, level), []).extend(measured)
+                done += len(chunk)
+                if progress is not None:
+                    progress(done, count)
     documents = [_document(ORIGINAL, "the pictures themselves", {None: found[ORIGINAL, None]})]
     documents += [
         _document(codec.name, codec.description, {level: found[codec.name, level] for level in codec.levels})
@@ -155,7 +157,7 @@ def _fill(
     level: float | None,
     classifier: Classifier,
     points: Points,
-    threads: int,
+    run: HostRun,
 ) -> list[dict[str, Any]]:
     """The points, measured where they are not in the records."""
     known = {index: point for index, row in enumerate(rows) if (point := points.get(row)) is not None}
@@ -170,7 +172,7 @@ def _fill(
         quality = metrics.psnr(image, decoded)
         return decoded, {"bpp": metrics.bpp(data, image), "psnr-rgb": quality if math.isfinite(quality) else None}
 
-    coded = map_threads(code, todo, threads)
+    coded = run.each(code, todo)
     for batch in _same_shape([image for image, _ in coded]):
         scores = _scores(classifier, np.stack([coded[i][0] for i in batch]))
         for i, values in zip(batch, scores, strict=True):

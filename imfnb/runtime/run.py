@@ -150,6 +150,9 @@ def keep_freed_memory() -> None:
 class HostRun:
     """A runner of the CPU or of the NumPy reference, to be used in a ``with`` statement.
 
+    The kernels are serial and release the GIL, so plain threads use the cores fully; Numba's own parallel loops were
+    left out because under its workqueue layer two Python threads that enter one abort the process.
+
     Parameters
     ----------
     device : {"cpu", "reference"}

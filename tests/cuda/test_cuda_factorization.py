@@ -11,7 +11,7 @@ from strategies import BOUNDS, fill
 from warps import simulated
 
 import imfnb
-from imfnb.runtime.devices import serially
+from imfnb.runtime.run import HostRun
 from imfnb.runtime.cuda import SIMULATED, device_function
 from imfnb.factorization.bcd import cuda as general
 from imfnb.factorization.bcd import cuda_bytes as kernels
@@ -30,6 +30,10 @@ def problem(pixels: int, patches: int, rank: int, limits: tuple[int, int], count
         v[0, :, rank // 2] = 0
     ut = rng.integers(*limits, (count, rank, padded(patches)), endpoint=True).astype(factor_dtype(limits))
     return xt, v, ut
+
+
+#: What applies a function to bands of blocks, one after the other.
+serially = HostRun("reference", 1).each
 
 
 def expect(xt, v, ut, patches: int, limits: tuple[int, int]):
