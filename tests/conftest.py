@@ -59,12 +59,13 @@ class Beside:
             mark = item.get_closest_marker("beside")
             self._runs[item.nodeid] = self._pool.submit(self._run, *mark.args, **mark.kwargs)
 
-    def _run(self, names: list[str], **variables: str) -> tuple[int, str]:
+    def _run(self, names: list[str], *options: str, **variables: str) -> tuple[int, str]:
         """Exit status and output of a run of tests; Numba reads variables when it is imported."""
         environment = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
         environment.pop("NUMBA_DISABLE_JIT", None)
         folder = pathlib.Path(__file__).parent
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(str(folder / name) for name in names)]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
+        command += [str(folder / name) for name in names]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         with subprocess.Popen(command, env=environment, cwd=folder.parent, **pipes) as self._process:
             output, _ = self._process.communicate()
@@ -88,7 +89,7 @@ _beside = pytest.StashKey[Beside]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "jit: makes no sense, or takes too long, with NUMBA_DISABLE_JIT=1")
-    config.addinivalue_line("markers", "beside(names, **variables): waits for tests that ran in another process meanwhile")
+    config.addinivalue_line("markers", "beside(names, *options, **variables): waits for tests that ran in another process meanwhile")
 
 
 @pytest.hookimpl(tryfirst=True)

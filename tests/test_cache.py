@@ -60,7 +60,7 @@ def files(cache: Path, suffix: str) -> list[Path]:
 
 @jit
 @pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
-@pytest.mark.parametrize("content", ["empty", "half", "garbage"])
+@pytest.mark.parametrize("content", ["empty", pytest.param("half", marks=pytest.mark.slow), pytest.param("garbage", marks=pytest.mark.slow)])
 def test_damaged_files(filled, tmp_path, suffix, content):
     cache, expected = filled
     assert files(cache, suffix)
@@ -162,7 +162,7 @@ def test_an_edit_of_what_a_kernel_calls(package, tmp_path):
 
 
 @jit
-@pytest.mark.parametrize("before", ["import imfnb", "from imfnb.runtime import cache; cache.places()"])
+@pytest.mark.parametrize("before", ["import imfnb", pytest.param("from imfnb.runtime import cache; cache.places()", marks=pytest.mark.slow)])
 def test_an_edit_while_a_process_runs(package, tmp_path, before):
     """Neither does the process take old code for new, nor leave new code to those after it."""
     old = call(package, tmp_path / "c")
@@ -187,6 +187,7 @@ def test_versions_side_by_side(package, tmp_path):
 
 
 @jit
+@pytest.mark.slow
 def test_settings_of_numba(package, tmp_path):
     """Kernels without bounds checks do not stand for those with; lists of locators are not for our kernels."""
     cache = tmp_path / "c"
@@ -197,18 +198,21 @@ def test_settings_of_numba(package, tmp_path):
 
 
 @jit
+@pytest.mark.slow
 def test_kernels_of_others_are_not_kept(package, tmp_path):
     code = "from imfnb.runtime.jit import kernel; f = kernel()(lambda x: x); print(f(1), f.stats.cache_path)"
     assert call(package, tmp_path / "c", code) == ["1", "None"] and not files(tmp_path / "c", ".nbi")
 
 
 @jit
+@pytest.mark.slow
 def test_recompile(package, tmp_path):
     code = f"{CALL}; outer.recompile(); print(outer(3))"
     assert call(package, tmp_path / "c", code)[::3] == ["4", "4"]
 
 
 @jit
+@pytest.mark.slow
 def test_numba_with_other_parts(package, tmp_path):
     """Kernels are compiled in memory, and `config` says so."""
     code = "import numba.core.caching as parts; cache = parts.FunctionCache; del parts.FunctionCache; "

@@ -294,6 +294,7 @@ BOUNDS_CHECK = """
 
 
 @pytest.mark.jit
+@pytest.mark.slow
 def test_kernels_stay_inside_their_arrays(tmp_path):
     """Compiled with bounds checks, the kernels neither trip over random bytes nor over their own."""
     folder = os.path.dirname(__file__)

@@ -63,6 +63,13 @@ def test_kernels_and_pipelines_in_the_simulator(beside):
     assert beside() >= 100
 
 
+@ELSEWHERE
+@pytest.mark.slow
+@pytest.mark.beside(["cuda"], "-m", "slow or hypothesis", "--hypothesis-profile=thorough", NUMBA_ENABLE_CUDASIM="1")
+def test_the_rest_in_the_simulator(beside):
+    assert beside() >= 15
+
+
 def run_report(**environment: str) -> str:
     command = [sys.executable, str(FOLDER.parent / "benchmarks" / "cuda_report.py")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sys.path)), **environment}
