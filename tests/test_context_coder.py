@@ -326,7 +326,8 @@ def test_levels():
     for table, limit in ((layout.LEVELS, 15), (layout.LEVELS_6, 6), (layout.LEVELS_7, 7), (layout.LEVELS_9, 9)):
         np.testing.assert_array_equal(table[index], np.minimum(levels, limit))
     np.testing.assert_array_equal(layout.LEVELS_11[index], np.minimum(levels, 11))
-    assert context_model.LEVEL[layout.SUM_LIMIT >> 2] == context_model.LEVEL.max()  # a clamped sum has the highest level anyhow
+    # A clamped sum has the highest level anyhow.
+    assert context_model.LEVEL[layout.SUM_LIMIT >> 2] == context_model.LEVEL.max()
     values = -99, -16, -15, -8, -7, -4, -3, -2, -1, 0, 1, 2, 3, 4, 7, 8, 15, 16, 99
     signed = [reference.signed_level(value) for value in values]
     assert signed == [0, 0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 7, 8, 8, 9, 9, 10, 10]
