@@ -32,8 +32,8 @@ import numpy as np
 from device_rows import Rows, Sizes, pictures
 
 import imfnb
-from imfnb.runtime.devices import cuda_status, resolve_threads
 from imfnb.runtime.cuda import SIMULATED, cuda
+from imfnb.runtime.devices import cuda_status, resolve_threads
 from imfnb.runtime.run import HostRun
 
 RANKS = (5, 2, 2)

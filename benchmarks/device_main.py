@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 from device_rows import Rows, pictures
 
-from imfnb.runtime.cuda import SIMULATED, cuda
 from imfnb.color import cuda as color
 from imfnb.entropy import layout
-from imfnb.format import basis as v0
-from imfnb.format import basis_update
-from imfnb.format.restoration import filter_set
 from imfnb.factorization.rdoq import basis, costs, pipeline, tuning
 from imfnb.factorization.rdoq import cuda as kernels
-from imfnb.lapped import cuda as lapped
-from imfnb.restoration import cuda as restoration
+from imfnb.format import basis as v0
+from imfnb.format import basis_update
 from imfnb.format.constants import PATCH_SIZES
+from imfnb.format.restoration import filter_set
+from imfnb.lapped import cuda as lapped
 from imfnb.layout import PatchGrid
 from imfnb.profiles import decide
+from imfnb.restoration import cuda as restoration
+from imfnb.runtime.cuda import SIMULATED, cuda
 
 __all__ = ["kernel_rows", "target_rows"]
 

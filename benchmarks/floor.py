@@ -21,20 +21,20 @@ from numba.extending import intrinsic
 from suite.common import new_planes, photograph
 from suite.factors import factorize, multiply
 
-from imfnb.runtime.vectors import INDEX, WIDTH, Lanes, multiply_add, registers
 from imfnb.color import cpu as color
 from imfnb.entropy import cpu as coder
 from imfnb.entropy.layout import padded_size
 from imfnb.factorization.rdoq import cpu as rdoq
 from imfnb.format.basis import dct_basis
 from imfnb.format.container import Frame
+from imfnb.format.restoration import LIMITS, TAPS_PER_PASS, filter_set
 from imfnb.lapped import cpu as lapped
 from imfnb.options import EncodeOptions
 from imfnb.patches import cpu as patches
 from imfnb.profiles import baseline as profile
 from imfnb.restoration import cpu as restoration
-from imfnb.format.restoration import LIMITS, TAPS_PER_PASS, filter_set
 from imfnb.runtime.run import HostRun
+from imfnb.runtime.vectors import INDEX, WIDTH, Lanes, multiply_add, registers
 
 CHAINS = 12
 

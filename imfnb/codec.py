@@ -9,13 +9,13 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from .runtime.devices import DeviceArray, is_device_array, resolve_device, resolve_threads, run_on
-from .format.container import MAX_PIXELS, Container, Frame, unpack
 from .errors import OptionError
+from .format.container import MAX_PIXELS, Container, Frame, unpack
 from .kinds import describe, kind_of
 from .objective import least_svd_cost
 from .options import SEARCHES, EncodeOptions, check_image, check_integer
 from .profiles import PARSERS, pipeline
+from .runtime.devices import DeviceArray, is_device_array, resolve_device, resolve_threads, run_on
 from .runtime.run import HostRun, Run
 
 __all__ = ["Info", "check_max_pixels", "check_max_rank", "decode", "encode", "info", "open_container"]

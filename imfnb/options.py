@@ -8,9 +8,9 @@ from typing import Any, overload
 
 import numpy as np
 
-from .runtime.devices import DeviceArray, is_device_array, resolve_device
 from .errors import OptionError
 from .pictures.arrays import as_samples
+from .runtime.devices import DeviceArray, is_device_array, resolve_device
 
 __all__ = ["BOUND_LIMIT", "PATCH_SIZES", "SEARCHES", "STEP_RANGE", "EncodeOptions", "check_image", "check_integer"]
 

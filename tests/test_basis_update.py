@@ -12,11 +12,11 @@ import imfnb
 from imfnb import entropy
 from imfnb.entropy import cpu
 from imfnb.entropy.basis_update import decode_basis_update, encode_basis_update
-from imfnb.format.basis_update import COLUMNS, ROWS, UPDATE_LIMIT
 from imfnb.errors import FormatError
 from imfnb.factorization import rdoq
 from imfnb.factorization.rdoq import basis_search, pipeline
 from imfnb.format.basis import dct_basis, scale_bits, updated_basis
+from imfnb.format.basis_update import COLUMNS, ROWS, UPDATE_LIMIT
 from imfnb.format.constants import STEP_MAX, STEP_MIN
 from imfnb.profiles import decide
 

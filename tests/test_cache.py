@@ -17,9 +17,9 @@ import pytest
 
 import imfnb
 from imfnb import _warmup
+from imfnb.cli import main
 from imfnb.runtime import cache as _cache
 from imfnb.runtime import jit as _jit
-from imfnb.cli import main
 
 jit = pytest.mark.jit
 

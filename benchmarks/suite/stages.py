@@ -6,9 +6,9 @@ import numpy as np
 
 from imfnb.factorization.bcd import descend, download
 from imfnb.format.container import Frame
+from imfnb.format.restoration import filter_set
 from imfnb.options import EncodeOptions
 from imfnb.profiles import baseline
-from imfnb.format.restoration import filter_set
 from imfnb.runtime.run import HostRun
 
 from .common import new_planes, photograph, require

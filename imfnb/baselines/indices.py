@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..format.bytestream import Reader, put_varint
 from ..entropy import cpu, decode_checked
 from ..entropy.deflate import ALL_STRATEGIES, decode_columns, encode_columns
 from ..entropy.layout import active_ranks, pad_factors, unpad_factors
 from ..errors import FormatError
+from ..format.bytestream import Reader, put_varint
 
 __all__ = ["CODERS", "decode_deflated", "decode_mixed", "encode_deflated", "encode_mixed"]
 

@@ -13,11 +13,11 @@ import numpy as np
 
 from ..color import cpu as color
 from ..entropy.layout import MAGNITUDE_LIMIT
-from ..format.color import FRACTION
-from ..format.context_model import zigzag
 from ..errors import FormatError, OptionError
 from ..format.baseline_header import Parameters
+from ..format.color import FRACTION
 from ..format.container import Frame
+from ..format.context_model import zigzag
 from ..layout import PatchGrid, main_planes
 from ..options import check_image
 from . import Codec

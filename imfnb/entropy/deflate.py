@@ -6,8 +6,8 @@ import zlib
 
 import numpy as np
 
-from ..format.bytestream import Reader, put_varint
 from ..errors import FormatError
+from ..format.bytestream import Reader, put_varint
 
 __all__ = ["ALL_STRATEGIES", "decode_columns", "encode_columns"]
 

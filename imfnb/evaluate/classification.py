@@ -36,10 +36,10 @@ from typing import Any
 import numpy as np
 
 from .. import __version__, metrics
-from ..runtime.devices import resolve_threads
-from ..runtime.run import HostRun
 from ..baselines import Codec
 from ..errors import OptionError
+from ..runtime.devices import resolve_threads
+from ..runtime.run import HostRun
 from .data import Picture
 from .figures import INK, label_ends, look, new_figure, rate_axis
 from .records import Points, Progress, Stamped

@@ -18,9 +18,9 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
-from ..runtime.devices import resolve_device, resolve_threads, run_on
 from ..errors import DeviceError, OptionError
 from ..patches import to_blocks
+from ..runtime.devices import resolve_device, resolve_threads, run_on
 from ..runtime.run import HostRun, Run, Task, finish
 from .bcd import descend
 from .bounds import check_bounds, factor_dtype
@@ -192,8 +192,8 @@ def _descend(
 
 def _on_gpu(count: int, matrix: np.ndarray, task: Callable[[Sequence[int], Run], Task[None]], threads: int) -> None:
     """Run a task for chunks of `count` matrices like the given one; where the memory is full, for fewer at a time."""
-    from ..runtime.cuda import GRID_LIMIT
     from ..runtime import streams
+    from ..runtime.cuda import GRID_LIMIT
     from ..runtime.gpu import DeviceRun
 
     if max(matrix.shape) > _LONGEST:

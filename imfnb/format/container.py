@@ -23,8 +23,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .bytestream import Reader, put_varint
 from ..errors import FormatError, LimitError
+from .bytestream import Reader, put_varint
 
 __all__ = ["MAX_PIXELS", "VERSION", "Container", "Frame", "pack", "unpack"]
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from ..color.cuda import rgb_to_ycbcr
 from ..runtime.cuda import GRID_LIMIT, SIMULATED, TILE, blocks, cuda, device_function, kernel, stream, tiles
 from ..runtime.cuda_intrinsics import (
     clip4,
@@ -37,7 +38,6 @@ from ..runtime.cuda_intrinsics import (
     starts_at_multiple,
     transpose4,
 )
-from ..color.cuda import rgb_to_ycbcr
 from .reference import ycbcr_planes
 
 __all__ = [

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from ..format.container import MAX_PIXELS
 from ..errors import ImfError, LimitError, OptionError, naming
+from ..format.container import MAX_PIXELS
 from .color import check_mode, to_pixels, turned
 from .formats import name_of, refusal
 from .found import Survey, choose_frame

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .cuda import SIMULATED, blocks, cuda, kernel
 from ..errors import OptionError
+from .cuda import SIMULATED, blocks, cuda, kernel
 
 __all__ = ["LOCK", "Slot", "as_device", "borrowed", "copy_all", "copy_now", "release"]
 

@@ -11,14 +11,14 @@ from strategies import BOUNDS, fill
 from warps import simulated
 
 import imfnb
-from imfnb.runtime.run import HostRun
-from imfnb.runtime.cuda import SIMULATED, device_function
 from imfnb.factorization.bcd import cuda as general
 from imfnb.factorization.bcd import cuda_bytes as kernels
 from imfnb.factorization.bcd import reference
 from imfnb.factorization.bounds import exact_in_float32, factor_dtype
 from imfnb.patches import from_blocks, to_blocks
 from imfnb.patches.cuda import padded
+from imfnb.runtime.cuda import SIMULATED, device_function
+from imfnb.runtime.run import HostRun
 
 
 def problem(pixels: int, patches: int, rank: int, limits: tuple[int, int], count: int, style: str = "noise"):

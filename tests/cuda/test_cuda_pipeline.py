@@ -17,11 +17,11 @@ from PIL import Image
 
 import imfnb
 from imfnb import _device_batch as batch
-from imfnb.runtime.cuda import SIMULATED, cuda, tiles
 from imfnb.pictures import Picture
 from imfnb.profiles import baseline
 from imfnb.runtime import gpu as runner
 from imfnb.runtime import memory, streams
+from imfnb.runtime.cuda import SIMULATED, cuda, tiles
 
 #: Small patches and few sweeps: a thread of the simulator takes a microsecond for every addition.
 FAST = {"patch_size": 4, "iterations": 2}

@@ -15,7 +15,6 @@ from stacks import DeviceRun, empty, same, up
 from strategies import seeds
 from warps import lanes_product
 
-from imfnb.runtime.cuda import SIMULATED
 from imfnb.entropy import layout
 from imfnb.factorization import rdoq
 from imfnb.factorization.rdoq import basis, costs, cuda, pipeline, reference, tuning
@@ -23,6 +22,7 @@ from imfnb.format import basis as v0
 from imfnb.format import context_model
 from imfnb.format.basis_update import COLUMNS, ROWS, UPDATE_BITS, UPDATE_LIMIT
 from imfnb.format.constants import STEP_MAX
+from imfnb.runtime.cuda import SIMULATED
 from imfnb.runtime.run import finish
 
 # Sums of the reference and of the simulator wrap on the way where the exact total fits.

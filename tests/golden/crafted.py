@@ -11,8 +11,8 @@ import numpy as np
 from helpers import assemble, header, picture, take_apart, varint
 
 import imfnb
-from imfnb.entropy.reference import encode_factors
 from imfnb.entropy.layout import active_ranks, pad_factors
+from imfnb.entropy.reference import encode_factors
 
 __all__ = ["CASES", "waves"]
 

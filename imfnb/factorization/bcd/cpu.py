@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from ...patches import LANES
 from ...runtime.jit import EXACT, kernel
 from ...runtime.vectors import DOTS
-from ...patches import LANES
 from ..bounds import exact_in_float32
 from . import bands, dots
 from .bands import Each, add_bands

@@ -38,11 +38,11 @@ from typing import Any
 import numpy as np
 from numba import float64, int32, int64, uint8, uint32, uint64
 
+from ...entropy.layout import MAGNITUDE_LIMIT
+from ...format.context_model import GROUPS, LEVEL
 from ...runtime.cuda import SIMULATED, device_function, kernel, stream, template, tile_of_block
 from ...runtime.cuda import cuda as _cuda
 from ...runtime.cuda_intrinsics import get, get_four, low_bytes, mma_ss, prmt, put, put_four
-from ...entropy.layout import MAGNITUDE_LIMIT
-from ...format.context_model import GROUPS, LEVEL
 from .basis import proxy_cosines
 from .costs import (
     FIRST_CLASSES,
