@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from .format.constants import ADAPTED_SAMPLES, SLICE_SAMPLES
 
@@ -188,4 +189,4 @@ def strips(height: int, width: int, threads: int) -> list[slice]:
     least = max(_STRIP_HEIGHT, min(_STRIP_PIXELS // width, height // threads))
     count = max(1, height // least)
     borders = [i * height // count // _STRIP_UNIT * _STRIP_UNIT for i in range(count)] + [height]
-    return [slice(*pair) for pair in zip(borders[:-1], borders[1:], strict=True)]
+    return [slice(*pair) for pair in pairwise(borders)]

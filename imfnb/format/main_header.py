@@ -14,7 +14,7 @@ from .bytestream import Reader, put_varint
 from .constants import ALPHA_VALUES, PATCH_SIZES, STEP_MAX, STEP_MIN
 from .container import Frame
 
-__all__ = ["Parameters", "PlaneParameters", "decode_alpha", "encode_alpha", "parse", "serialize"]
+__all__ = ["Parameters", "PlaneParameters", "decode_alpha", "parse", "serialize"]
 
 
 @dataclass(frozen=True)
@@ -115,17 +115,8 @@ def _working_bytes(parameters: Parameters, frame: Frame) -> int:
     return factors + total + largest
 
 
-def encode_alpha(alpha: np.ndarray) -> bytes | None:
-    """Alpha as its palette and deflated indices, or None if it has many values."""
-    values, indices = np.unique(alpha, return_inverse=True)
-    if len(values) > ALPHA_VALUES:
-        return None
-    packed = indices.astype(np.uint8).reshape(alpha.shape)
-    return bytes([len(values)]) + values.tobytes() + zlib.compress(packed.tobytes(), 9)
-
-
 def decode_alpha(reader: Reader, out: np.ndarray) -> None:
-    """The inverse of :func:`encode_alpha`."""
+    """Lossless alpha from its palette and deflated indices."""
     count = reader.byte()
     if not 1 <= count <= ALPHA_VALUES:
         raise FormatError(f"damaged alpha plane: {count} values; expected 1 to {ALPHA_VALUES}")

@@ -124,7 +124,8 @@ def finish(task: Task[_R]) -> _R:
     """Run a task to its end where nothing is queued on a device, and return its result."""
     try:
         while True:
-            wait(next(task) or ())
+            futures = next(task)
+            wait(futures or ())
     except StopIteration as end:
         return end.value
 
@@ -161,6 +162,9 @@ def keep_freed_memory() -> None:
 
 class HostRun:
     """A runner of the CPU or of the NumPy reference, to be used in a ``with`` statement.
+
+    The kernels are serial and release the GIL, so plain threads use the cores fully; Numba's own parallel loops were
+    left out because under its workqueue layer two Python threads that enter one abort the process.
 
     Parameters
     ----------
