@@ -2,8 +2,8 @@
 
 `deflate` is the coder of the baseline profile. The functions here are that of the main profile: an adaptive binary
 range coder whose probabilities come from a logistic mixture of eight contexts and a final adaptive map, all integers.
-U is coded component by component, each a small image with one sample per patch; `layout` has its memory, `model` that of
-the context model, whose numbers are in `format`. `basis_update` codes V where it differs from the DCT basis. Encoder
+U is coded component by component, each a small image with one sample per patch; `layout` has its memory, `model` that
+of the context model, whose numbers are in `format`. `basis_update` codes V where it differs from the DCT basis. Encoder
 and decoder are one traversal with one definition of the contexts.
 """
 
