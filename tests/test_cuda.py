@@ -140,6 +140,7 @@ def compiler(monkeypatch):
 
 
 @pytest.mark.jit
+@pytest.mark.slow
 @pytest.mark.parametrize("cc", [(8, 0), (9, 0)], ids=["sm_80", "sm_90"])
 def test_kernels_compile_to_ptx(compiler, cc):
     assert any("._sweep(" in name for name in _cuda.KERNELS)
