@@ -15,6 +15,8 @@ from imfnb import FormatError, OptionError, baselines, metrics
 from imfnb.baselines import codec, encode_at, files, indices
 from imfnb.format.bytestream import Reader
 
+pytestmark = pytest.mark.thorough
+
 #: Formats of Pillow, and whether they know alpha.
 PILLOW = {"jpeg": False, "jpeg-default": False, "jpeg2000": True, "jpeg2000-default": True}
 if features.check("webp"):

@@ -21,6 +21,8 @@ from imfnb.runtime import cache as _cache
 from imfnb.runtime import jit as _jit
 from imfnb.cli import main
 
+pytestmark = pytest.mark.thorough
+
 jit = pytest.mark.jit
 
 CODE = """

@@ -17,6 +17,8 @@ import imfnb
 from imfnb.runtime import cuda as _cuda
 from imfnb.runtime.devices import cuda_status
 
+pytestmark = pytest.mark.thorough
+
 PACKAGE = pathlib.Path(imfnb.__file__).parent
 FOLDER = pathlib.Path(__file__).parent
 

@@ -16,6 +16,8 @@ import pytest
 
 import imfnb
 
+pytestmark = pytest.mark.thorough
+
 PACKAGE = Path(imfnb.__file__).parent
 CHECKOUT = Path(__file__).parents[1]
 

@@ -17,6 +17,8 @@ import imfnb
 from imfnb import FormatError, entropy
 from imfnb.entropy import layout
 
+pytestmark = pytest.mark.thorough
+
 GOOD = main_fields(1, 1280, 704, 2, 0, 2)
 
 

@@ -12,6 +12,8 @@ from strategies import examples, fill, images, seeds
 import imfnb
 from imfnb import OptionError, metrics
 
+pytestmark = pytest.mark.thorough
+
 RATES, QUALITIES = [0.1, 0.2, 0.4, 0.8, 1.6], [25.0, 28.5, 31.0, 34.0, 38.5]
 OTHER_RATES, OTHER_QUALITIES = [0.12, 0.19, 0.33, 0.7, 1.3], [26.1, 28.9, 31.2, 34.9, 38.0]
 
