@@ -95,13 +95,15 @@ def test_a_stack_is_its_images(options, threads):
 
 
 @pytest.mark.parametrize("large", [0, 1 << 30])
-@pytest.mark.parametrize("options", [{"rank": 3}, {"size": 900}, {"rank": 4, "patch_size": None}])
+@pytest.mark.parametrize(
+    "options", [{"rank": 3, "patch_size": 4}, {"size": 900, "patch_size": 4}, {"rank": 4, "patch_size": None}]
+)
 def test_threads_change_nothing(options, large, monkeypatch):
     """Matrices one after the other with bands on threads, or side by side."""
     monkeypatch.setattr(baseline, "_LARGE", large)
     monkeypatch.setattr("imfnb.factorization.bcd.bands.BAND", 1)
-    image, frame = opened(picture(70, 90, 3))
-    settings = EncodeOptions(profile="baseline", **options)
+    image, frame = opened(picture(70, 61, 3))
+    settings = EncodeOptions(profile="baseline", iterations=2, **options)
     files = []
     for device, threads in (("cpu", 1), ("cpu", 3), ("reference", 2)):
         with HostRun(device, threads) as run:
