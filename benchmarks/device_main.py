@@ -13,17 +13,19 @@ from typing import Any
 import numpy as np
 from device_rows import Rows, pictures
 
-from imfnb.runtime.cuda import SIMULATED, cuda
 from imfnb.color import cuda as color
-from imfnb.entropy import basis_update, layout
+from imfnb.entropy import layout
 from imfnb.factorization.rdoq import basis, costs, pipeline, tuning
 from imfnb.factorization.rdoq import cuda as kernels
-from imfnb.lapped import cuda as lapped
-from imfnb.restoration import cuda as restoration
-from imfnb.restoration import filter_set
+from imfnb.format import basis as v0
+from imfnb.format import basis_update
 from imfnb.format.constants import PATCH_SIZES
+from imfnb.format.restoration import filter_set
+from imfnb.lapped import cuda as lapped
 from imfnb.layout import PatchGrid
 from imfnb.profiles import decide
+from imfnb.restoration import cuda as restoration
+from imfnb.runtime.cuda import SIMULATED, cuda
 
 __all__ = ["kernel_rows", "target_rows"]
 
@@ -54,9 +56,9 @@ class Stack:
         whole = PatchGrid((shape[0], shape[1]), patch_size).extended
         self.grid = whole[0] // patch_size, whole[1] // patch_size
         self.samples = count * whole[0] * whole[1]
-        self.scale = basis.scale_bits(step)
+        self.scale = v0.scale_bits(step)
         components, (size, _) = patch_size * patch_size, layout.padded_size(*self.grid)
-        v = basis.dct_basis(patch_size, step)
+        v = v0.dct_basis(patch_size, step)
         squares = (v.astype(np.int64) ** 2).sum(axis=0)
         self.shortest = squares[0]
         weights = kernels.weights(v.T), kernels.weights(v)
@@ -121,7 +123,7 @@ class Stack:
         kernels.choose(*numbers, self.classes, self.rank_table, self.grid, self.factors, self.ranks)
 
     def multiply(self) -> None:
-        limit = basis.magnitude_limit(self.step, self.p)
+        limit = v0.magnitude_limit(self.step, self.p)
         kernels.product(self.factors, self.ranks, self.basis, limit, self.scale, self.p, self.product)
 
     def inverse(self) -> None:

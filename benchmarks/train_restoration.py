@@ -1,12 +1,12 @@
 """Learn the filters of the restoration stage from a folder of images.
 
-    python benchmarks/train_restoration.py FOLDER [--out imfnb/restoration/filters.bin] [--hold-out 3]
+    python benchmarks/train_restoration.py FOLDER [--out imfnb/format/filters.bin] [--hold-out 3]
 
 Every plane of every image is coded and decoded at two steps per range; the filter of each class is the least-squares
 solution that predicts the original samples from the decoded ones, and that of the second pass predicts them from what
 the first pass made of the decoded ones. First the gain is measured on every third image with
 filters learned on the others; then, with ``--out``, filters learned on all images are written in the form that
-``imfnb.restoration`` reads and describes, where the ranges and the clipping limits stand too.
+``imfnb.format.restoration`` reads and describes, where the ranges and the clipping limits stand too.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 from planes import Plane, decoded, image_paths, read_planes
 
-from imfnb.restoration import CLIPPING_LIMITS, cpu, reference
+from imfnb.format import restoration as numbers
+from imfnb.format.restoration import CLIPPING_LIMITS
+from imfnb.restoration import cpu, reference
 
 Decoder = Callable[[Plane, int], Plane]
 """``decoder(plane, step) -> decoded``: samples centred, in 1/16 gray level; the step in 1/64 gray level."""
 
 RANGES = len(CLIPPING_LIMITS)
 FIRST_STEP, LAST_STEP = 3.2, 200.0
-"""Centres of the first and last range, gray levels; `imfnb.restoration.STEP_BORDERS` are half way between."""
+"""Centres of the first and last range, gray levels; `imfnb.format.restoration.STEP_BORDERS` are half way between."""
 RIDGE = 1e-3
 """Diagonal load relative to the mean diagonal: keeps coefficients of rare classes small at no measurable loss."""
 
@@ -66,13 +68,13 @@ def normal_equations(
         The last row and column belong to the target, original minus decoded.
     """
     height, width = decoded.shape
-    radius = reference.RADIUS
+    radius = numbers.RADIUS
     padded = np.pad(decoded, radius, mode="edge")
     class_map = reference.classify(padded, step)
 
     rows = []
     for limit in (reference.clipping_limit(step, limit) for limit in limits):
-        for row, column in reference.TAPS[:taps]:
+        for row, column in numbers.TAPS[:taps]:
             ahead = padded[radius + row :, radius + column :][:height, :width] - decoded
             behind = padded[radius - row :, radius - column :][:height, :width] - decoded
             rows.append(np.clip(ahead, -limit, limit) + np.clip(behind, -limit, limit))
@@ -80,9 +82,9 @@ def normal_equations(
 
     # Sorted by class, the features of a class are one contiguous block, and its products one matrix product.
     order = np.argsort(class_map, axis=None, kind="stable")
-    ends = np.cumsum(np.bincount(class_map.ravel(), minlength=reference.CLASSES))
+    ends = np.cumsum(np.bincount(class_map.ravel(), minlength=numbers.CLASSES))
     features = np.stack([row.ravel()[order] for row in rows]).astype(np.float32)
-    products = np.zeros((reference.CLASSES, len(rows), len(rows)))
+    products = np.zeros((numbers.CLASSES, len(rows), len(rows)))
     for index, end in enumerate(ends):
         block = features[:, ends[index - 1] if index else 0 : end]
         products[index] = block @ block.T
@@ -92,16 +94,16 @@ def normal_equations(
 def solve(products: NDArray[np.float64]) -> NDArray[np.int16]:
     """Integer filters of one pass, shape (CLASSES, LIMITS, taps), from the sums of `normal_equations`."""
     count = products.shape[1] - 1
-    filters = np.zeros((reference.CLASSES, count))
+    filters = np.zeros((numbers.CLASSES, count))
     for index, product in enumerate(products):
         square = product[:count, :count]
         load = RIDGE * square.trace() / count
         if load > 0.0:
             filters[index] = np.linalg.solve(square + load * np.eye(count), product[:count, count])
-    integers = np.rint(filters * 2**reference.COEFFICIENT_BITS)
+    integers = np.rint(filters * 2**numbers.COEFFICIENT_BITS)
     if np.abs(integers).sum(axis=1).max() > reference.COEFFICIENT_SUM_LIMIT:
         raise ValueError("a filter exceeds the range that the integer arithmetic is proven for; raise RIDGE")
-    return integers.astype(np.int16).reshape(reference.CLASSES, reference.LIMITS, -1)
+    return integers.astype(np.int16).reshape(numbers.CLASSES, numbers.LIMITS, -1)
 
 
 @dataclass
@@ -115,14 +117,14 @@ class Sample:
 
 def learn(samples: Sequence[Sample], limits: Sequence[tuple[int, int]]) -> NDArray[np.int16]:
     """Filters of all passes, shape (PASSES, CLASSES, LIMITS, len(TAPS)); leaves the samples as they are."""
-    filters = np.zeros((reference.PASSES, reference.CLASSES, reference.LIMITS, len(reference.TAPS)), np.int16)
-    for number, taps in enumerate(reference.TAPS_PER_PASS):
-        size = reference.LIMITS * taps + 1
-        products = np.zeros((reference.CLASSES, size, size))
+    filters = np.zeros((numbers.PASSES, numbers.CLASSES, numbers.LIMITS, len(numbers.TAPS)), np.int16)
+    for number, taps in enumerate(numbers.TAPS_PER_PASS):
+        size = numbers.LIMITS * taps + 1
+        products = np.zeros((numbers.CLASSES, size, size))
         for s in samples:
             products += normal_equations(s.original, s.decoded, s.step, taps, limits[number])
         filters[number, :, :, :taps] = solve(products)
-        if number + 1 < reference.PASSES:
+        if number + 1 < numbers.PASSES:
             # A pass whose coefficients are all zero changes nothing, so this applies one pass at a time.
             alone = np.zeros_like(filters)
             alone[number] = filters[number]

@@ -6,7 +6,7 @@ from types import ModuleType
 
 import numpy as np
 
-from imfnb.color import half
+from imfnb.layout import half
 
 
 def chroma_shape(shape: tuple[int, ...], subsample: bool) -> tuple[int, ...]:

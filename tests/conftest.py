@@ -89,7 +89,8 @@ _beside = pytest.StashKey[Beside]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "jit: makes no sense, or takes too long, with NUMBA_DISABLE_JIT=1")
-    config.addinivalue_line("markers", "beside(names, *options, **variables): waits for tests that ran in another process meanwhile")
+    beside = "beside(names, *options, **variables): waits for tests that ran in another process meanwhile"
+    config.addinivalue_line("markers", beside)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -111,7 +112,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.option.collectonly:
         return
-    items = [item for item in session.items if item.get_closest_marker("beside") and not item.get_closest_marker("skip")]
+    wanted = [item for item in session.items if item.get_closest_marker("beside")]
+    items = [item for item in wanted if not item.get_closest_marker("skip")]
     session.config.stash[_beside] = Beside(items)
 
 
@@ -134,7 +136,6 @@ def narrow_blocks():
         from imfnb.factorization.bcd import cpu
 
         patches.LANES = cpu.LANES = 16
-    yield
 
 
 @pytest.fixture(scope="session")

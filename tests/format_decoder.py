@@ -19,7 +19,7 @@ __all__ = ["Malformed", "decode"]
 
 #: SHA-256 of the tables, appendix A.
 STATES_SHA256 = "63f80d1f04346ad1f3659ec15aab0b448cea5d9d1b12208f42c5016cfe85df08"
-RESTORATION_SHA256 = "7b138685094f1240fab87c5eab196bf7bcd8b3d7d6047c02ff51069f1343c515"
+FILTERS_SHA256 = "cec29dc6b419cb48634c48155a0924c5ca65b8fae550451965784380c4d4d04c"
 
 
 class Malformed(Exception):
@@ -40,29 +40,22 @@ def _checked(data: bytes, sha256: str) -> bytes:
 def package() -> Path:
     """The folder of the package, which is found without importing it."""
     spec = importlib.util.find_spec("imfnb")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     return Path(spec.origin).parent
 
 
 @functools.cache
 def states() -> bytes:
     """The initial state of the context model: `states.bin`, inflated."""
-    return zlib.decompress(_checked((package() / "entropy" / "states.bin").read_bytes(), STATES_SHA256))
+    return zlib.decompress(_checked((package() / "format" / "states.bin").read_bytes(), STATES_SHA256))
 
 
-# ---- to be replaced by reading a binary file, as `states` does -------------------------------------------------------
 @functools.cache
-def tables() -> bytes:
-    """The restoration tables as 18049 values of 16 bits, as appendix A lays them out."""
-    spec = importlib.util.spec_from_file_location("restoration_tables", package() / "restoration" / "tables.py")
-    assert spec is not None and spec.loader is not None
-    source = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(source)
-    values = [*source.STEP_BORDERS, *np.array(source.CLIPPING_LIMITS).ravel().tolist()]
-    for texts in (*source.LUMA, *source.CHROMA):
-        for text in texts:
-            values += map(int, text.split())
-    return _checked(np.array(values, "<i2").tobytes(), RESTORATION_SHA256)
+def coefficients() -> np.ndarray:
+    """The coefficients of restoration: `filters.bin`, as [kind][range][pass][class][limit][tap]."""
+    data = _checked((package() / "format" / "filters.bin").read_bytes(), FILTERS_SHA256)
+    return np.frombuffer(data, "<i2").astype(np.int64).reshape(2, 10, 2, 25, 2, 12)
 
 
 # ---- 1. Conventions --------------------------------------------------------------------------------------------------
@@ -819,25 +812,22 @@ def _filter_rows(plane: np.ndarray, p: int) -> None:
 TAPS = ((0, 1), (0, 2), (1, -1), (1, 0), (1, 1), (2, 0), (0, 3), (1, -2), (1, 2), (2, -1), (2, 1), (3, 0))
 
 
-@functools.cache
-def filters(step: int, chroma: bool) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Limits (2,) and coefficients (25, 2, taps) of both passes."""
-    values = np.frombuffer(tables(), "<i2").astype(np.int64)
-    borders, limits, coefficients = values[:9], values[9:49].reshape(10, 2, 2), values[49:].reshape(2, 10, 900)
-    index = int((borders <= step).sum())
-    chosen = coefficients[int(chroma), index]
-    parts = chosen[:600].reshape(25, 2, 12), chosen[600:].reshape(25, 2, 6)
-    return list(zip(limits[index], parts, strict=True))
+BORDERS = (258, 408, 646, 1023, 1619, 2563, 4058, 6425, 10173)
+LIMITS = (
+    ((3, 64), (3, 64), (3, 64), (3, 64), (3, 64), (3, 40), (3, 25), (3, 16), (3, 16), (3, 16)),
+    ((2, 48), (2, 48), (2, 48), (2, 48), (2, 48), (2, 30), (2, 19), (2, 12), (2, 12), (2, 12)),
+)
 
 
 def restore(plane: np.ndarray, step: int, chroma: bool) -> np.ndarray:
     """Both passes."""
-    for limits, coefficients in filters(step, chroma):
-        plane = _restore_pass(plane, step, limits, coefficients)
+    number = sum(border <= step for border in BORDERS)
+    for k, taps in enumerate((12, 6)):
+        plane = _restore_pass(plane, step, LIMITS[k][number], coefficients()[int(chroma), number, k, :, :, :taps])
     return plane
 
 
-def _restore_pass(plane: np.ndarray, step: int, limits: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+def _restore_pass(plane: np.ndarray, step: int, limits: tuple[int, int], filters: np.ndarray) -> np.ndarray:
     h, w = plane.shape
     x = np.pad(np.clip(plane, -16384, 16384), 3, mode="edge")
 
@@ -857,11 +847,11 @@ def _restore_pass(plane: np.ndarray, step: int, limits: np.ndarray, coefficients
     kind = 5 * activity + direction
     centre, total = x[3:-3, 3:-3], np.zeros((h, w), np.int64)
     for m in range(2):
-        limit = (step * int(limits[m])) >> 6
-        for k, (i, j) in enumerate(TAPS[: coefficients.shape[2]]):
+        limit = (step * limits[m]) >> 6
+        for k, (i, j) in enumerate(TAPS[: filters.shape[2]]):
             ahead, behind = x[3 + i : 3 + i + h, 3 + j : 3 + j + w], x[3 - i : 3 - i + h, 3 - j : 3 - j + w]
             pair = np.clip(ahead - centre, -limit, limit) + np.clip(behind - centre, -limit, limit)
-            total += coefficients[kind, m, k] * pair
+            total += filters[kind, m, k] * pair
     return np.clip(centre + ((total + 128) >> 8), -16384, 16384)
 
 

@@ -17,9 +17,9 @@ import pytest
 
 import imfnb
 from imfnb import _warmup
+from imfnb.cli import main
 from imfnb.runtime import cache as _cache
 from imfnb.runtime import jit as _jit
-from imfnb.cli import main
 
 pytestmark = pytest.mark.thorough
 
@@ -35,7 +35,14 @@ print(int(y.sum()))
 """
 
 #: A kernel that calls one in another file, for copies of the package.
-OUTER = "from ._inner import inner\nfrom .runtime.jit import kernel\n\n\n@kernel()\ndef outer(x):\n    return inner(x)\n"
+OUTER = """from ._inner import inner
+from .runtime.jit import kernel
+
+
+@kernel()
+def outer(x):
+    return inner(x)
+"""
 INNER = "from .runtime.jit import kernel\n\n\n@kernel()\ndef inner(x):\n    return x + 1\n"
 
 #: Prints what it returns, how often it was found in the cache, and where it is kept.
@@ -87,7 +94,7 @@ def test_cache_that_is_a_file(filled, tmp_path):
 @jit
 def test_full_disk(filled, tmp_path):
     full = "import os\ndef full(*a): raise OSError(28, 'No space left on device')\nos.replace = full\n"
-    say = "from imfnb.runtime import cache as _cache\nassert len(_cache.unkept) >= 1 and 'No space left' in str(_cache.unkept)"
+    say = "from imfnb.runtime.cache import unkept\nassert len(unkept) >= 1 and 'No space left' in str(unkept)"
     assert run(tmp_path, full + CODE + say) == filled[1]
 
 
@@ -452,7 +459,7 @@ def test_folders_of_other_users_are_not_trusted(monkeypatch, tmp_path):
     _cache._make_private(tmp_path / "imfnb")
     uid = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: uid + 1)
-    with pytest.raises(OSError, match="another user's|others could replace"):
+    with pytest.raises(OSError, match=r"another user's|others could replace"):
         _cache._make_private(tmp_path / "imfnb")
     monkeypatch.undo()
     os.chmod(tmp_path, 0o700)

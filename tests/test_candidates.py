@@ -89,7 +89,7 @@ def test_a_decision_stands_only_for_its_factors(analysis, base):
 
 @pytest.mark.parametrize("limits", [{}, {"slices": 200}, {"adapted": 0}])
 def test_a_candidate_is_the_file_of_a_plain_encoding(limits, monkeypatch):
-    """What passes through slice by slice and what a search keeps are the same, large slices with a V of their own too."""
+    """What passes through slice by slice and what a search keeps are the same; so are large slices with their own V."""
     as_if_large(monkeypatch, **limits)
     run = HostRun("cpu", 1)
     analysis = run.drive(analyse([IMAGE], FRAME, run))

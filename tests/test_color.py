@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import STYLES, fill, images, seeds, sides
 
-from imfnb.color import cpu, half, reference
+from imfnb.color import cpu, reference
+from imfnb.layout import half
 
 # ITU-T T.871, section 7: not taken from the library.
 FORWARD = np.array([[0.299, 0.587, 0.114], [-0.168735892, -0.331264108, 0.5], [0.5, -0.418687589, -0.081312411]])

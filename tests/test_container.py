@@ -156,7 +156,7 @@ def test_working_set_is_limited_too():
     data = assemble(header(side, side, 4, fields, [b""] * 4), [b""] * 4)
     tracemalloc.start()
     try:
-        with pytest.raises(LimitError, match="decoding needs .* bytes"):
+        with pytest.raises(LimitError, match=r"decoding needs .* bytes"):
             imfnb.decode(data)
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:

@@ -15,7 +15,11 @@ from main_helpers import factors, inside, make_factors, patch_sizes
 from strategies import examples, seeds
 
 from imfnb import FormatError, entropy
-from imfnb.entropy import cpu, layout, reference, states, tables
+from imfnb.entropy import cpu, layout, reference
+from imfnb.entropy.model import COUNT_BITS, MODEL, initial_model, untrained_model
+from imfnb.factorization.rdoq import costs
+from imfnb.format import context_model
+from imfnb.format.probability import SQUASH, STRETCH, WEIGHT_LIMIT, WEIGHT_ONE
 
 BOTH = (cpu, reference)
 
@@ -65,8 +69,8 @@ def test_round_trip(problem):
 @given(factors(rows=20, columns=30, cells=40_000))
 def test_round_trip_of_larger_grids(problem):
     padded, ranks, grid, p = problem
-    data = entropy.encode_factors(padded.copy(), ranks, *grid, p, "cpu")
-    back, back_ranks = entropy.decode_factors(data, *grid, p, None, "cpu")
+    data = cpu.encode_factors(padded.copy(), ranks, *grid, p)
+    back, back_ranks = entropy.decode_checked(cpu, data, *grid, p)
     np.testing.assert_array_equal(inside(back_ranks, grid), inside(ranks, grid))
     np.testing.assert_array_equal(inside(back, grid), inside(padded[: len(back)], grid))
 
@@ -114,7 +118,7 @@ def test_bytes_follow_the_information():
     sizes = []
     for u in (noise, np.ones((400, 3), int)):
         padded = layout.pad_factors(u.astype(np.int16), *grid)
-        sizes.append(len(entropy.encode_factors(padded, layout.active_ranks(padded), *grid, p, "cpu")))
+        sizes.append(len(cpu.encode_factors(padded, layout.active_ranks(padded), *grid, p)))
     assert 0.9 * 1200 / 8 < sizes[0] < 2.5 * 1200 / 8 and sizes[1] < sizes[0] / 3
 
 
@@ -123,7 +127,7 @@ def test_bytes_follow_the_information():
 def test_fewer_components_are_the_first_ones(problem, data):
     """A preview holds the first components as they are, and the ranks of all."""
     padded, ranks, grid, p = problem
-    coded = entropy.encode_factors(padded.copy(), ranks, *grid, p, "cpu")
+    coded = cpu.encode_factors(padded.copy(), ranks, *grid, p)
     whole, whole_ranks, _ = both_decode(coded, grid, p)
     stop = data.draw(st.integers(1, len(whole) + 2))
     part, part_ranks, overrun = both_decode(coded, grid, p, stop)
@@ -136,7 +140,7 @@ def test_fewer_components_are_the_first_ones(problem, data):
 @given(factors(cells=600), factors(cells=600))
 def test_a_model_is_carried_from_plane_to_plane(one, two):
     """As the training does: both backends learn the same, and what was learned counts for the next plane."""
-    models = [states.initial_model() for _ in BOTH]
+    models = [initial_model() for _ in BOTH]
     for padded, ranks, grid, p in (one, two):
         for model in models:
             for name in ("low", "position", "overrun"):
@@ -149,20 +153,19 @@ def test_a_model_is_carried_from_plane_to_plane(one, two):
         assert mine == naive
         for name in ("states", "weights", "maps"):
             np.testing.assert_array_equal(models[0][name], models[1][name])
-    assert (models[0]["states"] != states.initial_model()["states"]).any()
+    assert (models[0]["states"] != initial_model()["states"]).any()
 
 
-def test_stages_choose_the_backend():
+def test_bytes_that_end_too_early_are_an_error():
     padded, ranks = make_factors((3, 4), 20, 0.5, 50, 9, 2)
-    one, two = (entropy.encode_factors(padded.copy(), ranks, 3, 4, 8, device) for device in ("cpu", "reference"))
-    assert one == two == both_encode(padded, ranks, (3, 4), 8)
-    for device in ("cpu", "reference"):
-        back, back_ranks = entropy.decode_factors(one, 3, 4, 8, None, device)
+    data = both_encode(padded, ranks, (3, 4), 8)
+    for coder in BOTH:
+        back, back_ranks = entropy.decode_checked(coder, data, 3, 4, 8)
+        np.testing.assert_array_equal(inside(back, (3, 4)), inside(padded[: len(back)], (3, 4)))
         np.testing.assert_array_equal(inside(back_ranks, (3, 4)), inside(ranks, (3, 4)))
-        with pytest.raises(FormatError, match="end too early"):
-            entropy.decode_factors(one[: len(one) // 2], 3, 4, 8, None, device)
-        with pytest.raises(FormatError, match="end too early"):
-            entropy.decode_factors(b"", 3, 4, 8, None, device)
+        for part in (data[: len(data) // 2], b""):
+            with pytest.raises(FormatError, match="end too early"):
+                entropy.decode_checked(coder, part, 3, 4, 8)
 
 
 # ------------------------------------------------------------------------------------------------------ costs and bytes
@@ -172,7 +175,7 @@ def test_stages_choose_the_backend():
 @settings(max_examples=examples(30))
 def test_bytes_of_components_add_up(problem):
     padded, ranks, grid, p = problem
-    data = entropy.encode_factors(padded.copy(), ranks, *grid, p, "cpu")
+    data = cpu.encode_factors(padded.copy(), ranks, *grid, p)
     spent = entropy.component_bytes(data, *grid, p)
     assert spent.shape == (p * p + 1,) and spent.min() >= 0 and spent[0] >= 1
     assert 0 <= len(data) - spent.sum() <= 4  # the coder reads ahead; the end may never be asked for
@@ -248,11 +251,12 @@ BOUNDS_CHECK = """
     from helpers import assemble, header
     from main_helpers import main_fields, make_factors
     import imfnb
-    from imfnb.entropy import cpu, layout
+    from imfnb.entropy import cpu
+    from imfnb.entropy.model import MODEL
 
     # The check itself works: an index beyond the end raises.
     try:
-        cpu._predict(0, 0, 0, 10**6, np.zeros(1, layout.MODEL)[0])
+        cpu._predict(0, 0, 0, 10**6, np.zeros(1, MODEL)[0])
     except IndexError:
         print("checked")
     rng = np.random.default_rng(1)
@@ -307,22 +311,23 @@ def test_kernels_stay_inside_their_arrays(tmp_path):
 def test_squash_and_stretch_are_each_others_inverse():
     x = np.arange(4096)
     exact = 65536 / (1 + np.exp(-(x - 2048) / 256))
-    assert np.abs(tables.SQUASH - np.clip(exact, 24, 65536 - 24)).max() <= 0.51
-    assert (np.diff(tables.SQUASH) >= 0).all() and (np.diff(tables.STRETCH) >= 0).all()
+    assert np.abs(SQUASH - np.clip(exact, 24, 65536 - 24)).max() <= 0.51
+    assert (np.diff(SQUASH) >= 0).all() and (np.diff(STRETCH) >= 0).all()
     probability = (np.arange(4096) + 0.5) / 4096
     exact = 256 * np.log(probability / (1 - probability))
-    error = np.abs(tables.STRETCH - np.clip(exact, -2047, 2047))
+    error = np.abs(STRETCH - np.clip(exact, -2047, 2047))
     assert error.max() < 32 and error[np.abs(exact) < 1200].max() <= 1.01  # near 0 and 1 squash has steps
 
 
 def test_levels():
     """The tables without comparisons hold what comparisons would give, for four clamped sums or 14 bytes together."""
     index = np.arange(max(4 * layout.SUM_LIMIT, 14 * 255) + 1)
-    levels = layout.LEVEL[np.minimum(index, 1023)]
+    levels = context_model.LEVEL[np.minimum(index, 1023)]
     for table, limit in ((layout.LEVELS, 15), (layout.LEVELS_6, 6), (layout.LEVELS_7, 7), (layout.LEVELS_9, 9)):
         np.testing.assert_array_equal(table[index], np.minimum(levels, limit))
     np.testing.assert_array_equal(layout.LEVELS_11[index], np.minimum(levels, 11))
-    assert layout.LEVEL[layout.SUM_LIMIT >> 2] == layout.LEVEL.max()  # a clamped sum has the highest level anyhow
+    # A clamped sum has the highest level anyhow.
+    assert context_model.LEVEL[layout.SUM_LIMIT >> 2] == context_model.LEVEL.max()
     values = -99, -16, -15, -8, -7, -4, -3, -2, -1, 0, 1, 2, 3, 4, 7, 8, 15, 16, 99
     signed = [reference.signed_level(value) for value in values]
     assert signed == [0, 0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 7, 8, 8, 9, 9, 10, 10]
@@ -331,45 +336,48 @@ def test_levels():
 def test_fixed_point_logarithms():
     n = np.array([1, 2, 3, 5, 1000, 65537, 2**31 - 1])
     for bits in (8, 12):
-        assert np.abs(tables.log2_fixed(n, bits) / 2**bits - np.log2(n)).max() <= 0.51 / 2**bits
+        assert np.abs(costs.log2_fixed(n, bits) / 2**bits - np.log2(n)).max() <= 0.51 / 2**bits
 
 
 def test_learned_states_fill_the_model_and_stay_in_range():
-    model = states.initial_model()
-    assert model.shape == (1,) and model.dtype == layout.MODEL
-    probability = model["states"][0] >> layout.COUNT_BITS
-    counts = model["states"][0] & ((1 << layout.COUNT_BITS) - 1)
-    assert 0 <= probability.min() and probability.max() < 1 << 22 and counts.max() <= states.COUNT_CAP + 1
-    assert np.abs(model["weights"]).max() <= layout.WEIGHT_LIMIT
+    model = initial_model()
+    assert model.shape == (1,) and model.dtype == MODEL
+    probability = model["states"][0] >> COUNT_BITS
+    counts = model["states"][0] & ((1 << COUNT_BITS) - 1)
+    assert 0 <= probability.min() and probability.max() < 1 << 22 and counts.max() <= 25  # COUNT_CAP of train_states
+    assert np.abs(model["weights"]).max() <= WEIGHT_LIMIT
     assert 0 <= model["maps"].min() and model["maps"].max() < 65536
     assert model["range"] == 0xFFFFFFFF and not model["low"].any() and not model["overrun"].any()
     model["states"] = 0
-    assert states.initial_model()["states"].any()  # a copy each time
+    assert initial_model()["states"].any()  # a copy each time
 
 
-def test_packing_the_untrained_model_keeps_it():
+def test_packing_the_untrained_model_keeps_it(monkeypatch):
     """The inverse of reading: probabilities to 12 bits, weights and maps as they are."""
     import zlib
 
-    model = states.untrained_model()
-    packed = zlib.decompress(states.pack_model(model))
+    monkeypatch.syspath_prepend(os.path.join(os.path.dirname(__file__), os.pardir, "benchmarks"))
+    from train_states import pack_model
+
+    model = untrained_model()
+    packed = zlib.decompress(pack_model(model))
     sizes = [model[name].size for name in ("states", "weights", "maps")]
     assert len(packed) == 2 * sum(sizes)
     numbers = np.frombuffer(packed, "<u2").astype(int)
     assert (numbers[: sizes[0]] == 2048 << 4).all()
-    assert (numbers[sizes[0] : sizes[0] + sizes[1]] == (layout.WEIGHT_ONE // 6 + 4) >> 3).all()
+    assert (numbers[sizes[0] : sizes[0] + sizes[1]] == (WEIGHT_ONE // 6 + 4) >> 3).all()
     np.testing.assert_array_equal(numbers[-sizes[2] :], model["maps"][0])
 
 
 @pytest.mark.parametrize("p", [8, 16])
 def test_parents_have_lower_frequencies(p):
-    table = layout.component_table(p)
-    order = layout.zigzag(p)
+    table = context_model.component_table(p)
+    order = context_model.zigzag(p)
     assert table.shape == (p * p, 5) and not table.flags.writeable
     for r in range(1, p * p):
         first, second, direction, group, ring = table[r]
         assert first < r and second < r and (order[first] <= order[r]).all()
-        assert 0 <= direction <= 2 and 0 <= group < layout.GROUPS and 0 <= ring <= 5
+        assert 0 <= direction <= 2 and 0 <= group < context_model.GROUPS and 0 <= ring <= 5
     assert table[:15, 3].tolist() == list(range(15)) and (np.diff(table[:, 3]) >= 0).all()
 
 

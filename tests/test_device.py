@@ -157,7 +157,7 @@ def test_cuda_does_not_fall_back_silently():
         lambda: imfnb.decode_batch([data], device="cuda"),
     ]
     for call in calls:
-        with pytest.raises(imfnb.DeviceError, match="'cuda' cannot be used: CUDA not found: no driver.*device='cpu'"):
+        with pytest.raises(imfnb.DeviceError, match=r"'cuda' cannot be used: CUDA not found: no driver.*device='cpu'"):
             call()
 
 
@@ -245,7 +245,7 @@ def test_auto_falls_back_with_one_warning(usable, call):
 
 def test_an_explicit_device_does_not_fall_back(usable):
     usable.setattr("imfnb.runtime.gpu.device_run", explode)
-    with pytest.raises(imfnb.DeviceError, match="the GPU failed: .*ILLEGAL_ADDRESS.*device='cpu'") as caught:
+    with pytest.raises(imfnb.DeviceError, match=r"the GPU failed: .*ILLEGAL_ADDRESS.*device='cpu'") as caught:
         encode(IMAGE, rank=1, device="cuda")
     assert isinstance(caught.value.__cause__, CudaAPIError)
 
@@ -255,7 +255,7 @@ def test_a_memory_that_is_too_small_is_a_failure_too(usable):
         raise imfnb.DeviceError("too small")
 
     usable.setattr("imfnb.runtime.gpu.device_run", full)
-    with pytest.raises(imfnb.DeviceError, match="^too small$"):
+    with pytest.raises(imfnb.DeviceError, match=r"^too small$"):
         encode(IMAGE, rank=1, device="cuda")
     with pytest.warns(imfnb.DeviceWarning, match="too small"):
         assert encode(IMAGE, rank=1) == encode(IMAGE, rank=1, device="cpu")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib
 import json
 import pathlib
 import re
@@ -15,10 +16,14 @@ import pytest
 from helpers import assemble, header, parameters, picture, varint
 
 import imfnb
+from imfnb import options as accepted
+from imfnb.entropy import layout
+from imfnb.format import baseline_header, basis, constants, context_model, lapped, probability, restoration, states
 
 FOLDER = pathlib.Path(__file__).parent / "golden"
 TABLE = json.loads((FOLDER / "sha256.json").read_text())
 TEXT = (pathlib.Path(__file__).parents[1] / "imfnb" / "format" / "FORMAT.md").read_text()
+BORDERS = restoration.STEP_BORDERS
 
 
 def _golden():
@@ -45,24 +50,93 @@ def test_the_decoder_imports_nothing_of_the_package():
     assert names == {"__future__", "collections", "functools", "hashlib", "importlib", "numpy", "pathlib", "zlib"}
 
 
+def _listed():
+    """The check values of appendix A: name -> (bytes, SHA-256)."""
+    rows = re.findall(r"(?m)^    (\S.*?) +(\d+)  ([0-9a-f]{64})$", TEXT)
+    return {name: (int(size), digest) for name, size, digest in rows}
+
+
 def test_check_values_of_the_text():
     """Appendix A lists the SHA-256 of tables that a decoder derives."""
-    rows = re.findall(r"(?m)^    (\S.*?) +(\d+)  ([0-9a-f]{64})$", TEXT)
-    listed = {name: (int(size), digest) for name, size, digest in rows}
     found = {
-        "states.bin, as it is": (format_decoder.package() / "entropy" / "states.bin").read_bytes(),
+        "states.bin, as it is": (format_decoder.package() / "format" / "states.bin").read_bytes(),
         "states.bin, inflated": format_decoder.states(),
-        "restoration tables": format_decoder.tables(),
+        "filters.bin": format_decoder.coefficients().astype("<i2").tobytes(),
         "SQUASH (16 bits)": np.array(format_decoder.SQUASH).astype("<u2").tobytes(),
         "STRETCH (16 bits)": np.array(format_decoder.STRETCH).astype("<i2").tobytes(),
         "RATE (16 bits)": np.array(format_decoder.RATE).astype("<u2").tobytes(),
+        "level, of 0 to 1023 (8 bits)": bytes(format_decoder.level(a) for a in range(1024)),
+        "slevel, of -16 to 16 (8 bits)": bytes(format_decoder.slevel(v) for v in range(-16, 17)),
     }
     for p in (8, 16):
         found[f"(i_r, j_r), p = {p} (8 bits)"] = np.array(format_decoder.frequencies(p)).astype("u1").tobytes()
         found[f"relations, p = {p} (8 bits)"] = np.array(format_decoder.relations(p)).astype("u1").tobytes()
     for p, step in ((8, 64), (8, 16384), (16, 1280)):
         found[f"V0, p = {p}, step {step} (16 bits)"] = format_decoder.basis(p, step).astype("<i2").tobytes()
-    assert listed == {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in found.items()}
+    assert _listed() == {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in found.items()}
+
+
+def test_tables_of_the_package_are_those_of_the_text():
+    """The same for what the package computes, and the matrices of the lapped filter as they stand there."""
+    state = states.initial_state()
+    packed = state.probabilities >> 10 << 4 | state.counts // 2
+    inflated = [packed.astype("<u2"), (state.weights >> 3).astype("<i2"), state.maps.astype("<u2")]
+    filters = [restoration.filter_set(step, chroma)[0] for chroma in (False, True) for step in (1, *BORDERS)]
+    found = {
+        "states.bin, as it is": (pathlib.Path(states.__file__).parent / "states.bin").read_bytes(),
+        "states.bin, inflated": b"".join(array.tobytes() for array in inflated),
+        "filters.bin": np.array(filters).astype("<i2").tobytes(),
+        "SQUASH (16 bits)": probability.SQUASH.astype("<u2").tobytes(),
+        "STRETCH (16 bits)": probability.STRETCH.astype("<i2").tobytes(),
+        "RATE (16 bits)": probability.RATE.astype("<u2").tobytes(),
+        "level, of 0 to 1023 (8 bits)": context_model.LEVEL.astype("u1").tobytes(),
+        "slevel, of -16 to 16 (8 bits)": context_model.SIGNED_LEVEL.astype("u1").tobytes(),
+    }
+    for p in (8, 16):
+        found[f"(i_r, j_r), p = {p} (8 bits)"] = context_model.zigzag(p).astype("u1").tobytes()
+        found[f"relations, p = {p} (8 bits)"] = context_model.component_table(p).astype("u1").tobytes()
+        block = re.search(rf"(?m)^    Q, p = {p}:(( +-?\d+)+\n)+", TEXT).group()
+        matrix = np.array(block.partition(":")[2].split(), int).reshape(p // 2, p // 2)
+        np.testing.assert_array_equal(lapped.rotation(p), matrix)
+    for p, step in ((8, 64), (8, 16384), (16, 1280)):
+        found[f"V0, p = {p}, step {step} (16 bits)"] = basis.dct_basis(p, step).astype("<i2").tobytes()
+    assert _listed() == {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in found.items()}
+
+
+def _constants():
+    """The list of appendix B: "module.NAME" -> value."""
+    block = re.search(r"(?s)## Appendix B\..*?```\n(.*?)```", TEXT).group(1)
+    return {ast.unparse(node.targets[0]): ast.literal_eval(node.value) for node in ast.parse(block).body}
+
+
+@pytest.mark.parametrize(("name", "value"), _constants().items())
+def test_constants_are_those_of_the_text(name, value):
+    module, _, constant = name.partition(".")
+    found = getattr(importlib.import_module(f"imfnb.format.{module}"), constant)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_every_constant_of_the_format_is_in_the_text():
+    """But for tables, which appendix A has, and what a decoder may limit by itself."""
+    found = set()
+    for path in pathlib.Path(imfnb.format.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                found |= {f"{path.stem}.{node.id}"} if node.id.isupper() and node.id[0] != "_" else set()
+    tables = {"probability.SQUASH", "probability.STRETCH", "probability.RATE", "context_model.LEVEL"}
+    tables |= {"context_model.SIGNED_LEVEL", "lapped.ROTATION_8", "lapped.ROTATION_16"}
+    assert found == set(_constants()) | tables | {"container.MAX_PIXELS"}
+
+
+def test_what_the_encoder_takes_is_within_the_format():
+    assert set(accepted.PATCH_SIZES) <= set(baseline_header.PATCH_SIZES)
+    assert accepted.BOUND_LIMIT <= baseline_header.BOUND_LIMIT
+    low, high = (round(constants.STEP_UNIT * step) for step in accepted.STEP_RANGE)
+    assert constants.STEP_MIN <= low < high <= constants.STEP_MAX
+    assert layout.MAGNITUDE_LIMIT // 2 < layout.MAGNITUDE_LIMIT <= context_model.FIRST_LIMIT
+    assert context_model.FIRST_LIMIT < context_model.UNARY + 2 ** (context_model.ESCAPE_BITS + 1)
+    assert set(constants.PATCH_SIZES) == {8, 16}
 
 
 # ---- what no encoder writes ------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ import pathlib
 import pytest
 
 import imfnb
+from imfnb.runtime.cuda import SIMULATED
+from imfnb.runtime.devices import cuda_status
 
 FOLDER = pathlib.Path(__file__).parent / "golden"
 TABLE = json.loads((FOLDER / "sha256.json").read_text())
@@ -18,13 +20,22 @@ make = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(make)
 
 
+#: Whether there is neither a GPU nor its simulator.
+ABSENT = cuda_status().startswith("not found")
+
+
 def _runs():
     """(name, device, threads); what takes plain Python minutes is slow."""
     for name in sorted(TABLE):
-        large = TABLE[name]["shape"][0] > 1000
-        for device in ("cpu", "reference"):
-            marks = [] if not large else [pytest.mark.jit] if device == "cpu" else [pytest.mark.jit, pytest.mark.slow]
-            for threads in (1, 3):
+        large = max(TABLE[name]["shape"][:2]) > 1000
+        for device in ("cpu", "reference", "cuda"):
+            marks = []
+            if device == "cuda":
+                skipped = ABSENT or (SIMULATED and large)
+                marks = [pytest.mark.skipif(skipped, reason="no GPU, or minutes in the simulator")]
+            elif large:
+                marks = [pytest.mark.jit] if device == "cpu" else [pytest.mark.jit, pytest.mark.slow]
+            for threads in (1,) if device == "cuda" else (1, 3):
                 yield pytest.param(name, device, threads, marks=marks)
 
 
@@ -36,7 +47,8 @@ def test_golden_file_decodes_to_the_same_pixels(name, device, threads):
 
 def test_every_file_has_a_checksum_and_a_case():
     files = {path.stem for path in FOLDER.glob("*.imf")}
-    assert files == set(TABLE) == set(make.CASES) and len(files) >= 12
+    assert files == set(TABLE) == set(make.CASES)
+    assert len(files) >= 60
 
 
 @pytest.mark.jit
@@ -44,7 +56,8 @@ def test_files_are_small_and_of_the_version_and_profile_in_their_name():
     for name in TABLE:
         data = (FOLDER / f"{name}.imf").read_bytes()
         version, profile = name.split("-")[:2]
-        assert len(data) < 3000 and f"v{data[4]}" == version and imfnb.info(data)["profile"] == profile
+        assert len(data) < 3000
+        assert (f"v{data[4]}", imfnb.info(data)["profile"]) == (version, profile)
 
 
 @pytest.mark.jit
@@ -58,7 +71,7 @@ def test_files_of_the_main_profile_cover_its_fields():
     assert {len(d["steps"]) - len(d["segments"]) for d in found if len(d["segments"]) == 4} == {-1, 0}
     assert max(max(details["free_v"]) for details in found) == 2
     steps = [details["steps"][0] for details in found]
-    assert min(steps) == 1 and max(steps) == 200
+    assert (min(steps), max(steps)) == (1, 256)
 
 
 def test_make_never_touches_what_exists(tmp_path, monkeypatch):

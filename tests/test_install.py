@@ -100,7 +100,7 @@ def test_both_ways_one_after_the_other(environment, tmp_path, left_over):
         (site / "imfnb" / "color" / "__pycache__" / "cpu.f-1.py311.nbi").write_text("")
     run(python, *install, checkout, folder=tmp_path)
     _, file, cache = run(python, "-c", CODE, folder=tmp_path).split()
-    assert Path(file).parent == site / "imfnb" and (site / "imfnb" / "entropy" / "states.bin").is_file()
+    assert Path(file).parent == site / "imfnb" and (site / "imfnb" / "format" / "states.bin").is_file()
     assert Path(cache).parent == tmp_path / "cache" / "imfnb" / "kernels"
     assert not [path for path in site.glob("imfnb/**/*.nb*") if not left_over]
     assert os.environ.get("NUMBA_DISABLE_JIT", "0") != "0" or list(Path(cache).glob("color.cpu.*.nbc"))

@@ -1,4 +1,4 @@
-"""Lapped filter: kernels against reference and unbounded integers, orthogonality, and the ranges of tables.py."""
+"""Lapped filter: kernels against reference and unbounded integers, orthogonality, the ranges of format/lapped.py."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from main_helpers import patch_sizes
 from strategies import seeds
 
-from imfnb.lapped import cpu, reference, tables
+from imfnb.format import lapped as tables
+from imfnb.lapped import cpu, reference
 
 UNIT = 1 << tables.ROTATION_BITS
 LIMIT = tables.INPUT_LIMIT

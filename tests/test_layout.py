@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import pytest
@@ -133,7 +134,7 @@ def test_geometry_is_immutable_and_compares_by_value():
 def test_strips_cover_every_row_once(height, width, threads):
     rows = strips(height, width, threads)
     assert rows[0].start == 0 and rows[-1].stop == height
-    assert all(one.stop == other.start for one, other in zip(rows, rows[1:], strict=False))
+    assert all(one.stop == other.start for one, other in itertools.pairwise(rows))
     assert all(part.start % layout._STRIP_UNIT == 0 for part in rows)
     # Every strip but a picture's only one is long enough for chroma of half its height to be told from luma.
     assert min(part.stop - part.start for part in rows) >= min(height, layout._STRIP_HEIGHT - layout._STRIP_UNIT)

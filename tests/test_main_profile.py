@@ -276,7 +276,7 @@ def test_restoration_is_used_where_it_helps(crop, monkeypatch):
 @pytest.mark.parametrize("period", [16, 64, 256])
 @pytest.mark.parametrize(("height", "width"), [(15, 40), (64, 64), (203, 31), (256, 9), (391, 24)])
 def test_a_part_of_the_rows_decides_on_restoration_as_in_the_whole_plane(height, width, period, monkeypatch):
-    """A plain encode decodes sampled rows only, a search for a PSNR all, one for a rate sampled ones of factors it kept."""
+    """A plain encode decodes sampled rows only, a search for a PSNR all, one for a rate samples what it kept."""
     monkeypatch.setattr(decide, "SAMPLED_PERIOD", period)
     seen = []
     once = decide.restoration_pays
@@ -369,9 +369,9 @@ def test_targets_of_a_tiny_picture():
     assert len(least) <= len(encode(image, size=size)) <= size
     reach = psnr(image, imfnb.decode(most))
     assert 30 <= psnr(image, imfnb.decode(encode(image, psnr=30.0))) < reach
-    with pytest.raises(OptionError, match="psnr=99 cannot be met.*at most"):
+    with pytest.raises(OptionError, match=r"psnr=99 cannot be met.*at most"):
         encode(image, psnr=99.0)
-    with pytest.raises(OptionError, match="bpp=0.1 cannot be met.*at least"):
+    with pytest.raises(OptionError, match=r"bpp=0.1 cannot be met.*at least"):
         encode(image, bpp=0.1)
 
 
@@ -581,7 +581,7 @@ def test_preview_of_a_photograph_rises_with_every_few_components(crop):
 
 @pytest.mark.parametrize("rank", [0, -1, True, 2.0, "3"])
 def test_rank_of_a_preview_is_checked(rank):
-    with pytest.raises(OptionError, match="max_rank is .*expected a positive integer"):
+    with pytest.raises(OptionError, match=r"max_rank is .*expected a positive integer"):
         imfnb.decode(encode(picture(9, 7), step=20), max_rank=rank)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from helpers import picture
@@ -13,6 +15,8 @@ from strategies import seeds
 from imfnb.entropy import layout
 from imfnb.factorization import rdoq
 from imfnb.factorization.rdoq import basis, costs, cpu, pipeline, reference, spectra, tuning
+from imfnb.format import basis as v0
+from imfnb.format import context_model
 from imfnb.lapped import reference as lapped
 from imfnb.runtime.run import finish as run_to_end
 
@@ -52,7 +56,7 @@ def problems(draw: st.DrawFn, rows: int = 3, columns: int = 4):
 
 def start(plane: np.ndarray, grid: tuple[int, int], step: int, p: int):
     """Projections, lengths, scale, U and ranks after plain rounding, all by the reference."""
-    run, scale = on_host("reference"), basis.scale_bits(step)
+    run, scale = on_host("reference"), v0.scale_bits(step)
     x = pipeline.project(plane[None], step, p, run, "")
     factors, ranks = np.empty(x.products.shape, np.int16), np.empty((1, x.products.shape[2]), np.int32)
     reference.quantize(x.products, x.squares, scale, 190, grid, factors, ranks)
@@ -91,7 +95,7 @@ def both_products(planes: np.ndarray, p: int, v: np.ndarray) -> np.ndarray:
 @given(problems())
 def test_project(problem):
     plane, grid, step, p = problem
-    v = basis.dct_basis(p, step)
+    v = v0.dct_basis(p, step)
     planes = np.stack([plane, plane[::-1]])
     products = both_products(planes, p, v)
     for image, found in zip(planes.astype(np.int64), products, strict=True):
@@ -200,7 +204,8 @@ def counted(factors: np.ndarray, ranks: np.ndarray, grid: tuple[int, int], p: in
     assert used == cpu.extent(ranks, p * p) == ranks.max() + 1
     contexts = np.zeros((len(ranks), 2, used, ranks.shape[1]), np.uint16)
     counts = noise((len(ranks), costs.MAGNITUDE_CONTEXTS, costs.MAGNITUDE_CLASSES), np.int64)
-    return same("count_magnitudes", factors, ranks, layout.component_table(p), grid, contexts, counts, changed=(4, 5))
+    table = context_model.component_table(p)
+    return same("count_magnitudes", factors, ranks, table, grid, contexts, counts, changed=(4, 5))
 
 
 def priced(counts: np.ndarray) -> np.ndarray:
@@ -346,19 +351,19 @@ def test_contexts_of_magnitudes_by_hand():
     u = np.array([[0, 3, -1], [0, 0, 20]], np.int16)
     padded = layout.pad_factors(u, *grid)
     (contexts,), (counts,) = counted(padded[None], layout.active_ranks(padded)[None], grid, p)
-    table = layout.component_table(p)
+    table = context_model.component_table(p)
     assert table[1, 3] == 1 and table[2, 3] == 2 and table[1, 4] == table[2, 4] == 0
     assert table[2, :2].tolist() == [0, 1] or table[2, :2].tolist() == [0, 0]
 
     def level(activity: int) -> int:
-        return int(layout.LEVEL[activity])
+        return int(context_model.LEVEL[activity])
 
     # Inside: nothing so far, one component to come; then component 1 of the same patch, none to come.
     one = (0 * 10 + level(1)) * 6
     assert inside(contexts[0], grid)[1, 0].tolist() == [one, one]
     assert inside(contexts[0], grid)[2, 0].tolist() == [level(3) * 60, 0]
     # Around: west of the second patch, twice; of the last component also parents here, twice, and to the east.
-    first, last = costs.INSIDE_CONTEXTS, costs.INSIDE_CONTEXTS + layout.GROUPS * 16
+    first, last = costs.INSIDE_CONTEXTS, costs.INSIDE_CONTEXTS + context_model.GROUPS * 16
     assert inside(contexts[1], grid)[1, 0].tolist() == [first + 16, first + 16 + level(2 * 3)]
     parent = 2 * 3 * bool(table[2, 1])
     assert inside(contexts[1], grid)[2, 0].tolist() == [last + 32 + level(parent), last + 32 + level(2 * 1)]
@@ -369,7 +374,7 @@ def test_contexts_of_magnitudes_by_hand():
 def test_prices_of_magnitudes():
     """Against floats: shares with a prior, the sign, and a zero that is free where it is not coded."""
     rng = np.random.default_rng(0)
-    first, last = costs.INSIDE_CONTEXTS, costs.INSIDE_CONTEXTS + layout.GROUPS * 16
+    first, last = costs.INSIDE_CONTEXTS, costs.INSIDE_CONTEXTS + context_model.GROUPS * 16
     for largest in (3, 400, 40_000):
         counts = np.zeros((costs.MAGNITUDE_CONTEXTS, costs.MAGNITUDE_CLASSES), np.int64)
         counts[7, :5] = counts[first + 3, :5] = rng.integers(1, largest, 5)
@@ -487,8 +492,8 @@ def test_models_of_spectra_are_monotone_and_smooth(seed, scale, kind):
 
 def naive_product(padded, ranks, grid, p, step, limit):
     """2^-s U V^T in 64-bit integers, patch by patch, rounded half up."""
-    scale = basis.scale_bits(step)
-    v = basis.dct_basis(p, step).astype(np.int64)
+    scale = v0.scale_bits(step)
+    v = v0.dct_basis(p, step).astype(np.int64)
     out = np.empty((grid[0] * p, grid[1] * p), np.int64)
     for y, x in np.ndindex(grid):
         k = int(inside(ranks, grid)[y, x])
@@ -500,7 +505,7 @@ def naive_product(padded, ranks, grid, p, step, limit):
 
 @given(problems(), st.sampled_from([1, 40, 8191, 32767]), seeds)
 def test_product(problem, largest, seed):
-    plane, grid, step, p = problem
+    _, grid, step, p = problem
     rng = np.random.default_rng(seed)
     rank = int(rng.integers(1, p * p, endpoint=True))
     u = rng.integers(-largest, largest, (rank, *grid), endpoint=True) * (rng.random((rank, *grid)) < 0.2)
@@ -519,7 +524,7 @@ def test_product(problem, largest, seed):
 @pytest.mark.parametrize("step", STEPS)
 def test_product_is_exact_for_the_worst_factors(p, step):
     """Every entry at +-32767 with the signs that drive one sample furthest, at full rank: clamped, never wrapped."""
-    v = basis.dct_basis(p, step)
+    v = v0.dct_basis(p, step)
     grid = 1, 2
     limit = min(8191, 3 * 128 * 64 * p // step + 1)
     worst = np.argmax(np.abs(v.astype(np.int64)).sum(axis=1))
@@ -649,7 +654,7 @@ def test_settings_of_studies(problem):
 def test_projections_stay_in_range_for_the_worst_picture(p):
     """Samples with the signs that drive one product furthest, at the longest step: int32 holds it exactly."""
     step, grid = 16384, (3, 3)
-    v = basis.dct_basis(p, step)
+    v = v0.dct_basis(p, step)
     for r in (0, 1, p * p // 2, p * p - 1):
         target = np.zeros((3 * p, 3 * p), np.int32)
         # The filter is orthogonal: its adjoint is its inverse.
@@ -668,15 +673,15 @@ def test_projections_stay_in_range_for_the_worst_picture(p):
 @pytest.mark.parametrize("p", [8, 16])
 @pytest.mark.parametrize("step", STEPS)
 def test_columns_are_dct_vectors_of_the_length_of_the_step(p, step):
-    v = basis.dct_basis(p, step)
-    scale = basis.scale_bits(step)
-    length = step << (scale - basis.SCALE_BITS)
+    v = v0.dct_basis(p, step)
+    scale = v0.scale_bits(step)
+    length = step << (scale - v0.SCALE_BITS)
     assert v.shape == (p * p, p * p) and v.dtype == np.int32 and not v.flags.writeable
-    assert length >= 1 << 11 and (scale == basis.SCALE_BITS or length < 1 << 12)
+    assert length >= 1 << 11 and (scale == v0.SCALE_BITS or length < 1 << 12)
     k, n = np.mgrid[:p, :p]
     dct = np.sqrt(2 / p) * np.cos(np.pi * k * (2 * n + 1) / (2 * p))
     dct[0] /= np.sqrt(2)
-    order = layout.zigzag(p)
+    order = context_model.zigzag(p)
     exact = length * np.einsum("ry,rx->yxr", dct[order[:, 0]], dct[order[:, 1]]).reshape(p * p, p * p)
     assert np.abs(v - exact).max() <= 0.51 + length * 2.0**-15
     gram = v.T.astype(np.int64) @ v.astype(np.int64) / length**2
@@ -686,10 +691,10 @@ def test_columns_are_dct_vectors_of_the_length_of_the_step(p, step):
 
 @pytest.mark.parametrize("p", [8, 16])
 def test_order_is_zigzag(p):
-    order = [tuple(pair) for pair in layout.zigzag(p).tolist()]
+    order = [tuple(pair) for pair in context_model.zigzag(p).tolist()]
     assert order[:6] == [(0, 0), (0, 1), (1, 0), (2, 0), (1, 1), (0, 2)]
     assert sorted(order) == [(i, j) for i in range(p) for j in range(p)] and order[-1] == (p - 1, p - 1)
-    for (i, j), (y, x) in zip(order, order[1:], strict=False):
+    for (i, j), (y, x) in itertools.pairwise(order):
         assert (y + x) - (i + j) in (0, 1) and max(abs(y - i), abs(x - j)) == 1
 
 

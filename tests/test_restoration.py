@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 import imfnb
-from imfnb.restoration import CLIPPING_LIMITS, STEP_BORDERS, cpu, filter_set, reference
+from imfnb.format import restoration as numbers
+from imfnb.format.restoration import CLIPPING_LIMITS, STEP_BORDERS, filter_set
+from imfnb.restoration import cpu, reference
 
 STEPS = (1, 64, 200, 1000, 3000, 8000, 2**15, 2**20)
 
@@ -51,14 +53,14 @@ def test_backends_agree(shape, step):
 def test_extremes_stay_exact(sign, step):
     """Largest samples, coefficients and limits: int32 must equal unbounded Python integers."""
     rng = np.random.default_rng(0)
-    limit = reference.SAMPLE_LIMIT
+    limit = numbers.SAMPLE_LIMIT
     plane = rng.choice(np.array([-(2**31), -limit, limit, 2**31 - 1], np.int32), (1, 13, 17))
     plane[0, 4:9, 4:12] = sign * limit
     plane[0, 6, 8] = -sign * limit
-    shape = (reference.PASSES, reference.CLASSES, reference.LIMITS, len(reference.TAPS))
-    each = reference.COEFFICIENT_SUM_LIMIT // (reference.LIMITS * len(reference.TAPS))
+    shape = (numbers.PASSES, numbers.CLASSES, numbers.LIMITS, len(numbers.TAPS))
+    each = reference.COEFFICIENT_SUM_LIMIT // (numbers.LIMITS * len(numbers.TAPS))
     filters = np.full(shape, sign * each, np.int16)
-    limits = np.full((reference.PASSES, reference.LIMITS), 4096, np.int32)
+    limits = np.full((numbers.PASSES, numbers.LIMITS), 4096, np.int32)
     expected, found, wide = (np.empty(plane.shape, np.int32) for _ in range(3))
     reference.restore(plane, step, filters, limits, expected, [0])
     cpu.restore(plane, step, filters, limits, found, [0])
@@ -99,12 +101,12 @@ def test_filters_are_within_the_proven_ranges(chroma):
         sums = np.abs(filters.astype(np.int64)).sum(axis=(2, 3))
         assert sums.max() <= reference.COEFFICIENT_SUM_LIMIT
         assert 0 <= limits.min() <= limits.max() <= 4096
-        assert not filters[1, :, :, reference.TAPS_PER_PASS[1] :].any()
+        assert not filters[1, :, :, numbers.TAPS_PER_PASS[1] :].any()
 
 
 def test_filters_are_those_of_the_format():
     """A decoder depends on each of these numbers, and on where a range begins."""
-    data = files("imfnb.restoration").joinpath("filters.bin").read_bytes()
+    data = files("imfnb.format").joinpath("filters.bin").read_bytes()
     assert hashlib.sha256(data).hexdigest() == "cec29dc6b419cb48634c48155a0924c5ca65b8fae550451965784380c4d4d04c"
     everything = hashlib.sha256()
     for chroma in (False, True):
@@ -125,9 +127,9 @@ def test_filters_are_those_of_the_format():
 def test_filters_load_from_a_zip(tmp_path):
     package, archive = pathlib.Path(imfnb.__file__).parent, tmp_path / "imfnb.zip"
     with zipfile.ZipFile(archive, "w") as out:
-        for path in (package / "__init__.py", *(package / "restoration").glob("*.*")):
+        for path in (package / "__init__.py", *(package / "format").glob("*.*")):
             out.write(path, path.relative_to(package.parent))
-    code = f"import sys; sys.path.insert(0, {str(archive)!r}); from imfnb import restoration; "
+    code = f"import sys; sys.path.insert(0, {str(archive)!r}); from imfnb.format import restoration; "
     code += "print(restoration.__file__, restoration.filter_set(500, True)[0].tobytes().hex())"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert found[0].startswith(str(archive))

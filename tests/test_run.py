@@ -34,7 +34,8 @@ def later(value):
 
 def test_the_runner_of_the_host_has_all_that_a_pipeline_may_ask_for(run):
     names = [name for name in vars(Run) if not name.startswith("_")]
-    assert len(names) > 15 and set(Run.__annotations__) == {"device", "host", "threads", "in_place", "retains", "merges"}
+    fields = {"device", "host", "threads", "in_place", "retains", "merges"}
+    assert len(names) > 15 and set(Run.__annotations__) == fields
     for name in [*names, *Run.__annotations__]:
         assert hasattr(run, name), name
 

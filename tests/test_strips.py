@@ -43,7 +43,7 @@ def _decode(data, unit, device="cpu", threads=1, **options):
 )
 def test_main(height, width, channels, step, patch_size, subsampling, unit, samples, seed):
     picture = _picture(height, width, channels, seed)
-    options = dict(subsampling=subsampling) if channels > 1 else {}
+    options = {"subsampling": subsampling} if channels > 1 else {}
     with pytest.MonkeyPatch.context() as monkeypatch:
         as_if_large(monkeypatch, slices=samples)
         monkeypatch.setattr(decide, "restoration_pays", lambda *_: True)
@@ -66,7 +66,7 @@ def test_main(height, width, channels, step, patch_size, subsampling, unit, samp
 def test_baseline(height, width, channels, rank, patches, planes, seed):
     patch_size, unit = patches
     picture = _picture(height, width, channels, seed)
-    options = dict(color_space=planes[0], subsampling=planes[1]) if channels > 1 else {}
+    options = {"color_space": planes[0], "subsampling": planes[1]} if channels > 1 else {}
     data = imfnb.encode(picture, profile="baseline", rank=rank, patch_size=patch_size, **options)
     with patch.object(baseline, "_DECODED_ALONE", 0):
         assert np.array_equal(_decode(data, unit, threads=2), imfnb.decode(data))
@@ -99,6 +99,6 @@ def test_as_many_pixels_as_the_picture_has_are_enough(shape, channels, patch_siz
     """What decoding is said to need leaves room for every picture that `max_pixels` allows."""
     picture = np.zeros((*shape, channels), np.uint8)
     picture[..., -1] = np.arange(shape[1]) % 251  # an alpha plane that is coded as the others are
-    options = dict(subsampling="4:4:4") if channels > 1 else {}
+    options = {"subsampling": "4:4:4"} if channels > 1 else {}
     data = imfnb.encode(picture, step=100, patch_size=patch_size, **options)
     assert imfnb.info(data, max_pixels=shape[0] * shape[1])["shape"] == picture.shape

@@ -61,7 +61,8 @@ def problems(draw: st.DrawFn):
     grid = PatchGrid(shape, draw(patch_sizes))
     start = draw(st.integers(0, shape[0] - 1))
     rows = slice(start, draw(st.integers(start + 1, shape[0])))
-    return grid, draw(st.sampled_from([1, 900, 1 << 22])), rows, draw(st.sampled_from([64, 700, 3000])), draw(st.booleans())
+    pixels, step = draw(st.sampled_from([1, 900, 1 << 22])), draw(st.sampled_from([64, 700, 3000]))
+    return grid, pixels, rows, step, draw(st.booleans())
 
 
 @settings(max_examples=examples(60))

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 import imfnb
-from imfnb.color import half
+from imfnb.layout import half
 
 BACKENDS = ("reference", "cpu", "cuda")
 

@@ -17,7 +17,7 @@ gray_to_q4      1 + 4                   2                   19
 q4_to_gray      4 + 1                   5                   24
 ==============  ======================  ==================  ============
 
-They are int32 throughout; `matrix` has the ranges (below 2**30).
+They are int32 throughout; `format.color` has the ranges (below 2**30).
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import DeviceError
+from ..format.color import B_CB, BITS, CENTRE, FRACTION, G_CB, G_CR, LIMIT, R_CR
 from ..runtime.cuda import GRID_LIMIT, TILE, blocks, cuda, device_function, kernel, stream
 from ..runtime.cuda_intrinsics import (
     clip4,
@@ -40,26 +42,7 @@ from ..runtime.cuda_intrinsics import (
     put_word,
     starts_at_multiple,
 )
-from ..errors import DeviceError
-from .matrix import (
-    B_CB,
-    BITS,
-    CB_B,
-    CB_G,
-    CB_R,
-    CENTRE,
-    CR_B,
-    CR_G,
-    CR_R,
-    FRACTION,
-    G_CB,
-    G_CR,
-    LIMIT,
-    R_CR,
-    Y_B,
-    Y_G,
-    Y_R,
-)
+from .matrix import CB_B, CB_G, CB_R, CR_B, CR_G, CR_R, Y_B, Y_G, Y_R
 
 __all__ = [
     "gray_to_q4",

@@ -4,25 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .matrix import (
-    B_CB,
-    BITS,
-    CB_B,
-    CB_G,
-    CB_R,
-    CENTRE,
-    CR_B,
-    CR_G,
-    CR_R,
-    FRACTION,
-    G_CB,
-    G_CR,
-    LIMIT,
-    R_CR,
-    Y_B,
-    Y_G,
-    Y_R,
-)
+from ..format.color import B_CB, BITS, CENTRE, FRACTION, G_CB, G_CR, LIMIT, R_CR
+from .matrix import CB_B, CB_G, CB_R, CR_B, CR_G, CR_R, Y_B, Y_G, Y_R
 
 __all__ = [
     "gray_to_q4",

@@ -5,43 +5,28 @@ V0 is added to column r. For each of the first COLUMNS columns there is a flag; 
 exponent of its quantum and for each of the first ROWS entries a zero flag, a sign and a magnitude in quanta. A few
 hundred symbols in all: plain Python integers serve every backend.
 """
+
 from __future__ import annotations
 
 import numpy as np
 
 from ..errors import FormatError
-from .layout import DECODE, ENCODE, zigzag
+from ..format.basis_update import (
+    COLUMNS,
+    EXPONENT_BITS,
+    HALF,
+    LEAST,
+    NONZERO,
+    RATE,
+    ROWS,
+    UPDATE_BITS,
+    UPDATE_LIMIT,
+    relations,
+)
+from .layout import DECODE, ENCODE
 from .reference import Bits
 
-__all__ = ["COLUMNS", "ROWS", "UPDATE_BITS", "UPDATE_LIMIT", "decode_basis_update", "encode_basis_update"]
-
-#: Number of fractional bits of an entry.
-UPDATE_BITS = 12
-#: Largest magnitude of an entry: half a column.
-UPDATE_LIMIT = (1 << UPDATE_BITS - 1) - 1
-#: Number of columns of V that may differ from the DCT basis, and of columns of that basis that may be added to them.
-COLUMNS, ROWS = 24, 64
-
-# Bits of the exponent of a quantum; quanta are below UPDATE_LIMIT.
-_EXPONENT_BITS = 4
-
-# Probabilities move by 2^-_RATE of the way towards each bit.
-_RATE = 4
-
-_HALF = 1 << 15
-
-# Initial probabilities of a nonzero entry: the column itself, columns of the same symmetry along one frequency, columns
-# at a distance of at most one in both frequencies, all others.
-_NONZERO = (_HALF, _HALF >> 1, _HALF >> 2, _HALF >> 5)
-
-
-def _relations(patch_size: int) -> np.ndarray:
-    """The class (index of _NONZERO) of every entry, int64 of shape (ROWS, COLUMNS)."""
-    order = zigzag(patch_size)
-    distance = np.abs(order[:ROWS, None] - order[None, :COLUMNS])
-    straight = (distance.min(axis=2) == 0) & (distance.max(axis=2) % 2 == 0)
-    near = distance.max(axis=2) <= 1
-    return np.where(distance.max(axis=2) == 0, 0, np.where(straight, 1, np.where(near, 2, 3)))
+__all__ = ["decode_basis_update", "encode_basis_update"]
 
 
 class _Adaptive:
@@ -49,20 +34,20 @@ class _Adaptive:
 
     def __init__(self, bits: Bits) -> None:
         self.bits = bits
-        self.changed, self.nonzero, self.longer = [_HALF], list(_NONZERO), [_HALF] * (UPDATE_BITS + 1)
+        self.changed, self.nonzero, self.longer = [HALF], list(NONZERO), [HALF] * (UPDATE_BITS + 1)
 
     def code(self, bit: int, state: list[int], index: int) -> int:
         """Code one bit with probability state[index], which adapts."""
         p = state[index]
         bit = self.bits.code(bit, p)
-        state[index] = min(max(p + (((bit << 16) - p) >> _RATE), 256), 65536 - 256)
+        state[index] = min(max(p + (((bit << 16) - p) >> RATE), LEAST), 65536 - LEAST)
         return bit
 
     def raw(self, value: int, count: int) -> int:
         """Code the low `count` bits of a value as they are."""
         result = 0
         for k in reversed(range(count)):
-            result = result << 1 | self.bits.code(value >> k & 1, _HALF)
+            result = result << 1 | self.bits.code(value >> k & 1, HALF)
         return result
 
     def entry(self, value: int, relation: int) -> int:
@@ -84,30 +69,50 @@ def _quantum(column: np.ndarray) -> int:
 
 
 def encode_basis_update(update: np.ndarray, patch_size: int) -> bytes:
-    """Code V; see :func:`imfnb.entropy.encode_basis_update`."""
+    """Code V losslessly, as its difference from the DCT basis.
+
+    Parameters
+    ----------
+    update : ndarray of int32, shape (ROWS, COLUMNS)
+        How much of each column of the DCT basis is added to the columns of V, in 2^-UPDATE_BITS; magnitudes at most
+        UPDATE_LIMIT. Multiples of a power of two per column cost fewer bits.
+    patch_size : {8, 16}
+        Side of a patch.
+
+    Returns
+    -------
+    bytes
+        A few dozen bytes.
+    """
     bits = Bits(ENCODE)
-    coder, relations = _Adaptive(bits), _relations(patch_size).tolist()
+    coder, classes = _Adaptive(bits), relations(patch_size).tolist()
     for r in range(COLUMNS):
         column = update[:, r].astype(np.int64)
         if not coder.code(int(column.any()), coder.changed, 0):
             continue
-        exponent = coder.raw(_quantum(column), _EXPONENT_BITS)
+        exponent = coder.raw(_quantum(column), EXPONENT_BITS)
         for i, value in enumerate(column.tolist()):
-            coder.entry(value >> exponent, relations[i][r])
+            coder.entry(value >> exponent, classes[i][r])
     return bits.finish()
 
 
 def decode_basis_update(data: bytes, patch_size: int) -> np.ndarray:
-    """Decode V; see :func:`imfnb.entropy.decode_basis_update`."""
+    """Decode V: the inverse of :func:`encode_basis_update`. Any bytes give entries within the limit, in bounded time.
+
+    Raises
+    ------
+    FormatError
+        If the bytes end before V does.
+    """
     bits = Bits(DECODE, data)
-    coder, relations = _Adaptive(bits), _relations(patch_size).tolist()
+    coder, classes = _Adaptive(bits), relations(patch_size).tolist()
     update = np.zeros((ROWS, COLUMNS), np.int32)
     for r in range(COLUMNS):
         if not coder.code(0, coder.changed, 0):
             continue
-        exponent = coder.raw(0, _EXPONENT_BITS)
+        exponent = coder.raw(0, EXPONENT_BITS)
         for i in range(ROWS):
-            value = coder.entry(0, relations[i][r]) << exponent
+            value = coder.entry(0, classes[i][r]) << exponent
             update[i, r] = min(max(value, -UPDATE_LIMIT), UPDATE_LIMIT)
     if bits.overrun:
         raise FormatError("damaged factors: the coded columns of V end too early; the file is corrupt")

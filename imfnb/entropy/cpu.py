@@ -14,27 +14,13 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from ..runtime.jit import kernel
-from . import layout, simd
-from .layout import (
+from ..format.context_model import (
     CONTEXTS,
-    COUNT_BITS,
-    COUNT_LIMIT,
-    DECODE,
-    ENCODE,
     ESCAPE_BITS,
+    FIRST_LIMIT,
     GROUPS,
     LEVEL,
-    LEVELS,
-    LEVELS_6,
-    LEVELS_7,
-    LEVELS_9,
-    LEVELS_11,
-    MAGNITUDE_LIMIT,
-    MAP_SHIFT,
     MAP_START,
-    MIX_RATE,
-    MIX_SHIFT,
     NEAR_LIMIT,
     NODES,
     RANK_TYPES,
@@ -45,19 +31,30 @@ from .layout import (
     SIGNED_LIMIT,
     SLOTS,
     STATE_START,
-    SUM_LIMIT,
     TYPES,
     UNARY,
+    component_table,
+)
+from ..format.probability import (
+    COUNT_LIMIT,
+    MAP_SHIFT,
+    MIX_RATE,
+    MIX_SHIFT,
+    RATE,
+    STATE_BITS,
+    STRETCH_LIMIT,
     WEIGHT_LIMIT,
 )
-from .states import initial_model
-from .tables import RATE, STRETCH_LIMIT
-from .tables import SQUASH as _SQUASH
-from .tables import STRETCH as _STRETCH
+from ..format.probability import SQUASH as _SQUASH
+from ..format.probability import STRETCH as _STRETCH
+from ..runtime.jit import kernel
+from . import simd
+from .layout import DECODE, ENCODE, LEVELS, LEVELS_6, LEVELS_7, LEVELS_9, LEVELS_11, SUM_LIMIT, padded_size
+from .model import COUNT_BITS, initial_model
 
 __all__ = ["decode_factors", "encode_factors"]
 
-# Half as wide as in `tables`, for the sake of the first-level cache.
+# Half as wide as in `format.probability`, for the sake of the first-level cache.
 SQUASH = _SQUASH.astype(np.uint16)
 STRETCH = _STRETCH.astype(np.int16)
 
@@ -65,7 +62,7 @@ STRETCH = _STRETCH.astype(np.int16)
 _UP_TO_3 = np.minimum(np.arange(NEAR_LIMIT + 1), 3).astype(np.uint8)
 
 STATE_SHIFT = COUNT_BITS + 10
-STATE_ONE = (1 << 22) - 1
+STATE_ONE = (1 << STATE_BITS) - 1
 COUNT_MASK = (1 << COUNT_BITS) - 1
 
 # As int64 scalars: a Python integer is a type of its own to Numba, and each would compile the callee once more.
@@ -344,7 +341,7 @@ def _code_first(mode, U, E, gh, gw, stride, M):
                 e = np.int64(0)
             E[m] = e
             if mode == DECODE:
-                D[m] = min(max(guess + e, -MAGNITUDE_LIMIT), MAGNITUDE_LIMIT)
+                D[m] = min(max(guess + e, -FIRST_LIMIT), FIRST_LIMIT)
         D[base + gw] = D[base + gw + 1] = D[base + gw - 1]
         if y == 0:
             D[base - 1] = D[base - 2] = D[base]
@@ -636,11 +633,11 @@ def encode_factors(
 ) -> bytes:
     """Counterpart of :func:`imfnb.entropy.reference.encode_factors`."""
     rank_max = int(ranks.max()) + 1
-    _, stride = layout.padded_size(grid_h, grid_w)
+    _, stride = padded_size(grid_h, grid_w)
     bins = int(np.minimum(np.abs(padded[1:rank_max]), UNARY + _BINS_PER_ESCAPE).sum(dtype=np.int64))
     bins += int(ranks.sum(dtype=np.int64)) + grid_h * grid_w * (2 * UNARY + 2 * _BINS_PER_ESCAPE)
     buffer = np.zeros(64 + (bins * 3 * 11) // 16, np.uint8)
-    table = layout.component_table(patch_size)
+    table = component_table(patch_size)
     model = initial_model() if model is None else model
     record = _record(model)
     _attach(model, buffer)
@@ -660,8 +657,8 @@ def decode_factors(
     model: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """Counterpart of :func:`imfnb.entropy.reference.decode_factors`."""
-    size, stride = layout.padded_size(grid_h, grid_w)
-    table = layout.component_table(patch_size)
+    size, stride = padded_size(grid_h, grid_w)
+    table = component_table(patch_size)
     rank_max = min(data[0] + 1, len(table)) if data else 1
     rank_stop = rank_max if max_rank is None else max(1, min(rank_max, max_rank))
     buffer = np.frombuffer(data, np.uint8)[1:].copy()

@@ -6,34 +6,48 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import layout
-from .layout import (
+from ..format.context_model import (
     AC,
     AC_SIGN,
     CONTEXTS,
-    COUNT_BITS,
-    COUNT_LIMIT,
     DC,
     DC_SIGN,
-    DECODE,
-    ENCODE,
     ESCAPE_BITS,
+    FIRST_LIMIT,
     GROUPS,
     LEVEL,
-    MAP_SHIFT,
-    MIX_RATE,
-    MIX_SHIFT,
+    MAP_START,
+    MAPS,
     NEAR_LIMIT,
     NODES,
     RANK,
+    SECTION_TYPES,
+    SET_0_START,
+    SET_1,
+    SET_1_START,
+    SIGNED_COMPONENTS,
     SIGNED_LEVEL,
     SIGNED_LIMIT,
+    SLOTS,
+    STATE_START,
     TYPES,
     UNARY,
+    component_table,
+)
+from ..format.probability import (
+    COUNT_LIMIT,
+    MAP_SHIFT,
+    MIX_RATE,
+    MIX_SHIFT,
+    RATE,
+    SQUASH,
+    STATE_BITS,
+    STRETCH,
+    STRETCH_LIMIT,
     WEIGHT_LIMIT,
 )
-from .states import initial_model
-from .tables import RATE, SQUASH, STRETCH
+from .layout import DECODE, ENCODE
+from .model import COUNT_BITS, initial_model
 
 __all__ = ["decode_factors", "encode_factors"]
 
@@ -108,14 +122,14 @@ class Section:
 
     def __init__(self, bits: Bits, number: int, model: np.ndarray) -> None:
         self.bits = bits
-        types = layout.SECTION_TYPES[number]
-        shape = (CONTEXTS, layout.SLOTS[number], types)
-        start = layout.STATE_START[number]
+        types = SECTION_TYPES[number]
+        shape = (CONTEXTS, SLOTS[number], types)
+        start = STATE_START[number]
         states = model["states"][0, start:start + int(np.prod(shape))].reshape(shape)
         weights, maps = model["weights"][0].reshape(-1, CONTEXTS), model["maps"][0].reshape(-1, NODES)
-        first, second = layout.SET_0_START[number], layout.SET_1_START[number]
-        weights = weights[first:second + layout.SET_1[number]]
-        maps = maps[layout.MAP_START[number]:layout.MAP_START[number] + layout.MAPS[number]]
+        first, second = SET_0_START[number], SET_1_START[number]
+        weights = weights[first:second + SET_1[number]]
+        maps = maps[MAP_START[number]:MAP_START[number] + MAPS[number]]
         self.home = states, weights, maps
         self.probability = (states >> COUNT_BITS).astype(object)
         self.count = states & ((1 << COUNT_BITS) - 1)
@@ -135,7 +149,7 @@ class Section:
         """Return the probability of a one, in 1 / 65536, of a bin of type t."""
         self.inputs = [int(STRETCH[self.probability[k, self.slots[k], t] >> 10]) for k in range(CONTEXTS)]
         total = sum(((self.weights_0[w0, k] + self.weights_1[w1, k]) * self.inputs[k]) >> 5 for k in range(CONTEXTS))
-        x = min(max(total >> 11, -2047), 2047) + 2048
+        x = min(max(total >> 11, -STRETCH_LIMIT), STRETCH_LIMIT) + 2048
         self.mixed = int(SQUASH[x])
         node, part = x >> 7, x & 127
         self.node = node + (part >> 6)
@@ -146,8 +160,8 @@ class Section:
         """Adapt everything that took part in the last prediction to the bit."""
         for k in range(CONTEXTS):
             s = self.slots[k]
-            p = self.probability[k, s, t]
-            self.probability[k, s, t] = p + (((bit * ((1 << 22) - 1) - p) * int(RATE[self.count[k, s, t]])) >> 16)
+            p, target = self.probability[k, s, t], bit * ((1 << STATE_BITS) - 1)
+            self.probability[k, s, t] = p + (((target - p) * int(RATE[self.count[k, s, t]])) >> 16)
             self.count[k, s, t] = min(self.count[k, s, t] + 1, COUNT_LIMIT)
         error = (((bit << 16) - self.mixed) * MIX_RATE) >> 4
         for k in range(CONTEXTS):
@@ -262,7 +276,7 @@ def code_first(bits: Bits, D: np.ndarray, size: Section, sign: Section) -> None:
                 e = 0
             E[y, x] = e
             if bits.mode == DECODE:
-                D[y, x] = min(max(guess + e, -layout.MAGNITUDE_LIMIT), layout.MAGNITUDE_LIMIT)
+                D[y, x] = min(max(guess + e, -FIRST_LIMIT), FIRST_LIMIT)
         D[y, width - 2:] = D[y, width - 3]
         if y == 2:
             D[y, :2] = D[y, 2]
@@ -313,7 +327,6 @@ def code_component(bits: Bits, r: int, U: np.ndarray, K: np.ndarray, S: np.ndarr
     C, D = U[r], U[0]
     first, second, direction, group, ring = (int(v) for v in table[r])
     A, B = U[first], U[second]
-    height, width = C.shape
     for y, x in np.argwhere(K >= r):
         w, n, nw, ne = (min(abs(v), NEAR_LIMIT) for v in (C[y, x - 1], C[y - 1, x], C[y - 1, x - 1], C[y - 1, x + 1]))
         near = 2 * (w + n) + nw + ne
@@ -343,7 +356,7 @@ def code_component(bits: Bits, r: int, U: np.ndarray, K: np.ndarray, S: np.ndarr
         if left == 0 or size.classed(1 if a else 0, 0, place, strides):
             a = size.magnitude(a, place, strides)
             negative = 1 if value < 0 else 0
-            if r < layout.SIGNED_COMPONENTS:
+            if r < SIGNED_COMPONENTS:
                 h, v = signed_level(horizontal), signed_level(vertical)
                 pairs = [h, v,
                          sign3(C[y, x - 1]) * 3 + sign3(C[y - 1, x]),
@@ -389,7 +402,7 @@ def _run(
     for r in range(1, min(rank_max, len(U))):
         if bits.overrun or not (K >= r).any():
             break
-        code_component(bits, r, U, K, S, layout.component_table(patch_size), *sections[3:])
+        code_component(bits, r, U, K, S, component_table(patch_size), *sections[3:])
         spent[r + 1] = bits.position
     for section in sections:
         section.store()
@@ -405,13 +418,20 @@ def encode_factors(
     patch_size: int,
     model: np.ndarray | None = None,
 ) -> bytes:
-    """Code padded component images.
+    """Code U losslessly.
 
     Parameters
     ----------
-    padded, ranks, grid_h, grid_w, patch_size
-        As in :func:`imfnb.entropy.encode_factors`.
-    model : ndarray of layout.MODEL, shape (1,), optional
+    padded : ndarray of int16, shape (R, size)
+        `layout.pad_factors` of U: magnitudes at most layout.MAGNITUDE_LIMIT / 2 in the first component and
+        layout.MAGNITUDE_LIMIT elsewhere. The guards of the first component are overwritten.
+    ranks : ndarray of int32, shape (size,)
+        Active rank of every patch, the index of its last nonzero component; zero in the guards.
+    grid_h, grid_w : int
+        Patches down and across.
+    patch_size : {8, 16}
+        Side of a patch; R <= patch_size**2.
+    model : ndarray of MODEL, shape (1,), optional
         Initial state of the context model, which what is coded changes; by default a copy of the learned one. (For
         training, which carries a model from plane to plane.)
 
@@ -436,16 +456,22 @@ def decode_factors(
     spent: np.ndarray | None = None,
     model: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Decode padded component images.
+    """Decode U: the inverse of :func:`encode_factors`.
+
+    The work is bounded by the grid and the rank for any bytes, and no byte can lead to an access outside of an array.
 
     Parameters
     ----------
-    data, grid_h, grid_w, patch_size, max_rank
-        As in :func:`imfnb.entropy.decode_factors`.
+    data : bytes
+        One segment.
+    grid_h, grid_w, patch_size : int
+        As in :func:`encode_factors`.
+    max_rank : int, optional
+        Stop after this number of components.
     spent : ndarray of int64, shape (patch_size**2 + 1,), optional
         Receives the bytes read when each part was done: the first component, the map of ranks, the second component
         and so on. Entries of parts that are not there are left alone.
-    model : ndarray of layout.MODEL, shape (1,), optional
+    model : ndarray of MODEL, shape (1,), optional
         As in :func:`encode_factors`.
 
     Returns

@@ -19,7 +19,7 @@ from ..baselines import Codec, codec
 from ..codec import open_container
 from ..entropy.deflate import decode_columns, encode_columns
 from ..entropy.layout import active_ranks, pad_factors, unpad_factors
-from ..entropy.states import untrained_model
+from ..entropy.model import untrained_model
 from ..errors import OptionError
 from ..factorization import rdoq
 from ..factorization.init import init_v
@@ -217,7 +217,7 @@ def without(name: str, *off: str, **options: Any) -> Codec:
 
     def encode(image: np.ndarray, level: float) -> bytes:
         pixels, channels = check_image(image)
-        frame = Frame(profile, *pixels.shape[:2], channels)
+        frame = Frame(profile, pixels.shape[0], pixels.shape[1], channels)
         settings = EncodeOptions(profile=profile, quality=float(level), **options)
         with _PartialRun(off) as run:
             if profile == "main":

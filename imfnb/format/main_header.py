@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from .bytestream import Reader, put_varint
 from .constants import ALPHA_VALUES, PATCH_SIZES, STEP_MAX, STEP_MIN
 from .container import Frame
 
-__all__ = ["Parameters", "PlaneParameters", "decode_alpha", "encode_alpha", "parse", "serialize"]
+__all__ = ["Parameters", "PlaneParameters", "decode_alpha", "parse", "serialize"]
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,13 @@ class Parameters:
 
     def grids(self, frame: Frame) -> tuple[PatchGrid, ...]:
         """Their patches."""
-        return tuple(
-            PatchGrid(spec.shape, plane.patch_size) for spec, plane in zip(self.specs(frame), self.planes, strict=True)
-        )
+        return _grids(self, frame)
+
+
+@lru_cache(maxsize=64)
+def _grids(parameters: Parameters, frame: Frame) -> tuple[PatchGrid, ...]:
+    pairs = zip(parameters.specs(frame), parameters.planes, strict=True)
+    return tuple(PatchGrid(spec.shape, plane.patch_size) for spec, plane in pairs)
 
 
 def serialize(parameters: Parameters, frame: Frame) -> bytes:
@@ -110,17 +115,8 @@ def _working_bytes(parameters: Parameters, frame: Frame) -> int:
     return factors + total + largest
 
 
-def encode_alpha(alpha: np.ndarray) -> bytes | None:
-    """Alpha as its palette and deflated indices, or None if it has many values."""
-    values, indices = np.unique(alpha, return_inverse=True)
-    if len(values) > ALPHA_VALUES:
-        return None
-    packed = indices.astype(np.uint8).reshape(alpha.shape)
-    return bytes([len(values)]) + values.tobytes() + zlib.compress(packed.tobytes(), 9)
-
-
 def decode_alpha(reader: Reader, out: np.ndarray) -> None:
-    """The inverse of :func:`encode_alpha`."""
+    """Lossless alpha from its palette and deflated indices."""
     count = reader.byte()
     if not 1 <= count <= ALPHA_VALUES:
         raise FormatError(f"damaged alpha plane: {count} values; expected 1 to {ALPHA_VALUES}")

@@ -4,10 +4,10 @@
 block edges and 9% of the bits. For pairs of samples at equal distance to the left and the right of a border, from near
 to far::
 
-    s = l + r,  d = V (l - r),  l' = (s + d) / 2,  r' = (s - d) / 2        V orthogonal, see `tables`
+    s = l + r,  d = V (l - r),  l' = (s + d) / 2,  r' = (s - d) / 2        V orthogonal
 
 The filter is orthogonal: the squared error of the factorization is that of the plane. Image borders are left
-unfiltered. `tables` has the definition and the proof of the ranges.
+unfiltered. `format.lapped` has the definition and the proof of the ranges.
 """
 
 from __future__ import annotations

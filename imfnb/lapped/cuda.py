@@ -5,7 +5,7 @@ depend on nothing else in both passes, and one kernel does both: a block takes a
 a thread filters one column of it in registers, and after an exchange through shared memory one row of one corner.
 
 Per sample: 8 bytes (read and written once), p + 8 multiplications and additions.
-All of it is int32; `tables` proves the ranges.
+All of it is int32; `format.lapped` proves the ranges.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numba import int32
 
+from ..format.lapped import INPUT_LIMIT, ROTATION_BITS, rotation
 from ..runtime.cuda import SIMULATED, device_function, stream, template, tile_of_block
 from ..runtime.cuda import cuda as _cuda
-from .tables import INPUT_LIMIT, ROTATION_BITS, rotation
 
 __all__ = ["forward", "inverse"]
 

@@ -1,4 +1,4 @@
-"""Lapped pre- and post-filter, plain NumPy. `tables` holds the definition and the proof of the ranges."""
+"""Lapped pre- and post-filter, plain NumPy. `format.lapped` holds the definition and the proof of the ranges."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..format.lapped import INPUT_LIMIT, ROTATION_BITS, rotation
 from . import continue_plane
-from .tables import INPUT_LIMIT, ROTATION_BITS, rotation
 
 __all__ = ["forward", "inverse"]
 

@@ -13,8 +13,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from ..format.lapped import ROTATION_BITS
 from ..runtime.vectors import INDEX, Lanes, splat
-from .tables import ROTATION_BITS
 
 __all__ = ["filter_across", "filter_border"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..factorization import rdoq
+from ..format.constants import ALPHA_VALUES
 from ..format.container import Frame
-from ..format.main_header import encode_alpha
 from ..layout import PatchGrid, PlaneSpec, Slice, main_planes
 from ..runtime.run import Run, Task
 from .synthesis import Unit
@@ -159,8 +160,17 @@ def analyse(images: Sequence[Any], frame: Frame, run: Run, parts: Parts = ALL_PA
     alphas: list[bytes | None] = [None] * len(images)
     if frame.channels == 4:
         channels = [(image if isinstance(image, np.ndarray) else image.copy_to_host())[:, :, 3] for image in images]
-        alphas = yield from run.wait(run.submit_all(encode_alpha, channels))
+        alphas = yield from run.wait(run.submit_all(_pack_alpha, channels))
     return Analysis(run.upload("images", images), frame, alphas, run, parts)
+
+
+def _pack_alpha(alpha: np.ndarray) -> bytes | None:
+    """Alpha as its palette and deflated indices, or None if it has many values."""
+    values, indices = np.unique(alpha, return_inverse=True)
+    if len(values) > ALPHA_VALUES:
+        return None
+    packed = indices.astype(np.uint8).reshape(alpha.shape)
+    return bytes([len(values)]) + values.tobytes() + zlib.compress(packed.tobytes(), 9)
 
 
 def split(images: Any, target: Sequence[tuple[Stack, Any]], run: Run) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import lapped, restoration
 from ..factorization import rdoq
+from ..format.restoration import filter_set
 from ..layout import PatchGrid, Slice
 from ..runtime.run import Run, Task
 from . import decide
@@ -187,7 +188,7 @@ class Samples:
         stop = min(self._rows.stop + restoration.HALO - self._first, height)
         planes = rows_of(self._planes, slice(top, stop))
         out = planes if overwrite else run.array(name.strip(), planes.shape, np.int32)
-        filters, limits = restoration.filter_set(self._step, self._chroma)
+        filters, limits = filter_set(self._step, self._chroma)
         tables = run.constant(f"{name}filters", filters), run.constant(f"{name}limits", limits)
         scratch = None if run.in_place else run.array(f"{name}scratch", (len(which), *planes.shape[1:]), np.int32)
         numbers = run.constant(f"{name}which", np.array(which, np.int32))
@@ -206,7 +207,7 @@ Watched = list[tuple[slice, Products]]
 
 
 def watch(group: Sequence[Work], run: Run, whole: bool = False) -> Watched:
-    """Rows of a stack that decide on its restoration: sampled ones on the CPU, all on the GPU or where that is asked."""
+    """Rows of a stack that decide on its restoration: sampled ones on the CPU, all on the GPU or where it is asked."""
     stack = group[0].stack
     height, parts = stack.spec.shape[0], [work.unit for work in group]
     rows = [slice(0, height)] if whole or run.merges else decide.sampled_rows(height)
@@ -220,7 +221,7 @@ def restoration_of(group: Sequence[Work], watched: Watched, run: Run) -> Task[li
 
 
 def decoded(group: Sequence[Work], watched: Watched, run: Run) -> Task[tuple[list[bool], Any]]:
-    """Whether to restore each plane of a stack, and what the decoder makes of the last of the rows that were watched."""
+    """Whether to restore each plane of a stack, and what the decoder makes of the last of the watched rows."""
     stack, planes = group[0].stack, group[0].planes
     count, height = len(stack.owners), stack.spec.shape[0]
     error = run.kernels("restoration").squared_error

@@ -12,19 +12,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.jit import kernel
-from .reference import (
+from ..format.restoration import (
     ACTIVITY_THRESHOLDS,
     CLASSES,
-    CLIPPING_MAX,
     LIMIT_SHIFT,
     RADIUS,
     SAMPLE_LIMIT,
-    STEP_LIMIT,
     TAPS,
     TAPS_PER_PASS,
     THRESHOLD_SHIFT,
 )
+from ..runtime.jit import kernel
+from .reference import CLIPPING_MAX, STEP_LIMIT
 from .tiles import CHUNK, WINDOW, WORDS, classify_row, correct_row, slide_row
 
 __all__ = ["restore", "squared_error"]

@@ -29,13 +29,9 @@ from typing import Any
 import numpy as np
 from numba import float32, int32, int64, uint32
 
-from ..runtime.cuda import SIMULATED, device_function, kernel, stream, template, tile_of_block
-from ..runtime.cuda import cuda as _cuda
-from ..runtime.cuda_intrinsics import clip2, dp2a_high, dp2a_low, get, prmt, put
-from .reference import (
+from ..format.restoration import (
     ACTIVITY_THRESHOLDS,
     CLASSES,
-    CLIPPING_MAX,
     COEFFICIENT_BITS,
     DIRECTIONS,
     LIMIT_SHIFT,
@@ -43,11 +39,13 @@ from .reference import (
     PASSES,
     RADIUS,
     SAMPLE_LIMIT,
-    STEP_LIMIT,
     TAPS,
     TAPS_PER_PASS,
-    activity_bound,
 )
+from ..runtime.cuda import SIMULATED, device_function, kernel, stream, template, tile_of_block
+from ..runtime.cuda import cuda as _cuda
+from ..runtime.cuda_intrinsics import clip2, dp2a_high, dp2a_low, get, prmt, put
+from .reference import CLIPPING_MAX, STEP_LIMIT, activity_bound
 
 __all__ = ["restore", "squared_error"]
 

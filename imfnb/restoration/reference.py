@@ -18,42 +18,27 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..format.restoration import (
+    ACTIVITY_THRESHOLDS,
+    COEFFICIENT_BITS,
+    DIRECTIONS,
+    LIMIT_SHIFT,
+    LIMITS,
+    RADIUS,
+    SAMPLE_LIMIT,
+    TAPS,
+    TAPS_PER_PASS,
+    THRESHOLD_SHIFT,
+)
+
 __all__ = ["restore", "squared_error"]
 
-FRACTION_BITS = 4
-"""Fractional bits of samples."""
-STEP_FRACTION_BITS = 6
-"""Fractional bits of steps."""
-SAMPLE_LIMIT = 2**14
-"""Largest magnitude of a sample, 1024 gray levels: eight times what a centred 8-bit sample needs."""
 STEP_LIMIT = 2**15
 """Largest step, 512 gray levels; a larger one is treated as this one."""
 CLIPPING_MAX = 2**14 - 1
 """Largest clipping limit; those of the shipped filters are at most 2**12."""
-COEFFICIENT_BITS = 8
-"""Fractional bits of the filter coefficients."""
 COEFFICIENT_SUM_LIMIT = 2**14
 """Bound of the sum of absolute coefficients of a class, in units of 2**-COEFFICIENT_BITS."""
-
-RADIUS = 3
-"""Reach of the filter, and of the classification (window of radius 2, second differences of radius 1)."""
-TAPS = ((0, 1), (0, 2), (1, -1), (1, 0), (1, 1), (2, 0), (0, 3), (1, -2), (1, 2), (2, -1), (2, 1), (3, 0))
-"""(row, column) offsets of one half of the 7x7 diamond, those of the 5x5 diamond first; each tap stands for itself and
-its point reflection."""
-TAPS_PER_PASS = (12, 6)
-"""Taps used by each pass: the second is a 5x5 diamond, which gains nearly what a second 7x7 diamond would."""
-PASSES = len(TAPS_PER_PASS)
-LIMITS = 2
-"""Clipping limits per pass; every tap has one coefficient for each."""
-ACTIVITIES = 5
-DIRECTIONS = 5
-CLASSES = ACTIVITIES * DIRECTIONS
-ACTIVITY_THRESHOLDS = (3, 10, 30, 80)
-"""Bounds between activities, in quarter steps summed over the window: 3 is a mean second difference of 0.03 steps."""
-THRESHOLD_SHIFT = 2 + STEP_FRACTION_BITS - FRACTION_BITS
-"""From (step * threshold in quarter steps) to the unit of samples."""
-LIMIT_SHIFT = 4 + STEP_FRACTION_BITS - FRACTION_BITS
-"""From (step * clipping limit in sixteenths of a step) to the unit of samples."""
 
 
 def restore(
@@ -79,9 +64,9 @@ def restore(
     Parameters
     ----------
     planes : array of int32, shape (B, H, W), H and W at least 1
-        Decoded samples, centred, in units of 2**-FRACTION_BITS gray levels; those beyond +-SAMPLE_LIMIT are clamped.
+        Decoded samples, centred, in 1/16 gray level; those beyond +-SAMPLE_LIMIT are clamped.
     step : int
-        Quantization step of the planes in units of 2**-STEP_FRACTION_BITS gray levels, at least 1.
+        Quantization step of the planes in 1/64 gray level, at least 1.
     filters : array of int16, shape (PASSES, CLASSES, LIMITS, len(TAPS))
         Coefficients in units of 2**-COEFFICIENT_BITS; absolute sum per class at most COEFFICIENT_SUM_LIMIT. Those
         beyond the taps of a pass are ignored.
@@ -139,7 +124,7 @@ def classify(padded: NDArray[np.int32], step: int) -> NDArray[np.int32]:
     padded : ndarray of int32, shape (H + 2 RADIUS, W + 2 RADIUS)
         The plane, continued by RADIUS samples on every side.
     step : int
-        Quantization step in units of 2**-STEP_FRACTION_BITS gray levels, at most STEP_LIMIT.
+        Quantization step in 1/64 gray level, at most STEP_LIMIT.
 
     Returns
     -------
@@ -177,8 +162,7 @@ def clipping_limit(step: int, limit: int) -> int:
 
 def _window_sum(values: NDArray[np.int32]) -> NDArray[np.int32]:
     """Sums over all 5x5 windows, shape (h - 4, w - 4)."""
-    rows = sum(values[i : values.shape[0] - 4 + i] for i in range(5))
-    return sum(rows[:, i : values.shape[1] - 4 + i] for i in range(5))
+    return np.lib.stride_tricks.sliding_window_view(values, (5, 5)).sum(axis=(2, 3), dtype=np.int32)
 
 
 def squared_error(

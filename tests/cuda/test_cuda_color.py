@@ -113,7 +113,7 @@ def check_patches(shape: tuple[int, int], p: int, put, count: int = 2) -> None:
     found = out.copy_to_host()
     assert not found[:, : p * p].any()
     for plane, mine in zip(batch, found, strict=True):
-        np.testing.assert_array_equal(mine[p * p :, : rows * columns].T, patch_matrix(plane, p, "reference"))
+        np.testing.assert_array_equal(mine[p * p :, : rows * columns].T, patch_matrix(patches_reference, plane, p))
 
 
 @pytest.mark.parametrize("p", [4, 8])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from strategies import fill
 
-from imfnb.runtime.cuda import cuda
 from imfnb.factorization.init import cuda as kernels
 from imfnb.factorization.init import reference
+from imfnb.runtime.cuda import cuda
 
 
 def check(size: int, rank: int, style: str, put, patches: int = 60, limits: tuple[float, float] = (-16.0, 15.0)):

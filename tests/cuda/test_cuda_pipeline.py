@@ -17,11 +17,11 @@ from PIL import Image
 
 import imfnb
 from imfnb import _device_batch as batch
-from imfnb.runtime.cuda import SIMULATED, cuda, tiles
 from imfnb.pictures import Picture
 from imfnb.profiles import baseline
 from imfnb.runtime import gpu as runner
 from imfnb.runtime import memory, streams
+from imfnb.runtime.cuda import SIMULATED, cuda, tiles
 
 #: Small patches and few sweeps: a thread of the simulator takes a microsecond for every addition.
 FAST = {"patch_size": 4, "iterations": 2}
@@ -136,7 +136,10 @@ def test_batch_of_several_shapes():
     files = expected_files(images, rank=2, **FAST)
     seen: list[tuple[int, int]] = []
     options = {"profile": "baseline", "rank": 2, "device": "cuda", **FAST}
-    progress = lambda *counts: seen.append(counts)
+
+    def progress(*counts: int) -> None:
+        seen.append(counts)
+
     assert imfnb.encode_batch(images, progress=progress, **options) == files
     assert seen[-1] == (7, 7) and [done for done, _ in seen] == sorted({done for done, _ in seen})
     decoded = imfnb.decode_batch(files, device="cuda", progress=progress)
@@ -221,7 +224,7 @@ def test_errors_name_their_files(tmp_path):
     assert [type(result) for result in found[:4]] == kinds
     assert [result.filename for result in found[1:5]] == [str(paths[i]) for i in (1, 2, 3, 1)]
     assert str(found[5]).startswith("files[5]: damaged") and str(found[7]).startswith("files[7]: damaged")
-    with pytest.raises(imfnb.FormatError, match="damaged.imf: damaged"):
+    with pytest.raises(imfnb.FormatError, match=r"damaged.imf: damaged"):
         imfnb.decode_batch(paths, device="cuda")
     Image.fromarray(image[:, :, 0]).save(tmp_path / "gray.png")
     items = [image, tmp_path / "gray.png", image[:, :, 0], tmp_path / "good.imf", image.astype(float)]
@@ -288,7 +291,7 @@ def test_errors_of_the_device_in_a_stream(monkeypatch):
 
     monkeypatch.setattr(baseline, "encode_stack", fail)
     coded = imfnb.encode_iter([picture(5, 4)], profile="baseline", rank=1, device="cuda", **FAST)
-    with pytest.raises(imfnb.DeviceError, match="the GPU failed: .*ILLEGAL_ADDRESS"):
+    with pytest.raises(imfnb.DeviceError, match=r"the GPU failed: .*ILLEGAL_ADDRESS"):
         next(coded)
 
 
@@ -361,7 +364,7 @@ def test_a_memory_too_small_for_one_image(small_memory):
         lambda: imfnb.encode_batch([image] * 3, profile="baseline", rank=1, device="cuda", **FAST),
         lambda: imfnb.factorize(image[:, :, 0], 1, device="cuda"),
     ):
-        with pytest.raises(imfnb.DeviceError, match="memory is too small even for one image.*device='cpu'"):
+        with pytest.raises(imfnb.DeviceError, match=r"memory is too small even for one image.*device='cpu'"):
             call()
 
 

@@ -110,7 +110,8 @@ def test_a_copy_stays_when_the_array_changes(run):
 def test_pictures_reach_their_outputs_wherever_these_are(run, resident):
     shape = (len(resident), 3, 4, 1)
     pixels = np.stack(numbered(len(resident), 3, 4, 1, dtype=np.uint8))
-    outs = [cuda.to_device(np.zeros(shape[1:], np.uint8)) if there else np.zeros(shape[1:], np.uint8) for there in resident]
+    blank = np.zeros(shape[1:], np.uint8)
+    outs = [cuda.to_device(blank) if there else blank.copy() for there in resident]
     images = run.canvas(outs, shape)
     images.copy_to_device(pixels)
     run.drive(run.deliver(images, outs))

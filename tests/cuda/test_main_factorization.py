@@ -15,11 +15,14 @@ from stacks import DeviceRun, empty, same, up
 from strategies import seeds
 from warps import lanes_product
 
-from imfnb.runtime.cuda import SIMULATED
 from imfnb.entropy import layout
-from imfnb.entropy.basis_update import COLUMNS, ROWS, UPDATE_BITS, UPDATE_LIMIT
 from imfnb.factorization import rdoq
 from imfnb.factorization.rdoq import basis, costs, cuda, pipeline, reference, tuning
+from imfnb.format import basis as v0
+from imfnb.format import context_model
+from imfnb.format.basis_update import COLUMNS, ROWS, UPDATE_BITS, UPDATE_LIMIT
+from imfnb.format.constants import STEP_MAX
+from imfnb.runtime.cuda import SIMULATED
 from imfnb.runtime.run import finish
 
 # Sums of the reference and of the simulator wrap on the way where the exact total fits.
@@ -60,7 +63,7 @@ def rounded(problem) -> tuple[np.ndarray, ...]:
     _, grid, step, _ = problem
     products, lengths = projections(*problem)
     factors, ranks = np.empty(products.shape, np.int16), np.empty((len(products), products.shape[2]), np.int32)
-    reference.quantize(products, lengths, basis.scale_bits(step), tuning.TRAIL, grid, factors, ranks)
+    reference.quantize(products, lengths, v0.scale_bits(step), tuning.TRAIL, grid, factors, ranks)
     return products, lengths, factors, ranks
 
 
@@ -74,7 +77,7 @@ def tables(counts: np.ndarray, sign: int) -> np.ndarray:
 def check_project(planes: np.ndarray, grid: tuple[int, int], step: int, p: int) -> None:
     expected, _ = projections(planes, grid, step, p)
     found = up(np.zeros(expected.shape, np.int32))
-    cuda.project(up(planes), p, up(cuda.weights(basis.dct_basis(p, step).T)), found)
+    cuda.project(up(planes), p, up(cuda.weights(v0.dct_basis(p, step).T)), found)
     same(found, expected)
 
 
@@ -83,7 +86,7 @@ def check_quantize(problem) -> None:
     products, lengths, factors, ranks = rounded(problem)
     products[:, :, 0] = 12345  # a guard, which is not read
     found, ends = empty(factors.shape, np.int16), empty(ranks.shape)
-    cuda.quantize(*up(products, lengths), basis.scale_bits(step), tuning.TRAIL, grid, found, ends)
+    cuda.quantize(*up(products, lengths), v0.scale_bits(step), tuning.TRAIL, grid, found, ends)
     same(found, factors)
     same(ends, ranks)
 
@@ -95,7 +98,7 @@ def check_rebase(problem, seed: int, density: float) -> None:
     rng = np.random.default_rng(seed)
     update = rng.integers(-UPDATE_LIMIT, UPDATE_LIMIT + 1, (ROWS, COLUMNS)) * (rng.random((ROWS, COLUMNS)) < density)
     right, gram = basis.basis_update_matrices(update.astype(np.int32), step)
-    expected, numbers = np.zeros_like(products), (UPDATE_BITS, basis.scale_bits(step), grid)
+    expected, numbers = np.zeros_like(products), (UPDATE_BITS, v0.scale_bits(step), grid)
     reference.rebase(products, factors, right, gram, *numbers, expected)
     found = up(np.zeros_like(products))
     cuda.rebase(*up(products, factors, right, gram), *numbers, found)
@@ -114,7 +117,7 @@ def check_first(problem, weight: int) -> None:
     cuda.cost_table(found, 256, table)
     expected = tables(counts, 256)
     same(table, expected)
-    numbers = lengths[0], basis.scale_bits(step), weight * basis.squared_length(step) >> 8
+    numbers = lengths[0], v0.scale_bits(step), weight * basis.squared_length(step) >> 8
     cuda.choose_first(up(products), *numbers, table, grid, there)
     reference.choose_first(products, *numbers, expected, grid, factors)
     same(there, factors)
@@ -134,7 +137,7 @@ def check_choose(problem, weight: int) -> None:
     _, grid, step, p = problem
     products, lengths, factors, ranks = rounded(problem)
     count, components, size = factors.shape
-    there, ends, table = up(factors), up(ranks), layout.component_table(p)
+    there, ends, table = up(factors), up(ranks), context_model.component_table(p)
     contexts = np.zeros((count, 2, components, size), np.uint16)
     counts = np.empty((count, costs.MAGNITUDE_CONTEXTS, costs.MAGNITUDE_CLASSES), reference.COUNTS)
     reference.count_magnitudes(factors, ranks, table, grid, contexts, counts)
@@ -155,7 +158,7 @@ def check_choose(problem, weight: int) -> None:
     cuda.cost_table(rank_counts, 0, rank_table)
     same(rank_table, tables(counts, 0))
 
-    numbers = basis.scale_bits(step), weight * basis.squared_length(step) >> 8
+    numbers = v0.scale_bits(step), weight * basis.squared_length(step) >> 8
     cuda.choose(*up(products, lengths), *numbers, found, prices, found_classes, rank_table, grid, there, ends)
     chosen_by = contexts, expected_prices, classes, tables(counts, 0), grid
     reference.choose(products, lengths, *numbers, *chosen_by, factors, ranks)
@@ -168,7 +171,7 @@ def check_product(grid: tuple[int, int], p: int, step: int, rank: int, largest: 
     factors, ranks = np.stack([u for u, _ in pairs]), np.stack([k for _, k in pairs])
     if rank % 2 == 0:  # a plane of rank 0 beside others
         factors[-1, 1:], ranks[-1] = 0, 0
-    v, numbers = basis.dct_basis(p, step), (basis.magnitude_limit(step, p), basis.scale_bits(step), p)
+    v, numbers = v0.dct_basis(p, step), (v0.magnitude_limit(step, p), v0.scale_bits(step), p)
     expected = np.empty((count, grid[0] * p, grid[1] * p), np.int32)
     reference.product(factors, ranks, reference.weights(v), *numbers, expected)
     found = empty(expected.shape)
@@ -217,7 +220,7 @@ class Warp:
 def test_a_warp_multiplies_like_its_lanes(p, monkeypatch):
     """The device's product, with the instruction of the tensor cores imitated, and the simulator's product."""
     rng, warp = np.random.default_rng(p), Warp()
-    v = basis.dct_basis(p, basis.STEP_LIMIT)
+    v = v0.dct_basis(p, STEP_MAX)
     entries = np.zeros((2, p * p // 8, 36), np.uint64)
     values = rng.integers(-LIMIT, LIMIT + 1, (p * p, 32)).astype(np.int32)
     for lane in range(32):
@@ -253,9 +256,9 @@ def test_project(problem):
 @pytest.mark.parametrize("p", [8, 16])
 def test_projections_of_the_largest_samples(p):
     """Samples with the signs of a column of V: partial sums may wrap, the totals do not."""
-    v = basis.dct_basis(p, basis.STEP_LIMIT)
+    v = v0.dct_basis(p, STEP_MAX)
     planes = np.where(v[:, p + 1] < 0, -LIMIT, LIMIT).astype(np.int32).reshape(1, p, p)
-    check_project(planes, (1, 1), basis.STEP_LIMIT, p)
+    check_project(planes, (1, 1), STEP_MAX, p)
 
 
 @given(problems())

@@ -10,7 +10,8 @@ from main_helpers import patch_sizes
 from stacks import empty, same, up
 from strategies import seeds
 
-from imfnb.lapped import cuda, reference, tables
+from imfnb.format import lapped as tables
+from imfnb.lapped import cuda, reference
 
 
 def whole(size: int, p: int) -> int:

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from stacks import empty, same, up
 from strategies import seeds
 
-from imfnb.restoration import cuda, filter_set, reference
+from imfnb.format import restoration as numbers
+from imfnb.format.restoration import filter_set
+from imfnb.restoration import cuda, reference
 
 STEPS = (1, 64, 200, 1000, 3000, 8000, 2**15, 2**20)
 
@@ -51,11 +53,11 @@ def test_restore(height, width, step, chroma, which, inplace, seed):
 def test_extremes_stay_exact(sign):
     """Largest samples, coefficients, limits and step."""
     rng = np.random.default_rng(0)
-    limit = reference.SAMPLE_LIMIT
+    limit = numbers.SAMPLE_LIMIT
     planes = rng.choice(np.array([-(2**31), -limit, limit, 2**31 - 1], np.int32), (1, 13, 17))
-    shape = (reference.PASSES, reference.CLASSES, reference.LIMITS, len(reference.TAPS))
-    each = reference.COEFFICIENT_SUM_LIMIT // (reference.LIMITS * len(reference.TAPS))
-    limits = np.full((reference.PASSES, reference.LIMITS), 4096, np.int32)
+    shape = (numbers.PASSES, numbers.CLASSES, numbers.LIMITS, len(numbers.TAPS))
+    each = reference.COEFFICIENT_SUM_LIMIT // (numbers.LIMITS * len(numbers.TAPS))
+    limits = np.full((numbers.PASSES, numbers.LIMITS), 4096, np.int32)
     check(planes, 2**15, np.full(shape, sign * each, np.int16), limits, [0], False)
 
 
@@ -67,7 +69,7 @@ def test_moderate_samples(largest, limit):
     """Around the bound up to which a difference and a clipping limit fit 16 bits together."""
     rng = np.random.default_rng(largest + limit)
     planes = rng.choice(np.array([-(2**13), 0, largest], np.int32), (1, 19, 35))
-    filters = rng.integers(-340, 341, (reference.PASSES, reference.CLASSES, reference.LIMITS, len(reference.TAPS)))
+    filters = rng.integers(-340, 341, (numbers.PASSES, numbers.CLASSES, numbers.LIMITS, len(numbers.TAPS)))
     limits = np.array([[limit, 4096], [4096, limit]], np.int32)
     check(planes, 3000, filters.astype(np.int16), limits, [0], False)
 

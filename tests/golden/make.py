@@ -1,7 +1,7 @@
 """Write the golden files that do not exist yet; an existing one is never touched.
 
 Files of every released format version must decode to the same pixels for ever, so neither the files nor their entries
-in sha256.json are ever regenerated: add a case below and run ``python tests/golden/make.py``.
+in sha256.json are ever regenerated: add a case below, or in `crafted`, and run ``python tests/golden/make.py``.
 """
 
 from __future__ import annotations
@@ -10,20 +10,23 @@ import hashlib
 import json
 import pathlib
 import sys
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 import imfnb
 
 FOLDER = pathlib.Path(__file__).parent
-sys.path.insert(0, str(FOLDER.parent))
+sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
 
+import crafted  # noqa: E402
 from helpers import picture  # noqa: E402
 
 #: Name of the file -> shape of the picture (height, width, channels; 0: no channel axis) and options of encode;
 #: "alpha" is the number of values that alpha is reduced to; "waves" the amplitude of waves that repeat every 8 samples,
-#: for which V leaves the prior.
-CASES = {
+#: for which V leaves the DCT basis.
+PICTURES = {
     "v1-baseline-gray": ((19, 23, 0), {"rank": 4}),
     "v1-baseline-gray-axis-p4": ((19, 23, 1), {"rank": 3, "patch_size": 4}),
     "v1-baseline-one-pixel": ((1, 1, 0), {"rank": 1}),
@@ -64,18 +67,17 @@ def checksum(pixels: np.ndarray) -> dict:
 
 
 def encode(name: str) -> bytes:
-    """The file of a case."""
-    shape, options = CASES[name][0], dict(CASES[name][1])
-    values, waves = options.pop("alpha", 0), options.pop("waves", 0)
-    if waves:
-        y, x = np.mgrid[: shape[0], : shape[1]]
-        level = 128 + waves * np.cos(2 * np.pi * (x + 2) / 8) + 0.6 * waves * np.sin(2 * np.pi * (x + y) / 8)
-        image = np.rint(level).astype(np.uint8)
-    else:
-        image = picture(*shape, seed=len(name))
+    """The file of a picture."""
+    shape, options = PICTURES[name][0], dict(PICTURES[name][1])
+    values, amplitude = options.pop("alpha", 0), options.pop("waves", 0)
+    image = crafted.waves(*shape[:2], amplitude) if amplitude else picture(*shape, seed=len(name))
     if values:
         image[:, :, 3] = image[:, :, 3] // (256 // values) * (255 // values)
     return imfnb.encode(image, profile=name.split("-")[1], **options)
+
+
+#: Name of the file -> what makes its bytes.
+CASES: dict[str, Callable[[], bytes]] = {**{name: partial(encode, name) for name in PICTURES}, **crafted.CASES}
 
 
 def main(folder: pathlib.Path = FOLDER) -> list[str]:
@@ -83,11 +85,11 @@ def main(folder: pathlib.Path = FOLDER) -> list[str]:
     table_path = folder / "sha256.json"
     table = json.loads(table_path.read_text()) if table_path.exists() else {}
     new = []
-    for name in CASES:
+    for name, make in CASES.items():
         path = folder / f"{name}.imf"
         if path.exists() or name in table:
             continue
-        data = encode(name)
+        data = make()
         table[name] = checksum(imfnb.decode(data, device="reference"))
         path.write_bytes(data)
         new.append(name)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...entropy.layout import GROUPS
-from ...entropy.tables import log2_fixed
+from ...format.context_model import GROUPS
 
 __all__ = [
     "FIRST_CLASSES",
@@ -14,11 +13,13 @@ __all__ = [
     "MAGNITUDE_CLASSES",
     "MAGNITUDE_CONTEXTS",
     "MANTISSAS",
+    "NEAR_LIMIT",
     "PROXY_COSTS",
     "PROXY_FIRST",
     "RANK_CLASSES",
     "cost_table",
     "log2",
+    "log2_fixed",
     "rank_costs",
     "rank_counts",
 ]
@@ -29,6 +30,9 @@ FIRST_CLASSES = 64
 
 #: Magnitudes that the cost model of the components from 1 on tells apart; the last stands for all that are larger.
 MAGNITUDE_CLASSES = 16
+
+#: Magnitudes count up to this in what contexts know of the components before (as in the entropy coder's contexts).
+NEAR_LIMIT = 40
 
 #: Contexts of a magnitude inside its patch: 12 levels of the magnitudes so far, 10 of the number of components to come,
 #: 6 rings of frequencies. Zero to come: the last component, whose zero flag is not coded.
@@ -43,6 +47,27 @@ RANK_CLASSES = 9
 
 # Bit length of every rank.
 _LENGTHS = np.array([rank.bit_length() for rank in range(256)])
+
+
+
+def log2_fixed(values: np.ndarray, bits: int = 8) -> np.ndarray:
+    """Return round(log2(values) * 2**bits) of positive integers below 2**31, by repeated squaring (int64)."""
+    v = np.asarray(values, np.int64)
+    whole = np.zeros_like(v)
+    mantissa = v.copy()
+    for shift in (16, 8, 4, 2, 1):
+        big = mantissa >= (1 << shift)
+        whole += np.where(big, shift, 0)
+        mantissa = np.where(big, mantissa >> shift, mantissa)
+    x = (v << 30) >> whole
+    result = whole
+    for _ in range(bits + 1):
+        x = (x * x) >> 30
+        carry = x >> 31
+        result = 2 * result + carry
+        x >>= carry
+    return (result + 1) >> 1
+
 
 #: round(256 log2(1 + k / 4096)), uint16.
 MANTISSAS = (log2_fixed(4096 + np.arange(4096, dtype=np.int64)) - (12 << 8)).astype(np.uint16)

@@ -38,10 +38,11 @@ from typing import Any
 import numpy as np
 from numba import float64, int32, int64, uint8, uint32, uint64
 
+from ...entropy.layout import MAGNITUDE_LIMIT
+from ...format.context_model import GROUPS, LEVEL
 from ...runtime.cuda import SIMULATED, device_function, kernel, stream, template, tile_of_block
 from ...runtime.cuda import cuda as _cuda
 from ...runtime.cuda_intrinsics import get, get_four, low_bytes, mma_ss, prmt, put, put_four
-from ...entropy.layout import GROUPS, LEVEL, MAGNITUDE_LIMIT
 from .basis import proxy_cosines
 from .costs import (
     FIRST_CLASSES,
@@ -50,6 +51,7 @@ from .costs import (
     MAGNITUDE_CLASSES,
     MAGNITUDE_CONTEXTS,
     MANTISSAS,
+    NEAR_LIMIT,
     PROXY_COSTS,
     PROXY_FIRST,
 )
@@ -198,7 +200,7 @@ def _warp_product(weights, entries, tile, all_steps, steps, lane, sums):
                 parts[j, k, i] = 0
     place = np.uint32(np.uint32(tile) * np.uint32(all_steps * 256) + lane * np.uint32(4))
     row, column = np.uint32(lane & np.uint32(3)), np.uint32(lane >> np.uint32(2))
-    for step in range(steps):
+    for _ in range(steps):
         l0, l1, l2, l3 = get_four(weights, place)
         h0, h1, h2, h3 = get_four(weights, place + 128)
         for j in range(_GROUPS):
@@ -723,7 +725,7 @@ def _count_magnitudes(factors, ranks, table, gh, gw, contexts, counts):
             put(contexts, target + further, np.uint16(around))
             _count(mine, inside, min(a, _MAGNITUDE_TOP))
             _count(mine, around, min(a, _MAGNITUDE_TOP))
-            own = np.int32(own + min(a, np.int32(40)))
+            own = np.int32(own + min(a, np.int32(NEAR_LIMIT)))
     _cuda.syncthreads()
     for k in range(np.int32(thread), _COUNT_WORDS, _COUNT_THREADS):
         pair = mine[np.uint32(k)]

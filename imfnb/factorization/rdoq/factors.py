@@ -21,7 +21,7 @@ class Factors:
         Active rank of every patch.
     grid : (int, int)
         Patches down and across.
-    basis_update : ndarray of int32, shape (basis_update.ROWS, basis_update.COLUMNS), or None
+    basis_update : ndarray of int32, shape (ROWS, COLUMNS) of `format.basis_update`, or None
         How V differs from the DCT basis, None where it does not; see :mod:`imfnb.entropy.basis_update`.
     """
 

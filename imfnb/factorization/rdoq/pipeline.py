@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from ...entropy.basis_update import UPDATE_BITS
-from ...entropy.layout import component_table, padded_size
+from ...entropy.layout import padded_size
+from ...format.basis import dct_basis, magnitude_limit, scale_bits, updated_basis
+from ...format.basis_update import UPDATE_BITS
+from ...format.context_model import component_table
 from ...runtime.run import Run, Task
-from .basis import basis_update_matrices, dct_basis, magnitude_limit, scale_bits, squared_length, updated_basis
+from .basis import basis_update_matrices, squared_length
 from .costs import FIRST_CLASSES, FIRST_CONTEXTS, MAGNITUDE_CLASSES, MAGNITUDE_CONTEXTS, RANK_CLASSES
 from .factors import Factors
 from .tuning import LAMBDA, LAMBDA_FIRST, LAMBDA_ONE, SWEEPS, TRAIL
@@ -175,7 +177,7 @@ def prepare(
     planes : array of int32, shape (K, H, W)
         Pre-filtered planes with four fractional bits; H and W are multiples of `patch_size`.
     step : int
-        Step in 1/64 gray level, basis.STEP_MIN to basis.STEP_LIMIT.
+        Step in 1/64 gray level, constants.STEP_MIN to constants.STEP_MAX.
     patch_size : {8, 16}
         Side of a patch.
     run : Run

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...entropy.layout import GROUPS, LEVEL, MAGNITUDE_LIMIT
+from ...entropy.layout import MAGNITUDE_LIMIT
+from ...format.context_model import GROUPS, LEVEL
 from .basis import proxy_cosines
 from .costs import (
     FIRST_CLASSES,
     FIRST_CONTEXTS,
     INSIDE_CONTEXTS,
     MAGNITUDE_CLASSES,
+    NEAR_LIMIT,
     PROXY_COSTS,
     PROXY_FIRST,
     cost_table,
@@ -267,7 +269,7 @@ def count_magnitudes(factors: Array, ranks: Array, table: Array, grid: Grid, con
     ranks : ndarray of int32, shape (K, size)
         Active ranks.
     table : ndarray of int32, shape (N, 5)
-        `entropy.layout.component_table`.
+        `format.context_model.component_table`.
     grid : (int, int)
         Patches down and across.
     contexts : ndarray of uint16, shape (K, 2, R, size)
@@ -292,7 +294,7 @@ def count_magnitudes(factors: Array, ranks: Array, table: Array, grid: Grid, con
             contexts[k, 1, r, m] = INSIDE_CONTEXTS + ((rest == 0) * GROUPS + table[r, 3]) * 16 + _level(near)
             for kind in contexts[k]:
                 np.add.at(counts[k], (kind[r, m], np.minimum(a[m], MAGNITUDE_CLASSES - 1)), 1)
-            own[m] += np.minimum(a[m], 40)
+            own[m] += np.minimum(a[m], NEAR_LIMIT)
 
 
 def magnitude_prices(counts: Array, prices: Array) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...entropy.basis_update import UPDATE_LIMIT
+from ...format.basis_update import UPDATE_LIMIT
 
 __all__ = [
     "LAMBDA",

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ....entropy.basis_update import COLUMNS, ROWS, UPDATE_BITS, UPDATE_LIMIT
+from ....format.basis import scale_bits
+from ....format.basis_update import COLUMNS, ROWS, UPDATE_BITS, UPDATE_LIMIT
 from ....runtime.run import HostRun, Run
-from ..basis import scale_bits, squared_length
+from ..basis import squared_length
 from ..pipeline import DEFAULT, Settings, choose_last, product, project, rebased, sweeps
 from ..tuning import LEAST_ENERGY, LEAST_GAIN, PRICE, ROUNDS
 
@@ -47,7 +48,7 @@ def find_basis_update(
 
     Returns
     -------
-    ndarray of int32, shape (basis_update.ROWS, basis_update.COLUMNS), or None
+    ndarray of int32, shape (ROWS, COLUMNS) of `format.basis_update`, or None
         How V differs from the DCT basis; None where too little is gained.
     """
     run, once = HostRun(device, 1), replace(settings, sweeps=1)
