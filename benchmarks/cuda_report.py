@@ -32,8 +32,9 @@ import numpy as np
 from device_rows import Rows, Sizes, pictures
 
 import imfnb
-from imfnb.runtime.devices import cuda_status, resolve_threads, serially
 from imfnb.runtime.cuda import SIMULATED, cuda
+from imfnb.runtime.devices import cuda_status, resolve_threads
+from imfnb.runtime.run import HostRun
 
 RANKS = (5, 2, 2)
 BOUNDS = (-16, 15)
@@ -170,7 +171,7 @@ class Report(Rows):
 
             def update_u(i: int, state: list[Any] = state) -> None:
                 v, ut, _, _ = state[i]
-                general.update_u(xt[i], v, ut, m, -16.0, 15.0, serially)
+                general.update_u(xt[i], v, ut, m, -16.0, 15.0, HostRun("cpu", 1).each)
 
             if count == 1:
                 nbytes, operations = sweep_work(count, m, 64, rank)
@@ -256,9 +257,9 @@ class Report(Rows):
 
     def luma(self, count: int, shape: tuple[int, int]) -> np.ndarray:
         """Patch matrices (B, M, 64) of the green of pictures, eight of them over and over."""
-        from imfnb.patches import patch_matrix
+        from imfnb.patches import cpu, patch_matrix
 
-        matrices = [patch_matrix(picture[:, :, 1], 8, "cpu") for picture in pictures(min(8, count), shape)]
+        matrices = [patch_matrix(cpu, picture[:, :, 1], 8) for picture in pictures(min(8, count), shape)]
         return np.ascontiguousarray(np.stack([matrices[i % len(matrices)] for i in range(count)]))
 
     def on_two_cores(self, x: np.ndarray) -> None:
@@ -399,7 +400,7 @@ class Report(Rows):
         """Seconds of our factorization with X^T on the device, as a pipeline calls it."""
         from imfnb.factorization.bcd import descend
         from imfnb.patches.cuda import padded
-        from imfnb.runtime.device import DeviceRun
+        from imfnb.runtime.gpu import DeviceRun
         from imfnb.runtime.memory import borrowed
 
         xt = np.zeros((len(x), x.shape[2], padded(x.shape[1])), np.uint8)

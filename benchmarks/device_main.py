@@ -13,23 +13,24 @@ from typing import Any
 import numpy as np
 from device_rows import Rows, pictures
 
-from imfnb import main
-from imfnb.runtime.cuda import SIMULATED, cuda
 from imfnb.color import cuda as color
 from imfnb.entropy import layout
-from imfnb.format import basis as v0
-from imfnb.format import basis_update, context_model
-from imfnb.format.restoration import filter_set
 from imfnb.factorization.rdoq import basis, costs, pipeline, tuning
 from imfnb.factorization.rdoq import cuda as kernels
+from imfnb.format import basis as v0
+from imfnb.format import basis_update, context_model
+from imfnb.format.constants import PATCH_SIZES
+from imfnb.format.restoration import filter_set
 from imfnb.lapped import cuda as lapped
+from imfnb.layout import PatchGrid
+from imfnb.profiles import decide
 from imfnb.restoration import cuda as restoration
-from imfnb.stripes import whole_patches
+from imfnb.runtime.cuda import SIMULATED, cuda
 
 __all__ = ["kernel_rows", "target_rows"]
 
 #: Step of luma at the default quality, in 1/64 gray level.
-STEP = main._fixed_step("quality", 50.0)
+STEP = decide.step_for("quality", 50.0)
 
 # Cost of a sign in 1/256 bit.
 _SIGN = 256
@@ -52,7 +53,7 @@ class Stack:
     def __init__(self, planes: Any, step: int, patch_size: int, chroma: bool) -> None:
         self.planes, self.step, self.p = planes, step, patch_size
         count, *shape = planes.shape
-        whole = whole_patches((shape[0], shape[1]), patch_size)
+        whole = PatchGrid((shape[0], shape[1]), patch_size).extended
         self.grid = whole[0] // patch_size, whole[1] // patch_size
         self.samples = count * whole[0] * whole[1]
         self.scale = v0.scale_bits(step)
@@ -191,7 +192,7 @@ def kernel_rows(rows: Rows, count: int, shape: tuple[int, int]) -> None:
 
     row("color.rgb_to_q4 4:2:0", lambda i: color.rgb_to_q4(images[i], *q4[i]), pixels, 9, 16)
     row("color.q4_to_rgb 4:2:0", lambda i: color.q4_to_rgb(*q4[i], images[i]), pixels, 9, 42)
-    for p in main._PATCH_SIZES[:1] if SIMULATED else main._PATCH_SIZES:
+    for p in PATCH_SIZES[:1] if SIMULATED else PATCH_SIZES:
         stacks = [Stack(luma, STEP, p, False) for luma, _, _ in q4]
         for launch, name, nbytes, operations in _plan(stacks, p):
             row(name, launch, stacks[0].samples, nbytes, operations)
@@ -249,7 +250,7 @@ def target_rows(rows: Rows) -> None:
     images = cuda.to_device(image)
     luma, blue, red = planes(images)
     color.rgb_to_q4(images, luma, blue, red)
-    steps = STEP, main._chroma_step(STEP, True)
+    steps = STEP, decide.chroma_step(STEP, True)
     chroma = cuda.device_array((2 * count, *blue.shape[1:]), np.int32)
     for half, source in ((chroma[:count], blue), (chroma[count:], red)):
         half.copy_to_device(source)

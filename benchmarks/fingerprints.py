@@ -58,7 +58,8 @@ def cases(paths: list[Path]) -> Iterator[Case]:
     main: list[dict[str, Any]] = [{"quality": q} for q in (0, 25, 50, 75, 100)]
     main += [{"step": s} for s in (1, 9.3, 30, 120, 256)]
     main += [{"step": 40, "patch_size": p} for p in (8, 16)]
-    main += [{"bpp": 0.7}, {"bpp": 2.5}, {"size": 2500}, {"psnr": 28}, {"psnr": 36.5}, {"step": 20, "device": "reference"}]
+    main += [{"bpp": 0.7}, {"bpp": 2.5}, {"size": 2500}, {"psnr": 28}, {"psnr": 36.5}]
+    main += [{"step": 20, "device": "reference"}]
     base: list[dict[str, Any]] = [{"rank": 3}, {"rank": 7, "iterations": 2}, {"quality": 50}, {"bpp": 4}, {"psnr": 27}]
     base += [{"rank": 4, "patch_size": p} for p in (4, 16, 32, None)]
     base += [{"rank": 3, "bounds": b} for b in ((-1000, 1000), (0, 31), (-32767, 32767), (-1, 1))]
@@ -69,7 +70,8 @@ def cases(paths: list[Path]) -> Iterator[Case]:
             if image.ndim == 3:
                 for subsampling in ("4:2:0", "4:4:4"):
                     if "device" not in options and kind in (3, 5):
-                        yield f"main small {kind} {subsampling} {options}", image, {**options, "subsampling": subsampling}
+                        case = f"main small {kind} {subsampling} {options}"
+                        yield case, image, {**options, "subsampling": subsampling}
         for options in base:
             yield f"baseline small {kind} {options}", image, {"profile": "baseline", **options}
     for options in ({"rank": 3}, {"rank": 3, "patch_size": None}, {"quality": (30, 20, 10)}):
@@ -92,7 +94,8 @@ def cases(paths: list[Path]) -> Iterator[Case]:
         import imageio.v3 as iio
 
         image = iio.imread(path)
-        for options in ({"quality": 30}, {"quality": 65}, {"bpp": 0.3}, {"psnr": 32}, {"profile": "baseline", "rank": 4}):
+        found = [{"quality": 30}, {"quality": 65}, {"bpp": 0.3}, {"psnr": 32}, {"profile": "baseline", "rank": 4}]
+        for options in found:
             yield f"{path.name} {options}", image, options
 
 

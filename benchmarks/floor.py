@@ -21,20 +21,20 @@ from numba.extending import intrinsic
 from suite.common import new_planes, photograph
 from suite.factors import factorize, multiply
 
-from imfnb import entropy
-from imfnb.runtime.vectors import INDEX, WIDTH, Lanes, multiply_add, registers
 from imfnb.color import cpu as color
+from imfnb.entropy import cpu as coder
 from imfnb.entropy.layout import padded_size
 from imfnb.factorization.rdoq import cpu as rdoq
 from imfnb.format.basis import dct_basis
 from imfnb.format.container import Frame
+from imfnb.format.restoration import LIMITS, TAPS_PER_PASS, filter_set
 from imfnb.lapped import cpu as lapped
 from imfnb.options import EncodeOptions
 from imfnb.patches import cpu as patches
 from imfnb.profiles import baseline as profile
 from imfnb.restoration import cpu as restoration
-from imfnb.format.restoration import LIMITS, TAPS_PER_PASS, filter_set
 from imfnb.runtime.run import HostRun
+from imfnb.runtime.vectors import INDEX, WIDTH, Lanes, multiply_add, registers
 
 CHAINS = 12
 
@@ -214,8 +214,8 @@ def main_profile(report: Report, size: str) -> None:
     report.row(f"{size} restoration", pixels,
                lambda: restoration.restore(luma[None], step, *filters, samples[None], [0]),
                8 * luma.size, integers=taps * luma.size)  # fmt: skip
-    coded = entropy.encode_factors(factors.padded, factors.ranks, *factors.grid, p, "cpu")
-    seconds = least(lambda: entropy.decode_factors(coded, *factors.grid, p, None, "cpu"), report.repeat)
+    coded = coder.encode_factors(factors.padded, factors.ranks, *factors.grid, p)
+    seconds = least(lambda: coder.decode_factors(coded, *factors.grid, p), report.repeat)
     print(f"\n{size} context decoder: {len(coded)} bytes in {1e3 * seconds:.2f} ms, "
           f"{1e9 * seconds / (8 * len(coded)):.0f} ns a bit; sequential, so without such a floor\n")  # fmt: skip
 

@@ -10,9 +10,9 @@ from suite.factors import factorize as factorize_filtered
 from suite.factors import multiply
 
 from imfnb.color import cpu as color
-from imfnb.layout import half
 from imfnb.factorization import rdoq
 from imfnb.lapped import cpu as lapped
+from imfnb.layout import half
 from imfnb.pictures import read_picture
 
 Plane = NDArray[np.int32]

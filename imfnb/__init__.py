@@ -13,7 +13,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .runtime.devices import show_config
     from ._warmup import warmup
     from .batch import decode_batch, decode_iter, encode_batch, encode_iter
     from .codec import decode, encode, info
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     )
     from .factorization import factorize
     from .files import imread, imwrite
+    from .runtime.devices import show_config
 
 __version__ = "0.1.0"
 

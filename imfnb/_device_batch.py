@@ -12,12 +12,12 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from .runtime.cuda import GRID_LIMIT, is_cuda_error
-from .format.container import Container, Frame
 from .errors import ImfError
+from .format.container import Container, Frame
 from .options import EncodeOptions
 from .profiles import pipeline
 from .runtime import streams
+from .runtime.cuda import GRID_LIMIT, is_cuda_error
 from .runtime.gpu import DeviceRun, device_run
 from .runtime.memory import Slot
 from .runtime.run import Task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -83,11 +84,12 @@ def compile_all(device: str) -> tuple[float, str | None]:
     image = rng.integers(0, 256, (40, 56, 4), dtype=np.uint8)
     for picture in (image, np.ascontiguousarray(image[:, :, :3]), image[:, :, 0]):
         for subsampling in ("4:2:0", "4:4:4"):
-            for options in (
+            settings: tuple[dict[str, Any], ...] = (
                 {"profile": "main", "step": 20.0},
                 {"profile": "main", "step": 20.0, "patch_size": 16},
                 {"profile": "baseline", "rank": 2},
-            ):
+            )
+            for options in settings:
                 decode(encode(picture, subsampling=subsampling, device=device, **options), device=device)
     decode(encode(image, profile="baseline", bounds=(-1000, 1000), rank=2, device=device), device=device)
     encode(image, bpp=12.0, device=device)

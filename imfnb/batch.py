@@ -17,14 +17,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .runtime.devices import is_device_array, resolve_device, resolve_threads, run_on
 from .codec import check_max_pixels, check_max_rank, decode, encode, open_container
-from .format.container import MAX_PIXELS, Container, Frame
 from .errors import FormatError, MetadataWarning, OptionError, naming
 from .files import read_bytes
+from .format.container import MAX_PIXELS, Container, Frame
 from .kinds import describe, kind_of
 from .options import SEARCHES, EncodeOptions, check_image
 from .pictures import read_picture
+from .runtime.devices import is_device_array, resolve_device, resolve_threads, run_on
 
 __all__ = ["decode_batch", "decode_iter", "encode_batch", "encode_iter", "run_batch"]
 
@@ -589,7 +589,7 @@ def encode_batch(
 
 def _pixels(item: Any) -> int:
     """Pixels of an array, which are known without opening anything."""
-    shape = getattr(item, "shape", ())
+    shape: tuple[int, ...] = getattr(item, "shape", ())
     return int(shape[0] * shape[1]) if len(shape) > 1 else 0
 
 

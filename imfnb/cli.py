@@ -189,8 +189,8 @@ def _config(_: argparse.Namespace) -> int:
 
 
 def _warmup(arguments: argparse.Namespace) -> int:
-    from .runtime.devices import resolve_device, show_config
     from ._warmup import compile_all, obstacle
+    from .runtime.devices import resolve_device, show_config
 
     problem = obstacle(resolve_device(arguments.device))
     if not problem:  # else a minute of compiling would be for nothing

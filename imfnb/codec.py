@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
-from .runtime.devices import is_device_array, resolve_device, resolve_threads, run_on
-from .format.container import MAX_PIXELS, Container, Frame, unpack
 from .errors import OptionError
+from .format.container import MAX_PIXELS, Container, Frame, unpack
 from .kinds import describe, kind_of
 from .objective import least_svd_cost
 from .options import SEARCHES, EncodeOptions, check_image, check_integer
 from .profiles import PARSERS, pipeline
+from .runtime.devices import DeviceArray, is_device_array, resolve_device, resolve_threads, run_on
 from .runtime.run import HostRun, Run
 
 __all__ = ["Info", "check_max_pixels", "check_max_rank", "decode", "encode", "info", "open_container"]
@@ -28,6 +28,8 @@ _REMEDIES = {
     "array": ": pass its tobytes() if those are a file, and use imfnb.encode to compress an image",
     "many": ": decode several files with imfnb.decode_batch",
 }
+
+_Out = TypeVar("_Out")
 
 
 def encode(
@@ -208,15 +210,39 @@ def _bytes_of(data: Any) -> memoryview:
         del data
 
 
+@overload
 def decode(
     data: Any,
-    out: np.ndarray | None = None,
+    out: None = ...,
+    *,
+    device: str = ...,
+    threads: int | None = ...,
+    max_pixels: int = ...,
+    max_rank: int | None = ...,
+) -> np.ndarray: ...
+
+
+@overload
+def decode(
+    data: Any,
+    out: _Out,
+    *,
+    device: str = ...,
+    threads: int | None = ...,
+    max_pixels: int = ...,
+    max_rank: int | None = ...,
+) -> _Out: ...
+
+
+def decode(
+    data: Any,
+    out: Any = None,
     *,
     device: str = "auto",
     threads: int | None = None,
     max_pixels: int = MAX_PIXELS,
     max_rank: int | None = None,
-) -> np.ndarray:
+) -> Any:
     """Decompress an image.
 
     Parameters
@@ -263,14 +289,14 @@ def decode(
     backend = _choose(device, "decode", frame, resident)
     target = _check_out(out, frame.shape, resident)
     direct = target is not None and (resident or target.flags.c_contiguous)
-    result = target if direct else np.empty(frame.shape, np.uint8)
+    result: np.ndarray | DeviceArray = target if direct else np.empty(frame.shape, np.uint8)
     canvas = result.reshape(frame.height, frame.width, max(1, frame.channels))
 
     def work(chosen: str) -> None:
         image = np.empty(canvas.shape, np.uint8) if chosen != "cuda" and resident else canvas
         with open_run(chosen, workers) as run:
             run.drive(pipeline(frame.profile).decode_stack([container], [image], max_rank, run))
-        if image is not canvas:
+        if is_device_array(canvas) and image is not canvas:
             canvas.copy_to_device(image)
 
     run_on(device, backend, work)

@@ -158,9 +158,9 @@ def _water_levels(spectrum: NDArray[np.float64], distortion: NDArray[np.float64]
 
 
 def _patches(planes: list[NDArray[np.uint8]], patch_size: int) -> NDArray[np.float64]:
-    from .patches import patch_matrix
+    from .patches import cpu, patch_matrix
 
-    return np.hstack([patch_matrix(plane, patch_size, "cpu") for plane in planes]).astype(np.float64)
+    return np.hstack([patch_matrix(cpu, plane, patch_size) for plane in planes]).astype(np.float64)
 
 
 def _lapped_patches(planes: list[NDArray[np.uint8]], patch_size: int) -> NDArray[np.float64]:
@@ -168,15 +168,15 @@ def _lapped_patches(planes: list[NDArray[np.uint8]], patch_size: int) -> NDArray
     from .color.cpu import gray_to_q4
     from .format.color import FRACTION
     from .lapped.cpu import forward
-    from .patches import grid_shape
+    from .layout import PatchGrid
 
     blocks = []
     for plane in planes:
-        rows, columns = grid_shape(plane.shape, patch_size)
+        grid = PatchGrid((plane.shape[0], plane.shape[1]), patch_size)
         samples = np.empty((1, *plane.shape), np.int32)
-        filtered = np.empty((1, rows * patch_size, columns * patch_size), np.int32)
+        filtered = np.empty((1, *grid.extended), np.int32)
         gray_to_q4(plane[None, :, :, None], 0, samples)
         forward(samples, patch_size, filtered, [0])
-        tiles = filtered.reshape(rows, patch_size, columns, patch_size).transpose(0, 2, 1, 3)
-        blocks.append(tiles.reshape(rows * columns, -1) / 2.0**FRACTION)
+        tiles = filtered.reshape(grid.rows, patch_size, grid.columns, patch_size).transpose(0, 2, 1, 3)
+        blocks.append(tiles.reshape(grid.rows * grid.columns, -1) / 2.0**FRACTION)
     return np.hstack(blocks)

@@ -85,6 +85,6 @@ def least_svd_cost(
         cost = rate + weight * distortion
         if cost < least:
             least, best = cost, data
-    if weight is None:
+    if weight is None and reason is not None:
         raise reason
     return best

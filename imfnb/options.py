@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
-from .runtime.devices import is_device_array, resolve_device
 from .errors import OptionError
 from .pictures.arrays import as_samples
+from .runtime.devices import DeviceArray, is_device_array, resolve_device
 
 __all__ = ["BOUND_LIMIT", "PATCH_SIZES", "SEARCHES", "STEP_RANGE", "EncodeOptions", "check_image", "check_integer"]
 
@@ -30,7 +30,15 @@ SEARCHES = ("bpp", "size", "psnr")
 STEP_RANGE = (1.0, 256.0)
 
 
-def check_image(image: Any) -> tuple[np.ndarray, int]:
+@overload
+def check_image(image: np.ndarray) -> tuple[np.ndarray, int]: ...
+
+
+@overload
+def check_image(image: Any) -> tuple[np.ndarray | DeviceArray, int]: ...
+
+
+def check_image(image: Any) -> tuple[Any, int]:
     """Validate an image.
 
     Parameters

@@ -1,36 +1,99 @@
-"""Fixtures, markers and hypothesis profiles.
+"""Fixtures, markers, hypothesis profiles and lanes.
 
-Three lanes: ``pytest`` (the default), ``NUMBA_DISABLE_JIT=1 pytest --cov=imfnb`` (coverage of the kernels, as plain
-Python) and ``pytest -m slow`` (minutes of fuzzing).
+``pytest``
+    The plain run: every kernel against its reference, with few examples of each property. What a process of its own
+    has to do, such as CUDA's simulator, goes on beside the other tests and is looked at last: two cores are busy.
+``pytest -m quick``
+    The part of it that a contributor runs after every change: no other processes, no whole pictures, no simulated GPU.
+``pytest -m "slow or hypothesis" --hypothesis-profile=thorough``
+    The rest: minutes of fuzzing, whole pictures, the machine code of all CUDA kernels, many examples of each property.
+``NUMBA_DISABLE_JIT=1 NUMBA_ENABLE_CUDASIM=1 pytest --cov=imfnb``
+    Coverage of the kernels, as plain Python.
 """
 
 from __future__ import annotations
 
 import os
+import pathlib
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numba
 import numpy as np
 import pytest
 from helpers import encode, picture
 from hypothesis import HealthCheck, settings
+from strategies import THOROUGH
 
 NO_JIT = bool(numba.config.DISABLE_JIT)
 
-settings.register_profile(
-    "imfnb",
-    deadline=None,
-    derandomize=bool(os.environ.get("CI")),
-    max_examples=12 if NO_JIT else 60,
-    suppress_health_check=[HealthCheck.too_slow],
-    print_blob=True,
-)
+for name, count in (("imfnb", 12 if NO_JIT else THOROUGH // 3), ("thorough", THOROUGH)):
+    settings.register_profile(
+        name,
+        deadline=None,
+        derandomize=bool(os.environ.get("CI")),
+        max_examples=count,
+        suppress_health_check=[HealthCheck.too_slow],
+        print_blob=True,
+    )
 settings.load_profile("imfnb")
+
+
+class Beside:
+    """Tests in processes of their own, one after the other, while this process goes through its tests.
+
+    Parameters
+    ----------
+    items : list of pytest.Item
+        Tests marked ``beside``, whose marks say what their process has to run.
+    """
+
+    def __init__(self, items: list[pytest.Item]) -> None:
+        self._pool = ThreadPoolExecutor(1)
+        self._process: subprocess.Popen[str] | None = None
+        self._runs: dict[str, Future[tuple[int, str]]] = {}
+        for item in items:
+            mark = item.get_closest_marker("beside")
+            self._runs[item.nodeid] = self._pool.submit(self._run, *mark.args, **mark.kwargs)
+
+    def _run(self, names: list[str], *options: str, **variables: str) -> tuple[int, str]:
+        """Exit status and output of a run of tests; Numba reads variables when it is imported."""
+        environment = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
+        environment.pop("NUMBA_DISABLE_JIT", None)
+        folder = pathlib.Path(__file__).parent
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
+        command += [str(folder / name) for name in names]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        with subprocess.Popen(command, env=environment, cwd=folder.parent, **pipes) as self._process:
+            output, _ = self._process.communicate()
+        return self._process.returncode, output
+
+    def passed(self, item: pytest.Item) -> int:
+        """How many of its tests have passed; it fails if one has not."""
+        status, output = self._runs[item.nodeid].result()
+        assert status == 0, output[-20000:]
+        return int(re.search(r"(\d+) passed", output)[1])
+
+    def stop(self) -> None:
+        """End what is still going on."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._process is not None:
+            self._process.kill()
+
+
+_beside = pytest.StashKey[Beside]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "jit: makes no sense, or takes too long, with NUMBA_DISABLE_JIT=1")
+    beside = "beside(names, *options, **variables): waits for tests that ran in another process meanwhile"
+    config.addinivalue_line("markers", beside)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     skip = pytest.mark.skip(reason="the JIT is disabled")
     wanted = "slow" in (config.option.markexpr or "")
@@ -38,10 +101,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if NO_JIT and item.get_closest_marker("jit"):
             item.add_marker(skip)
+        if not any(item.get_closest_marker(name) for name in ("slow", "thorough", "beside")):
+            item.add_marker("quick")
         (dropped if item.get_closest_marker("slow") and not wanted else kept).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
-        items[:] = kept
+    items[:] = sorted(kept, key=lambda item: item.get_closest_marker("beside") is not None)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if session.config.option.collectonly:
+        return
+    wanted = [item for item in session.items if item.get_closest_marker("beside")]
+    items = [item for item in wanted if not item.get_closest_marker("skip")]
+    session.config.stash[_beside] = Beside(items)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _beside in session.config.stash:
+        session.config.stash[_beside].stop()
+
+
+@pytest.fixture
+def beside(request: pytest.FixtureRequest) -> Callable[[], int]:
+    """Waits for what the test's mark has started, and says how many tests have passed there."""
+    return lambda: request.config.stash[_beside].passed(request.node)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -52,7 +136,6 @@ def narrow_blocks():
         from imfnb.factorization.bcd import cpu
 
         patches.LANES = cpu.LANES = 16
-    yield
 
 
 @pytest.fixture(scope="session")

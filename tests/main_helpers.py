@@ -5,16 +5,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-import numba
 import numpy as np
+import pytest
 from helpers import varint
 from hypothesis import strategies as st
 from strategies import seeds
 
 import imfnb
+from imfnb import layout as geometry
 from imfnb.entropy import layout
 from imfnb.factorization import rdoq
 from imfnb.factorization.rdoq import pipeline
+from imfnb.profiles import decide, search, stacks
 from imfnb.runtime.run import HostRun, finish
 
 encode = functools.partial(imfnb.encode, profile="main")
@@ -24,11 +26,6 @@ MAIN = 1
 
 #: Steps in 1/64 gray level: both ends, where the scale of V changes, and in between.
 STEPS = (64, 65, 127, 128, 300, 1023, 1024, 2047, 2048, 5000, 16383, 16384)
-
-
-def examples(count: int) -> int:
-    """Number of hypothesis' examples: `count`, or as many as the lane without the JIT can afford."""
-    return max(4, count // 12) if numba.config.DISABLE_JIT else count
 
 
 steps = st.sampled_from(STEPS)
@@ -102,3 +99,25 @@ def multiplied(factors: Sequence[rdoq.Factors], step: int, p: int, device: str) 
     there = finish(rdoq.upload(factors, run, ""))
     rdoq.product(*there, step, p, factors[0].basis_update, out, run, "")
     return out
+
+
+def as_if_large(monkeypatch: pytest.MonkeyPatch, slices: int | None = None, adapted: int | None = None) -> None:
+    """Treat small planes as the format and the encoder treat large ones.
+
+    Parameters
+    ----------
+    monkeypatch : MonkeyPatch
+        Takes it back.
+    slices : int, optional
+        Samples of a slice; planes of more are also sampled for choices and kept in 16 bits.
+    adapted : int, optional
+        Samples of a slice from which on its V may leave the DCT basis, and of a plane from which on that is tried.
+    """
+    if slices is not None:
+        monkeypatch.setattr(geometry, "SLICE_SAMPLES", slices)
+        monkeypatch.setattr(stacks, "COMPACT_SAMPLES", slices)
+        monkeypatch.setattr(decide, "WHOLE_SAMPLES", slices)
+        monkeypatch.setattr(search, "WHOLE_SAMPLES", slices)
+    if adapted is not None:
+        monkeypatch.setattr(geometry, "ADAPTED_SAMPLES", adapted)
+        monkeypatch.setattr(decide, "SEARCHED_FROM", adapted)

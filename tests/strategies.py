@@ -6,17 +6,29 @@ shapes, ranks and bounds, which are what matters in a failure, still shrink.
 
 from __future__ import annotations
 
+import numba
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 
 #: Factor bounds: default, one-sided, the whole of int8, and int16.
 BOUNDS = [(-16, 15), (0, 31), (-128, 127), (-1000, 1000), (-1, 1), (1, 6)]
+
+#: Examples of a property in the profile "thorough", if the test does not say otherwise.
+THOROUGH = 60
 
 STYLES = ("noise", "constant", "ramp", "extremes", "sparse")
 
 seeds = st.integers(0, 2**32 - 1)
 sides = st.integers(1, 21)
 bounds = st.sampled_from(BOUNDS)
+
+
+def examples(count: int) -> int:
+    """Number of examples: `count` in the profile "thorough", fewer in the others, see `conftest`."""
+    if numba.config.DISABLE_JIT:
+        return max(4, count // 12)
+    return max(5, count * settings().max_examples // THOROUGH)
 
 
 def fill(shape: tuple[int, ...], style: str, seed: int) -> np.ndarray:

@@ -7,14 +7,13 @@ import pytest
 from helpers import picture
 from hypothesis import given
 from hypothesis import strategies as st
-from main_helpers import examples
 from PIL import features
-from strategies import images, seeds
+from strategies import examples, images, seeds
 
 import imfnb
 from imfnb import FormatError, OptionError, baselines, metrics
 from imfnb.baselines import codec, encode_at, files, indices
-from imfnb.bytestream import Reader
+from imfnb.format.bytestream import Reader
 
 #: Formats of Pillow, and whether they know alpha.
 PILLOW = {"jpeg": False, "jpeg-default": False, "jpeg2000": True, "jpeg2000-default": True}

@@ -6,16 +6,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from main_helpers import chosen, multiplied, on_host
+from main_helpers import as_if_large, chosen, multiplied, on_host
 
 import imfnb
-from imfnb import entropy, main
-from imfnb.format.basis_update import COLUMNS, ROWS, UPDATE_LIMIT
+from imfnb import entropy
+from imfnb.entropy import cpu
+from imfnb.entropy.basis_update import decode_basis_update, encode_basis_update
 from imfnb.errors import FormatError
 from imfnb.factorization import rdoq
 from imfnb.factorization.rdoq import basis_search, pipeline
 from imfnb.format.basis import dct_basis, scale_bits, updated_basis
+from imfnb.format.basis_update import COLUMNS, ROWS, UPDATE_LIMIT
 from imfnb.format.constants import STEP_MAX, STEP_MIN
+from imfnb.profiles import decide
 
 SIZES = [8, 16]
 
@@ -43,22 +46,22 @@ def stretched(height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("largest", [1, 40, UPDATE_LIMIT])
 def test_round_trip(patch_size, density, largest):
     update = random_update(1, density, largest)
-    data = entropy.encode_basis_update(update, patch_size)
-    np.testing.assert_array_equal(entropy.decode_basis_update(data, patch_size), update)
+    data = encode_basis_update(update, patch_size)
+    np.testing.assert_array_equal(decode_basis_update(data, patch_size), update)
 
 
 def test_few_coarse_entries_cost_few_bytes():
     update = np.zeros((ROWS, COLUMNS), np.int32)
-    assert len(entropy.encode_basis_update(update, 8)) <= 3
+    assert len(encode_basis_update(update, 8)) <= 3
     update[[8, 13, 19], [1, 4, 8]] = [-256, 128, 64]
-    assert len(entropy.encode_basis_update(update, 8)) <= 24
-    assert len(entropy.encode_basis_update(update + (update != 0), 8)) > len(entropy.encode_basis_update(update, 8))
+    assert len(encode_basis_update(update, 8)) <= 24
+    assert len(encode_basis_update(update + (update != 0), 8)) > len(encode_basis_update(update, 8))
 
 
 @given(st.binary(max_size=400), st.sampled_from(SIZES))
 def test_any_bytes_give_bounded_entries(data, patch_size):
     try:
-        update = entropy.decode_basis_update(data, patch_size)
+        update = decode_basis_update(data, patch_size)
     except FormatError:
         return
     assert update.shape == (ROWS, COLUMNS)
@@ -66,9 +69,9 @@ def test_any_bytes_give_bounded_entries(data, patch_size):
 
 
 def test_missing_bytes_are_an_error():
-    data = entropy.encode_basis_update(random_update(2, 1.0), 8)
+    data = encode_basis_update(random_update(2, 1.0), 8)
     with pytest.raises(FormatError, match="end too early"):
-        entropy.decode_basis_update(data[: len(data) // 2], 8)
+        decode_basis_update(data[: len(data) // 2], 8)
 
 
 # --------------------------------------------------------------------------------------------------------------- ranges
@@ -177,12 +180,12 @@ def test_a_search_without_a_rate_rounds():
 @pytest.mark.jit
 @pytest.mark.parametrize("searched", [1 << 20, 1 << 15])
 def test_large_pictures_use_it_where_it_pays(searched, monkeypatch):
-    monkeypatch.setattr(main, "_SEARCHED_SAMPLES", searched)
+    monkeypatch.setattr(decide, "SEARCHED_SAMPLES", searched)
     image = stretched(256, 384)
     plain = imfnb.encode(image, step=40, patch_size=8)
     assert imfnb.info(plain)["free_v"] == (0,)
     errors = [np.square(imfnb.decode(plain).astype(int) - image).mean()]
-    monkeypatch.setattr(main, "_MIXED_SAMPLES", 0)
+    as_if_large(monkeypatch, adapted=0)
     mixed = imfnb.encode(image, step=40, patch_size=8)
     info = imfnb.info(mixed)
     assert info["free_v"] == (1,)
@@ -195,8 +198,8 @@ def test_large_pictures_use_it_where_it_pays(searched, monkeypatch):
 @pytest.mark.jit
 @pytest.mark.parametrize("searched", [1 << 20, 1 << 12])
 def test_both_devices_agree_on_files_and_pixels(searched, monkeypatch):
-    monkeypatch.setattr(main, "_MIXED_SAMPLES", 0)
-    monkeypatch.setattr(main, "_SEARCHED_SAMPLES", searched)
+    as_if_large(monkeypatch, adapted=0)
+    monkeypatch.setattr(decide, "SEARCHED_SAMPLES", searched)
     image = stretched(120, 128)
     files = [imfnb.encode(image, step=40, patch_size=8, device=device) for device in ("cpu", "reference")]
     assert files[0] == files[1]
@@ -208,10 +211,9 @@ def test_both_devices_agree_on_files_and_pixels(searched, monkeypatch):
 
 
 @pytest.mark.jit
-def test_bands_share_a_v(monkeypatch):
+def test_slices_share_a_v(monkeypatch):
     image = stretched(256, 384)
-    monkeypatch.setattr(main, "_MIXED_SAMPLES", 0)
-    monkeypatch.setattr(main, "_BAND_SAMPLES", 1 << 15)
+    as_if_large(monkeypatch, slices=1 << 15, adapted=0)
     data = imfnb.encode(image, step=40, patch_size=8)
     assert imfnb.info(data)["free_v"][0] > 1
     assert np.square(imfnb.decode(data).astype(int) - image).mean() < 200
@@ -221,14 +223,14 @@ def test_bands_share_a_v(monkeypatch):
 def test_a_picture_that_gains_nothing_costs_nothing(monkeypatch):
     image = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
     plain = imfnb.encode(image, step=30)
-    monkeypatch.setattr(main, "_MIXED_SAMPLES", 0)
+    as_if_large(monkeypatch, adapted=0)
     assert len(imfnb.encode(image, step=30)) == len(plain) + 3  # a length of zero in each of three segments
 
 
 def test_a_small_file_with_a_v_of_its_own(monkeypatch):
     """Small enough for the lane without the JIT."""
     image = stretched(48, 48)
-    monkeypatch.setattr(main, "_MIXED_SAMPLES", 0)
+    as_if_large(monkeypatch, adapted=0)
     monkeypatch.setattr(basis_search, "LEAST_GAIN", -1.0)
     data = imfnb.encode(image, step=40, patch_size=8)
     assert imfnb.info(data)["free_v"] == (1,)
@@ -240,8 +242,8 @@ def test_damaged_files_give_pixels_or_an_error(seed):
     rng = np.random.default_rng(seed)
     blob, rest = rng.bytes(int(rng.integers(0, 60))), rng.bytes(200)
     try:
-        update = entropy.decode_basis_update(blob, 8) if blob else None
-        padded, ranks = entropy.decode_factors(rest, 3, 4, 8, None, "cpu")
+        update = decode_basis_update(blob, 8) if blob else None
+        padded, ranks = entropy.decode_checked(cpu, rest, 3, 4, 8)
     except FormatError:
         return
     multiplied([rdoq.Factors(padded, ranks, (3, 4), update)], 640, 8, "cpu")

@@ -17,9 +17,9 @@ import pytest
 
 import imfnb
 from imfnb import _warmup
+from imfnb.cli import main
 from imfnb.runtime import cache as _cache
 from imfnb.runtime import jit as _jit
-from imfnb.cli import main
 
 jit = pytest.mark.jit
 
@@ -33,7 +33,14 @@ print(int(y.sum()))
 """
 
 #: A kernel that calls one in another file, for copies of the package.
-OUTER = "from ._inner import inner\nfrom .runtime.jit import kernel\n\n\n@kernel()\ndef outer(x):\n    return inner(x)\n"
+OUTER = """from ._inner import inner
+from .runtime.jit import kernel
+
+
+@kernel()
+def outer(x):
+    return inner(x)
+"""
 INNER = "from .runtime.jit import kernel\n\n\n@kernel()\ndef inner(x):\n    return x + 1\n"
 
 #: Prints what it returns, how often it was found in the cache, and where it is kept.
@@ -60,7 +67,7 @@ def files(cache: Path, suffix: str) -> list[Path]:
 
 @jit
 @pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
-@pytest.mark.parametrize("content", ["empty", "half", "garbage"])
+@pytest.mark.parametrize("content", ["empty", pytest.param("half", marks=pytest.mark.slow), pytest.param("garbage", marks=pytest.mark.slow)])
 def test_damaged_files(filled, tmp_path, suffix, content):
     cache, expected = filled
     assert files(cache, suffix)
@@ -85,7 +92,7 @@ def test_cache_that_is_a_file(filled, tmp_path):
 @jit
 def test_full_disk(filled, tmp_path):
     full = "import os\ndef full(*a): raise OSError(28, 'No space left on device')\nos.replace = full\n"
-    say = "from imfnb.runtime import cache as _cache\nassert len(_cache.unkept) >= 1 and 'No space left' in str(_cache.unkept)"
+    say = "from imfnb.runtime.cache import unkept\nassert len(unkept) >= 1 and 'No space left' in str(unkept)"
     assert run(tmp_path, full + CODE + say) == filled[1]
 
 
@@ -162,7 +169,7 @@ def test_an_edit_of_what_a_kernel_calls(package, tmp_path):
 
 
 @jit
-@pytest.mark.parametrize("before", ["import imfnb", "from imfnb.runtime import cache; cache.places()"])
+@pytest.mark.parametrize("before", ["import imfnb", pytest.param("from imfnb.runtime import cache; cache.places()", marks=pytest.mark.slow)])
 def test_an_edit_while_a_process_runs(package, tmp_path, before):
     """Neither does the process take old code for new, nor leave new code to those after it."""
     old = call(package, tmp_path / "c")
@@ -187,6 +194,7 @@ def test_versions_side_by_side(package, tmp_path):
 
 
 @jit
+@pytest.mark.slow
 def test_settings_of_numba(package, tmp_path):
     """Kernels without bounds checks do not stand for those with; lists of locators are not for our kernels."""
     cache = tmp_path / "c"
@@ -197,18 +205,21 @@ def test_settings_of_numba(package, tmp_path):
 
 
 @jit
+@pytest.mark.slow
 def test_kernels_of_others_are_not_kept(package, tmp_path):
     code = "from imfnb.runtime.jit import kernel; f = kernel()(lambda x: x); print(f(1), f.stats.cache_path)"
     assert call(package, tmp_path / "c", code) == ["1", "None"] and not files(tmp_path / "c", ".nbi")
 
 
 @jit
+@pytest.mark.slow
 def test_recompile(package, tmp_path):
     code = f"{CALL}; outer.recompile(); print(outer(3))"
     assert call(package, tmp_path / "c", code)[::3] == ["4", "4"]
 
 
 @jit
+@pytest.mark.slow
 def test_numba_with_other_parts(package, tmp_path):
     """Kernels are compiled in memory, and `config` says so."""
     code = "import numba.core.caching as parts; cache = parts.FunctionCache; del parts.FunctionCache; "
@@ -446,7 +457,7 @@ def test_folders_of_other_users_are_not_trusted(monkeypatch, tmp_path):
     _cache._make_private(tmp_path / "imfnb")
     uid = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: uid + 1)
-    with pytest.raises(OSError, match="another user's|others could replace"):
+    with pytest.raises(OSError, match=r"another user's|others could replace"):
         _cache._make_private(tmp_path / "imfnb")
     monkeypatch.undo()
     os.chmod(tmp_path, 0o700)

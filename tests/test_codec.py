@@ -11,11 +11,12 @@ import pytest
 from helpers import encode, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import images
+from strategies import examples, images
 
 import imfnb
-from imfnb import baseline, factorization
+from imfnb.factorization.bcd import bands
 from imfnb.metrics import psnr
+from imfnb.profiles import baseline
 
 SHAPES = [(1, 1), (1, 9), (8, 1), (2, 2), (7, 5), (8, 8), (9, 17), (70, 45)]
 
@@ -62,7 +63,7 @@ def test_round_trip_of_a_few_options(options, photo):
     assert psnr(photo, pixels) > 22
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     images(),
     st.sampled_from([4, 8, None]),
@@ -173,7 +174,7 @@ def test_large_images_share_the_threads_by_bands(monkeypatch, photo):
     """Above two megapixels the planes are done one after the other, each in bands: same bytes."""
     expected = encode(photo, rank=2, threads=2)
     monkeypatch.setattr(baseline, "_LARGE", 100)
-    monkeypatch.setattr(factorization, "BAND", 4)
+    monkeypatch.setattr(bands, "BAND", 1)
     assert encode(photo, rank=2, threads=3) == expected
 
 

@@ -12,7 +12,7 @@ import pytest
 from helpers import assemble, encode, header, parameters, picture, pixels_or_error, signed, take_apart, varint
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import seeds
+from strategies import examples, seeds
 
 import imfnb
 from imfnb import FormatError, LimitError
@@ -156,7 +156,7 @@ def test_working_set_is_limited_too():
     data = assemble(header(side, side, 4, fields, [b""] * 4), [b""] * 4)
     tracemalloc.start()
     try:
-        with pytest.raises(LimitError, match="decoding needs .* bytes"):
+        with pytest.raises(LimitError, match=r"decoding needs .* bytes"):
             imfnb.decode(data)
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
@@ -293,7 +293,7 @@ def test_random_header_with_a_valid_checksum(head, segments):
 
 
 @given(st.data())
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_mutated_header_with_a_valid_checksum(small_file, data):
     """Bytes of the header changed, put in or taken out, then both length and checksum repaired."""
     head, segments = take_apart(small_file)
@@ -327,7 +327,7 @@ def test_mutated_header_with_a_valid_checksum(small_file, data):
     st.sampled_from([32767, 128, 127, 15, 5, 0]),
     st.lists(st.integers(0, 70), min_size=1, max_size=4),
 )
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_other_fields_around_the_same_segments(
     small_file, height, width, channels, flags, patch_size, low, high, ranks
 ):
@@ -340,7 +340,7 @@ def test_other_fields_around_the_same_segments(
 
 
 @given(st.data())
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_mutated_segment_with_a_valid_checksum(small_file, data):
     _, segments = take_apart(small_file)
     index = data.draw(st.integers(0, 2))

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from main_helpers import examples, factors, inside, make_factors, patch_sizes
-from strategies import seeds
+from main_helpers import factors, inside, make_factors, patch_sizes
+from strategies import examples, seeds
 
 from imfnb import FormatError, entropy
 from imfnb.entropy import cpu, layout, reference
@@ -69,8 +69,8 @@ def test_round_trip(problem):
 @given(factors(rows=20, columns=30, cells=40_000))
 def test_round_trip_of_larger_grids(problem):
     padded, ranks, grid, p = problem
-    data = entropy.encode_factors(padded.copy(), ranks, *grid, p, "cpu")
-    back, back_ranks = entropy.decode_factors(data, *grid, p, None, "cpu")
+    data = cpu.encode_factors(padded.copy(), ranks, *grid, p)
+    back, back_ranks = entropy.decode_checked(cpu, data, *grid, p)
     np.testing.assert_array_equal(inside(back_ranks, grid), inside(ranks, grid))
     np.testing.assert_array_equal(inside(back, grid), inside(padded[: len(back)], grid))
 
@@ -118,7 +118,7 @@ def test_bytes_follow_the_information():
     sizes = []
     for u in (noise, np.ones((400, 3), int)):
         padded = layout.pad_factors(u.astype(np.int16), *grid)
-        sizes.append(len(entropy.encode_factors(padded, layout.active_ranks(padded), *grid, p, "cpu")))
+        sizes.append(len(cpu.encode_factors(padded, layout.active_ranks(padded), *grid, p)))
     assert 0.9 * 1200 / 8 < sizes[0] < 2.5 * 1200 / 8 and sizes[1] < sizes[0] / 3
 
 
@@ -127,7 +127,7 @@ def test_bytes_follow_the_information():
 def test_fewer_components_are_the_first_ones(problem, data):
     """A preview holds the first components as they are, and the ranks of all."""
     padded, ranks, grid, p = problem
-    coded = entropy.encode_factors(padded.copy(), ranks, *grid, p, "cpu")
+    coded = cpu.encode_factors(padded.copy(), ranks, *grid, p)
     whole, whole_ranks, _ = both_decode(coded, grid, p)
     stop = data.draw(st.integers(1, len(whole) + 2))
     part, part_ranks, overrun = both_decode(coded, grid, p, stop)
@@ -156,17 +156,16 @@ def test_a_model_is_carried_from_plane_to_plane(one, two):
     assert (models[0]["states"] != initial_model()["states"]).any()
 
 
-def test_stages_choose_the_backend():
+def test_bytes_that_end_too_early_are_an_error():
     padded, ranks = make_factors((3, 4), 20, 0.5, 50, 9, 2)
-    one, two = (entropy.encode_factors(padded.copy(), ranks, 3, 4, 8, device) for device in ("cpu", "reference"))
-    assert one == two == both_encode(padded, ranks, (3, 4), 8)
-    for device in ("cpu", "reference"):
-        back, back_ranks = entropy.decode_factors(one, 3, 4, 8, None, device)
+    data = both_encode(padded, ranks, (3, 4), 8)
+    for coder in BOTH:
+        back, back_ranks = entropy.decode_checked(coder, data, 3, 4, 8)
+        np.testing.assert_array_equal(inside(back, (3, 4)), inside(padded[: len(back)], (3, 4)))
         np.testing.assert_array_equal(inside(back_ranks, (3, 4)), inside(ranks, (3, 4)))
-        with pytest.raises(FormatError, match="end too early"):
-            entropy.decode_factors(one[: len(one) // 2], 3, 4, 8, None, device)
-        with pytest.raises(FormatError, match="end too early"):
-            entropy.decode_factors(b"", 3, 4, 8, None, device)
+        for part in (data[: len(data) // 2], b""):
+            with pytest.raises(FormatError, match="end too early"):
+                entropy.decode_checked(coder, part, 3, 4, 8)
 
 
 # ------------------------------------------------------------------------------------------------------ costs and bytes
@@ -176,7 +175,7 @@ def test_stages_choose_the_backend():
 @settings(max_examples=examples(30))
 def test_bytes_of_components_add_up(problem):
     padded, ranks, grid, p = problem
-    data = entropy.encode_factors(padded.copy(), ranks, *grid, p, "cpu")
+    data = cpu.encode_factors(padded.copy(), ranks, *grid, p)
     spent = entropy.component_bytes(data, *grid, p)
     assert spent.shape == (p * p + 1,) and spent.min() >= 0 and spent[0] >= 1
     assert 0 <= len(data) - spent.sum() <= 4  # the coder reads ahead; the end may never be asked for
@@ -295,6 +294,7 @@ BOUNDS_CHECK = """
 
 
 @pytest.mark.jit
+@pytest.mark.slow
 def test_kernels_stay_inside_their_arrays(tmp_path):
     """Compiled with bounds checks, the kernels neither trip over random bytes nor over their own."""
     folder = os.path.dirname(__file__)
@@ -326,7 +326,8 @@ def test_levels():
     for table, limit in ((layout.LEVELS, 15), (layout.LEVELS_6, 6), (layout.LEVELS_7, 7), (layout.LEVELS_9, 9)):
         np.testing.assert_array_equal(table[index], np.minimum(levels, limit))
     np.testing.assert_array_equal(layout.LEVELS_11[index], np.minimum(levels, 11))
-    assert context_model.LEVEL[layout.SUM_LIMIT >> 2] == context_model.LEVEL.max()  # a clamped sum has the highest level anyhow
+    # A clamped sum has the highest level anyhow.
+    assert context_model.LEVEL[layout.SUM_LIMIT >> 2] == context_model.LEVEL.max()
     values = -99, -16, -15, -8, -7, -4, -3, -2, -1, 0, 1, 2, 3, 4, 7, 8, 15, 16, 99
     signed = [reference.signed_level(value) for value in values]
     assert signed == [0, 0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 7, 8, 8, 9, 9, 10, 10]

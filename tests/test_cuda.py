@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import pathlib
@@ -19,8 +20,15 @@ from imfnb.runtime.devices import cuda_status
 PACKAGE = pathlib.Path(imfnb.__file__).parent
 FOLDER = pathlib.Path(__file__).parent
 
-#: Every module with kernels.
-MODULES = sorted([*PACKAGE.rglob("cuda*.py"), *(PACKAGE / "gpu").glob("*.py")])
+#: A kernel, or what makes one.
+KERNEL = re.compile(r"^@(?:kernel|template)\(", re.MULTILINE)
+
+#: Every module with kernels for CUDA.
+MODULES = sorted(
+    path
+    for path in PACKAGE.rglob("*.py")
+    if re.search(r"from \S*\.cuda import [^#]*?\b(kernel|template)\b", path.read_text(encoding="utf-8"))
+)
 for path in MODULES:
     importlib.import_module(".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"))
 
@@ -45,26 +53,21 @@ INTERPRETED = [
 ]
 
 
-def run_tests(names: list[str], **settings: str) -> int:
-    """Run tests of ``tests/cuda`` in a process of its own, since Numba reads variables when it is imported.
-
-    Returns
-    -------
-    int
-        How many have passed; the others were skipped.
-    """
-    environment = {**os.environ, **settings, "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
-    environment.pop("NUMBA_DISABLE_JIT", None)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    command += [str(FOLDER / "cuda" / name) for name in names]
-    result = subprocess.run(command, env=environment, cwd=FOLDER.parent, capture_output=True, text=True, timeout=1800)
-    assert result.returncode == 0, result.stdout[-20000:] + result.stderr[-5000:]
-    return int(re.search(r"(\d+) passed", result.stdout)[1])
+#: Where the JIT is disabled and the simulator on, `tests/cuda` is part of the run itself, and there is no compiler.
+ELSEWHERE = pytest.mark.skip(reason="tests/cuda is part of this run") if _cuda.SIMULATED else pytest.mark.jit
 
 
-@pytest.mark.skipif(_cuda.SIMULATED, reason="tests/cuda is part of this run")
-def test_kernels_and_pipelines_in_the_simulator():
-    assert run_tests([""], NUMBA_ENABLE_CUDASIM="1") >= 100
+@ELSEWHERE
+@pytest.mark.beside(["cuda"], NUMBA_ENABLE_CUDASIM="1")
+def test_kernels_and_pipelines_in_the_simulator(beside):
+    assert beside() >= 100
+
+
+@ELSEWHERE
+@pytest.mark.slow
+@pytest.mark.beside(["cuda"], "-m", "slow or hypothesis", "--hypothesis-profile=thorough", NUMBA_ENABLE_CUDASIM="1")
+def test_the_rest_in_the_simulator(beside):
+    assert beside() >= 15
 
 
 def run_report(**environment: str) -> str:
@@ -87,9 +90,14 @@ def test_report_in_the_simulator():
 
 
 def test_cuda_is_imported_in_one_place():
+    found = set()
     for path in PACKAGE.rglob("*.py"):
-        imports = re.findall(r"from numba(?:\.\w+)* import .*cuda|import numba\.cuda", path.read_text(encoding="utf-8"))
-        assert not imports or path.name == "_cuda.py", path
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
+            module = f"{node.module}." if isinstance(node, ast.ImportFrom) and not node.level else ""
+            if any(f"{module}{name}.".startswith("numba.cuda.") for name in names):
+                found.add(path.relative_to(PACKAGE).as_posix())
+    assert found == {"runtime/cuda.py"}
 
 
 def test_every_kernel_is_registered():
@@ -97,7 +105,7 @@ def test_every_kernel_is_registered():
     for path in MODULES:
         source = path.read_text(encoding="utf-8")
         module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-        count = len(re.findall(r"^@(?:kernel|template)\(", source, flags=re.MULTILINE))
+        count = len(KERNEL.findall(source))
         names = {re.split(r"[/(]", name)[0] for name in _cuda.KERNELS if name.startswith(f"{module}.")}
         assert len(names) == count, module
 
@@ -148,17 +156,24 @@ def test_kernels_compile_to_ptx(compiler, cc):
                 assert before.count("cp.async") == -(-pixels // 4) and "griddepcontrol" not in before, name
                 assert not re.search(r"\b(ld|st|atom|red)\.global", before), name
                 assert "griddepcontrol.launch_dependents;" in after[0] and "ld.global.f64" in after[0], name
-        if ".start." in name:  # nothing rounded once where the reference rounds twice
+        if ".init." in name:  # nothing rounded once where the reference rounds twice
             assert "fma.rn.f64" not in ptx and "mul.rn.f64" in ptx, name
 
 
-@pytest.mark.jit
-def test_kernels_by_interpreted_ptx(compiler):
-    assert run_tests(INTERPRETED, IMFNB_INTERPRET_PTX="1") >= 40
+@ELSEWHERE
+@pytest.mark.beside([f"cuda/{name}" for name in INTERPRETED], IMFNB_INTERPRET_PTX="1")
+def test_kernels_by_interpreted_ptx(compiler, beside):
+    assert beside() >= 40
 
 
-@pytest.mark.jit
+@ELSEWHERE
 @pytest.mark.slow
-@pytest.mark.parametrize("capability", ["8.0", "9.0"])
-def test_all_kernels_and_pipelines_by_interpreted_ptx(compiler, capability):
-    assert run_tests([""], IMFNB_INTERPRET_PTX="1", IMFNB_INTERPRET_PTX_FOR=capability) >= 200
+@pytest.mark.parametrize(
+    "capability",
+    [
+        pytest.param(name, marks=pytest.mark.beside(["cuda"], IMFNB_INTERPRET_PTX="1", IMFNB_INTERPRET_PTX_FOR=name))
+        for name in ("8.0", "9.0")
+    ],
+)
+def test_all_kernels_and_pipelines_by_interpreted_ptx(compiler, beside, capability):
+    assert beside() >= 200

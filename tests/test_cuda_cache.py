@@ -243,7 +243,7 @@ for name, (_, signature) in sorted(_cuda.KERNELS.items()):
 
 
 def test_the_cache_is_there_for_launches_of_our_own_only():
-    assert hasattr(_cuda, "_cuda_cache") == bool(_cuda._driver)
+    assert hasattr(_cuda, "cuda_cache") == bool(_cuda._driver)
 
 
 class CUresult(enum.IntEnum):
@@ -329,7 +329,7 @@ class CudaAPIError(Exception):
 def machine(monkeypatch):
     machine = Machine()
     monkeypatch.setattr(_cuda, "_driver", machine)
-    monkeypatch.setattr(_cuda, "_cuda_cache", _cuda_cache, raising=False)  # not there in the simulator
+    monkeypatch.setattr(_cuda, "cuda_cache", _cuda_cache, raising=False)  # not there in the simulator
     device = SimpleNamespace(compute_capability=(9, 0))
     driver = SimpleNamespace(driver=SimpleNamespace(CudaAPIError=CudaAPIError))
     monkeypatch.setattr(_cuda, "cuda", SimpleNamespace(get_current_device=lambda: device, cudadrv=driver))

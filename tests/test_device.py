@@ -157,7 +157,7 @@ def test_cuda_does_not_fall_back_silently():
         lambda: imfnb.decode_batch([data], device="cuda"),
     ]
     for call in calls:
-        with pytest.raises(imfnb.DeviceError, match="'cuda' cannot be used: CUDA not found: no driver.*device='cpu'"):
+        with pytest.raises(imfnb.DeviceError, match=r"'cuda' cannot be used: CUDA not found: no driver.*device='cpu'"):
             call()
 
 
@@ -216,23 +216,6 @@ def test_auto_compares_with_the_crossover(monkeypatch):
     assert resolve_device("auto", 1, resident=True) == "cuda"
 
 
-@pytest.mark.usefixtures("usable")
-def test_profiles_without_a_pipeline(monkeypatch):
-    """An explicit wish is an error that says so; "auto" uses the CPU, without a warning."""
-    monkeypatch.setattr(gpu, "PIPELINES", {})
-    data = imfnb.encode(IMAGE, step=100)
-    for call in (
-        lambda: imfnb.encode(IMAGE, step=100, device="cuda"),
-        lambda: imfnb.decode(data, device="cuda"),
-        lambda: imfnb.encode_batch([IMAGE], step=100, device="cuda"),
-        lambda: imfnb.decode_batch([data], device="cuda"),
-    ):
-        with pytest.raises(imfnb.DeviceError, match="no CUDA pipeline for profile='main'"):
-            call()
-    np.testing.assert_array_equal(imfnb.decode_batch([data])[0], imfnb.decode(data))
-    assert imfnb.encode_batch([IMAGE], step=100) == [data]
-
-
 # ---------------------------------------------------------------------------------------------------- failures midway
 
 
@@ -248,10 +231,9 @@ def test_auto_falls_back_with_one_warning(usable, call):
         "factorize": (lambda: imfnb.factorize(matrix, 1)[0], imfnb.factorize(matrix, 1, device="cpu")[0]),
         "encode_batch": (lambda: imfnb.encode_batch([IMAGE], profile="baseline", rank=1, patch_size=4)[0], data),
     }
-    usable.setattr(gpu, "encode", explode)
-    usable.setattr(gpu, "decode", explode)
-    usable.setattr("imfnb.gpu.descent.factorize", explode)
-    usable.setattr("imfnb.gpu.batch.encode_items", explode)
+    usable.setattr("imfnb.runtime.gpu.device_run", explode)
+    usable.setattr("imfnb.factorization._on_gpu", explode)
+    usable.setattr("imfnb._device_batch.encode_items", explode)
     work, expected = calls[call]
     with pytest.warns(imfnb.DeviceWarning, match="ILLEGAL_ADDRESS.*going on with the CPU"):
         found = work()
@@ -262,8 +244,8 @@ def test_auto_falls_back_with_one_warning(usable, call):
 
 
 def test_an_explicit_device_does_not_fall_back(usable):
-    usable.setattr(gpu, "encode", explode)
-    with pytest.raises(imfnb.DeviceError, match="the GPU failed: .*ILLEGAL_ADDRESS.*device='cpu'") as caught:
+    usable.setattr("imfnb.runtime.gpu.device_run", explode)
+    with pytest.raises(imfnb.DeviceError, match=r"the GPU failed: .*ILLEGAL_ADDRESS.*device='cpu'") as caught:
         encode(IMAGE, rank=1, device="cuda")
     assert isinstance(caught.value.__cause__, CudaAPIError)
 
@@ -272,8 +254,8 @@ def test_a_memory_that_is_too_small_is_a_failure_too(usable):
     def full(*_):
         raise imfnb.DeviceError("too small")
 
-    usable.setattr(gpu, "encode", full)
-    with pytest.raises(imfnb.DeviceError, match="^too small$"):
+    usable.setattr("imfnb.runtime.gpu.device_run", full)
+    with pytest.raises(imfnb.DeviceError, match=r"^too small$"):
         encode(IMAGE, rank=1, device="cuda")
     with pytest.warns(imfnb.DeviceWarning, match="too small"):
         assert encode(IMAGE, rank=1) == encode(IMAGE, rank=1, device="cpu")

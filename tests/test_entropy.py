@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import seeds
 
-from imfnb.bytestream import Reader, put_signed, put_varint
 from imfnb.entropy.deflate import decode_columns, encode_columns
 from imfnb.errors import FormatError
+from imfnb.format.bytestream import Reader, put_signed, put_varint
 
 
 def read(data: bytes, rows: int, rank: int, low: int, high: int, dtype: type) -> np.ndarray:

@@ -42,7 +42,7 @@ def test_image_of_another_dtype(dtype):
 
 @pytest.mark.parametrize("image", [None, 5, [[1, 2], [3, 4]], {}])
 def test_image_that_is_none(image):
-    with pytest.raises(OptionError, match="image has dtype .*expected uint8"):
+    with pytest.raises(OptionError, match=r"image has dtype .*expected uint8"):
         encode(image)
 
 
@@ -206,9 +206,9 @@ def test_data_that_are_no_bytes(data, found):
 
 def test_data_in_an_open_file(tmp_path, small_file):
     (tmp_path / "a.imf").write_bytes(small_file)
-    with open(tmp_path / "a.imf", "rb") as file:
-        with pytest.raises(OptionError, match=r"the open file '.*a\.imf'; .*imread"):
-            imfnb.decode(file)
+    match = r"the open file '.*a\.imf'; .*imread"
+    with open(tmp_path / "a.imf", "rb") as file, pytest.raises(OptionError, match=match):
+        imfnb.decode(file)
 
 
 def test_data_that_are_closed(small_file):
@@ -216,7 +216,7 @@ def test_data_that_are_closed(small_file):
     mapped.close()
     view.release()
     for data in (mapped, view):
-        with pytest.raises(OptionError, match="data is .*; expected contiguous bytes"):
+        with pytest.raises(OptionError, match=r"data is .*; expected contiguous bytes"):
             imfnb.decode(data)
 
 
@@ -229,7 +229,7 @@ def test_data_of_a_dtype_that_has_no_bytes(dtype):
 
 @pytest.mark.parametrize("data", [b"", b"\x89", b"\x89IMF", b"GIF89a" + bytes(50), bytes(100)])
 def test_data_that_are_no_file(data):
-    with pytest.raises(FormatError, match="not an .imf file"):
+    with pytest.raises(FormatError, match=r"not an .imf file"):
         imfnb.decode(data)
 
 
@@ -296,7 +296,7 @@ def test_factorize_needs_a_matrix(shape):
 
 @pytest.mark.parametrize("dtype", ["complex64", "object", "U3", "M8[s]"])
 def test_factorize_needs_real_numbers(dtype):
-    with pytest.raises(OptionError, match="X has dtype .*expected real numbers"):
+    with pytest.raises(OptionError, match=r"X has dtype .*expected real numbers"):
         imfnb.factorize(np.zeros((3, 3), dtype), 1)
 
 
@@ -341,5 +341,5 @@ def test_factorize_of_huge_numbers(scale, limits):
 @pytest.mark.parametrize("scale", [1e-30, 1e-200])
 def test_factorize_of_tiny_numbers(scale):
     """Integers cannot do better than zero here, and zero is what comes."""
-    u, v, cost = imfnb.factorize(scale * np.array([[1.0, 2.0], [3.0, 5.0]]), 1, return_cost=True)
+    u, v, _ = imfnb.factorize(scale * np.array([[1.0, 2.0], [3.0, 5.0]]), 1, return_cost=True)
     assert (u @ v.T == 0).all()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import http.server
+import itertools
 import json
 import math
 import threading
 from pathlib import Path
+from typing import ClassVar
 
 import numba
 import numpy as np
@@ -121,7 +123,7 @@ def test_folder_without_pictures(tmp_path):
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
-    requests: list[str] = []
+    requests: ClassVar[list[str]] = []
 
     def do_GET(self):
         self.requests.append(self.path)
@@ -153,7 +155,7 @@ def server(tmp_path, monkeypatch):
 
 
 def test_kodak_is_downloaded_once(server):
-    home, requests = server
+    _, requests = server
     (found,) = pictures("kodak")
     assert requests == []  # nothing before it is needed
     for _ in range(2):
@@ -164,14 +166,14 @@ def test_kodak_is_downloaded_once(server):
 def test_kodak_with_another_checksum(server):
     home, _ = server
     Image.fromarray(picture(8, 12, seed=1)).save(home / "kodim01.png")
-    with pytest.raises(OptionError, match="kodim01.png cannot be fetched.*hash.*IMFNB_DATA"):
+    with pytest.raises(OptionError, match=r"kodim01.png cannot be fetched.*hash.*IMFNB_DATA"):
         pictures("kodak")[0].read()
 
 
 def test_kodak_that_is_not_there(server):
     home, _ = server
     (home / "kodim01.png").unlink()
-    with pytest.raises(OptionError, match="404.*IMFNB_DATA"):
+    with pytest.raises(OptionError, match=r"404.*IMFNB_DATA"):
         pictures("kodak")[0].read()
 
 
@@ -181,7 +183,7 @@ def test_kodak_override(tmp_path, monkeypatch):
     monkeypatch.setenv("IMFNB_DATA", str(tmp_path))
     first, second, *_ = pictures("kodak")
     np.testing.assert_array_equal(first.read(), picture(8, 12))
-    with pytest.raises(OptionError, match="kodim02.png is missing"):
+    with pytest.raises(OptionError, match=r"kodim02.png is missing"):
         second.read()
 
 
@@ -377,7 +379,7 @@ def test_published_files_that_are_not(tmp_path, text, suffix):
 def test_labels_keep_their_order_and_distance(heights, distance):
     found = _spread(sorted(heights), distance)
     assert len(found) == len(heights)
-    assert all(b - a >= distance - 1e-9 for a, b in zip(found, found[1:], strict=False))
+    assert all(b - a >= distance - 1e-9 for a, b in itertools.pairwise(found))
     assert sum(found) == pytest.approx(sum(heights), abs=1e-6)
 
 

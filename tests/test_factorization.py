@@ -1,4 +1,4 @@
-"""Factorization stage: exact rounding, Theorem 1 column by column, backends bit for bit, every option of `factorize`."""
+"""Factorization stage: exact rounding, theorem 1 column by column, backends bit for bit, options of `factorize`."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def test_missing_file(tmp_path):
 def test_file_that_is_no_imf(tmp_path):
     path = tmp_path / "a.imf"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
-    with pytest.raises(imfnb.FormatError, match="not an .imf file"):
+    with pytest.raises(imfnb.FormatError, match=r"not an .imf file"):
         imfnb.imread(path)
 
 
@@ -157,7 +157,7 @@ def failing_write(code: int):
     """An `open` whose files refuse to be written to."""
 
     def opened(path, mode="r", *args, **kwargs):
-        file = builtins.open(path, mode, *args, **kwargs)
+        file = builtins.open(path, mode, *args, **kwargs)  # noqa: SIM115 - the caller closes it
         if "r" in mode:
             return file
 

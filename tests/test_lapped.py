@@ -1,4 +1,4 @@
-"""Lapped filter: kernels against reference and unbounded integers, orthogonality, and the ranges of format/lapped.py."""
+"""Lapped filter: kernels against reference and unbounded integers, orthogonality, the ranges of format/lapped.py."""
 
 from __future__ import annotations
 

@@ -10,12 +10,12 @@ import pytest
 from helpers import assemble, header, picture, pixels_or_error, take_apart, varint
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from main_helpers import MAIN, encode, examples, main_fields
-from strategies import seeds
+from main_helpers import MAIN, encode, main_fields
+from strategies import examples, seeds
 
 import imfnb
-from imfnb import FormatError, entropy
-from imfnb.entropy import layout
+from imfnb import FormatError
+from imfnb.entropy import layout, reference
 
 GOOD = main_fields(1, 1280, 704, 2, 0, 2)
 
@@ -37,7 +37,7 @@ def translucent() -> bytes:
 def constant_segment(value: int, grid: tuple[int, int] = (2, 2), p: int = 8) -> bytes:
     """A segment in which component 0 has one value and the others are not there."""
     padded = layout.pad_factors(np.full((grid[0] * grid[1], 1), value, np.int16), *grid)
-    return entropy.encode_factors(padded, np.zeros(padded.shape[1], np.int32), *grid, p, "reference")
+    return reference.encode_factors(padded, np.zeros(padded.shape[1], np.int32), *grid, p)
 
 
 def same_on_both(data: bytes, **options) -> np.ndarray | None:

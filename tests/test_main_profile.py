@@ -1,4 +1,4 @@
-"""The main profile as a whole: round trips, options, targets, bands, previews, and what `info` says of its files."""
+"""The main profile as a whole: round trips, options, targets, slices, previews, and what `info` says of its files."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ import pytest
 from helpers import picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from main_helpers import encode, examples
-from strategies import images
+from main_helpers import as_if_large, encode
+from strategies import examples, images
 
 import imfnb
-from imfnb import OptionError, main, rate
+from imfnb import OptionError
+from imfnb.factorization import rdoq
+from imfnb.layout import PatchGrid
 from imfnb.metrics import psnr
+from imfnb.profiles import candidates, decide, main, search, stacks, targets
+from imfnb.restoration import cpu as restoration
 
 SHAPES = [(1, 1), (1, 9), (8, 1), (7, 5), (9, 17)]
 
@@ -56,7 +60,7 @@ def test_round_trip_of_shapes(shape, channels):
 
 @pytest.mark.jit
 @pytest.mark.parametrize("channels", [0, 1, 3, 4])
-@pytest.mark.parametrize("shape", [(2, 2), (8, 8), (16, 16), (17, 33), (70, 45), (33, 64), (48, 16)])
+@pytest.mark.parametrize("shape", [(2, 2), (8, 8), (16, 16), (17, 33), (48, 16), pytest.param((70, 45), marks=pytest.mark.slow), pytest.param((33, 64), marks=pytest.mark.slow)])
 def test_round_trip_of_larger_shapes(shape, channels):
     image = picture(*shape, channels)
     _, pixels = same_everywhere(image, quality=60)
@@ -66,9 +70,9 @@ def test_round_trip_of_larger_shapes(shape, channels):
 @pytest.mark.jit
 @pytest.mark.parametrize("patch_size", [8, 16, "auto"])
 @pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4", None])
-@pytest.mark.parametrize("step", [1, 2.5, 17, 60, 256])
+@pytest.mark.parametrize("step", [1, pytest.param(2.5, marks=pytest.mark.slow), pytest.param(17, marks=pytest.mark.slow), 60, 256])
 def test_round_trip_of_options(patch_size, subsampling, step):
-    image = picture(35, 26, 3) if step > 2 else picture(17, 20, 3)
+    image = picture(35, 26, 3) if step > 2 else picture(9, 17, 3)
     data, pixels = same_everywhere(image, step=step, subsampling=subsampling, patch_size=patch_size)
     details = imfnb.info(data)
     assert subsampling in (None, details["subsampling"])
@@ -107,7 +111,7 @@ def test_flat_pictures_come_back_at_fine_steps(value, channels):
 def test_extreme_pictures_at_both_ends_of_the_step(step, channels):
     """Black and white at random and in bars: the largest coefficients that pictures have."""
     rng = np.random.default_rng(step)
-    noise = rng.choice(np.array([0, 255], np.uint8), (16, 24, channels) if channels else (16, 24))
+    noise = rng.choice(np.array([0, 255], np.uint8), (16, 16, channels) if channels else (16, 16))
     bars = np.zeros_like(noise)
     bars[:, ::2] = 255
     for image in (noise, bars):
@@ -253,7 +257,11 @@ def test_half_the_bytes_of_the_other_profile(crop):
 def test_restoration_is_used_where_it_helps(crop, monkeypatch):
     on = encode(crop, step=60)
     assert imfnb.info(on)["restoration"][0]
-    monkeypatch.setattr(main.restoration, "restore", lambda plane, *_: plane)
+
+    def leave(planes, step, filters, limits, out, which, scratch=None):
+        out[...] = planes
+
+    monkeypatch.setattr(restoration, "restore", leave)
     off = encode(crop, step=60)
     assert imfnb.info(off)["restoration"] == (False,) * 3
     monkeypatch.undo()
@@ -261,28 +269,30 @@ def test_restoration_is_used_where_it_helps(crop, monkeypatch):
 
 
 @pytest.mark.jit
-@pytest.mark.jit
-@pytest.mark.parametrize("stripe", [16, 64, 256])
+@pytest.mark.parametrize("period", [16, 64, 256])
 @pytest.mark.parametrize(("height", "width"), [(15, 40), (64, 64), (203, 31), (256, 9), (391, 24)])
-def test_a_part_of_the_rows_decides_on_restoration_as_in_the_whole_plane(height, width, stripe, monkeypatch):
-    """A plain encode decodes stripes only, a search for a PSNR all rows, one for a rate stripes of factors it kept."""
-    monkeypatch.setattr(main, "_STRIPE", stripe)
+def test_a_part_of_the_rows_decides_on_restoration_as_in_the_whole_plane(height, width, period, monkeypatch):
+    """A plain encode decodes sampled rows only, a search for a PSNR all, one for a rate samples what it kept."""
+    monkeypatch.setattr(decide, "SAMPLED_PERIOD", period)
     seen = []
-    once = main.MainCoder._errors
-    monkeypatch.setattr(main.MainCoder, "_errors", lambda *args: seen.append(once(*args)) or seen[-1])
+    once = decide.restoration_pays
+    monkeypatch.setattr(decide, "restoration_pays", lambda *pair: seen.append(pair) or once(*pair))
     image = picture(height, width, 3)
+    plain = main.encode_image
 
-    def as_search(self: main.MainCoder, name: str, value: float) -> bytes:
-        self._keep = True
-        attempt = self._try(main._fixed_step(name, value))
+    def as_search(image, frame, options, run):
+        drive = run.drive
+        analysis = drive(stacks.analyse([image], frame, run))
+        choices = main.first_choices(options, frame, decide.step_for(*options.target))
+        found = drive(candidates.try_choices(analysis, choices))
         if decodes:
-            self._psnr(attempt)
-        return self._file(attempt)
+            found, _ = drive(candidates.with_pixels(analysis, found))
+        found = drive(candidates.with_bytes(analysis, drive(candidates.with_restoration(analysis, found))))
+        return main.to_file(candidates.to_coded(found), frame)
 
     errors, files = [], []
     for decodes in (None, False, True):
-        if decodes is not None:
-            monkeypatch.setattr(main.MainCoder, "encode", as_search)
+        monkeypatch.setattr(main, "encode_image", plain if decodes is None else as_search)
         seen.clear()
         files.append(encode(image, step=24, threads=1))
         errors.append(sorted(seen))
@@ -355,9 +365,9 @@ def test_targets_of_a_tiny_picture():
     assert len(least) <= len(encode(image, size=size)) <= size
     reach = psnr(image, imfnb.decode(most))
     assert 30 <= psnr(image, imfnb.decode(encode(image, psnr=30.0))) < reach
-    with pytest.raises(OptionError, match="psnr=99 cannot be met.*at most"):
+    with pytest.raises(OptionError, match=r"psnr=99 cannot be met.*at most"):
         encode(image, psnr=99.0)
-    with pytest.raises(OptionError, match="bpp=0.1 cannot be met.*at least"):
+    with pytest.raises(OptionError, match=r"bpp=0.1 cannot be met.*at least"):
         encode(image, bpp=0.1)
 
 
@@ -394,16 +404,25 @@ def test_unreachable_target_says_what_can_be_met(target, found):
     assert float(re.search(found, str(error.value))[1]) == pytest.approx(reach, abs=0.005)
 
 
+#: What a search may try, and what that costs in units of `targets._LAMBDA_COST`.
+KINDS = {"step": 3, "lambda_scale": 1, "splice": 1}
+
+
+def cost_of(trials: list[str]) -> int:
+    """What trials cost."""
+    return sum(KINDS[kind] for kind in trials)
+
+
 def count_trials(monkeypatch) -> list[str]:
     """The kinds of trials that a search makes, as it goes."""
     trials: list[str] = []
 
     def counted(kind):
-        once = getattr(main._Trials, kind)
+        once = getattr(search._Trials, kind)
         return lambda *args: trials.append(kind) or once(*args)
 
-    for kind in ("step", "thrift", "blend"):
-        monkeypatch.setattr(main._Trials, kind, counted(kind))
+    for kind in KINDS:
+        monkeypatch.setattr(search._Trials, kind, counted(kind))
     return trials
 
 
@@ -428,14 +447,14 @@ def test_a_search_on_a_cliff(channels, monkeypatch):
 
 @pytest.mark.jit
 def test_searches_on_a_staircase(monkeypatch):
-    """All patches of a checkerboard are alike: by the step or the thrift all lose a coefficient at the same time."""
+    """All patches of a checkerboard are alike: by the step or lambda all lose a coefficient at the same time."""
     image = np.uint8(255 * (np.indices((64, 64)) // 8).sum(axis=0) % 510)
     trials = count_trials(monkeypatch)
     above = []
     for decibels in (26, 28, 30, 32, 35, 38, 42):
         trials.clear()
         above.append(psnr(image, imfnb.decode(encode(image, psnr=decibels))) - decibels)
-        assert 3 * trials.count("step") + trials.count("thrift") + trials.count("blend") <= 2 * rate._BUDGET
+        assert cost_of(trials) <= 2 * targets._BUDGET
     assert min(above) >= 0 and sorted(above)[-3] <= 0.15 and max(above) < 0.6
 
 
@@ -444,38 +463,38 @@ def test_only_small_pictures_have_an_allowance(monkeypatch):
     """A checkerboard for whose target the search would go on."""
     image = np.uint8(255 * (np.indices((256, 256)) // 8).sum(axis=0) % 510)
     trials, costs = count_trials(monkeypatch), []
-    for small in (rate._SMALL, 0):
-        monkeypatch.setattr(rate, "_SMALL", small)
+    for small in (targets._SMALL, 0):
+        monkeypatch.setattr(targets, "_SMALL", small)
         trials.clear()
         assert psnr(image, imfnb.decode(encode(image, psnr=31))) >= 31
-        costs.append(3 * trials.count("step") + trials.count("thrift") + trials.count("blend"))
-    assert costs[0] > rate._BUDGET >= costs[1]
+        costs.append(cost_of(trials))
+    assert costs[0] > targets._BUDGET >= costs[1]
 
 
 class Cliff:
-    """Two neighbouring steps with nothing in between but the thrift: bytes that fall with it and with the step."""
+    """Two neighbouring steps with nothing in between but lambda: bytes that fall with it and with the step."""
 
     def step(self, step):
-        return (step, rate.PLAIN_THRIFT), 4000.0 if step <= 100 else 2000.0
+        return (step, rdoq.LAMBDA_ONE), 4000.0 if step <= 100 else 2000.0
 
-    def thrift(self, attempt, thrift):
-        return (attempt[0], thrift), 4000.0 * (rate.PLAIN_THRIFT / thrift) ** 0.3
+    def lambda_scale(self, attempt, scale):
+        return (attempt[0], scale), 4000.0 * (rdoq.LAMBDA_ONE / scale) ** 0.3
 
-    def blend(self, one, other, share):
-        raise AssertionError("the thrift is smooth")
+    def splice(self, one, other, share):
+        raise AssertionError("lambda is smooth")
 
     def predict(self, step):
         return [math.log2(3000) + 0.01 * (100.5 - step)]
 
 
-def test_the_thrift_comes_between_neighbouring_steps():
-    step, thrift = rate.search_step(Cliff(), 100, 101, 10**7, "size", 3000)
-    assert step == 100 and 2910 <= 4000 * (rate.PLAIN_THRIFT / thrift) ** 0.3 <= 3000
+def test_lambda_comes_between_neighbouring_steps():
+    step, scale = targets.search_step(Cliff(), 100, 101, 10**7, "size", 3000)
+    assert step == 100 and 2910 <= 4000 * (rdoq.LAMBDA_ONE / scale) ** 0.3 <= 3000
 
 
 def test_psnr_of_a_picture_whose_planes_are_halved(monkeypatch):
-    """Planes beyond a band are kept in 16 bits, those of the test for full chroma too."""
-    monkeypatch.setattr(main, "_BAND_SAMPLES", 512)
+    """Large planes are kept in 16 bits, those of the test for full chroma too."""
+    as_if_large(monkeypatch, slices=512)
     image = picture(40, 48, 3)
     for device in ("cpu", "reference"):
         assert psnr(image, imfnb.decode(encode(image, psnr=30, device=device))) >= 30
@@ -558,7 +577,7 @@ def test_preview_of_a_photograph_rises_with_every_few_components(crop):
 
 @pytest.mark.parametrize("rank", [0, -1, True, 2.0, "3"])
 def test_rank_of_a_preview_is_checked(rank):
-    with pytest.raises(OptionError, match="max_rank is .*expected a positive integer"):
+    with pytest.raises(OptionError, match=r"max_rank is .*expected a positive integer"):
         imfnb.decode(encode(picture(9, 7), step=20), max_rank=rank)
 
 
@@ -598,23 +617,25 @@ def test_info_of_lossless_alpha():
 
 
 def test_threads_do_not_trip_over_filtered_planes(monkeypatch):
-    """Each drops the planes that it no longer needs; one that looked at those of the others met them changing."""
+    """They share what is kept of an analysis; each waits here before and after it has looked or written there."""
 
     class Slow(dict):
-        def items(self):
-            for item in dict.items(self):
-                time.sleep(0.02)
-                yield item
+        def __contains__(self, key):
+            time.sleep(0.02)
+            return super().__contains__(key)
 
-    make = main.MainCoder.__init__
+        def __setitem__(self, key, value):
+            time.sleep(0.02)
+            super().__setitem__(key, value)
 
-    def init(self, *arguments):
-        make(self, *arguments)
-        self._filtered = Slow()
+    class SlowAnalysis(stacks.Analysis):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self._filtered, self._planes = Slow(), Slow()
 
     image = picture(24, 32, 4)
     expected = encode(image, quality=40, threads=1)
-    monkeypatch.setattr(main.MainCoder, "__init__", init)
+    monkeypatch.setattr(stacks, "Analysis", SlowAnalysis)
     assert encode(image, quality=40, threads=4) == expected
 
 
@@ -634,35 +655,23 @@ def test_components_tell_where_the_bytes_are():
     assert len(parts) < 64 and sum(parts[2:]) > 0
 
 
-# --------------------------------------------------------------------------------------------------------------- bands
+# -------------------------------------------------------------------------------------------------------------- slices
 
 
 @pytest.fixture
-def narrow_bands(monkeypatch):
-    """Planes above 512 samples are cut into bands."""
-    monkeypatch.setattr(main, "_BAND_SAMPLES", 512)
+def short_slices(monkeypatch):
+    """Planes above 512 samples are cut into slices."""
+    as_if_large(monkeypatch, slices=512)
 
 
-def test_bands_cover_every_row_of_patches(monkeypatch):
-    for samples in (1, 64, 500, 5000):
-        monkeypatch.setattr(main, "_BAND_SAMPLES", samples)
-        for shape in ((1, 1), (8, 8), (9, 100), (100, 9), (77, 53)):
-            for p in (8, 16):
-                bands = main._bands(shape, p)
-                rows, columns = -(-shape[0] // p), -(-shape[1] // p)
-                assert [row for start, stop in bands for row in range(start, stop)] == list(range(rows))
-                if samples >= columns * p * p:
-                    assert max(stop - start for start, stop in bands) * columns * p * p <= 2 * samples
-
-
-def test_large_planes_are_one_band_up_to_four_megapixels():
-    assert len(main._bands((2048, 2048), 8)) == 1
-    assert len(main._bands((2056, 2048), 8)) == 2
-    assert len(main._bands((10_000, 10_000), 16)) > 20
+def test_large_planes_are_one_slice_up_to_four_megapixels():
+    assert len(PatchGrid((2048, 2048), 8).slices) == 1
+    assert len(PatchGrid((2056, 2048), 8).slices) == 2
+    assert len(PatchGrid((10_000, 10_000), 16).slices) > 20
 
 
 @pytest.mark.parametrize("channels", [0, *(pytest.param(c, marks=pytest.mark.jit) for c in (3, 4))])
-def test_picture_of_several_bands(narrow_bands, channels):
+def test_picture_of_several_slices(short_slices, channels):
     image = picture(40, 30, channels)
     data, pixels = same_everywhere(image, step=12)
     assert psnr(image, pixels) > 28
@@ -673,20 +682,21 @@ def test_picture_of_several_bands(narrow_bands, channels):
 
 
 @pytest.mark.jit
-def test_bands_cost_little_and_threads_do_not_matter(crop, monkeypatch):
+@pytest.mark.slow
+def test_slices_cost_little_and_threads_do_not_matter(crop, monkeypatch):
     whole = encode(crop, step=20)
-    monkeypatch.setattr(main, "_BAND_SAMPLES", 1 << 13)
-    bands = [encode(crop, step=20, threads=threads) for threads in (1, 2, 3)]
-    assert bands[0] == bands[1] == bands[2] != whole
-    assert len(whole) < len(bands[0]) < 1.25 * len(whole)
-    decoded = [imfnb.decode(bands[0], threads=threads) for threads in (1, 2, 3)]
+    as_if_large(monkeypatch, slices=1 << 13)
+    slices = [encode(crop, step=20, threads=threads) for threads in (1, 2, 3)]
+    assert slices[0] == slices[1] == slices[2] != whole
+    assert len(whole) < len(slices[0]) < 1.25 * len(whole)
+    decoded = [imfnb.decode(slices[0], threads=threads) for threads in (1, 2, 3)]
     assert all(np.array_equal(decoded[0], other) for other in decoded)
-    assert abs(psnr(crop, decoded[0]) - psnr(crop, imfnb.decode(bands[0], device="reference"))) == 0
+    assert abs(psnr(crop, decoded[0]) - psnr(crop, imfnb.decode(slices[0], device="reference"))) == 0
     monkeypatch.undo()
     assert abs(psnr(crop, decoded[0]) - psnr(crop, imfnb.decode(whole))) < 0.1
 
 
-def test_bands_of_another_size_do_not_fit(narrow_bands, monkeypatch):
+def test_slices_of_another_size_do_not_fit(short_slices, monkeypatch):
     data = encode(picture(40, 30, 0), step=60)
     monkeypatch.undo()
     with pytest.raises(imfnb.FormatError, match="segments; expected 1"):

@@ -7,8 +7,7 @@ import pytest
 from helpers import picture
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from main_helpers import examples
-from strategies import fill, images, seeds
+from strategies import examples, fill, images, seeds
 
 import imfnb
 from imfnb import OptionError, metrics
@@ -73,7 +72,7 @@ def test_ms_ssim_of_equal_and_opposite_images():
 @pytest.mark.parametrize("shape", [(160, 400), (400, 160, 3), (1, 1)])
 def test_ms_ssim_says_what_to_do_with_small_images(shape):
     image = np.zeros(shape, np.uint8)
-    with pytest.raises(OptionError, match="longer than 160, found .* use ssim, or join"):
+    with pytest.raises(OptionError, match=r"longer than 160, found .* use ssim, or join"):
         metrics.ms_ssim(image, image)
 
 

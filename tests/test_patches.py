@@ -12,7 +12,7 @@ from strategies import fill, planes, seeds, sides
 
 from imfnb.color.reference import rgb_to_ycbcr
 from imfnb.layout import half
-from imfnb.patches import cpu, from_blocks, grid_shape, patch_matrix, reference, to_blocks
+from imfnb.patches import cpu, from_blocks, patch_matrix, reference, to_blocks
 
 BACKENDS = [cpu, reference]
 
@@ -22,6 +22,11 @@ patch_sizes = st.sampled_from([4, 8, 16, 32])
 def bounce(size: int):
     """0, 1, .., size - 1, size - 2, .., 1, 0, 1, ..: the positions of an axis that is extended by reflection."""
     yield from itertools.cycle([*range(size), *range(size - 2, 0, -1)])
+
+
+def grid_shape(shape: tuple[int, int], p: int) -> tuple[int, int]:
+    """Patches down and across."""
+    return -(-shape[0] // p), -(-shape[1] // p)
 
 
 def naive_matrix(plane: np.ndarray, p: int) -> np.ndarray:
@@ -87,7 +92,7 @@ def test_patchify_cpu_is_reference_is_definition(plane, p):
     np.testing.assert_array_equal(mine, naive)
     for blocks, one in zip(mine, stack, strict=True):
         np.testing.assert_array_equal(matrix(blocks, plane.shape, p), naive_matrix(one, p))
-    np.testing.assert_array_equal(patch_matrix(plane, p, "cpu"), naive_matrix(plane, p))
+    np.testing.assert_array_equal(patch_matrix(cpu, plane, p), naive_matrix(plane, p))
 
 
 @pytest.mark.jit
@@ -227,9 +232,3 @@ def test_products_of_bytes_at_their_bounds(rank, p):
     tiles = expected.reshape(2, 3, p, p).transpose(0, 2, 1, 3).reshape(2 * p, 3 * p)
     for found in (plane, *multiplied(cpu, u, v, plane.shape, p, 128)):
         np.testing.assert_array_equal(found, tiles[: plane.shape[0], : plane.shape[1]])
-
-
-def test_grid_shape_rounds_up():
-    assert grid_shape((1, 1), 8) == (1, 1)
-    assert grid_shape((8, 9), 8) == (1, 2)
-    assert grid_shape((33, 64), 32) == (2, 2)

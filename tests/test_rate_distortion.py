@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from helpers import picture
@@ -195,7 +197,8 @@ def counted(factors: np.ndarray, ranks: np.ndarray, grid: tuple[int, int], p: in
     assert used == cpu.extent(ranks, p * p) == ranks.max() + 1
     contexts = np.zeros((len(ranks), 2, used, ranks.shape[1]), np.uint16)
     counts = noise((len(ranks), costs.MAGNITUDE_CONTEXTS, costs.MAGNITUDE_CLASSES), np.int64)
-    return same("count_magnitudes", factors, ranks, context_model.component_table(p), grid, contexts, counts, changed=(4, 5))
+    table = context_model.component_table(p)
+    return same("count_magnitudes", factors, ranks, table, grid, contexts, counts, changed=(4, 5))
 
 
 def priced(counts: np.ndarray) -> np.ndarray:
@@ -495,7 +498,7 @@ def naive_product(padded, ranks, grid, p, step, limit):
 
 @given(problems(), st.sampled_from([1, 40, 8191, 32767]), seeds)
 def test_product(problem, largest, seed):
-    plane, grid, step, p = problem
+    _, grid, step, p = problem
     rng = np.random.default_rng(seed)
     rank = int(rng.integers(1, p * p, endpoint=True))
     u = rng.integers(-largest, largest, (rank, *grid), endpoint=True) * (rng.random((rank, *grid)) < 0.2)
@@ -684,7 +687,7 @@ def test_order_is_zigzag(p):
     order = [tuple(pair) for pair in context_model.zigzag(p).tolist()]
     assert order[:6] == [(0, 0), (0, 1), (1, 0), (2, 0), (1, 1), (0, 2)]
     assert sorted(order) == [(i, j) for i in range(p) for j in range(p)] and order[-1] == (p - 1, p - 1)
-    for (i, j), (y, x) in zip(order, order[1:], strict=False):
+    for (i, j), (y, x) in itertools.pairwise(order):
         assert (y + x) - (i + j) in (0, 1) and max(abs(y - i), abs(x - j)) == 1
 
 

@@ -45,8 +45,8 @@ class Kernels:
 
     def setup(self, size: str, rank: int) -> None:
         require("cuda")
-        from imfnb.runtime.cuda import cuda
         from imfnb.patches.cuda import padded
+        from imfnb.runtime.cuda import cuda
 
         name = size.removeprefix("64 x ")
         count = 64 if name != size else 1

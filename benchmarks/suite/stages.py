@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from imfnb import entropy
-from imfnb.runtime.devices import kernels
 from imfnb.factorization.bcd import descend, download
 from imfnb.format.container import Frame
+from imfnb.format.restoration import filter_set
 from imfnb.options import EncodeOptions
 from imfnb.profiles import baseline
-from imfnb.format.restoration import filter_set
 from imfnb.runtime.run import HostRun
 
 from .common import new_planes, photograph, require
@@ -27,7 +25,7 @@ class _Stage:
     def setup(self, backend: str, size: str) -> None:
         require(backend, size)
         self.image = photograph(size)
-        self.backend = backend
+        self.backend, self.run = backend, HostRun(backend, 1)
 
 
 class Color(_Stage):
@@ -35,7 +33,7 @@ class Color(_Stage):
 
     def setup(self, backend: str, size: str) -> None:
         super().setup(backend, size)
-        self.kernels = kernels("color", backend)
+        self.kernels = self.run.kernels("color")
         self.planes, self.q4 = new_planes(self.image, np.uint8), new_planes(self.image, np.int32)
         self.images, self.out = self.image[None], np.empty_like(self.image)[None]
         self.time_rgb_to_ycbcr()
@@ -64,7 +62,7 @@ class Factorization(_Stage):
 
     def setup(self, backend: str, size: str, rank: int) -> None:
         super().setup(backend, size)
-        self.run, self.patches = HostRun(backend, 1), kernels("patches", backend)
+        self.patches = self.run.kernels("patches")
         self.frame = Frame("baseline", *self.image.shape)
         self.settings = baseline.settings_for(EncodeOptions(profile="baseline"), self.frame)
         analysis = baseline.analyse([self.image], self.frame, self.settings, self.run)
@@ -95,9 +93,10 @@ class MainStages(_Stage):
     def setup(self, backend: str, size: str) -> None:
         super().setup(backend, size)
         height, width = self.image.shape[:2]
-        self.lapped, self.restoration = kernels("lapped", backend), kernels("restoration", backend)
+        self.coder = self.run.kernels("entropy")
+        self.lapped, self.restoration = self.run.kernels("lapped"), self.run.kernels("restoration")
         planes = new_planes(self.image, np.int32)
-        kernels("color", backend).rgb_to_q4(self.image[None], *planes)
+        self.run.kernels("color").rgb_to_q4(self.image[None], *planes)
         self.plane = planes[0][:, : height // 8 * 8, : width // 8 * 8].copy()
         self.result = np.empty_like(self.plane)
         self.lapped.forward(self.plane, 8, self.result, [0])
@@ -113,7 +112,7 @@ class MainStages(_Stage):
         self.time_restore()
 
     def _encode(self) -> bytes:
-        return entropy.encode_factors(self.factors.padded, self.factors.ranks, *self.factors.grid, 8, self.backend)
+        return self.coder.encode_factors(self.factors.padded, self.factors.ranks, *self.factors.grid, 8)
 
     def time_lapped_forward(self, *_: object) -> None:
         self.lapped.forward(self.plane, 8, self.result, [0])
@@ -125,7 +124,7 @@ class MainStages(_Stage):
         self._encode()
 
     def time_decode_factors(self, *_: object) -> None:
-        entropy.decode_factors(self.data, *self.factors.grid, 8, None, self.backend)
+        self.coder.decode_factors(self.data, *self.factors.grid, 8)
 
     def time_multiply(self, *_: object) -> None:
         multiply(self.factors, self.step, 8, self.out, self.backend)

@@ -95,7 +95,11 @@ def baseline_main(
 
 
 def _describe(
-    color_space: str | None, patch_size: int | str | None, bounds: tuple[int, int] | None, iterations: int | None, **_
+    color_space: str | None,
+    patch_size: int | str | None,
+    bounds: tuple[int, int] | None,
+    iterations: int | None,
+    **_: Any,
 ) -> str:
     size = 8 if patch_size == "auto" else patch_size
     patches = "no patches" if size is None else f"patch size {size}"

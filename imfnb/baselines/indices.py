@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import entropy
-from ..format.bytestream import Reader, put_varint
+from ..entropy import cpu, decode_checked
 from ..entropy.deflate import ALL_STRATEGIES, decode_columns, encode_columns
 from ..entropy.layout import active_ranks, pad_factors, unpad_factors
 from ..errors import FormatError
+from ..format.bytestream import Reader, put_varint
 
 __all__ = ["CODERS", "decode_deflated", "decode_mixed", "encode_deflated", "encode_mixed"]
 
@@ -50,9 +50,7 @@ def encode_mixed(factor: np.ndarray, grid: tuple[int, int]) -> bytes:
     out = bytearray()
     for first in range(0, factor.shape[1], _LARGEST):
         padded = pad_factors(factor[:, first : first + _LARGEST].astype(np.int16), *grid)
-        coded = entropy.encode_factors(
-            padded, active_ranks(padded), *grid, _patch_size(len(padded)), "cpu"
-        )
+        coded = cpu.encode_factors(padded, active_ranks(padded), grid[0], grid[1], _patch_size(len(padded)))
         put_varint(out, len(coded))
         out += coded
     return bytes(out)
@@ -60,11 +58,11 @@ def encode_mixed(factor: np.ndarray, grid: tuple[int, int]) -> bytes:
 
 def decode_mixed(reader: Reader, grid: tuple[int, int], rank: int, bounds: tuple[int, int], dtype: type) -> np.ndarray:
     """The inverse of :func:`encode_mixed`."""
-    factor = np.zeros((grid[0] * grid[1], rank), dtype)
+    factor: np.ndarray = np.zeros((grid[0] * grid[1], rank), dtype)
     for first in range(0, rank, _LARGEST):
         count = min(rank - first, _LARGEST)
         coded = bytes(reader.take(reader.varint()))
-        padded, _ = entropy.decode_factors(coded, *grid, _patch_size(count), None, "cpu")
+        padded, _ = decode_checked(cpu, coded, grid[0], grid[1], _patch_size(count))
         found = unpad_factors(padded, *grid)
         if found.shape[1] > count or found.min() < bounds[0] or found.max() > bounds[1]:
             raise FormatError(f"damaged factor: {found.shape[1]} columns within [{found.min()}, {found.max()}]")

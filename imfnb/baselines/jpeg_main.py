@@ -11,16 +11,15 @@ import io
 
 import numpy as np
 
-from ..runtime.devices import kernels
+from ..color import cpu as color
 from ..entropy.layout import MAGNITUDE_LIMIT
-from ..format.color import FRACTION
-from ..format.context_model import zigzag
 from ..errors import FormatError, OptionError
 from ..format.baseline_header import Parameters
+from ..format.color import FRACTION
 from ..format.container import Frame
-from ..layout import main_planes
+from ..format.context_model import zigzag
+from ..layout import PatchGrid, main_planes
 from ..options import check_image
-from ..patches import grid_shape
 from . import Codec
 from .files import open_file, write_file
 from .indices import decode_mixed, encode_mixed
@@ -40,13 +39,19 @@ def jpeg_main() -> Codec:
 
 def _quantizers(quality: int) -> list[np.ndarray]:
     """Steps of luma and chroma at a quality, float64 of shape (64,) in zig-zag order."""
-    from PIL import Image
+    from PIL import Image, JpegImagePlugin
 
     buffer = io.BytesIO()
     Image.new("RGB", (1, 1)).save(buffer, "JPEG", quality=quality)
-    tables = Image.open(buffer).quantization
+    tables = JpegImagePlugin.JpegImageFile(buffer).quantization
     order = zigzag(_SIDE)
     return [np.reshape(tables[i], (_SIDE, _SIDE)).astype(np.float64)[order[:, 0], order[:, 1]] for i in (0, 1)]
+
+
+def _grid(shape: tuple[int, int]) -> tuple[int, int]:
+    """Blocks down and across."""
+    grid = PatchGrid(shape, _SIDE)
+    return grid.rows, grid.columns
 
 
 def _encode(image: np.ndarray, level: float) -> bytes:
@@ -58,17 +63,18 @@ def _encode(image: np.ndarray, level: float) -> bytes:
     if not 1.0 <= level <= 95.0:
         raise OptionError(f"level is {level!r}; expected a number from 1 to 95")
     quality = round(level)
-    tables, order, color = _quantizers(quality), zigzag(_SIDE), kernels("color", "cpu")
+    tables, order = _quantizers(quality), zigzag(_SIDE)
     segments = []
-    specs = main_planes(*pixels.shape[:2], channels, channels == 3, False)
+    height, width = pixels.shape[:2]
+    specs = main_planes(height, width, channels, channels == 3, False)
     planes = [np.empty((1, *spec.shape), np.int32) for spec in specs]
     if channels == 3:
         color.rgb_to_q4(pixels[None], *planes)
     else:
         color.gray_to_q4(pixels[None], 0, planes[0])
-    for index, (plane,) in enumerate(planes):
+    for index, (spec, (plane,)) in enumerate(zip(specs, planes, strict=True)):
         whole = np.pad(plane, ((0, -plane.shape[0] % _SIDE), (0, -plane.shape[1] % _SIDE)), mode="edge")
-        grid = grid_shape(plane.shape, _SIDE)
+        grid = _grid(spec.shape)
         blocks = (whole / 2.0**FRACTION).reshape(grid[0], _SIDE, grid[1], _SIDE).transpose(0, 2, 1, 3)
         spectrum = dctn(blocks, axes=(2, 3), norm="ortho").reshape(-1, _SIDE, _SIDE)
         indices = np.rint(spectrum[:, order[:, 0], order[:, 1]] / tables[min(index, 1)])
@@ -87,11 +93,11 @@ def _decode(data: bytes) -> np.ndarray:
     quality = p.bounds[1]
     if frame.channels == 4 or p.patch_size != _SIDE or p.color_space != "YCbCr" or not 1 <= quality <= 95:
         raise FormatError(f"damaged file: {frame.channels} channels, quality {quality}; expected JPEG's settings")
-    tables, order, color = _quantizers(quality), zigzag(_SIDE), kernels("color", "cpu")
+    tables, order = _quantizers(quality), zigzag(_SIDE)
     planes = []
     for index, spec in enumerate(p.matrices(frame)):
         shape = spec.plane_shape
-        grid = grid_shape(shape, _SIDE)
+        grid = _grid(shape)
         reader = container.segment(index)
         indices = decode_mixed(reader, grid, _SIDE * _SIDE, _BOUNDS, np.int16)
         reader.end()
@@ -103,7 +109,8 @@ def _decode(data: bytes) -> np.ndarray:
         planes.append(np.rint(np.clip(plane, -256, 255) * 2**FRACTION).astype(np.int32)[None])
     out = np.empty((1, frame.height, frame.width, max(1, frame.channels)), np.uint8)
     if frame.channels == 3:
-        color.q4_to_rgb(*planes, out)
+        y, cb, cr = planes
+        color.q4_to_rgb(y, cb, cr, out)
     else:
         color.q4_to_gray(planes[0], out, 0)
     return out.reshape(frame.shape)

@@ -10,8 +10,8 @@ import io
 
 import numpy as np
 
-from ..format.container import MAX_PIXELS
 from ..errors import FormatError, LimitError, OptionError
+from ..format.container import MAX_PIXELS
 from ..options import check_image
 from . import Codec
 

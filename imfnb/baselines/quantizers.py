@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..format.bytestream import Reader
 from ..errors import FormatError
+from ..format.bytestream import Reader
 
 __all__ = ["lloyd_max", "quantize", "read_codebook", "read_uniform", "uniform"]
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..format.bytestream import Reader
 from ..errors import OptionError
+from ..format.bytestream import Reader
 from . import Codec
 from .files import Block, check_settings, pack_file, quality_ranks, split, unpack_file
 from .indices import CODERS

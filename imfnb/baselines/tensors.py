@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..format.bytestream import Reader, put_varint
 from ..errors import FormatError, OptionError
+from ..format.bytestream import Reader, put_varint
 from . import Codec
 from .files import Block, check_settings, pack_file, quality_ranks, split, unpack_file
 from .indices import decode_deflated, encode_deflated

@@ -26,6 +26,8 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import DeviceError
+from ..format.color import B_CB, BITS, CENTRE, FRACTION, G_CB, G_CR, LIMIT, R_CR
 from ..runtime.cuda import GRID_LIMIT, TILE, blocks, cuda, device_function, kernel, stream
 from ..runtime.cuda_intrinsics import (
     clip4,
@@ -40,8 +42,6 @@ from ..runtime.cuda_intrinsics import (
     put_word,
     starts_at_multiple,
 )
-from ..errors import DeviceError
-from ..format.color import B_CB, BITS, CENTRE, FRACTION, G_CB, G_CR, LIMIT, R_CR
 from .matrix import CB_B, CB_G, CB_R, CR_B, CR_G, CR_R, Y_B, Y_G, Y_R
 
 __all__ = [

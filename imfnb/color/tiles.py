@@ -319,23 +319,24 @@ if numba.config.DISABLE_JIT:
 
     def join_row(y, cb, cr, place, out, pixel, channels):
         """Convert WIDTH samples of bytes from y, cb and cr.flat[place:] to pixels of the image from `pixel` on."""
-        added = _colors(1 << (BITS - 1), *(_samples(plane, place) - 128 for plane in (cb, cr)), BITS)
+        added = _colors(1 << (BITS - 1), _samples(cb, place) - 128, _samples(cr, place) - 128, BITS)
         _put_pixels(_samples(y, place) + added, out, pixel, channels)
 
     def join_two_rows(y, upper, lower, cb, cr, place, out, top, bottom, channels):
         """Convert twice WIDTH samples of two rows; every sample of chroma stands for 2x2 pixels."""
-        added = _colors(1 << (BITS - 1), *(_samples(plane, place) - 128 for plane in (cb, cr)), BITS)
+        added = _colors(1 << (BITS - 1), _samples(cb, place) - 128, _samples(cr, place) - 128, BITS)
         for source, target in ((upper, top), (lower, bottom)):
             _put_pixels(_samples(y, source, 2 * WIDTH) + added.repeat(2, axis=1), out, target, channels)
 
-    def _put_q4(luma, blue, red, out, pixel, channels):
-        luma, b, r = (np.clip(part, -LIMIT, LIMIT - 1) for part in (luma, blue, red))
+    def _put_q4_pixels(samples, out, pixel, channels):
+        luma, b, r = (np.clip(part, -LIMIT, LIMIT - 1) for part in samples)
         start = ((luma + CENTRE) << BITS) + (1 << (BITS + FRACTION - 1))
         _put_pixels(_colors(start, b, r, BITS + FRACTION), out, pixel, channels)
 
     def q4_row(y, place, blue, red, column, out, pixel, channels):
         """Convert WIDTH centred samples with fractional bits, clamped to +-LIMIT, from rows of chroma of full width."""
-        _put_q4(_samples(y, place), _samples(blue, column), _samples(red, column), out, pixel, channels)
+        samples = _samples(y, place), _samples(blue, column), _samples(red, column)
+        _put_q4_pixels(samples, out, pixel, channels)
 
     def q4_wide_row(y, place, blue, red, column, out, pixel, channels):
         """As `q4_row` twice WIDTH samples, from rows of half the width that begin with the sample to the left.
@@ -346,7 +347,7 @@ if numba.config.DISABLE_JIT:
         for row in (blue, red):
             left, centre, right = (_samples(row, column + k) for k in range(3))
             wide.append(np.stack([(3 * centre + side + 8) >> 4 for side in (left, right)], axis=1).reshape(-1))
-        _put_q4(_samples(y, place, 2 * WIDTH), *wide, out, pixel, channels)
+        _put_q4_pixels([_samples(y, place, 2 * WIDTH), *wide], out, pixel, channels)
 
 else:
     one_row, two_rows, join_row, join_two_rows = _one_row, _two_rows, _join_row, _join_two_rows

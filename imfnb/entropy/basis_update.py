@@ -69,7 +69,21 @@ def _quantum(column: np.ndarray) -> int:
 
 
 def encode_basis_update(update: np.ndarray, patch_size: int) -> bytes:
-    """Code V; see :func:`imfnb.entropy.encode_basis_update`."""
+    """Code V losslessly, as its difference from the DCT basis.
+
+    Parameters
+    ----------
+    update : ndarray of int32, shape (ROWS, COLUMNS)
+        How much of each column of the DCT basis is added to the columns of V, in 2^-UPDATE_BITS; magnitudes at most
+        UPDATE_LIMIT. Multiples of a power of two per column cost fewer bits.
+    patch_size : {8, 16}
+        Side of a patch.
+
+    Returns
+    -------
+    bytes
+        A few dozen bytes.
+    """
     bits = Bits(ENCODE)
     coder, classes = _Adaptive(bits), relations(patch_size).tolist()
     for r in range(COLUMNS):
@@ -83,7 +97,13 @@ def encode_basis_update(update: np.ndarray, patch_size: int) -> bytes:
 
 
 def decode_basis_update(data: bytes, patch_size: int) -> np.ndarray:
-    """Decode V; see :func:`imfnb.entropy.decode_basis_update`."""
+    """Decode V: the inverse of :func:`encode_basis_update`. Any bytes give entries within the limit, in bounded time.
+
+    Raises
+    ------
+    FormatError
+        If the bytes end before V does.
+    """
     bits = Bits(DECODE, data)
     coder, classes = _Adaptive(bits), relations(patch_size).tolist()
     update = np.zeros((ROWS, COLUMNS), np.int32)

@@ -6,8 +6,8 @@ import zlib
 
 import numpy as np
 
-from ..format.bytestream import Reader, put_varint
 from ..errors import FormatError
+from ..format.bytestream import Reader, put_varint
 
 __all__ = ["ALL_STRATEGIES", "decode_columns", "encode_columns"]
 
@@ -93,7 +93,7 @@ def decode_columns(reader: Reader, rows: int, rank: int, low: int, high: int, dt
     FormatError
         If a stream is damaged, has another length, or holds a value outside the bounds.
     """
-    transposed = np.empty((rank, rows), dtype)
+    transposed: np.ndarray = np.empty((rank, rows), dtype)
     stored = np.dtype(dtype).newbyteorder("<")
     for r in range(rank):
         raw = _inflate(reader.take(reader.varint()), rows * stored.itemsize)

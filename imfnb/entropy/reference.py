@@ -327,7 +327,6 @@ def code_component(bits: Bits, r: int, U: np.ndarray, K: np.ndarray, S: np.ndarr
     C, D = U[r], U[0]
     first, second, direction, group, ring = (int(v) for v in table[r])
     A, B = U[first], U[second]
-    height, width = C.shape
     for y, x in np.argwhere(K >= r):
         w, n, nw, ne = (min(abs(v), NEAR_LIMIT) for v in (C[y, x - 1], C[y - 1, x], C[y - 1, x - 1], C[y - 1, x + 1]))
         near = 2 * (w + n) + nw + ne
@@ -419,12 +418,19 @@ def encode_factors(
     patch_size: int,
     model: np.ndarray | None = None,
 ) -> bytes:
-    """Code padded component images.
+    """Code U losslessly.
 
     Parameters
     ----------
-    padded, ranks, grid_h, grid_w, patch_size
-        As in :func:`imfnb.entropy.encode_factors`.
+    padded : ndarray of int16, shape (R, size)
+        `layout.pad_factors` of U: magnitudes at most layout.MAGNITUDE_LIMIT / 2 in the first component and
+        layout.MAGNITUDE_LIMIT elsewhere. The guards of the first component are overwritten.
+    ranks : ndarray of int32, shape (size,)
+        Active rank of every patch, the index of its last nonzero component; zero in the guards.
+    grid_h, grid_w : int
+        Patches down and across.
+    patch_size : {8, 16}
+        Side of a patch; R <= patch_size**2.
     model : ndarray of MODEL, shape (1,), optional
         Initial state of the context model, which what is coded changes; by default a copy of the learned one. (For
         training, which carries a model from plane to plane.)
@@ -450,12 +456,18 @@ def decode_factors(
     spent: np.ndarray | None = None,
     model: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Decode padded component images.
+    """Decode U: the inverse of :func:`encode_factors`.
+
+    The work is bounded by the grid and the rank for any bytes, and no byte can lead to an access outside of an array.
 
     Parameters
     ----------
-    data, grid_h, grid_w, patch_size, max_rank
-        As in :func:`imfnb.entropy.decode_factors`.
+    data : bytes
+        One segment.
+    grid_h, grid_w, patch_size : int
+        As in :func:`encode_factors`.
+    max_rank : int, optional
+        Stop after this number of components.
     spent : ndarray of int64, shape (patch_size**2 + 1,), optional
         Receives the bytes read when each part was done: the first component, the map of ranks, the second component
         and so on. Entries of parts that are not there are left alone.

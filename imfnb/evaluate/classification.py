@@ -36,9 +36,10 @@ from typing import Any
 import numpy as np
 
 from .. import __version__, metrics
-from ..runtime.devices import map_threads, resolve_threads
 from ..baselines import Codec
 from ..errors import OptionError
+from ..runtime.devices import resolve_threads
+from ..runtime.run import HostRun
 from .data import Picture
 from .figures import INK, label_ends, look, new_figure, rate_axis
 from .records import Points, Progress, Stamped
@@ -111,18 +112,17 @@ def run(
     settings: list[tuple[Codec | None, float | None]] = [(None, None)]
     settings += [(codec, level) for codec in codecs for level in codec.levels]
     found: dict[tuple[str, float | None], list[dict[str, Any]]] = {}
-    workers, done, count = resolve_threads(threads), 0, len(settings) * len(pictures)
-    for start in range(0, len(pictures), _CHUNK):
-        chunk = map_threads(Stamped, pictures[start : start + _CHUNK], workers)
-        for codec, level in settings:
-            rows = _chunk_rows(chunk, labels, codec, level, name)
-            _fill(rows, chunk, codec, level, classifier, points, workers)
-            found.setdefault((ORIGINAL if codec is None else codec.name, level), []).extend(
-                points.get(row) for row in rows
-            )
-            done += len(chunk)
-            if progress is not None:
-                progress(done, count)
+    done, count = 0, len(settings) * len(pictures)
+    with HostRun("cpu", resolve_threads(threads)) as run:
+        for start in range(0, len(pictures), _CHUNK):
+            chunk = run.each(Stamped, pictures[start : start + _CHUNK])
+            for codec, level in settings:
+                rows = _chunk_rows(chunk, labels, codec, level, name)
+                measured = _fill(rows, chunk, codec, level, classifier, points, run)
+                found.setdefault((ORIGINAL if codec is None else codec.name, level), []).extend(measured)
+                done += len(chunk)
+                if progress is not None:
+                    progress(done, count)
     documents = [_document(ORIGINAL, "the pictures themselves", {None: found[ORIGINAL, None]})]
     documents += [
         _document(codec.name, codec.description, {level: found[codec.name, level] for level in codec.levels})
@@ -157,21 +157,22 @@ def _fill(
     level: float | None,
     classifier: Classifier,
     points: Points,
-    threads: int,
-) -> None:
-    """Measure the points that are not in the records."""
-    todo = [index for index, row in enumerate(rows) if points.get(row) is None]
+    run: HostRun,
+) -> list[dict[str, Any]]:
+    """The points, measured where they are not in the records."""
+    known = {index: point for index, row in enumerate(rows) if (point := points.get(row)) is not None}
+    todo = [index for index in range(len(rows)) if index not in known]
 
     def code(index: int) -> tuple[np.ndarray, dict[str, Any]]:
         image = chunk[index].image
-        if codec is None:
+        if codec is None or level is None:
             return image, {"bpp": metrics.bpp(image.nbytes, image), "psnr-rgb": None}
         data = codec.encode(image, level)
         decoded = codec.decode(data)
         quality = metrics.psnr(image, decoded)
         return decoded, {"bpp": metrics.bpp(data, image), "psnr-rgb": quality if math.isfinite(quality) else None}
 
-    coded = map_threads(code, todo, threads)
+    coded = run.each(code, todo)
     for batch in _same_shape([image for image, _ in coded]):
         scores = _scores(classifier, np.stack([coded[i][0] for i in batch]))
         for i, values in zip(batch, scores, strict=True):
@@ -182,7 +183,9 @@ def _fill(
                     "the scores"
                 )
             place = int(np.sum(values >= values[row["label"]])) - 1
-            points.add({**row, **coded[i][1], "classes": values.size, "place": place})
+            known[todo[i]] = {**row, **coded[i][1], "classes": values.size, "place": place}
+            points.add(known[todo[i]])
+    return [known[index] for index in range(len(rows))]
 
 
 def _same_shape(images: Sequence[np.ndarray]) -> Iterator[list[int]]:
@@ -299,6 +302,8 @@ def load_classifier(spec: str) -> Classifier:
     try:
         if home.endswith(".py"):
             found = importlib.util.spec_from_file_location(Path(home).stem, home)
+            if found is None or found.loader is None:
+                raise ImportError("not a Python file")
             module = importlib.util.module_from_spec(found)
             found.loader.exec_module(module)
         else:

@@ -163,7 +163,8 @@ def draw(
     for axis in axes.flat:
         axis.set_axis_off()
     whole = figure.add_subplot(axes[0, 0].get_gridspec()[:crops, :2])
-    _show(whole, image)
+    if image is not None:
+        _show(whole, image)
     whole.set_title(name, fontsize=9, color=INK)
     for (top, left), color in zip(corners, colors, strict=True):
         whole.add_patch(rectangle((left - 0.5, top - 0.5), size, size, fill=False, edgecolor=color, linewidth=2))
@@ -176,7 +177,7 @@ def draw(
                 _show(axis, pixels[top : top + size, left : left + size])
                 for spine in axis.spines.values():
                     spine.set(visible=True, color=colors[index], linewidth=2)
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
+    figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
     return figure
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ..color import cpu
+from ..color import cpu as color
 from ..errors import OptionError
 from ..factorization import factorize
-from ..layout import half
+from ..layout import PatchGrid, half
 from ..options import check_image
-from ..patches import grid_shape, patch_matrix
+from ..patches import cpu as patches
+from ..patches import patch_matrix
 from .data import Picture
 from .figures import INK, new_figure
 from .records import Progress, Stamped
@@ -70,7 +71,7 @@ def run(
     names = ("Y", "Cb", "Cr") if channels >= 3 else ("gray",)
     rows, factors = [], []
     for number, (name, plane) in enumerate(zip(names, planes, strict=True)):
-        x = patch_matrix(plane, patch_size, "cpu")
+        x = patch_matrix(patches, plane, patch_size)
         u, v = factorize(x, rank, bounds, threads=1)
         factors.append((name, plane, u, v))
         left = np.sum(np.square(x.astype(np.float64)))
@@ -95,7 +96,7 @@ def _planes(image: np.ndarray) -> list[np.ndarray]:
     if image.shape[2] < 3:
         return [np.ascontiguousarray(image[:, :, 0])]
     planes = [np.empty((1, *s), np.uint8) for s in (shape, *[(half(shape[0]), half(shape[1]))] * 2)]
-    cpu.rgb_to_ycbcr(image[None], *planes)
+    color.rgb_to_ycbcr(image[None], *planes)
     return [plane[0] for plane in planes]
 
 
@@ -129,12 +130,12 @@ def draw(
         axis.set_axis_off()
         axis.grid(False)
     for number, (name, plane, u, v) in enumerate(factors):
-        grid = grid_shape(plane.shape, patch_size)
+        grid = PatchGrid(plane.shape, patch_size)
         top, bottom = axes[2 * number], axes[2 * number + 1]
         top[0].imshow(plane, cmap="gray", vmin=0, vmax=255)
         top[0].set_title(f"{name}, {plane.shape[1]} x {plane.shape[0]}", fontsize=8, color=INK)
         for r in range(rank):
-            top[r + 1].imshow(u[:, r].reshape(grid), cmap="gray")
+            top[r + 1].imshow(u[:, r].reshape(grid.rows, grid.columns), cmap="gray")
             top[r + 1].set_title(f"$u_{{{r + 1}}}$: {u[:, r].min()} to {u[:, r].max()}", fontsize=8, color=INK)
             limit = max(1, int(np.abs(v[:, r]).max()))
             patch = v[:, r].reshape(patch_size, patch_size)

@@ -94,9 +94,8 @@ def label_ends(axis: Axes, lines: Sequence[Line2D], texts: Sequence[str], size: 
 
     Labels keep their order and are spread so that none overlaps another. To be called once limits are set.
     """
-    figure = axis.get_figure()
     low, high = axis.get_ylim()
-    inches = axis.get_window_extent().height / figure.dpi
+    inches = axis.get_window_extent().height / axis.figure.dpi
     distance = 1.35 * size / 72 / inches  # in heights of the axes
     ends = []
     for line, text in zip(lines, texts, strict=True):

@@ -217,7 +217,7 @@ def without(name: str, *off: str, **options: Any) -> Codec:
 
     def encode(image: np.ndarray, level: float) -> bytes:
         pixels, channels = check_image(image)
-        frame = Frame(profile, *pixels.shape[:2], channels)
+        frame = Frame(profile, pixels.shape[0], pixels.shape[1], channels)
         settings = EncodeOptions(profile=profile, quality=float(level), **options)
         with _PartialRun(off) as run:
             if profile == "main":

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__, metrics
-from ..runtime.devices import resolve_threads
 from ..batch import run_batch
 from ..errors import ImfError, OptionError, naming
+from ..runtime.devices import resolve_threads
 from .data import Picture
 
 if TYPE_CHECKING:

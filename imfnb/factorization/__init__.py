@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
-from ..runtime.devices import resolve_device, resolve_threads, run_on
 from ..errors import DeviceError, OptionError
 from ..patches import to_blocks
+from ..runtime.devices import resolve_device, resolve_threads, run_on
 from ..runtime.run import HostRun, Run, Task, finish
 from .bcd import descend
 from .bounds import check_bounds, factor_dtype
@@ -34,6 +34,32 @@ _LARGEST = 2.0**53
 # most, since 32 bits number patches.
 _CHUNK_BYTES = 1 << 25
 _LONGEST = 1 << 28
+
+
+@overload
+def factorize(
+    X: Any,
+    rank: int,
+    bounds: tuple[int, int] | None = ...,
+    iterations: int = ...,
+    *,
+    device: str = ...,
+    threads: int | None = ...,
+    return_cost: Literal[False] = ...,
+) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+@overload
+def factorize(
+    X: Any,
+    rank: int,
+    bounds: tuple[int, int] | None = ...,
+    iterations: int = ...,
+    *,
+    device: str = ...,
+    threads: int | None = ...,
+    return_cost: Literal[True],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]: ...
 
 
 def factorize(
@@ -123,7 +149,8 @@ def _factorize(
     stack, (rows, columns) = x.shape[:-2], x.shape[-2:]
     matrices, dtype = x.reshape(-1, rows, columns), factor_dtype(bounds)
     count = len(matrices)
-    u, v = np.empty((count, rows, rank), dtype), np.empty((count, columns, rank), dtype)
+    u: np.ndarray = np.empty((count, rows, rank), dtype)
+    v: np.ndarray = np.empty((count, columns, rank), dtype)
     cost = np.empty((count, iterations))
 
     def task(chunk: Sequence[int], run: Run) -> Task[None]:
@@ -165,8 +192,8 @@ def _descend(
 
 def _on_gpu(count: int, matrix: np.ndarray, task: Callable[[Sequence[int], Run], Task[None]], threads: int) -> None:
     """Run a task for chunks of `count` matrices like the given one; where the memory is full, for fewer at a time."""
-    from ..runtime.cuda import GRID_LIMIT
     from ..runtime import streams
+    from ..runtime.cuda import GRID_LIMIT
     from ..runtime.gpu import DeviceRun
 
     if max(matrix.shape) > _LONGEST:

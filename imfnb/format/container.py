@@ -19,12 +19,12 @@ of a segment is checked when it is asked for.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .bytestream import Reader, put_varint
 from ..errors import FormatError, LimitError
+from .bytestream import Reader, put_varint
 
 __all__ = ["MAX_PIXELS", "VERSION", "Container", "Frame", "pack", "unpack"]
 
@@ -141,7 +141,7 @@ def pack(frame: Frame, parameters: bytes, segments: list[bytes]) -> bytes:
 
 
 def unpack(
-    data: memoryview, max_pixels: int, parsers: dict[str, Callable[[Reader, Frame], tuple[Any, int, int]]]
+    data: memoryview, max_pixels: int, parsers: Mapping[str, Callable[[Reader, Frame], tuple[Any, int, int]]]
 ) -> Container:
     """Take a file apart, checking everything that can be checked without decoding.
 
@@ -190,7 +190,7 @@ def unpack(
 
 
 def _parse_header(
-    header: Reader, max_pixels: int, parsers: dict[str, Callable[[Reader, Frame], tuple[Any, int, int]]]
+    header: Reader, max_pixels: int, parsers: Mapping[str, Callable[[Reader, Frame], tuple[Any, int, int]]]
 ) -> tuple[Frame, Any, list[tuple[int, int]]]:
     """Read and check a header: the frame, the profile's fields, and length and CRC of every segment."""
     profile = header.byte()

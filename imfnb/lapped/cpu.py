@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..format.lapped import INPUT_LIMIT, rotation
 from ..runtime.jit import kernel
 from . import continue_plane
-from ..format.lapped import INPUT_LIMIT, rotation
 from .tiles import filter_across, filter_border
 
 __all__ = ["forward", "inverse"]

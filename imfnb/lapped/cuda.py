@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numba import int32
 
+from ..format.lapped import INPUT_LIMIT, ROTATION_BITS, rotation
 from ..runtime.cuda import SIMULATED, device_function, stream, template, tile_of_block
 from ..runtime.cuda import cuda as _cuda
-from ..format.lapped import INPUT_LIMIT, ROTATION_BITS, rotation
 
 __all__ = ["forward", "inverse"]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from . import continue_plane
 from ..format.lapped import INPUT_LIMIT, ROTATION_BITS, rotation
+from . import continue_plane
 
 __all__ = ["forward", "inverse"]
 

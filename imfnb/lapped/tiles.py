@@ -13,8 +13,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from ..runtime.vectors import INDEX, Lanes, splat
 from ..format.lapped import ROTATION_BITS
+from ..runtime.vectors import INDEX, Lanes, splat
 
 __all__ = ["filter_across", "filter_border"]
 

@@ -133,8 +133,8 @@ def _channels(
     lq, hq = image_pair(lq, hq)
     if hq.ndim not in (2, 3):
         raise OptionError(f"images must have shape (H, W) or (H, W, C), found {hq.shape}")
-    lq, hq = np.atleast_3d(lq).astype(np.float64), np.atleast_3d(hq).astype(np.float64)
-    return [(lq[:, :, c], hq[:, :, c]) for c in range(hq.shape[2])]
+    a, b = (np.atleast_3d(image).astype(np.float64) for image in (lq, hq))
+    return [(a[:, :, c], b[:, :, c]) for c in range(b.shape[2])]
 
 
 def _svd(matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

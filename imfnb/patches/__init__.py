@@ -4,28 +4,25 @@ Row m of X is the m-th patch in raster order, flattened row by row; it has a col
 for patches of p x p. A plane that is factorized as it is has its own rows for patches.
 
 Each backend keeps a stack of B matrices in a layout of its own (`matrix_shape`). On the CPU and in the reference those
-are blocks of LANES patches, shape (B, blocks, N, LANES): one pixel of consecutive patches is contiguous, since the patch
-is the SIMD lane of the kernels that follow, and a block is contiguous too, since they work block by block; lanes beyond
-the last patch are zero. On the GPU it is X^T, shape (B, N, S), with rows padded to S >= M entries. U, whose rows are
-those of X, is laid out likewise. What is decoded is U^T, shape (B, R, M), on every backend.
+are blocks of LANES patches, shape (B, blocks, N, LANES): one pixel of consecutive patches is contiguous, since the
+patch is the SIMD lane of the kernels that follow, and a block is contiguous too, since they work block by block; lanes
+beyond the last patch are zero. On the GPU it is X^T, shape (B, N, S), with rows padded to S >= M entries. U, whose rows
+are those of X, is laid out likewise. What is decoded is U^T, shape (B, R, M), on every backend.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from ..runtime.devices import kernels
+from ..layout import PatchGrid
 
-__all__ = ["LANES", "block_shape", "from_blocks", "grid_shape", "patch_matrix", "to_blocks"]
+__all__ = ["LANES", "block_shape", "from_blocks", "patch_matrix", "to_blocks"]
 
 #: Patches per block. 64 pixels * 64 patches in float32 are 16 KiB, which leaves room in a first-level cache for U and
 #: the sums; with 128 and 256 patches the product X V and the conversion from uint8 took 1.2 and 2.5 times as long.
 LANES = 64
-
-
-def grid_shape(shape: tuple[int, int], patch_size: int) -> tuple[int, int]:
-    """Number of patches along the height and the width of a plane, the last ones padded if need be."""
-    return -(-shape[0] // patch_size), -(-shape[1] // patch_size)
 
 
 def block_shape(rows: int, columns: int) -> tuple[int, int, int]:
@@ -51,24 +48,25 @@ def from_blocks(blocks: np.ndarray, rows: int) -> np.ndarray:
     return blocks.transpose(1, 0, 2).reshape(blocks.shape[1], -1)[:, :rows].T
 
 
-def patch_matrix(plane: np.ndarray, patch_size: int, device: str) -> np.ndarray:
+def patch_matrix(backend: Any, plane: np.ndarray, patch_size: int) -> np.ndarray:
     """The patches of one plane as the rows of a matrix.
 
     Parameters
     ----------
+    backend : module
+        `cpu` or `reference`.
     plane : ndarray of uint8, shape (H, W)
         The plane.
     patch_size : int
         Side p of a patch.
-    device : {"cpu", "reference"}
-        Which kernels to use.
 
     Returns
     -------
     ndarray of uint8, shape (M, p * p), Fortran order
         The matrix X.
     """
-    backend, (rows, columns) = kernels("patches", device), grid_shape(plane.shape, patch_size)
-    x = np.empty(backend.matrix_shape(1, rows * columns, patch_size * patch_size), np.uint8)
+    height, width = plane.shape
+    grid = PatchGrid((height, width), patch_size)
+    x = np.empty(backend.matrix_shape(1, grid.rows * grid.columns, patch_size * patch_size), np.uint8)
     backend.patchify(plane[None], patch_size, patch_size, x)
-    return from_blocks(x[0], rows * columns)
+    return from_blocks(x[0], grid.rows * grid.columns)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..color.cpu import rgb_to_planes_420, rgb_to_planes_444, rgb_to_ycbcr
 from ..runtime.jit import kernel
 from ..runtime.vectors import DOTS, WIDTH
-from ..color.cpu import rgb_to_planes_420, rgb_to_planes_444, rgb_to_ycbcr
 from . import reference, to_blocks
 from .reference import from_matrices, host_matrix, matrix_shape, padded, to_matrices
 from .tiles import CHUNK, multiply, multiply_bytes, unzip

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from ..color.cuda import rgb_to_ycbcr
 from ..runtime.cuda import GRID_LIMIT, SIMULATED, TILE, blocks, cuda, device_function, kernel, stream, tiles
 from ..runtime.cuda_intrinsics import (
     clip4,
@@ -37,7 +38,6 @@ from ..runtime.cuda_intrinsics import (
     starts_at_multiple,
     transpose4,
 )
-from ..color.cuda import rgb_to_ycbcr
 from .reference import ycbcr_planes
 
 __all__ = [
@@ -90,7 +90,8 @@ def patchify_ycbcr(
     planes = ycbcr_planes(images, subsample, array)
     rgb_to_ycbcr(images, *planes)
     for plane, out in zip(planes, (y, cb, cr), strict=True):
-        patchify(plane, *((1, plane.shape[2]) if patch_size is None else (patch_size, patch_size)), out)
+        height, width = (1, plane.shape[2]) if patch_size is None else (patch_size, patch_size)
+        patchify(plane, height, width, out)
 
 
 def depatchify(
@@ -107,8 +108,8 @@ def depatchify(
         _depatchify_words[grid, (_LANES, down), stream()](u, v, *map(np.int32, numbers), planes)
     else:
         grid, block = tiles(width, height, images)
-        numbers = rank, patch_height, patch_width, columns, first
-        _depatchify[grid, block, stream()](u, v, *map(np.int32, numbers), planes)
+        few = rank, patch_height, patch_width, columns, first
+        _depatchify[grid, block, stream()](u, v, *map(np.int32, few), planes)
 
 
 def from_matrices(matrices: Any, out: Any) -> None:

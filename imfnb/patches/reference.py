@@ -106,7 +106,8 @@ def patchify_ycbcr(
     planes = ycbcr_planes(images, subsample, array)
     rgb_to_ycbcr(images, *planes)
     for plane, out in zip(planes, (y, cb, cr), strict=True):
-        patchify(plane, *((1, plane.shape[2]) if patch_size is None else (patch_size, patch_size)), out)
+        height, width = (1, plane.shape[2]) if patch_size is None else (patch_size, patch_size)
+        patchify(plane, height, width, out)
 
 
 def depatchify(

@@ -16,8 +16,9 @@ __all__ = ["check_mode", "to_pixels", "turned"]
 # profile counts as sRGB: rounding and the various published tables of sRGB stay below it.
 _SAME = 2
 
-# littleCMS's numbers, for which Pillow had other names before version 10.3.
-_RELATIVE_COLORIMETRIC, _BLACK_POINT_COMPENSATION = 1, 0x2000
+# Relative colorimetric with black point compensation: littleCMS's numbers, for which Pillow had other names before
+# version 10.3.
+_CONVERSION: dict[str, Any] = {"renderingIntent": 1, "flags": 0x2000}
 
 # Pillow's modes of eight bits or fewer that are converted to RGB as they are.
 _TO_RGB = ("RGBX", "YCbCr", "HSV", "LAB")
@@ -169,17 +170,10 @@ def _to_srgb(base: Any, profile: bytes | None) -> tuple[Any, str | None]:
         source = {"RGB": base.convert("RGB") if base.mode == "L" else base, "GRAY": base, "CMYK": base}.get(space, base)
         if {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}.get(space) != source.mode:
             return base, "ICC profile (of another kind of samples, not applied)"
-        transform = ImageCms.buildTransform(
-            given,
-            srgb,
-            source.mode,
-            "RGB",
-            renderingIntent=_RELATIVE_COLORIMETRIC,
-            flags=_BLACK_POINT_COMPENSATION,
-        )
+        transform = ImageCms.buildTransform(given, srgb, source.mode, "RGB", **_CONVERSION)
         if source.mode != "CMYK" and _is_identity(ImageCms, transform, source.mode):
             return base, "ICC profile"
-        converted = ImageCms.applyTransform(source, transform)
+        converted = transform.apply(source)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return base, "damaged ICC profile"
     return converted.getchannel("G") if base.mode == "L" else converted, "ICC profile (converted to sRGB)"

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import struct
 import sys
-from collections.abc import Callable
 from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any, BinaryIO
 
@@ -191,7 +190,7 @@ def _overlay(module: ModuleType, **names: Any) -> ModuleType:
     return overlay
 
 
-def _methods(member: type, module: ModuleType, scope: dict[str, Any]) -> dict[str, Callable[..., Any]]:
+def _methods(member: type, module: ModuleType, scope: dict[str, Any]) -> dict[str, FunctionType]:
     """A class's methods that come from `module`, with `scope` as their global names."""
     methods = {}
     for base in reversed(member.__mro__):

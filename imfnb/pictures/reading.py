@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from ..format.container import MAX_PIXELS
 from ..errors import ImfError, LimitError, OptionError, naming
+from ..format.container import MAX_PIXELS
 from .color import check_mode, to_pixels, turned
 from .formats import name_of, refusal
 from .found import Survey, choose_frame
@@ -89,14 +89,15 @@ def _opened(source: Any) -> Iterator[BinaryIO]:
     """A source as a binary file object that can seek, at its beginning."""
     if isinstance(source, (str, bytes, os.PathLike)):
         try:
-            file = open(source, "rb")  # noqa: SIM115 - closed below; errors of the block are not to be caught here
+            opened = open(source, "rb")  # noqa: SIM115 - closed below; errors of the block are not to be caught here
         except ValueError as error:  # a zero byte
             raise OptionError(f"the path cannot be used: {error}") from None
-        with file:
-            yield file
+        with opened:
+            yield opened
         return
     if not hasattr(source, "read"):
         raise OptionError(f"the picture is given as a {type(source).__name__}; expected a path or a binary file object")
+    file: BinaryIO | None
     try:
         source.seek(0)
         file = source if source.read(0) == b"" else None

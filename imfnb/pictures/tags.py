@@ -168,7 +168,9 @@ def directories(file: BinaryIO) -> Iterator[Directory]:
         table = file.read(size * count) if count <= 0xFFFF else b""
         if not count or len(table) < size * count:
             raise ValueError("a directory lies outside of the file")
-        entries, positions, start = {}, {}, file.tell() - len(table)
+        entries: dict[int, tuple[int, int, bytes]] = {}
+        positions: dict[int, int] = {}
+        start = file.tell() - len(table)
         for row in range(0, len(table), size):
             tag, kind, values = struct.unpack_from(f"{order}HH{word}", table, row)
             positions.setdefault(tag, start + row)

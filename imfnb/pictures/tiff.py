@@ -12,7 +12,7 @@ from .tags import Directory, directories
 
 __all__ = ["describe_tiff", "tiff"]
 
-_PHOTOMETRIC = {
+_PHOTOMETRIC: dict[int | None, tuple[str, int]] = {
     0: ("gray", 1),
     1: ("gray", 1),
     2: ("RGB", 3),

@@ -129,31 +129,7 @@ class Analysis:
 def encode_image(
     image: Any, frame: Frame, options: EncodeOptions, run: Run, start: Callable[..., Task[Any]] = init_v
 ) -> bytes:
-    """Encode one image for any target.
-
-    Parameters
-    ----------
-    image : array of uint8, shape (H, W, C)
-        The image.
-    frame : Frame
-        Its description.
-    options : EncodeOptions
-        The validated options.
-    run : Run
-        Where to work.
-    start : callable
-        As in :class:`Settings`.
-
-    Returns
-    -------
-    bytes
-        The file.
-
-    Raises
-    ------
-    OptionError
-        If the options do not fit the image, or no rank meets the target.
-    """
+    """Encode one image for any target; `start` as in :class:`Settings`."""
     name, value = options.target
     if name in STACK_TARGETS:
         (file,) = run.drive(encode_stack([image], frame, options, run, start))
@@ -301,24 +277,7 @@ def stack_key(container: Container) -> tuple[Any, ...]:
 
 
 def decode_stack(containers: Sequence[Container], outs: Sequence[Any], max_rank: int | None, run: Run) -> Task[None]:
-    """bytes -> U, V -> X -> planes -> image, for files of one :func:`stack_key`.
-
-    Parameters
-    ----------
-    containers : sequence of Container
-        The files.
-    outs : sequence of array of uint8, shape (H, W, C), C-contiguous
-        Receive the images.
-    max_rank : int or None
-        Use only the first columns of every factor.
-    run : Run
-        Where to work; on the CPU there is one file.
-
-    Raises
-    ------
-    FormatError
-        If a segment is damaged.
-    """
+    """bytes -> U, V -> X -> planes -> image, for files of one :func:`stack_key`; components are columns of U."""
     frame, p = containers[0].frame, containers[0].parameters
     if frame.height * frame.width < _DECODED_ALONE:
         run = run.alone()
@@ -367,8 +326,9 @@ def _decode_factors(container: Container, index: int, spec: MatrixSpec) -> tuple
     """U^T (R, M) and V^T (R, N) from a segment."""
     p, (rows, columns) = container.parameters, spec.shape
     segment = container.segment(index)
-    u = decode_columns(segment, rows, p.ranks[index], *p.bounds, p.dtype)
-    v = decode_columns(segment, columns, p.ranks[index], *p.bounds, p.dtype)
+    rank, (low, high) = p.ranks[index], p.bounds
+    u = decode_columns(segment, rows, rank, low, high, p.dtype)
+    v = decode_columns(segment, columns, rank, low, high, p.dtype)
     segment.end()
     return u.T, v.T
 

@@ -274,26 +274,7 @@ def stack_key(container: Container) -> tuple[Any, ...]:
 def decode_stack(
     containers: Sequence[Container], outs: Sequence[Any], max_rank: int | None, run: Run, parts: Parts = ALL_PARTS
 ) -> Task[None]:
-    """bytes -> U, V -> X -> planes -> image, for files of one :func:`stack_key`.
-
-    Parameters
-    ----------
-    containers : sequence of Container
-        The files.
-    outs : sequence of array of uint8, shape (H, W, C), C-contiguous
-        Receive the images.
-    max_rank : int or None
-        Use only the first components of every plane.
-    run : Run
-        Where to work; on the CPU there is one file.
-    parts : Parts
-        What the files were made with.
-
-    Raises
-    ------
-    FormatError
-        If a segment is damaged.
-    """
+    """bytes -> U, V -> X -> planes -> image, for files of one :func:`stack_key` that were made with these `parts`."""
     frame, first = containers[0].frame, containers[0].parameters
     count, whole = len(containers), slice(0, frame.height)
     lossy = range(count) if len(first.planes) == 4 else ()
@@ -366,7 +347,8 @@ def describe(container: Container) -> dict[str, object]:
             free += segment.position > 1
             data = bytes(segment.take(segment.left))
             rank = max(rank, data[0] + 1 if data else 1)  # a segment begins with its largest rank
-            total += component_bytes(data, *part.patches, grid.patch_size)
+            down, across = part.patches
+            total += component_bytes(data, down, across, grid.patch_size)
             number += 1
         last = int(np.flatnonzero(total)[-1]) + 1 if total.any() else 1
         components[name] = total[:last].tolist()

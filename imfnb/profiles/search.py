@@ -23,31 +23,7 @@ __all__ = ["search"]
 
 
 def search(image: Any, frame: Frame, options: EncodeOptions, run: Run, parts: Parts = ALL_PARTS) -> bytes:
-    """Encode an image for a rate or a PSNR.
-
-    Parameters
-    ----------
-    image : array of uint8, shape (H, W, C)
-        The image.
-    frame : Frame
-        Its description.
-    options : EncodeOptions
-        The validated options, with the target bpp, size or psnr.
-    run : Run
-        Where to work.
-    parts : Parts
-        What is switched on.
-
-    Returns
-    -------
-    bytes
-        The file.
-
-    Raises
-    ------
-    OptionError
-        If no step meets the target.
-    """
+    """`encode_image` of the main profile for the targets bpp, size and psnr."""
     name, value = options.target
     trials = _Trials(image, frame, options, run, parts)
     best = search_step(trials, STEP_MIN, STEP_MAX, frame.height * frame.width, name, value)

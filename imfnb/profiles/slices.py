@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..entropy import decode_basis_update, encode_basis_update
-from ..errors import FormatError
+from ..entropy import decode_checked
+from ..entropy.basis_update import decode_basis_update, encode_basis_update
 from ..factorization import rdoq
 from ..format.bytestream import Reader, put_varint
 from ..layout import Slice
@@ -34,9 +34,8 @@ def decode_slice(
     """The inverse of :func:`encode_slice`."""
     update = read_update(segment, part, parts)
     data = bytes(segment.take(segment.left))
-    padded, ranks, overrun = coder.decode_factors(data, *part.patches, part.grid.patch_size, max_rank)
-    if overrun:
-        raise FormatError("damaged factors: the coded data end too early; the file is corrupt")
+    down, across = part.patches
+    padded, ranks = decode_checked(coder, data, down, across, part.grid.patch_size, max_rank)
     return rdoq.Factors(padded, ranks, part.patches, update)
 
 

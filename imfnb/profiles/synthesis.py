@@ -207,7 +207,7 @@ Watched = list[tuple[slice, Products]]
 
 
 def watch(group: Sequence[Work], run: Run, whole: bool = False) -> Watched:
-    """Rows of a stack that decide on its restoration: sampled ones on the CPU, all on the GPU or where that is asked."""
+    """Rows of a stack that decide on its restoration: sampled ones on the CPU, all on the GPU or where it is asked."""
     stack = group[0].stack
     height, parts = stack.spec.shape[0], [work.unit for work in group]
     rows = [slice(0, height)] if whole or run.merges else decide.sampled_rows(height)
@@ -221,7 +221,7 @@ def restoration_of(group: Sequence[Work], watched: Watched, run: Run) -> Task[li
 
 
 def decoded(group: Sequence[Work], watched: Watched, run: Run) -> Task[tuple[list[bool], Any]]:
-    """Whether to restore each plane of a stack, and what the decoder makes of the last of the rows that were watched."""
+    """Whether to restore each plane of a stack, and what the decoder makes of the last of the watched rows."""
     stack, planes = group[0].stack, group[0].planes
     count, height = len(stack.owners), stack.spec.shape[0]
     error = run.kernels("restoration").squared_error

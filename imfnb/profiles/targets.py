@@ -84,9 +84,9 @@ _PSNR_MARGIN = 0.14
 # Stands for the PSNR of identical images.
 _PERFECT = 1000.0
 
-# What a search may cost, and what trials of a step and of a lambda scale or a splice cost, in quarters of a plain encoding.
-# Pictures below _SMALL pixels have an allowance, small ones twice as much in all: their values are staircases, and it
-# is a matter of milliseconds.
+# What a search may cost, and what trials of a step and of a lambda scale or a splice cost, in quarters of a plain
+# encoding. Pictures below _SMALL pixels have an allowance, small ones twice as much in all: their values are
+# staircases, and it is a matter of milliseconds.
 _BUDGET, _STEP_COST, _LAMBDA_COST = 14, 3, 1
 _SMALL = 1 << 20
 
@@ -229,11 +229,11 @@ def search_step(trials: Trials[T], low: int, high: int, pixels: int, name: str, 
     steps: dict[int, float] = {}
     errors: dict[int, list[float]] = {}  # of the predictions
     # Steps whose value is known, or assumed, to be above and below the aim, and the attempt of the one above.
-    lower, upper, above = low - 1, high + 1, None
+    lower, upper = low - 1, high + 1
+    above: T | None = None
     base = low - 1  # the step whose lambda was changed
     while search.affords(_LAMBDA_COST) and not search.done:
-        around = above is not None and upper in steps
-        near = around and upper < (_CLOSE if len(steps) < 3 else _NEAR) * lower
+        near = above is not None and upper in steps and upper < (_CLOSE if len(steps) < 3 else _NEAR) * lower
         if upper - lower > 1 and search.affords(_STEP_COST) and (not near or lower == base):
             step = _next_step(trials.predict, steps, errors, goal, lower, upper)
             attempt, steps[step] = search.note(trials.step(step), _STEP_COST)
@@ -243,7 +243,7 @@ def search_step(trials: Trials[T], low: int, high: int, pixels: int, name: str, 
             else:
                 upper = step
             del attempt  # not in memory during the next trial, unless it is of use
-        elif around and lower != base:
+        elif above is not None and upper in steps and lower != base:
             base = lower
             _try_lambdas(trials, search, goal, above, steps[lower], goal.lambda_fall * _steepness(steps, goal))
         else:
@@ -272,10 +272,8 @@ def _try_lambdas(trials: Trials[T], search: _Search[T], goal: _Goal, plain: T, f
     above, last, scale, value = plain, plain, LAMBDA_ONE, found
     while value > goal.aim and scale < LAMBDA_LARGEST and search.affords(_LAMBDA_COST) and not search.done:
         above, first = last, value
-        if value == found and last is not plain:  # no effect so far: all or nothing
-            octaves = math.inf
-        else:
-            octaves = min(max((value - goal.aim) / fall, 0.01), 2.0)
+        none = value == found and last is not plain  # no effect so far: all or nothing
+        octaves = math.inf if none else min(max((value - goal.aim) / fall, 0.01), 2.0)
         before, scale = scale, round(min(max(scale * 2**octaves, scale + 1), LAMBDA_LARGEST))
         last, value = search.note(trials.lambda_scale(plain, scale), _LAMBDA_COST)
         fall = max((first - value) / math.log2(scale / before), fall / 4)

@@ -65,13 +65,14 @@ def _correct_row(typing_context, lines, centre, places, tables, classes, near, f
         undefined = ir.Constant(_NARROW, ir.Undefined)
         # Which pixels are in the two vectors of words: as processors interleave, by half of every eight.
         pixels = [[k // 4 * 8 + half * 4 + k % 4 for k in range(WIDTH)] for half in (0, 1)]
+        order = [*pixels[0], *pixels[1]]
         orders = [
             ir.Constant(ir.VectorType(_I32, CHUNK), [pixel + CHUNK * side for pixel in half for side in (0, 1)])
             for half in pixels
         ]
         lanes = [ir.Constant(ir.VectorType(_I32, WIDTH), half) for half in pixels]
         backs = [
-            ir.Constant(ir.VectorType(_I32, WIDTH), [sum(pixels, []).index(k + start) for k in range(WIDTH)])
+            ir.Constant(ir.VectorType(_I32, WIDTH), [order.index(k + start) for k in range(WIDTH)])
             for start in (0, WIDTH)
         ]
 

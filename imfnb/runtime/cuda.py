@@ -1,8 +1,8 @@
 """The decorators of every CUDA kernel, and the one place that imports CUDA.
 
 `cuda` is Numba's CUDA target: that of the package numba-cuda where it is installed, else the one that comes with Numba,
-or the simulator with NUMBA_ENABLE_CUDASIM=1. Only `devices`, the ``cuda`` modules of the stages and the runner of the GPU
-import this module, and those are imported by the first call that needs them.
+or the simulator with NUMBA_ENABLE_CUDASIM=1. Only `devices`, the ``cuda`` modules of the stages and the runner of the
+GPU import this module, and those are imported by the first call that needs them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numba import config, cuda
@@ -28,9 +28,9 @@ __all__ = [
     "KEPT",
     "KERNELS",
     "SHARED_BYTES",
-    "Kernel",
     "SIMULATED",
     "TILE",
+    "Kernel",
     "blocks",
     "cuda",
     "device_function",
@@ -54,7 +54,7 @@ SIMULATED = bool(config.ENABLE_CUDASIM)
 _driver: Any = None
 if not SIMULATED and "numba_cuda" in (cuda.__file__ or ""):
     with contextlib.suppress(ImportError):
-        from cuda.bindings import driver as _driver
+        _driver = importlib.import_module("cuda.bindings.driver")
 if _driver:
     from . import cuda_cache
 
@@ -132,7 +132,7 @@ class _Entry:
     """
 
     # Scalars as `struct` packs them, in 8 bytes each; the kernel reads as many as its type has.
-    _CODES = {"int32": "i4x", "int64": "q", "float32": "f4x", "float64": "d", "bool": "?7x"}
+    _CODES: ClassVar[dict[str, str]] = {"int32": "i4x", "int64": "q", "float32": "f4x", "float64": "d", "bool": "?7x"}
 
     def __init__(self, dispatcher: Any, signature: str, name: str = "") -> None:
         self.types = sigutils.normalize_signature(signature)[0]
@@ -245,7 +245,8 @@ class Kernel:
         self._dispatcher = cuda.jit(function)
         entries = _entries(name, signatures) if _driver else ()
         self._entries = [_Entry(self._dispatcher, signature, entry) for entry, signature in entries]
-        functools.update_wrapper(self, function)
+        # It is launched, as kernel[grid, block](...), and never called.
+        functools.update_wrapper(self, function)  # type: ignore[arg-type]
 
     def __getitem__(self, configuration: tuple[Any, ...]) -> Callable[..., None]:
         if not self._entries:

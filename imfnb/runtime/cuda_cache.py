@@ -37,8 +37,16 @@ _MAGIC = b"imfnb-kernel-1\n"
 _SUFFIX = ".kernel"
 
 # What turns kernels into machine code. A compiler that was not installed by pip goes unnoticed.
-_PACKAGES = "numba", "numba-cuda", "llvmlite", "numpy", "nvidia-nvvm", "nvidia-nvjitlink"
-_PACKAGES += "nvidia-cuda-nvcc-cu12", "nvidia-nvjitlink-cu12"
+_PACKAGES = (
+    "numba",
+    "numba-cuda",
+    "llvmlite",
+    "numpy",
+    "nvidia-nvvm",
+    "nvidia-nvjitlink",
+    "nvidia-cuda-nvcc-cu12",
+    "nvidia-nvjitlink-cu12",
+)
 
 # Settings of Numba (NUMBA_OPT and so on) that change the code.
 _SETTINGS = "OPT", "BOUNDSCHECK", "CUDA_DEBUGINFO_DEFAULT", "CUDA_ENABLE_NRT", "FORCE_CUDA_CC"

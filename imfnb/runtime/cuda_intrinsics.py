@@ -75,8 +75,8 @@ def _clip4_twin(a, b, c, d):
     return np.uint32(sum(min(max(int(value), 0), 255) << 8 * k for k, value in enumerate((a, b, c, d))))
 
 
-def _halves(word: Any) -> tuple[int, int]:
-    return tuple((int(word) >> shift & 0xFFFF ^ 0x8000) - 0x8000 for shift in (0, 16))
+def _halves(word: Any) -> list[int]:
+    return [(int(word) >> shift & 0xFFFF ^ 0x8000) - 0x8000 for shift in (0, 16)]
 
 
 def _clip2_twin(a, b, top):
@@ -275,7 +275,9 @@ if SIMULATED:
     get_pair, put_pair, get_four, put_four = _get_pair_twin, _put_pair_twin, _get_four_twin, _put_four_twin
     put_half = _put_half_twin
     # A warp's work, where threads here are on their own: the callers have twins of the whole.
-    mma_uu = mma_us = mma_ss = None
+    mma_uu: Any = None
+    mma_us: Any = None
+    mma_ss: Any = None
 else:
     # Through its name, since numba-cuda puts this module in the place of Numba's own.
     _intrinsic = importlib.import_module("numba.cuda.extending").intrinsic

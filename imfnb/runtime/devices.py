@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
 from ..errors import DeviceError, DeviceWarning, OptionError
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
 __all__ = [
     "CROSSOVER",
     "DEVICES",
-    "Run",
+    "DeviceArray",
     "cuda_status",
     "is_device_array",
-    "kernels",
-    "map_threads",
     "resolve_device",
     "resolve_threads",
     "run_on",
-    "serially",
     "show_config",
-    "thread_map",
 ]
 
 DEVICES = ("auto", "cpu", "cuda", "reference")
@@ -50,11 +46,20 @@ CROSSOVER: dict[str, int] = {"encode main batch": 45_000_000}
 # Why "auto" no longer tries the GPU: it failed once in this process. A CUDA context rarely survives an error.
 _failure: str | None = None
 
-_T = TypeVar("_T")
 _R = TypeVar("_R")
 
-#: What applies a function to items and lists the results, see `thread_map`.
-Run = Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]
+
+class DeviceArray(Protocol):
+    """What the runner of the GPU uses of Numba's arrays there."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+    def copy_to_host(self) -> np.ndarray: ...
+
+    def copy_to_device(self, source: Any) -> None: ...
+
+    def reshape(self, *shape: int) -> DeviceArray: ...
 
 
 def resolve_device(device: str, pixels: int = 0, work: str = "", resident: bool = False) -> str:
@@ -152,28 +157,9 @@ def run_on(device: str, backend: str, work: Callable[[str], _R]) -> _R:
     return work("cpu")
 
 
-def is_device_array(array: Any) -> bool:
+def is_device_array(array: Any) -> TypeIs[DeviceArray]:
     """Whether an array lies on a GPU: CuPy, PyTorch, JAX and Numba offer ``__cuda_array_interface__`` there."""
     return hasattr(array, "__cuda_array_interface__") or bool(getattr(array, "__cuda_ndarray__", False))
-
-
-def kernels(stage: str, device: str) -> ModuleType:
-    """Import the kernels of a stage.
-
-    Parameters
-    ----------
-    stage : str
-        Name of a stage's package, such as "color".
-    device : str
-        As returned by :func:`resolve_device`.
-
-    Returns
-    -------
-    module
-        ``imfnb.<stage>.cpu`` or ``imfnb.<stage>.reference``; both define the same functions. (Those of
-        ``imfnb.<stage>.cuda`` have the same names but work on the device.)
-    """
-    return importlib.import_module(f"imfnb.{stage}.{device}")
 
 
 def resolve_threads(threads: int | None) -> int:
@@ -269,57 +255,6 @@ def _control_groups(root: Path) -> Iterator[Path]:
             for name in below:
                 folder /= name
                 yield folder
-
-
-def map_threads(function: Callable[[_T], _R], items: Iterable[_T], threads: int) -> list[_R]:
-    """Apply a function to every item on at most `threads` threads.
-
-    The kernels are serial and release the GIL, so plain threads use the cores fully; Numba's own parallel loops were
-    left out because under its workqueue layer two Python threads that enter one abort the process.
-
-    Parameters
-    ----------
-    function : callable
-        Called once per item.
-    items : iterable
-        The work; order is kept.
-    threads : int
-        Upper bound of the number of threads.
-
-    Returns
-    -------
-    list
-        The results in the order of `items`.
-    """
-    items = list(items)
-    with thread_map(min(threads, len(items))) as run:
-        return run(function, items)
-
-
-def serially(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-    """:func:`thread_map` without threads."""
-    return [function(item) for item in items]
-
-
-@contextmanager
-def thread_map(threads: int) -> Iterator[Run]:
-    """:func:`map_threads` for many calls: starting threads takes as long as a sweep over a megapixel.
-
-    Parameters
-    ----------
-    threads : int
-        Number of threads; with fewer than two, none is started.
-
-    Yields
-    ------
-    callable
-        From a function and items to the list of results.
-    """
-    if threads < 2:
-        yield serially
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            yield lambda function, items: list(pool.map(function, items))
 
 
 def cuda_status() -> str:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .cuda import SIMULATED, blocks, cuda, kernel
 from ..errors import OptionError
+from .cuda import SIMULATED, blocks, cuda, kernel
 
 __all__ = ["LOCK", "Slot", "as_device", "borrowed", "copy_all", "copy_now", "release"]
 
@@ -137,7 +137,7 @@ class Slot:
 
 
 def copy_all(
-    targets: Sequence[np.ndarray], sources: Sequence[np.ndarray], threads: int
+    targets: Sequence[np.ndarray] | np.ndarray, sources: Sequence[np.ndarray], threads: int
 ) -> Iterator[list[Future]]:
     """Copy arrays to others of their shapes, much of it on several threads, as a part of a task (see `streams`).
 
@@ -190,7 +190,7 @@ def _parts(target: np.ndarray, source: np.ndarray, size: int) -> Iterator[tuple[
         yield target[start:stop], source[start:stop]
 
 
-def copy_now(targets: Sequence[np.ndarray], sources: Sequence[np.ndarray], threads: int) -> None:
+def copy_now(targets: Sequence[np.ndarray] | np.ndarray, sources: Sequence[np.ndarray], threads: int) -> None:
     """:func:`copy_all`, and wait for it."""
     for futures in copy_all(targets, sources, threads):
         wait(futures)

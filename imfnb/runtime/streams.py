@@ -15,8 +15,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from typing import Any
 
-from .cuda import is_out_of_memory, on_stream
 from ..errors import DeviceError
+from .cuda import is_out_of_memory, on_stream
 from .memory import LOCK, Slot, borrowed
 from .run import Task
 

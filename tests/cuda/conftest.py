@@ -14,8 +14,8 @@ import interpreted
 import numpy as np
 import pytest
 
-from imfnb.runtime.devices import cuda_status
 from imfnb.runtime.cuda import SIMULATED, cuda
+from imfnb.runtime.devices import cuda_status
 
 FOLDER = pathlib.Path(__file__).parent
 if interpreted.WANTED:

@@ -9,6 +9,7 @@ NaNs do not have the bits that a device gives them, except those of min, max and
 from __future__ import annotations
 
 import ctypes
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -650,7 +651,7 @@ class _Builder:
         starts |= {n + 1 for n, i in enumerate(code) if _is_alone(i) or _head(i) in _JUMPS}
         starts |= {n for n, i in enumerate(code) if _is_alone(i)}
         edges = sorted(starts)
-        parts = [Part(code[start:end]) for start, end in zip(edges, edges[1:], strict=False)]
+        parts = [Part(code[start:end]) for start, end in itertools.pairwise(edges)]
         return parts, {label: edges.index(at) for label, at in self._kernel.labels.items()} | {"": len(parts)}
 
     def _jump(self, part: Part, instruction: Instruction, places: dict[str, int]) -> None:

@@ -26,7 +26,7 @@ def fuse(kernel: Kernel) -> int:
             continue
         kind = product.opcode[-3:]
         target, left, right = product.operands
-        needed = {name for name in _registers(product.operands)}
+        needed = set(_registers(product.operands))
         for second in range(first + 1, len(kernel.code)):
             taker = kernel.code[second]
             if second in starts or taker.opcode.startswith("bra"):

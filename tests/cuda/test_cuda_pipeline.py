@@ -16,10 +16,12 @@ from helpers import encode, picture
 from PIL import Image
 
 import imfnb
-from imfnb import gpu
-from imfnb.runtime.cuda import SIMULATED, cuda, tiles
-from imfnb.gpu import batch, streams, transfer
+from imfnb import _device_batch as batch
 from imfnb.pictures import Picture
+from imfnb.profiles import baseline
+from imfnb.runtime import gpu as runner
+from imfnb.runtime import memory, streams
+from imfnb.runtime.cuda import SIMULATED, cuda, tiles
 
 #: Small patches and few sweeps: a thread of the simulator takes a microsecond for every addition.
 FAST = {"patch_size": 4, "iterations": 2}
@@ -134,7 +136,10 @@ def test_batch_of_several_shapes():
     files = expected_files(images, rank=2, **FAST)
     seen: list[tuple[int, int]] = []
     options = {"profile": "baseline", "rank": 2, "device": "cuda", **FAST}
-    progress = lambda *counts: seen.append(counts)  # noqa: E731
+
+    def progress(*counts: int) -> None:
+        seen.append(counts)
+
     assert imfnb.encode_batch(images, progress=progress, **options) == files
     assert seen[-1] == (7, 7) and [done for done, _ in seen] == sorted({done for done, _ in seen})
     decoded = imfnb.decode_batch(files, device="cuda", progress=progress)
@@ -219,7 +224,7 @@ def test_errors_name_their_files(tmp_path):
     assert [type(result) for result in found[:4]] == kinds
     assert [result.filename for result in found[1:5]] == [str(paths[i]) for i in (1, 2, 3, 1)]
     assert str(found[5]).startswith("files[5]: damaged") and str(found[7]).startswith("files[7]: damaged")
-    with pytest.raises(imfnb.FormatError, match="damaged.imf: damaged"):
+    with pytest.raises(imfnb.FormatError, match=r"damaged.imf: damaged"):
         imfnb.decode_batch(paths, device="cuda")
     Image.fromarray(image[:, :, 0]).save(tmp_path / "gray.png")
     items = [image, tmp_path / "gray.png", image[:, :, 0], tmp_path / "good.imf", image.astype(float)]
@@ -284,9 +289,9 @@ def test_errors_of_the_device_in_a_stream(monkeypatch):
         raise CudaAPIError("[700] CUDA_ERROR_ILLEGAL_ADDRESS")
         yield
 
-    monkeypatch.setattr(gpu.pipeline("baseline"), "encode_chunk", fail)
+    monkeypatch.setattr(baseline, "encode_stack", fail)
     coded = imfnb.encode_iter([picture(5, 4)], profile="baseline", rank=1, device="cuda", **FAST)
-    with pytest.raises(imfnb.DeviceError, match="the GPU failed: .*ILLEGAL_ADDRESS"):
+    with pytest.raises(imfnb.DeviceError, match=r"the GPU failed: .*ILLEGAL_ADDRESS"):
         next(coded)
 
 
@@ -317,7 +322,7 @@ def small_memory(monkeypatch):
 
     def limit(images: int) -> list[int]:
         asked: list[int] = []
-        original = transfer.Half.array
+        original = memory.Slot.array
 
         def array(self, name, shape, dtype):
             asked.append(shape[0])
@@ -325,7 +330,7 @@ def small_memory(monkeypatch):
                 raise OutOfMemoryError("CUDA_ERROR_OUT_OF_MEMORY")
             return original(self, name, shape, dtype)
 
-        monkeypatch.setattr(transfer.Half, "array", array)
+        monkeypatch.setattr(memory.Slot, "array", array)
         return asked
 
     return limit
@@ -359,7 +364,7 @@ def test_a_memory_too_small_for_one_image(small_memory):
         lambda: imfnb.encode_batch([image] * 3, profile="baseline", rank=1, device="cuda", **FAST),
         lambda: imfnb.factorize(image[:, :, 0], 1, device="cuda"),
     ):
-        with pytest.raises(imfnb.DeviceError, match="memory is too small even for one image.*device='cpu'"):
+        with pytest.raises(imfnb.DeviceError, match=r"memory is too small even for one image.*device='cpu'"):
             call()
 
 
@@ -367,7 +372,7 @@ def test_single_items_wait_for_the_memory(monkeypatch):
     """Two items that fit the memory one at a time only."""
     running: list[object] = []
 
-    def task(chunk, half):
+    def task(chunk, slot):
         running.append(chunk)
         if len(running) > 1:
             running.remove(chunk)
@@ -391,16 +396,16 @@ def test_auto_takes_the_device_above_the_crossover(monkeypatch):
     image = picture(6, 5)
     data = encode(image, rank=1, device="reference", **FAST)
     used: list[str] = []
-    original = gpu.encode
-    monkeypatch.setattr(gpu, "encode", lambda *arguments: used.append("cuda") or original(*arguments))
+    original = runner.device_run
+    monkeypatch.setattr(runner, "device_run", lambda *arguments: used.append("cuda") or original(*arguments))
     monkeypatch.setattr(devices, "_compiled", lambda: True)
     for pixels, expected in ((31, []), (30, ["cuda"])):
         monkeypatch.setitem(devices.CROSSOVER, "encode baseline", pixels)
         assert encode(image, rank=1, **FAST) == data
         assert used == expected
     monkeypatch.delitem(devices.CROSSOVER, "encode baseline")
-    batches = gpu.batch.encode_items
-    monkeypatch.setattr(gpu.batch, "encode_items", lambda *arguments: used.append("batch") or batches(*arguments))
+    batches = batch.encode_items
+    monkeypatch.setattr(batch, "encode_items", lambda *arguments: used.append("batch") or batches(*arguments))
     for pixels, expected in ((61, ["cuda"]), (60, ["cuda", "batch"])):
         monkeypatch.setitem(devices.CROSSOVER, "encode baseline batch", pixels)
         assert imfnb.encode_batch([image, image], profile="baseline", rank=1, **FAST) == [data, data]
@@ -417,31 +422,31 @@ def test_a_batch_for_another_objective():
 
 def test_memory_is_kept_for_the_next_call_and_released():
     encode(picture(6, 5), rank=1, device="cuda", **FAST)
-    assert any(half._device for half in transfer._idle)
-    transfer.release()
+    assert any(slot._device for slot in memory._idle)
+    memory.release()
     gc.collect()
-    assert not transfer._idle
+    assert not memory._idle
 
 
 def test_memory_of_a_name_serves_every_shape_that_fits():
-    half = transfer.Half()
-    large = half.pinned("a", (4, 6), np.int32)
+    slot = memory.Slot()
+    large = slot.pinned("a", (4, 6), np.int32)
     large[:] = np.arange(24).reshape(4, 6)
-    half.synchronize()
-    small = half.pinned("a", (3, 2), np.int16)
+    slot.synchronize()
+    small = slot.pinned("a", (3, 2), np.int16)
     np.testing.assert_array_equal(small, large.view(np.int16).reshape(-1)[:6].reshape(3, 2))
-    half.synchronize()
-    assert half.pinned("a", (4, 6), np.int32) is large
-    for size in range(1, 2 * transfer._VIEWS):  # shapes that nobody asks for any more are forgotten
-        half.array("b", (size,), np.uint8)
-        assert len(half._device["b"][1]) <= transfer._VIEWS
-    assert half.array("b", (5, 3), np.float32).shape == (5, 3)
-    np.testing.assert_array_equal(half.zeros("b", (5, 3), np.float32).copy_to_host(), np.zeros((5, 3)))
+    slot.synchronize()
+    assert slot.pinned("a", (4, 6), np.int32) is large
+    for size in range(1, 2 * memory._VIEWS):  # shapes that nobody asks for any more are forgotten
+        slot.array("b", (size,), np.uint8)
+        assert len(slot._device["b"][1]) <= memory._VIEWS
+    assert slot.array("b", (5, 3), np.float32).shape == (5, 3)
+    np.testing.assert_array_equal(slot.zeros("b", (5, 3), np.float32).copy_to_host(), np.zeros((5, 3)))
 
 
 def test_an_error_waits_for_the_other_copies(monkeypatch):
     """An array for each of four threads; one cannot be written, the others take a while."""
-    sources = [np.ones(transfer._COPY_BYTES, np.uint8) for _ in range(4)]
+    sources = [np.ones(memory._COPY_BYTES, np.uint8) for _ in range(4)]
     targets = [np.zeros_like(source) for source in sources]
     targets[1].flags.writeable = False
     copy = np.copyto
@@ -453,7 +458,7 @@ def test_an_error_waits_for_the_other_copies(monkeypatch):
 
     monkeypatch.setattr(np, "copyto", slow)
     with pytest.raises(ValueError, match="read-only"):
-        transfer.copy_now(targets, sources, 4)
+        memory.copy_now(targets, sources, 4)
     assert [bool(target.all()) for target in targets] == [True, False, True, True]
 
 
@@ -461,11 +466,11 @@ def test_an_error_waits_for_the_other_copies(monkeypatch):
 @pytest.mark.filterwarnings("ignore:.*fork")
 def test_a_child_has_threads_of_its_own():
     sources = [np.ones(2**21) for _ in range(4)]
-    transfer.copy_now([np.zeros(2**21) for _ in sources], sources, 4)
+    memory.copy_now([np.zeros(2**21) for _ in sources], sources, 4)
     child = os.fork()
     if child == 0:  # no way out of here but this one
         targets = [np.zeros(2**21) for _ in sources]
-        transfer.copy_now(targets, sources, 4)
+        memory.copy_now(targets, sources, 4)
         os._exit(0 if all(target.all() for target in targets) else 1)
     for _ in range(600):
         done, status = os.waitpid(child, os.WNOHANG)
@@ -484,22 +489,22 @@ def test_copies_by_threads(threads):
     sources = [np.arange(3 * 2**20).reshape(3, -1), np.arange(5.0), np.arange(2**21).reshape(-1, 2)[:, :1], np.array(7)]
     sources += [np.full(3, k) for k in range(200)] + [np.arange(2**22).reshape(1, 1, -1), np.arange(2**21)[None, ::-1]]
     targets = [np.zeros(source.shape, source.dtype) for source in sources]
-    transfer.copy_now(targets, sources, threads)
+    memory.copy_now(targets, sources, threads)
     for target, source in zip(targets, sources, strict=True):
         np.testing.assert_array_equal(target, source)
 
 
 def test_staging_is_not_overwritten_while_a_copy_needs_it(monkeypatch):
     """The second upload under a name waits; other names, and the first after a synchronization, do not."""
-    half = transfer.Half()
+    slot = memory.Slot()
     waits: list[int] = []
-    monkeypatch.setattr(half, "synchronize", lambda: waits.append(1) or transfer.Half.synchronize(half))
+    monkeypatch.setattr(slot, "synchronize", lambda: waits.append(1) or memory.Slot.synchronize(slot))
     found = []
     for name, expected in (("a", 0), ("b", 0), ("a", 1), ("b", 1), ("b", 2)):
-        found.append(half.upload(name, [np.full(3, len(found))]))
+        found.append(slot.upload(name, [np.full(3, len(found))]))
         assert len(waits) == expected
-    half.synchronize()
-    half.upload("b", [np.zeros(3)])
+    slot.synchronize()
+    slot.upload("b", [np.zeros(3)])
     assert len(waits) == 3
 
 

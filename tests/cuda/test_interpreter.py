@@ -584,7 +584,7 @@ def test_modules_with_more_than_a_kernel(arrays, message):
 
 
 def test_a_warp_that_is_not_whole():
-    with pytest.raises(PtxError, match="a barrier|some threads of a warp alone"):
+    with pytest.raises(PtxError, match=r"a barrier|some threads of a warp alone"):
         run(MATRICES, np.zeros(8, np.int32), np.zeros(32, np.int32), 40)
 
 

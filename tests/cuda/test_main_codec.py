@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers import picture
-from main_helpers import encode
+from main_helpers import as_if_large, encode
 from stacks import cuda
 
 import imfnb
-from imfnb import FormatError, main, rate
-from imfnb.factorization import rd
-from imfnb.gpu import main as gpu_main
+from imfnb import FormatError
+from imfnb.factorization.rdoq import basis_search
 from imfnb.metrics import psnr
+from imfnb.profiles import decide, search, targets
 
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
 
@@ -48,32 +48,36 @@ def test_batch_with_different_choices():
 def test_alpha_of_both_kinds_and_full_chroma():
     images = [picture(5, 6, 4, seed) for seed in range(2)]
     images[1][:, :, 3] = 255 * (images[1][:, :, 3] > 99)
-    files = check(images, step=30, subsampling="4:4:4")
+    files = check(images, step=30, subsampling="4:4:4", patch_size=8)
     assert ["alpha" in imfnb.info(data)["segments"] for data in files] == [True, True]
     assert [len(imfnb.info(data)["steps"]) for data in files] == [4, 3]
 
 
 def test_search(monkeypatch):
-    """Two steps on the device; then, on the CPU, a thrift and a blend of what was above the target."""
+    """Two steps on the device; then, on the CPU, another lambda and a splice of what was above the target."""
     for name, value in (("_CLOSE", 300), ("_BUDGET", 8), ("_SMALL", 0)):
-        monkeypatch.setattr(rate, name, value)
+        monkeypatch.setattr(targets, name, value)
     trials = []
-    for name in ("_try", "_vary", "_blend"):
-        once = getattr(gpu_main.Coder, name)
-        monkeypatch.setattr(gpu_main.Coder, name, lambda *a, once=once, name=name: trials.append(name) or once(*a))
+    for name in ("step", "lambda_scale", "splice"):
+        once = getattr(search._Trials, name)
+        monkeypatch.setattr(
+            search._Trials,
+            name,
+            lambda self, *a, once=once, name=name: trials.append((self._run.device, name)) or once(self, *a),
+        )
     (data,) = check([picture(8, 16, 0, 1)], psnr=30.5, patch_size=8)
     assert psnr(picture(8, 16, 0, 1), imfnb.decode(data)) >= 30.5
-    assert trials == ["_try", "_try", "_vary", "_blend"]
+    kinds = ["step", "step", "lambda_scale", "splice"]
+    assert trials == [(device, kind) for device in ("cpu", "cuda") for kind in kinds]
 
 
-def test_bands_with_a_free_v(monkeypatch):
-    """Small limits stand for a large picture: two bands, stripes for the choice of the patch size and for V."""
-    monkeypatch.setattr(main, "_BAND_SAMPLES", 500)
-    monkeypatch.setattr(main, "_MIXED_SAMPLES", 350)
-    monkeypatch.setattr(main, "_STRIPE", 8)
-    monkeypatch.setattr(main, "_SEARCHED_SAMPLES", 200)
-    monkeypatch.setattr(main, "_LINES", 16)
-    monkeypatch.setattr(rd, "_LEAST_GAIN", -1.0)
+def test_slices_with_a_free_v(monkeypatch):
+    """Small limits stand for a large picture: two slices, sampled rows for the choice of the patch size and for V."""
+    as_if_large(monkeypatch, slices=500, adapted=350)
+    monkeypatch.setattr(decide, "SAMPLED_PERIOD", 8)
+    monkeypatch.setattr(decide, "SEARCHED_SAMPLES", 200)
+    monkeypatch.setattr(decide, "SEARCHED_LINES", 16)
+    monkeypatch.setattr(basis_search, "LEAST_GAIN", -1.0)
     y, x = np.mgrid[:45, :16]
     (data,) = check([np.uint8(128 + 100 * np.sin(0.9 * x + 0.5 * y))], step=20)
     assert imfnb.info(data)["free_v"] == (2,)
@@ -113,5 +117,5 @@ def test_large_search(target):
 
 
 @pytest.mark.gpu
-def test_megapixels_with_bands_and_a_v_of_their_own():
+def test_megapixels_with_slices_and_a_v_of_their_own():
     check([picture(2300, 2100, 3)], step=12)

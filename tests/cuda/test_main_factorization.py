@@ -15,7 +15,6 @@ from stacks import DeviceRun, empty, same, up
 from strategies import seeds
 from warps import lanes_product
 
-from imfnb.runtime.cuda import SIMULATED
 from imfnb.entropy import layout
 from imfnb.factorization import rdoq
 from imfnb.factorization.rdoq import basis, costs, cuda, pipeline, reference, tuning
@@ -23,6 +22,7 @@ from imfnb.format import basis as v0
 from imfnb.format import context_model
 from imfnb.format.basis_update import COLUMNS, ROWS, UPDATE_BITS, UPDATE_LIMIT
 from imfnb.format.constants import STEP_MAX
+from imfnb.runtime.cuda import SIMULATED
 from imfnb.runtime.run import finish
 
 # Sums of the reference and of the simulator wrap on the way where the exact total fits.
@@ -380,8 +380,7 @@ def check_pipeline(planes: np.ndarray, step: int, p: int, update: np.ndarray | N
         same(out, products)
 
 
-@pytest.mark.parametrize("p", [8, 16])
-@pytest.mark.parametrize("rate", [True, False])
+@pytest.mark.parametrize(("p", "rate"), [(8, True), (8, False), (16, True), pytest.param(16, False, marks=pytest.mark.slow)])
 def test_pipeline(p, rate):
     """Planes of different depth; V in the DCT basis and, for the larger patches, out of it."""
     grid = (2, 3) if p == 8 else (1, 2)

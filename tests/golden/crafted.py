@@ -11,8 +11,8 @@ import numpy as np
 from helpers import assemble, header, picture, take_apart, varint
 
 import imfnb
-from imfnb.entropy import encode_factors
 from imfnb.entropy.layout import active_ranks, pad_factors
+from imfnb.entropy.reference import encode_factors
 
 __all__ = ["CASES", "waves"]
 
@@ -39,7 +39,7 @@ def _main(shape: Sequence[int], steps: Sequence[int], codings: Sequence[int], se
 def _factors(u: np.ndarray, rows: int, columns: int, p: int) -> bytes:
     """The coded U, (patches, components)."""
     padded = pad_factors(u.astype(np.int16), rows, columns)
-    return encode_factors(padded, active_ranks(padded), rows, columns, p, "reference")
+    return encode_factors(padded, active_ranks(padded), rows, columns, p)
 
 
 def _with_v(v: bytes, coded: bytes) -> bytes:

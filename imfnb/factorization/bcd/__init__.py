@@ -1,4 +1,4 @@
-"""Block coordinate descent: X and a first V -> the integer factors U and V; see `imfnb.factorization` for the equations."""
+"""Block coordinate descent: X and a first V -> the integer factors U and V; see `imfnb.factorization`."""
 
 from __future__ import annotations
 

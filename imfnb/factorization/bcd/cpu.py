@@ -7,13 +7,14 @@ while it is in cache.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ...patches import LANES
 from ...runtime.jit import EXACT, kernel
 from ...runtime.vectors import DOTS
-from ...patches import LANES
 from ..bounds import exact_in_float32
 from . import bands, dots
 from .bands import Each, add_bands
@@ -226,13 +227,14 @@ def gram(x: np.ndarray, rows: int, out: np.ndarray, each: Each) -> None:
     For uint8 the products of 256 patches are added in float32, which is exact: 256 * 255**2 < 2**24.
     """
 
-    def square(blocks: np.ndarray) -> tuple[np.ndarray]:
+    def square(blocks: np.ndarray, first: int, last: int) -> tuple[np.ndarray]:
+        blocks = blocks[first:last]
         if blocks.dtype == np.uint8 and DOTS:
             return (_gram_bytes(blocks),)
         return (_gram(blocks, np.float32 if blocks.dtype == np.uint8 else np.float64),)
 
     for blocks, total in zip(x, out, strict=True):
-        (total[...],) = add_bands(lambda first, last, blocks=blocks: square(blocks[first:last]), len(blocks), each)
+        (total[...],) = add_bands(partial(square, blocks), len(blocks), each)
 
 
 @kernel(fastmath=EXACT)
@@ -384,14 +386,18 @@ def update_u(
     working, sums = _working_dtype(x, v, low, high), []
     small = _takes_bytes(x, u, working)
     for blocks, basis, factors in zip(x, v, u, strict=True):
-        vt = np.ascontiguousarray(basis.T, working)
+        vt: np.ndarray = np.ascontiguousarray(basis.T, working)
 
-        def step(first: int, last: int, blocks=blocks, vt=vt, factors=factors) -> tuple[np.ndarray, np.ndarray]:
+        def step(
+            first: int, last: int, blocks: np.ndarray = blocks, vt: np.ndarray = vt, factors: np.ndarray = factors
+        ) -> tuple[np.ndarray, np.ndarray]:
             if small:
                 return _update_u_bytes(blocks, _words_of(blocks, 1), rows, vt, factors, first, last, low, high)
             return _update_u_floats(blocks, rows, vt, factors, first, last, low, high)
 
         sums.append(add_bands(step, len(blocks), each))
+    if len(sums) == 1:  # on small images putting one into a stack took a third of the time of a sweep
+        return sums[0][0][None], sums[0][1][None]
     xtu, utu = (np.stack(part) for part in zip(*sums, strict=True))
     return xtu, utu
 
@@ -407,13 +413,25 @@ def sweeps(
     zeros: Callable[..., Any],
     threads: int,
 ) -> bool:
-    """Counterpart of :func:`imfnb.factorization.bcd.reference.sweeps`, for X and factors of bytes on one thread.
+    """Counterpart of :func:`imfnb.factorization.bcd.reference.sweeps`, on one thread.
 
-    Calls from Python took a tenth of the time of a 768x512 image at rank 2.
+    Calls from Python took a tenth of the time of a 768x512 image at rank 2: with bytes there is one for all sweeps.
     """
-    parallel = threads > 1 and x.shape[1] > bands.BAND
-    if parallel or not _takes_bytes(x, u, _working_dtype(x, v, low, high)):
+    count = x.shape[1]
+    if threads > 1 and count > bands.BAND:
         return False
+    working = _working_dtype(x, v, low, high)
+    small = _takes_bytes(x, u, working)
     for blocks, factors, basis in zip(x, u, v, strict=True):
-        _sweeps_bytes(blocks, rows, factors, basis, bands.BAND, iterations, low, high)
+        if small:
+            _sweeps_bytes(blocks, rows, factors, basis, bands.BAND, iterations, low, high)
+            continue
+        for _ in range(iterations):
+            vt = np.ascontiguousarray(basis.T, working)
+            xtu, utu = _update_u_floats(blocks, rows, vt, factors, 0, min(bands.BAND, count), low, high)
+            for first in range(bands.BAND, count, bands.BAND):
+                sums = _update_u_floats(blocks, rows, vt, factors, first, min(first + bands.BAND, count), low, high)
+                xtu += sums[0]
+                utu += sums[1]
+            _update_columns(xtu, utu, basis, low, high)
     return True

@@ -227,7 +227,7 @@ def sweeps(
     """Counterpart of :func:`imfnb.factorization.bcd.reference.sweeps`, for X and factors of bytes."""
     images, pixels, rank = v.shape
     small = x.dtype == np.uint8 and u.dtype == np.int8 and exact_in_float32(pixels, rank, low, high)
-    if not small or cuda_bytes.warps_for(pixels, rank) is None:
+    if not small or not cuda_bytes.warps_for(pixels, rank):
         return False
     sums, tickets = zeros("sums", (images, pixels + rank, rank), np.int64), zeros("tickets", (images,), np.int32)
     cuda_bytes.sweep(x.view(np.uint32), v, u.view(np.uint32), sums, tickets, rows, low, high, iterations)

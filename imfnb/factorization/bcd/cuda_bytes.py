@@ -811,7 +811,7 @@ def _wanted(pixels: int, rank: int, warps: int) -> int:
     return _PROCESSORS * max(1, min(_WARPS_EACH // warps, fit))
 
 
-def warps_for(pixels: int, rank: int) -> int | None:
+def warps_for(pixels: int, rank: int) -> int:
     """Warps of a block of `sweep`.
 
     Parameters
@@ -823,10 +823,10 @@ def warps_for(pixels: int, rank: int) -> int | None:
 
     Returns
     -------
-    int or None
-        None where shared memory does not suffice for one.
+    int
+        Zero where shared memory does not suffice for one.
     """
-    return next((warps for warps in _WARPS if _shared_bytes(pixels, rank, warps) <= SHARED_BYTES), None)
+    return next((warps for warps in _WARPS if _shared_bytes(pixels, rank, warps) <= SHARED_BYTES), 0)
 
 
 def sweep(
@@ -843,7 +843,7 @@ def sweep(
     """`update_u` and then `update_columns` of V in one launch, as often as wanted, for uint8 X and int8 factors.
 
     The sums of the U step must be exact in float32 (:func:`imfnb.factorization.bounds.exact_in_float32`) and
-    :func:`warps_for` must not be None.
+    :func:`warps_for` must not be zero.
 
     Parameters
     ----------

@@ -13,8 +13,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from ...runtime.vectors import INDEX, WIDTH, Lanes, add_dot, product_tile, registers
 from ...patches import LANES
+from ...runtime.vectors import INDEX, WIDTH, Lanes, add_dot, product_tile, registers
 from .tiles import PARTS, PIXELS, fold
 
 __all__ = ["accumulate", "product", "quads"]

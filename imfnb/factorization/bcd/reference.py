@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,13 @@ def gram(x: np.ndarray, rows: int, out: np.ndarray, each: Each) -> None:
         Applies a function to bands of blocks of patches; the GPU has no use for it.
     """
 
-    def square(blocks: np.ndarray) -> tuple[np.ndarray]:
+    def square(blocks: np.ndarray, first: int, last: int) -> tuple[np.ndarray]:
+        blocks = blocks[first:last]
         y = from_blocks(blocks, blocks.shape[0] * blocks.shape[2]).astype(np.float64)
         return (y.T @ y,)
 
     for blocks, total in zip(x, out, strict=True):
-        (total[...],) = add_bands(lambda first, last, blocks=blocks: square(blocks[first:last]), len(blocks), each)
+        (total[...],) = add_bands(partial(square, blocks), len(blocks), each)
 
 
 def update_column(a: np.ndarray, b: np.ndarray, factor: np.ndarray, r: int, low: float, high: float) -> None:
@@ -113,7 +115,9 @@ def update_u(
     for blocks, basis, factors in zip(x, v, u, strict=True):
         w = np.asfortranarray(basis)
 
-        def step(first: int, last: int, blocks=blocks, w=w, factors=factors) -> tuple[np.ndarray, np.ndarray]:
+        def step(
+            first: int, last: int, blocks: np.ndarray = blocks, w: np.ndarray = w, factors: np.ndarray = factors
+        ) -> tuple[np.ndarray, np.ndarray]:
             count = min(last * blocks.shape[2], rows) - first * blocks.shape[2]
             y = from_blocks(blocks[first:last], count).astype(np.float64)
             factor = from_blocks(factors[first:last], count).astype(np.float64)

@@ -15,8 +15,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from ...runtime.vectors import INDEX, WIDTH, Lanes, clamp, function, multiply_add, product_tile, registers, splat
 from ...patches import LANES
+from ...runtime.vectors import INDEX, WIDTH, Lanes, clamp, function, multiply_add, product_tile, registers, splat
 
 __all__ = ["PARTS", "PIXELS", "TILE", "accumulate", "fold", "narrow", "product", "update", "widen"]
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from ...runtime.devices import serially
 from ...patches import to_blocks
 from ...runtime.run import Run, Task
 from ..bounds import limits
@@ -86,7 +85,7 @@ def init_v(x: Any, rows: int, rank: int, bounds: tuple[int, int] | None, run: Ru
 def _find_wide_v(x: np.ndarray, rank: int, bounds: tuple[int, int] | None, run: Run) -> np.ndarray:
     """The V of :func:`init_v` for a matrix (M, N) with fewer patches than pixels."""
     gram = np.zeros((1, len(x), len(x)))
-    run.host_kernels("factorization.bcd").gram(to_blocks(x.T)[None], x.shape[1], gram, serially)
+    run.host_kernels("factorization.bcd").gram(to_blocks(x.T)[None], x.shape[1], gram, run.alone().each)
     return find_v(gram[0], x.dtype == np.uint8, rank, bounds, x, run.host_kernels("factorization.init"))
 
 

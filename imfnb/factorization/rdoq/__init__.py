@@ -43,7 +43,7 @@ __all__ = [
     "prepare",
     "product",
     "rows_of",
-    "splice",
     "spectrum",
+    "splice",
     "upload",
 ]

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...runtime.jit import kernel
 from ...entropy.cpu import _median_edge, _u
 from ...entropy.layout import LEVELS, LEVELS_9, LEVELS_11, MAGNITUDE_LIMIT, SUM_LIMIT
 from ...format.context_model import GROUPS
+from ...runtime.jit import kernel
 from .basis import proxy_cosines
 from .costs import (
     FIRST_CLASSES,

@@ -38,11 +38,11 @@ from typing import Any
 import numpy as np
 from numba import float64, int32, int64, uint8, uint32, uint64
 
+from ...entropy.layout import MAGNITUDE_LIMIT
+from ...format.context_model import GROUPS, LEVEL
 from ...runtime.cuda import SIMULATED, device_function, kernel, stream, template, tile_of_block
 from ...runtime.cuda import cuda as _cuda
 from ...runtime.cuda_intrinsics import get, get_four, low_bytes, mma_ss, prmt, put, put_four
-from ...entropy.layout import MAGNITUDE_LIMIT
-from ...format.context_model import GROUPS, LEVEL
 from .basis import proxy_cosines
 from .costs import (
     FIRST_CLASSES,
@@ -200,7 +200,7 @@ def _warp_product(weights, entries, tile, all_steps, steps, lane, sums):
                 parts[j, k, i] = 0
     place = np.uint32(np.uint32(tile) * np.uint32(all_steps * 256) + lane * np.uint32(4))
     row, column = np.uint32(lane & np.uint32(3)), np.uint32(lane >> np.uint32(2))
-    for step in range(steps):
+    for _ in range(steps):
         l0, l1, l2, l3 = get_four(weights, place)
         h0, h1, h2, h3 = get_four(weights, place + 128)
         for j in range(_GROUPS):

@@ -1,4 +1,6 @@
-"""Decoding stripe by stripe gives the pixels of decoding in one go."""
+"""Decoding strip by strip gives the pixels of decoding in one go."""
+
+from __future__ import annotations
 
 from unittest.mock import patch
 
@@ -6,27 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from main_helpers import as_if_large
+from strategies import examples
 
 import imfnb
-from imfnb import baseline, main, stripes
-
-
-@given(st.integers(1, 5000), st.integers(1, 1 << 24), st.integers(1, 64))
-def test_cut(height, width, threads):
-    rows = stripes.cut(height, width, threads)
-    assert rows[0].start == 0 and rows[-1].stop == height
-    assert all(one.stop == other.start for one, other in zip(rows, rows[1:], strict=False))
-    assert all(part.start % stripes._UNIT == 0 for part in rows)
-    # Every stripe but a picture's only one is long enough for chroma of half its height to be told from luma.
-    assert min(part.stop - part.start for part in rows) >= min(height, stripes._HEIGHT - stripes._UNIT)
-    assert len(rows) <= max(1, height // stripes._HEIGHT)
-
-
-def test_cut_in_practice():
-    assert len(stripes.cut(512, 768, 1)) == 1  # the rows around a stripe would cost more than the cache saves
-    assert len(stripes.cut(512, 768, 2)) == 2
-    assert len(stripes.cut(3000, 4000, 1)) == 11
-    assert all(part.stop - part.start <= 320 for part in stripes.cut(8192, 12208, 1))
+from imfnb import layout
+from imfnb.profiles import baseline, decide
 
 
 def _picture(height, width, channels, seed):
@@ -38,11 +25,11 @@ def _picture(height, width, channels, seed):
 
 
 def _decode(data, unit, device="cpu", threads=1, **options):
-    with patch.multiple(stripes, _HEIGHT=unit, _UNIT=unit, _PIXELS=1):
+    with patch.multiple(layout, _STRIP_HEIGHT=unit, _STRIP_UNIT=unit, _STRIP_PIXELS=1):
         return imfnb.decode(data, device=device, threads=threads, **options)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(
     st.integers(1, 150),
     st.integers(1, 70),
@@ -50,39 +37,41 @@ def _decode(data, unit, device="cpu", threads=1, **options):
     st.floats(4, 120),
     st.sampled_from([8, 16]),
     st.sampled_from(["4:2:0", "4:4:4"]),
-    st.sampled_from([6, 16, 30, 64]),  # a stripe may begin anywhere but between two rows of one of chroma
+    st.sampled_from([6, 16, 30, 64]),  # a strip may begin anywhere but between two rows of one of chroma
     st.sampled_from([1 << 22, 1000]),
     st.integers(0, 9),
 )
-def test_main(height, width, channels, step, patch_size, subsampling, unit, band, seed):
+def test_main(height, width, channels, step, patch_size, subsampling, unit, samples, seed):
     picture = _picture(height, width, channels, seed)
-    options = dict(subsampling=subsampling) if channels > 1 else {}
-    with patch.object(main, "_BAND_SAMPLES", band), patch.object(main, "_restoration_pays", lambda *_: True):
+    options = {"subsampling": subsampling} if channels > 1 else {}
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        as_if_large(monkeypatch, slices=samples)
+        monkeypatch.setattr(decide, "restoration_pays", lambda *_: True)
         data = imfnb.encode(picture, step=step, patch_size=patch_size, **options)
         assert all(imfnb.info(data)["restoration"])
         assert np.array_equal(_decode(data, unit, threads=2), imfnb.decode(data))
         assert np.array_equal(_decode(data, unit, max_rank=3), imfnb.decode(data, max_rank=3))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(
     st.integers(1, 150),
     st.integers(1, 70),
     st.sampled_from([1, 3, 4]),
     st.integers(1, 9),
-    st.sampled_from([(4, 16), (8, 16), (16, 32), (32, 64), (None, 2)]),  # the least stripe begins with whole patches
+    st.sampled_from([(4, 16), (8, 16), (16, 32), (32, 64), (None, 2)]),  # the least strip begins with whole patches
     st.sampled_from([("YCbCr", "4:2:0"), ("YCbCr", "4:4:4"), ("RGB", "4:4:4")]),
     st.integers(0, 9),
 )
 def test_baseline(height, width, channels, rank, patches, planes, seed):
     patch_size, unit = patches
     picture = _picture(height, width, channels, seed)
-    options = dict(color_space=planes[0], subsampling=planes[1]) if channels > 1 else {}
+    options = {"color_space": planes[0], "subsampling": planes[1]} if channels > 1 else {}
     data = imfnb.encode(picture, profile="baseline", rank=rank, patch_size=patch_size, **options)
     with patch.object(baseline, "_DECODED_ALONE", 0):
         assert np.array_equal(_decode(data, unit, threads=2), imfnb.decode(data))
     assert np.array_equal(_decode(data, unit, max_rank=2), imfnb.decode(data, max_rank=2))
-    assert stripes._UNIT % 64 == 0  # patches of 32, and chroma of half the size
+    assert layout._STRIP_UNIT % 64 == 0  # patches of 32, and chroma of half the size
 
 
 @pytest.mark.parametrize("profile", ["main", "baseline"])
@@ -110,6 +99,6 @@ def test_as_many_pixels_as_the_picture_has_are_enough(shape, channels, patch_siz
     """What decoding is said to need leaves room for every picture that `max_pixels` allows."""
     picture = np.zeros((*shape, channels), np.uint8)
     picture[..., -1] = np.arange(shape[1]) % 251  # an alpha plane that is coded as the others are
-    options = dict(subsampling="4:4:4") if channels > 1 else {}
+    options = {"subsampling": "4:4:4"} if channels > 1 else {}
     data = imfnb.encode(picture, step=100, patch_size=patch_size, **options)
     assert imfnb.info(data, max_pixels=shape[0] * shape[1])["shape"] == picture.shape
