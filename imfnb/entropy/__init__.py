@@ -1,18 +1,10 @@
 """Entropy stage: factors <-> bytes, lossless.
 
-<<<<<<< HEAD
-`deflate` is the coder of the baseline profile. That of the main profile is an adaptive binary range coder whose
-probabilities come from a logistic mixture of eight contexts and a final adaptive map, all integers. U is coded
-component by component, each a small image with one sample per patch; `layout` has its memory, `model` that of the
-context model, whose numbers are in `format`. `basis_update` codes V where it differs from the DCT basis. Encoder and
-decoder are one traversal with one definition of the contexts.
-=======
 `deflate` is the coder of the baseline profile. The functions here are that of the main profile: an adaptive binary
 range coder whose probabilities come from a logistic mixture of eight contexts and a final adaptive map, all integers.
 U is coded component by component, each a small image with one sample per patch; `layout` has its memory, `model` that
 of the context model, whose numbers are in `format`. `basis_update` codes V where it differs from the DCT basis. Encoder
 and decoder are one traversal with one definition of the contexts.
->>>>>>> wip-fmt
 """
 
 from __future__ import annotations
