@@ -15,16 +15,10 @@ from device_rows import Rows, pictures
 
 from imfnb.color import cuda as color
 from imfnb.entropy import layout
-<<<<<<< HEAD
-=======
-from imfnb.format import basis as v0
-from imfnb.format import basis_update, context_model
-from imfnb.format.restoration import filter_set
->>>>>>> wip-fmt
 from imfnb.factorization.rdoq import basis, costs, pipeline, tuning
 from imfnb.factorization.rdoq import cuda as kernels
 from imfnb.format import basis as v0
-from imfnb.format import basis_update
+from imfnb.format import basis_update, context_model
 from imfnb.format.constants import PATCH_SIZES
 from imfnb.format.restoration import filter_set
 from imfnb.lapped import cuda as lapped
