@@ -18,7 +18,7 @@ from imfnb.entropy import layout
 from imfnb.factorization.rdoq import basis, costs, pipeline, tuning
 from imfnb.factorization.rdoq import cuda as kernels
 from imfnb.format import basis as v0
-from imfnb.format import basis_update
+from imfnb.format import basis_update, context_model
 from imfnb.format.constants import PATCH_SIZES
 from imfnb.format.restoration import filter_set
 from imfnb.lapped import cuda as lapped
@@ -62,7 +62,7 @@ class Stack:
         squares = (v.astype(np.int64) ** 2).sum(axis=0)
         self.shortest = squares[0]
         weights = kernels.weights(v.T), kernels.weights(v)
-        constants = *weights, squares, layout.component_table(patch_size), *filter_set(step, chroma)
+        constants = *weights, squares, context_model.component_table(patch_size), *filter_set(step, chroma)
         moved = np.zeros((basis_update.ROWS, basis_update.COLUMNS), np.int32)
         moved[:8, :8] = 40  # what is zero takes no time
         matrices = basis.basis_update_matrices(moved, step)

@@ -20,22 +20,22 @@ make = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(make)
 
 
-#: Whether there is neither a GPU nor its simulator.
-ABSENT = cuda_status().startswith("not found")
+#: Devices that there are; "cuda" may be the simulator.
+DEVICES = ("cpu", "reference", *(() if cuda_status().startswith("not found") else ("cuda",)))
 
 
 def _runs():
-    """(name, device, threads); what takes plain Python minutes is slow."""
+    """(name, device, threads); what takes plain Python minutes is slow, and the simulator would take hours."""
     for name in sorted(TABLE):
-        large = max(TABLE[name]["shape"][:2]) > 1000
-        for device in ("cpu", "reference", "cuda"):
-            marks = []
-            if device == "cuda":
-                skipped = ABSENT or (SIMULATED and large)
-                marks = [pytest.mark.skipif(skipped, reason="no GPU, or minutes in the simulator")]
-            elif large:
-                marks = [pytest.mark.jit] if device == "cpu" else [pytest.mark.jit, pytest.mark.slow]
-            for threads in (1,) if device == "cuda" else (1, 3):
+        size = max(TABLE[name]["shape"][:2])
+        large = size > 1000
+        for device in DEVICES:
+            if large and device == "cuda" and SIMULATED:
+                continue
+            marks = [pytest.mark.jit] if large else []
+            if large and device == "reference":
+                marks.append(pytest.mark.slow)
+            for threads in (1,) if device != "cpu" and size > 100 else (1, 3):
                 yield pytest.param(name, device, threads, marks=marks)
 
 
