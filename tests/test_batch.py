@@ -61,6 +61,7 @@ def test_executor_of_threads():
 @pytest.mark.jit
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.thorough
 def test_executor_of_processes_after_use(method):
     expected = alone()
     with ProcessPoolExecutor(2, mp_context=get_context(method)) as pool:
@@ -708,6 +709,7 @@ def test_an_interruption_keeps_what_is_finished(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.jit
 @pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
+@pytest.mark.thorough
 def test_ctrl_c_in_the_shell(tmp_path):
     """What is finished stays, nothing else is left behind, and a rerun does the rest."""
     folder, out = tmp_path / "in", tmp_path / "out"
@@ -736,6 +738,7 @@ def test_ctrl_c_in_the_shell(tmp_path):
 
 @pytest.mark.jit
 @pytest.mark.parametrize("layer", ["workqueue", "omp"])
+@pytest.mark.thorough
 def test_python_threads_under_every_threading_layer(layer):
     """Kernels start none of Numba's own threads, so nothing depends on the layer."""
     code = """

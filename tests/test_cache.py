@@ -21,6 +21,8 @@ from imfnb.cli import main
 from imfnb.runtime import cache as _cache
 from imfnb.runtime import jit as _jit
 
+pytestmark = pytest.mark.thorough
+
 jit = pytest.mark.jit
 
 CODE = """

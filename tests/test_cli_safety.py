@@ -18,6 +18,8 @@ import imfnb
 from imfnb import _console, _targets
 from imfnb.cli import main
 
+pytestmark = pytest.mark.thorough
+
 IMAGE = picture(12, 9)
 # Nothing has to be compiled in the processes that are started here.
 ENCODE = ["encode", "--profile", "baseline", "--iterations", "1", "--rank", "1", "--device", "reference"]

@@ -17,6 +17,8 @@ import imfnb
 from imfnb.runtime import cuda as _cuda
 from imfnb.runtime.devices import cuda_status
 
+pytestmark = pytest.mark.thorough
+
 PACKAGE = pathlib.Path(imfnb.__file__).parent
 FOLDER = pathlib.Path(__file__).parent
 
@@ -140,6 +142,7 @@ def compiler(monkeypatch):
 
 
 @pytest.mark.jit
+@pytest.mark.slow
 @pytest.mark.parametrize("cc", [(8, 0), (9, 0)], ids=["sm_80", "sm_90"])
 def test_kernels_compile_to_ptx(compiler, cc):
     assert any("._sweep(" in name for name in _cuda.KERNELS)

@@ -30,6 +30,8 @@ from imfnb.evaluate.figures import _spread, look, render
 from imfnb.evaluate.records import Points, collect, measure
 from imfnb.evaluate.study import CODECS, codecs_by_name
 
+pytestmark = pytest.mark.thorough
+
 MEASURES = {"bpp", "psnr-rgb", "ms-ssim-rgb", "encoding_time", "decoding_time"}
 
 

@@ -67,6 +67,7 @@ def test_water_level_of_a_distortion(seed, size, share):
 
 
 @given(images(), st.sampled_from([4, 8, 16]), st.booleans())
+@pytest.mark.thorough
 def test_spectrum_holds_the_variance(image, patch_size, lapped):
     if lapped and patch_size == 4:
         patch_size = 8

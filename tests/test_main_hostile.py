@@ -17,6 +17,8 @@ import imfnb
 from imfnb import FormatError
 from imfnb.entropy import layout, reference
 
+pytestmark = pytest.mark.thorough
+
 GOOD = main_fields(1, 1280, 704, 2, 0, 2)
 
 

@@ -59,6 +59,7 @@ def test_round_trip_of_shapes(shape, channels):
 
 
 @pytest.mark.jit
+@pytest.mark.thorough
 @pytest.mark.parametrize("channels", [0, 1, 3, 4])
 @pytest.mark.parametrize("shape", [(2, 2), (8, 8), (16, 16), (17, 33), (48, 16), pytest.param((70, 45), marks=pytest.mark.slow), pytest.param((33, 64), marks=pytest.mark.slow)])
 def test_round_trip_of_larger_shapes(shape, channels):
@@ -68,6 +69,7 @@ def test_round_trip_of_larger_shapes(shape, channels):
 
 
 @pytest.mark.jit
+@pytest.mark.thorough
 @pytest.mark.parametrize("patch_size", [8, 16, "auto"])
 @pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4", None])
 @pytest.mark.parametrize("step", [1, pytest.param(2.5, marks=pytest.mark.slow), pytest.param(17, marks=pytest.mark.slow), 60, 256])
@@ -91,6 +93,7 @@ def test_round_trip_of_a_few_options(options):
     assert psnr(image, pixels) > 20
 
 
+@pytest.mark.thorough
 @settings(max_examples=examples(30))
 @given(images(), st.sampled_from(["auto", 8, 16]), st.sampled_from([None, "4:4:4", "4:2:0"]), st.floats(0, 100))
 def test_round_trip_of_anything(image, patch_size, subsampling, quality):
@@ -106,6 +109,7 @@ def test_flat_pictures_come_back_at_fine_steps(value, channels):
 
 
 @pytest.mark.jit
+@pytest.mark.thorough
 @pytest.mark.parametrize("step", [1, 256])
 @pytest.mark.parametrize("channels", [0, 3])
 def test_extreme_pictures_at_both_ends_of_the_step(step, channels):

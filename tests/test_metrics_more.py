@@ -12,6 +12,8 @@ from strategies import examples, fill, images, seeds
 import imfnb
 from imfnb import OptionError, metrics
 
+pytestmark = pytest.mark.thorough
+
 RATES, QUALITIES = [0.1, 0.2, 0.4, 0.8, 1.6], [25.0, 28.5, 31.0, 34.0, 38.5]
 OTHER_RATES, OTHER_QUALITIES = [0.12, 0.19, 0.33, 0.7, 1.3], [26.1, 28.9, 31.2, 34.9, 38.0]
 
@@ -202,10 +204,10 @@ def test_rate_distortion_cost():
 
 @pytest.mark.jit
 @pytest.mark.parametrize("profile", ["main", "baseline"])
-@pytest.mark.parametrize("channels", [0, 3, 4])
+@pytest.mark.parametrize("channels", [0, 3, pytest.param(4, marks=pytest.mark.slow)])
 def test_objective(profile, channels):
     """Never more cost than the default; the same file where nothing is left open; a target is kept."""
-    image = picture(48, 64, channels, seed=2)
+    image = picture(40, 48, channels, seed=2)
     for target in ({"quality": 30}, {"bpp": 1.5}):
         plain = imfnb.encode(image, profile=profile, **target)
         chosen = imfnb.encode(image, profile=profile, objective="svd", **target)
@@ -220,6 +222,7 @@ def test_objective(profile, channels):
 
 
 @pytest.mark.jit
+@pytest.mark.slow
 def test_objective_finds_another_file():
     """On noise with fine colours it prefers the full resolution of chroma, or other patches."""
     images = [picture(64, 64, seed=seed) for seed in range(examples(6))]

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from main_helpers import STEPS, chosen, inside, multiplied, on_host, patch_sizes, steps
 from strategies import seeds
 
-from imfnb import lapped
 from imfnb.entropy import layout
 from imfnb.factorization import rdoq
 from imfnb.factorization.rdoq import basis, costs, cpu, pipeline, reference, spectra, tuning
 from imfnb.format import basis as v0
 from imfnb.format import context_model
+from imfnb.lapped import reference as lapped
 from imfnb.runtime.run import finish as run_to_end
 
 BOTH = (cpu, reference)
@@ -35,7 +35,14 @@ def filtered(grid: tuple[int, int], p: int, style: str, seed: int) -> np.ndarray
         rng = np.random.default_rng(seed)
         values = np.array([-SAMPLE, SAMPLE - 16]) if style == "extremes" else np.arange(-SAMPLE, SAMPLE)
         plane = rng.choice(values, shape).astype(np.int32)
-    return lapped.forward(plane, p, "reference")
+    return through(lapped.forward, plane, p)
+
+
+def through(function, plane: np.ndarray, p: int) -> np.ndarray:
+    """A plane of whole patches behind the lapped filter or its inverse."""
+    out = np.empty((1, *plane.shape), np.int32)
+    function(plane[None], p, out, [0])
+    return out[0]
 
 
 @st.composite
@@ -652,8 +659,8 @@ def test_projections_stay_in_range_for_the_worst_picture(p):
         target = np.zeros((3 * p, 3 * p), np.int32)
         # The filter is orthogonal: its adjoint is its inverse.
         target[p : 2 * p, p : 2 * p] = v[:, r].reshape(p, p)
-        signs = np.where(lapped.inverse(target, p, "reference") < 0, -SAMPLE, SAMPLE).astype(np.int32)
-        plane = lapped.forward(signs, p, "reference")
+        signs = np.where(through(lapped.inverse, target, p) < 0, -SAMPLE, SAMPLE).astype(np.int32)
+        plane = through(lapped.forward, signs, p)
         products = both_products(plane[None], p, v)[0]
         exact = int(np.sum(plane[p : 2 * p, p : 2 * p].astype(np.int64) * v[:, r].reshape(p, p)))
         assert inside(products, grid)[r, 1, 1] == exact

@@ -155,7 +155,10 @@ def check_depatchify(
     np.testing.assert_array_equal(out.copy_to_host(), expected)
 
 
-@pytest.mark.parametrize(("rank", "used", "first"), [(1, 1, 0), (5, 5, 4), (9, 7, 64), pytest.param(20, 18, 0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("rank", "used", "first"),
+    [pytest.param(1, 1, 0, marks=pytest.mark.slow), (5, 5, 4), (9, 7, 64), pytest.param(20, 18, 0, marks=pytest.mark.slow)],
+)
 def test_depatchify_in_words(rank, used, first, put):
     """Four bytes of U and V at a time: all kinds of widths, more than one block across, several tiles of components."""
     for shape, p in (((1, 1), 4), ((5, 7), 4), ((9, 24), 8), ((3, 300), 8), ((17, 20), 16), ((8, 136), 4)):

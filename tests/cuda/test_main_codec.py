@@ -45,6 +45,7 @@ def test_batch_with_different_choices():
     assert [imfnb.info(data)["restoration"][0] for data in files] == [True, False]
 
 
+@pytest.mark.slow
 def test_alpha_of_both_kinds_and_full_chroma():
     images = [picture(5, 6, 4, seed) for seed in range(2)]
     images[1][:, :, 3] = 255 * (images[1][:, :, 3] > 99)
@@ -71,6 +72,7 @@ def test_search(monkeypatch):
     assert trials == [(device, kind) for device in ("cpu", "cuda") for kind in kinds]
 
 
+@pytest.mark.slow
 def test_slices_with_a_free_v(monkeypatch):
     """Small limits stand for a large picture: two slices, sampled rows for the choice of the patch size and for V."""
     as_if_large(monkeypatch, slices=500, adapted=350)

@@ -43,7 +43,7 @@ def check(planes: np.ndarray, step: int, filters: np.ndarray, limits: np.ndarray
     st.booleans(),
     seeds,
 )
-@settings(max_examples=8)
+@settings(max_examples=5)
 def test_restore(height, width, step, chroma, which, inplace, seed):
     planes = slope(np.random.default_rng(seed), (3, height, width))
     check(planes, step, *filter_set(step, chroma), which, inplace)
