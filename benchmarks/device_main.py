@@ -35,6 +35,7 @@ STEP = decide.step_for("quality", 50.0)
 # Cost of a sign in 1/256 bit.
 _SIGN = 256
 
+
 class Stack:
     """Planes of one shape and step, and everything that the kernels read and write for them.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from itertools import pairwise
 
 from .format.constants import ADAPTED_SAMPLES, SLICE_SAMPLES
@@ -55,6 +55,7 @@ class PlaneSpec:
         return 2 if self.subsampled and rows.start else 0
 
 
+@lru_cache(maxsize=64)
 def main_planes(height: int, width: int, channels: int, subsample: bool, alpha: bool) -> tuple[PlaneSpec, ...]:
     """The planes of a picture in the main profile.
 
@@ -114,13 +115,18 @@ class PatchGrid:
         """Height and width up to whole patches."""
         return self.rows * self.patch_size, self.columns * self.patch_size
 
-    @cached_property
+    @property
     def slices(self) -> tuple[Slice, ...]:
         """What is coded in one go: as few slices of whole rows of patches as SLICE_SAMPLES allows, equally long."""
-        height, width = self.extended
-        count = -(-height * width // SLICE_SAMPLES)
-        size = -(-self.rows // min(count, self.rows))
-        return tuple(Slice(self, first, min(first + size, self.rows)) for first in range(0, self.rows, size))
+        return _slices(self)
+
+
+@lru_cache(maxsize=64)
+def _slices(grid: PatchGrid) -> tuple[Slice, ...]:
+    height, width = grid.extended
+    count = -(-height * width // SLICE_SAMPLES)
+    size = -(-grid.rows // min(count, grid.rows))
+    return tuple(Slice(grid, first, min(first + size, grid.rows)) for first in range(0, grid.rows, size))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -59,9 +60,13 @@ class Parameters:
 
     def grids(self, frame: Frame) -> tuple[PatchGrid, ...]:
         """Their patches."""
-        return tuple(
-            PatchGrid(spec.shape, plane.patch_size) for spec, plane in zip(self.specs(frame), self.planes, strict=True)
-        )
+        return _grids(self, frame)
+
+
+@lru_cache(maxsize=64)
+def _grids(parameters: Parameters, frame: Frame) -> tuple[PatchGrid, ...]:
+    pairs = zip(parameters.specs(frame), parameters.planes, strict=True)
+    return tuple(PatchGrid(spec.shape, plane.patch_size) for spec, plane in pairs)
 
 
 def serialize(parameters: Parameters, frame: Frame) -> bytes:

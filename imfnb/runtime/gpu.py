@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ import numpy as np
 
 from . import streams
 from .memory import Slot, borrowed, copy_all
-from .run import Task
+from .run import Task, stage_module
 
 __all__ = ["DeviceRun", "device_run"]
 
@@ -43,10 +42,10 @@ class DeviceRun:
         self.threads = slot.threads
 
     def kernels(self, stage: str) -> ModuleType:
-        return importlib.import_module(f"imfnb.{stage}.cuda")
+        return stage_module(stage, "cuda")
 
     def host_kernels(self, stage: str) -> ModuleType:
-        return importlib.import_module(f"imfnb.{stage}.cpu")
+        return stage_module(stage, "cpu")
 
     def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
         return self.slot.array(name, shape, dtype)

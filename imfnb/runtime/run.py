@@ -10,7 +10,7 @@ import importlib
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import ModuleType, TracebackType
 from typing import Any, Protocol, TypeVar
 
@@ -130,10 +130,23 @@ def finish(task: Task[_R]) -> _R:
         return end.value
 
 
-def _done(result: _R) -> Future[_R]:
-    future: Future[_R] = Future()
-    future.set_result(result)
-    return future
+@cache
+def stage_module(stage: str, device: str) -> ModuleType:
+    """The module of a stage for a device."""
+    return importlib.import_module(f"imfnb.{stage}.{device}")
+
+
+class _Done(Future):
+    """A future that is done; the lock that others have takes as long to make as a small plane to filter."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def done(self) -> bool:
+        return True
+
+    def result(self, timeout: float | None = None) -> Any:
+        return self._value
 
 
 @lru_cache(maxsize=1)
@@ -182,7 +195,7 @@ class HostRun:
             self._pool.shutdown()
 
     def kernels(self, stage: str) -> ModuleType:
-        return importlib.import_module(f"imfnb.{stage}.{self.device}")
+        return stage_module(stage, self.device)
 
     def host_kernels(self, stage: str) -> ModuleType:
         return self.kernels(stage)
@@ -242,10 +255,10 @@ class HostRun:
         yield
 
     def submit(self, function: Callable[..., _R], *arguments: Any) -> Future[_R]:
-        return _done(function(*arguments))
+        return _Done(function(*arguments))
 
     def submit_all(self, function: Callable[[_T], _R], items: Iterable[_T]) -> list[Future[_R]]:
-        return [_done(result) for result in self.each(function, items)]
+        return [_Done(result) for result in self.each(function, items)]
 
     def wait(self, futures: Sequence[Future[_R]]) -> Task[list[_R]]:
         return [future.result() for future in futures]

@@ -49,7 +49,6 @@ RANK_CLASSES = 9
 _LENGTHS = np.array([rank.bit_length() for rank in range(256)])
 
 
-
 def log2_fixed(values: np.ndarray, bits: int = 8) -> np.ndarray:
     """Return round(log2(values) * 2**bits) of positive integers below 2**31, by repeated squaring (int64)."""
     v = np.asarray(values, np.int64)
