@@ -307,9 +307,7 @@ class Report(Rows):
         )
         return [(cpu, gpu)]
 
-    def codec(
-        self, images: Sequence[np.ndarray], profile: str, options: dict[str, Any]
-    ) -> list[tuple[float, float]]:
+    def codec(self, images: Sequence[np.ndarray], profile: str, options: dict[str, Any]) -> list[tuple[float, float]]:
         """Seconds of encoding and of decoding on the CPU and on the GPU."""
         times = []
         for device in ("cpu", "cuda"):

@@ -69,7 +69,9 @@ def files(cache: Path, suffix: str) -> list[Path]:
 
 @jit
 @pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
-@pytest.mark.parametrize("content", ["empty", pytest.param("half", marks=pytest.mark.slow), pytest.param("garbage", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "content", ["empty", pytest.param("half", marks=pytest.mark.slow), pytest.param("garbage", marks=pytest.mark.slow)]
+)
 def test_damaged_files(filled, tmp_path, suffix, content):
     cache, expected = filled
     assert files(cache, suffix)
@@ -171,7 +173,9 @@ def test_an_edit_of_what_a_kernel_calls(package, tmp_path):
 
 
 @jit
-@pytest.mark.parametrize("before", ["import imfnb", pytest.param("from imfnb.runtime import cache; cache.places()", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "before", ["import imfnb", pytest.param("from imfnb.runtime import cache; cache.places()", marks=pytest.mark.slow)]
+)
 def test_an_edit_while_a_process_runs(package, tmp_path, before):
     """Neither does the process take old code for new, nor leave new code to those after it."""
     old = call(package, tmp_path / "c")

@@ -22,12 +22,12 @@ def test_two_workers():
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
     ):
-            files = imfnb.encode_batch(images, client.get_executor(), **options)
-            decoded = imfnb.decode_batch(files, client.get_executor())
-            streamed = list(imfnb.encode_iter(iter(images), client.get_executor(), threads=1, **options))
-            (error,) = imfnb.decode_batch([files[0][:-1]], client.get_executor(), errors="return")
-            with pytest.raises(imfnb.OptionError, match=r"expected a Future of concurrent.futures .*get_executor"):
-                imfnb.encode_batch(images, client, **options)
+        files = imfnb.encode_batch(images, client.get_executor(), **options)
+        decoded = imfnb.decode_batch(files, client.get_executor())
+        streamed = list(imfnb.encode_iter(iter(images), client.get_executor(), threads=1, **options))
+        (error,) = imfnb.decode_batch([files[0][:-1]], client.get_executor(), errors="return")
+        with pytest.raises(imfnb.OptionError, match=r"expected a Future of concurrent.futures .*get_executor"):
+            imfnb.encode_batch(images, client, **options)
     assert files == streamed == [imfnb.encode(image, **options) for image in images]
     assert isinstance(error, imfnb.FormatError) and str(error).startswith("files[0]: truncated")
     np.testing.assert_array_equal(decoded[2], imfnb.decode(files[2]))

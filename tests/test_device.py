@@ -94,9 +94,7 @@ def test_probing_names_the_device(monkeypatch, name, file, target):
 @pytest.mark.skipif(_cuda.SIMULATED, reason="the simulator is always there")
 def test_a_device_that_is_too_old(monkeypatch):
     monkeypatch.setattr(_cuda.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(
-        _cuda.cuda, "get_current_device", lambda: SimpleNamespace(name="T4", compute_capability=(7, 5))
-    )
+    monkeypatch.setattr(_cuda.cuda, "get_current_device", lambda: SimpleNamespace(name="T4", compute_capability=(7, 5)))
     assert cuda_status() == "not found: T4 has compute capability 7.5, and the kernels need 8.0"
 
 

@@ -61,7 +61,18 @@ def test_round_trip_of_shapes(shape, channels):
 @pytest.mark.jit
 @pytest.mark.thorough
 @pytest.mark.parametrize("channels", [0, 1, 3, 4])
-@pytest.mark.parametrize("shape", [(2, 2), (8, 8), (16, 16), (17, 33), (48, 16), pytest.param((70, 45), marks=pytest.mark.slow), pytest.param((33, 64), marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (2, 2),
+        (8, 8),
+        (16, 16),
+        (17, 33),
+        (48, 16),
+        pytest.param((70, 45), marks=pytest.mark.slow),
+        pytest.param((33, 64), marks=pytest.mark.slow),
+    ],
+)
 def test_round_trip_of_larger_shapes(shape, channels):
     image = picture(*shape, channels)
     _, pixels = same_everywhere(image, quality=60)
@@ -72,7 +83,9 @@ def test_round_trip_of_larger_shapes(shape, channels):
 @pytest.mark.thorough
 @pytest.mark.parametrize("patch_size", [8, 16, "auto"])
 @pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4", None])
-@pytest.mark.parametrize("step", [1, pytest.param(2.5, marks=pytest.mark.slow), pytest.param(17, marks=pytest.mark.slow), 60, 256])
+@pytest.mark.parametrize(
+    "step", [1, pytest.param(2.5, marks=pytest.mark.slow), pytest.param(17, marks=pytest.mark.slow), 60, 256]
+)
 def test_round_trip_of_options(patch_size, subsampling, step):
     image = picture(35, 26, 3) if step > 2 else picture(9, 17, 3)
     data, pixels = same_everywhere(image, step=step, subsampling=subsampling, patch_size=patch_size)

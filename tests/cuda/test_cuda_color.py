@@ -157,7 +157,12 @@ def check_depatchify(
 
 @pytest.mark.parametrize(
     ("rank", "used", "first"),
-    [pytest.param(1, 1, 0, marks=pytest.mark.slow), (5, 5, 4), (9, 7, 64), pytest.param(20, 18, 0, marks=pytest.mark.slow)],
+    [
+        pytest.param(1, 1, 0, marks=pytest.mark.slow),
+        (5, 5, 4),
+        (9, 7, 64),
+        pytest.param(20, 18, 0, marks=pytest.mark.slow),
+    ],
 )
 def test_depatchify_in_words(rank, used, first, put):
     """Four bytes of U and V at a time: all kinds of widths, more than one block across, several tiles of components."""

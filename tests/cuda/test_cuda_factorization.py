@@ -176,8 +176,9 @@ def test_warps(pixels, patches, rank, warps, put, as_on_a_device):
 
 
 @pytest.mark.skipif(not SIMULATED, reason="a device has warps of its own")
-@pytest.mark.parametrize(("pixels", "patches", "count"), [(64, 150, 1), (70, 37, 1)])
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("pixels", "patches", "count"), [pytest.param(64, 150, 1, marks=pytest.mark.slow), (70, 37, 1)]
+)
 def test_warps_of_gram(pixels, patches, count, put, as_on_a_device):
     steps = {"_gram_step": device_function(kernels._warp_gram), "_gram_add": device_function(kernels._warp_gram_add)}
     as_on_a_device(_STEP=16, _GRAM_WARPS=1, _GRAM_WANTED=1, _GRAM_SUMS=128, **steps)

@@ -380,7 +380,15 @@ def check_pipeline(planes: np.ndarray, step: int, p: int, update: np.ndarray | N
         same(out, products)
 
 
-@pytest.mark.parametrize(("p", "rate"), [(8, True), (16, True), pytest.param(8, False, marks=pytest.mark.slow), pytest.param(16, False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("p", "rate"),
+    [
+        (8, True),
+        (16, True),
+        pytest.param(8, False, marks=pytest.mark.slow),
+        pytest.param(16, False, marks=pytest.mark.slow),
+    ],
+)
 def test_pipeline(p, rate):
     """Planes of different depth; V in the DCT basis and, for the larger patches, out of it."""
     grid = (2, 3) if p == 8 else (1, 2)

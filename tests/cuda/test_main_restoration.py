@@ -63,7 +63,12 @@ def test_extremes_stay_exact(sign):
 
 @pytest.mark.parametrize(
     ("largest", "limit"),
-    [(2**13 - 1, 3), (2**13, 4096), pytest.param(2**13 - 1, 4096, marks=pytest.mark.slow), pytest.param(2**13, 3, marks=pytest.mark.slow)],
+    [
+        (2**13 - 1, 3),
+        (2**13, 4096),
+        pytest.param(2**13 - 1, 4096, marks=pytest.mark.slow),
+        pytest.param(2**13, 3, marks=pytest.mark.slow),
+    ],
 )
 def test_moderate_samples(largest, limit):
     """Around the bound up to which a difference and a clipping limit fit 16 bits together."""
