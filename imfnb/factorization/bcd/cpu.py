@@ -427,7 +427,7 @@ def sweeps(
             _sweeps_bytes(blocks, rows, factors, basis, bands.BAND, iterations, low, high)
             continue
         for _ in range(iterations):
-            vt = np.ascontiguousarray(basis.T, working)
+            vt: np.ndarray = np.ascontiguousarray(basis.T, working)
             xtu, utu = _update_u_floats(blocks, rows, vt, factors, 0, min(bands.BAND, count), low, high)
             for first in range(bands.BAND, count, bands.BAND):
                 sums = _update_u_floats(blocks, rows, vt, factors, first, min(first + bands.BAND, count), low, high)
