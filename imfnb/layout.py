@@ -118,13 +118,13 @@ class PatchGrid:
     @property
     def slices(self) -> tuple[Slice, ...]:
         """What is coded in one go: as few slices of whole rows of patches as SLICE_SAMPLES allows, equally long."""
-        return _slices(self)
+        return _slices(self, SLICE_SAMPLES)
 
 
 @lru_cache(maxsize=64)
-def _slices(grid: PatchGrid) -> tuple[Slice, ...]:
+def _slices(grid: PatchGrid, samples: int) -> tuple[Slice, ...]:
     height, width = grid.extended
-    count = -(-height * width // SLICE_SAMPLES)
+    count = -(-height * width // samples)
     size = -(-grid.rows // min(count, grid.rows))
     return tuple(Slice(grid, first, min(first + size, grid.rows)) for first in range(0, grid.rows, size))
 

@@ -113,6 +113,7 @@ def test_threads_change_nothing(options, large, monkeypatch):
 
 @pytest.mark.parametrize(("space", "subsampling"), [("YCbCr", "4:2:0"), ("YCbCr", "4:4:4"), ("RGB", None)])
 @pytest.mark.parametrize("patch_size", [4, 32, None])
+@pytest.mark.thorough
 def test_strips_have_no_seam(space, subsampling, patch_size, monkeypatch):
     image = picture(330, 41, 4)
     options = {"rank": 3, "patch_size": patch_size, "color_space": space, "subsampling": subsampling, "iterations": 1}

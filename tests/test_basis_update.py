@@ -197,6 +197,7 @@ def test_large_pictures_use_it_where_it_pays(searched, monkeypatch):
 
 @pytest.mark.jit
 @pytest.mark.parametrize("searched", [1 << 20, 1 << 12])
+@pytest.mark.thorough
 def test_both_devices_agree_on_files_and_pixels(searched, monkeypatch):
     as_if_large(monkeypatch, adapted=0)
     monkeypatch.setattr(decide, "SEARCHED_SAMPLES", searched)

@@ -87,6 +87,7 @@ def test_damaged_files(filled, tmp_path, suffix, content):
 
 
 @jit
+@pytest.mark.slow
 def test_cache_that_is_a_file(filled, tmp_path):
     path = tmp_path / "file"
     path.write_text("not a folder")
@@ -94,6 +95,7 @@ def test_cache_that_is_a_file(filled, tmp_path):
 
 
 @jit
+@pytest.mark.slow
 def test_full_disk(filled, tmp_path):
     full = "import os\ndef full(*a): raise OSError(28, 'No space left on device')\nos.replace = full\n"
     say = "from imfnb.runtime.cache import unkept\nassert len(unkept) >= 1 and 'No space left' in str(unkept)"
@@ -173,9 +175,8 @@ def test_an_edit_of_what_a_kernel_calls(package, tmp_path):
 
 
 @jit
-@pytest.mark.parametrize(
-    "before", ["import imfnb", pytest.param("from imfnb.runtime import cache; cache.places()", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("before", ["import imfnb", "from imfnb.runtime import cache; cache.places()"])
+@pytest.mark.slow
 def test_an_edit_while_a_process_runs(package, tmp_path, before):
     """Neither does the process take old code for new, nor leave new code to those after it."""
     old = call(package, tmp_path / "c")
@@ -191,6 +192,7 @@ def test_an_edit_while_a_process_runs(package, tmp_path, before):
 
 
 @jit
+@pytest.mark.slow
 def test_versions_side_by_side(package, tmp_path):
     found = [call(package, tmp_path / "c")]
     text = (package / "__init__.py").read_text()
@@ -409,6 +411,7 @@ def in_temporary(nowhere: dict[str, str]) -> Path:
 
 @jit
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+@pytest.mark.slow
 def test_the_folder_for_temporary_files(package, nowhere):
     """Where neither the folder that was asked for nor that of the user can be written to."""
     found = [call(package, Path(nowhere["HOME"]), **nowhere) for _ in range(2)]
@@ -444,6 +447,7 @@ def test_a_folder_for_temporary_files_that_is_a_trap(tmp_path, nowhere, trap):
 
 @jit
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+@pytest.mark.slow
 def test_no_place_at_all(package, nowhere):
     """Kernels are compiled in memory, and `config` says so, why, and what to do."""
     in_temporary(nowhere).write_text("in the way")
@@ -475,6 +479,7 @@ def test_folders_of_other_users_are_not_trusted(monkeypatch, tmp_path):
 
 @jit
 @pytest.mark.skipif(os.name != "posix", reason="the current folder cannot be removed")
+@pytest.mark.slow
 def test_a_current_folder_that_is_gone(package, tmp_path, nowhere):
     code = f"import os, sys; sys.path.insert(0, {str(package.parent)!r}); import imfnb; from imfnb import _outer; "
     code += "os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone'); " + CALL

@@ -565,6 +565,7 @@ def run(arguments: list[str], **options) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, env=environment, timeout=300, **options)
 
 
+@pytest.mark.thorough
 def test_process_with_pipes(tmp_path):
     source = save(tmp_path / "a.png")
     coded = run([*ENCODE, "-"], input=source.read_bytes())

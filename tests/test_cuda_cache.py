@@ -218,6 +218,7 @@ def test_kernels_have_places_of_their_own():
 
 
 @pytest.mark.skipif(not _cuda._driver, reason="launches are Numba's")
+@pytest.mark.thorough
 def test_places_are_the_same_in_every_process(folder):
     """Also those of kernels with constants, which are named when they are made."""
     code = """

@@ -181,6 +181,7 @@ def test_auto_stays_on_the_cpu_where_kernels_would_have_to_be_compiled(monkeypat
 
 
 @pytest.mark.usefixtures("usable")
+@pytest.mark.thorough
 def test_auto_asks_for_what_there_is_to_do(monkeypatch):
     """Every call names its work as the table of crossovers does."""
     asked: list[str] = []

@@ -319,6 +319,7 @@ def test_blocks_of_patches_have_no_seam(rows, columns):
 
 
 @pytest.mark.jit
+@pytest.mark.thorough
 def test_float32_is_used_to_its_last_bit():
     """One column, bounds of 255: the largest sums for which the kernels still choose float32."""
     x = np.asfortranarray(fill((300, 1), "extremes", 3))

@@ -83,6 +83,7 @@ def test_package_is_typed():
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda path: str(path.relative_to(FOLDER)))
+@pytest.mark.thorough
 def test_modules(path):
     """Each module says what it is, its `__all__` is true, no validation hides in an assert, and nothing prints."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -95,6 +95,7 @@ def test_unread_pixels_stay_as_they_are():
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (37, 29), (300, 300), (512, 768), (1000, 1000), (1500, 2000)])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("patch_size", [8, 16])
+@pytest.mark.thorough
 def test_as_many_pixels_as_the_picture_has_are_enough(shape, channels, patch_size):
     """What decoding is said to need leaves room for every picture that `max_pixels` allows."""
     picture = np.zeros((*shape, channels), np.uint8)
