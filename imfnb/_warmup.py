@@ -59,9 +59,7 @@ def obstacle(device: str) -> str | None:
         return "the JIT is disabled (NUMBA_DISABLE_JIT)" if jit.DISABLED else jit.cache_obstacle()
     from .runtime.cuda import KEPT
 
-    return (
-        cache.obstacle() if KEPT else "Numba's own CUDA target and its simulator keep no kernels; install numba-cuda"
-    )
+    return cache.obstacle() if KEPT else "Numba's own CUDA target and its simulator keep no kernels; install numba-cuda"
 
 
 def compile_all(device: str) -> tuple[float, str | None]:

@@ -39,9 +39,7 @@ _PSNR_RANGE = (18.0, 48.0)
 _POINTS = 61
 
 
-def gaussian_rate_distortion(
-    spectrum: ArrayLike, levels: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def gaussian_rate_distortion(spectrum: ArrayLike, levels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rate-distortion function of a Gaussian vector by reverse water-filling.
 
     Parameters

@@ -180,8 +180,9 @@ def _centred(builder: ir.IRBuilder, plane: Lanes, place: ir.Value) -> ir.Value:
     return builder.sub(builder.zext(plane.load(place), _WORDS), _constant(128))
 
 
-def _join(builder: ir.IRBuilder, added: list[ir.Value], y: Lanes, place: ir.Value, out: Lanes, pixel: ir.Value,
-          channels: int) -> None:
+def _join(
+    builder: ir.IRBuilder, added: list[ir.Value], y: Lanes, place: ir.Value, out: Lanes, pixel: ir.Value, channels: int
+) -> None:
     """Write WIDTH pixels of luma of bytes and what chroma adds to it."""
     luma = builder.zext(y.load(place), _WORDS)
     _put_colors(builder, [builder.add(luma, value) for value in added], out, pixel, channels)
@@ -221,9 +222,7 @@ def _join_two_rows(typing_context, y, upper, lower, cb, cr, place, out, top, bot
     return types.void(y, *integers, cb, cr, types.int64, out, *integers, channels), generate
 
 
-def _put_q4(
-    builder: ir.IRBuilder, samples: list[ir.Value], out: Lanes, pixel: ir.Value, channels: int
-) -> None:
+def _put_q4(builder: ir.IRBuilder, samples: list[ir.Value], out: Lanes, pixel: ir.Value, channels: int) -> None:
     """Write WIDTH pixels of centred samples with fractional bits: luma, Cb and Cr."""
     luma, blue, red = (_limit(builder, value, -LIMIT, LIMIT - 1) for value in samples)
     start = builder.shl(builder.add(luma, _constant(CENTRE)), _constant(BITS))

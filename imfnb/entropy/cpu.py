@@ -9,6 +9,7 @@ that one is not coded.
 Safety in DECODE: the work is bounded by grid and rank_max, a magnitude by the escape's exponent; every index comes
 from clamped quantities, never from bytes directly; reads beyond the data give zeros and set the sticky flag.
 """
+
 from __future__ import annotations
 
 import numba
@@ -403,8 +404,9 @@ def _code_ranks(mode, U, K, gh, gw, stride, rank_max, M):
             while size < longest:
                 t = size
                 g = min(t, 7)
-                if not _bin(mode, 1 if length > size else 0, t, _W0_RANK + t, _W1_RANK + 16 * g + q,
-                            _MAP_RANK + 16 * g + q, M):
+                if not _bin(
+                    mode, 1 if length > size else 0, t, _W0_RANK + t, _W1_RANK + 16 * g + q, _MAP_RANK + 16 * g + q, M
+                ):
                     break
                 size += 1
             if size > 1:
@@ -413,12 +415,10 @@ def _code_ranks(mode, U, K, gh, gw, stride, rank_max, M):
                     bit = (k >> j) & 1
                     if j == size - 2:
                         t = 7 + size
-                        bit = _bin(mode, bit, t, _W0_RANK + t, _W1_RANK + 16 * 7 + q, _MAP_RANK + 16 * 7 + q,
-                                   M)
+                        bit = _bin(mode, bit, t, _W0_RANK + t, _W1_RANK + 16 * 7 + q, _MAP_RANK + 16 * 7 + q, M)
                     elif j == size - 3:
                         t = 10 + 2 * size + (value & 1)
-                        bit = _bin(mode, bit, t, _W0_RANK + t, _W1_RANK + 16 * 7 + q, _MAP_RANK + 16 * 7 + q,
-                                   M)
+                        bit = _bin(mode, bit, t, _W0_RANK + t, _W1_RANK + 16 * 7 + q, _MAP_RANK + 16 * 7 + q, M)
                     else:
                         bit = _raw(mode, bit, M)
                     value = 2 * value + bit
@@ -526,8 +526,7 @@ def _code_component(mode, r, active, count, U, A, K, S, slopes, reaches, table, 
                 M.ix[6] = s + 6 * zs + _signed_level(2 * np.int64(D[_u(m)]) - D[_u(m - stride)] - D[_u(m + stride)])
                 M.ix[7] = s + 7 * zs + (_sign3(U[1, m]) * 3 + _sign3(U[2, m]) if r > 2 else 0)
                 q = h if direction == 1 else v if direction == 2 else 5
-                sign = _bin(mode, 1 if value < 0 else 0, _ZERO, _W0_ACS + r, _W1_ACS + q, _MAP_ACS + q,
-                            M)
+                sign = _bin(mode, 1 if value < 0 else 0, _ZERO, _W0_ACS + r, _W1_ACS + q, _MAP_ACS + q, M)
             else:
                 sign = _raw(mode, 1 if value < 0 else 0, M)
             if mode == DECODE:

@@ -2,6 +2,7 @@
 
 Slow (about 20 us per bin) and the oracle of the tests: every byte and every cost equals the kernel's.
 """
+
 from __future__ import annotations
 
 import numpy as np
@@ -125,16 +126,16 @@ class Section:
         types = SECTION_TYPES[number]
         shape = (CONTEXTS, SLOTS[number], types)
         start = STATE_START[number]
-        states = model["states"][0, start:start + int(np.prod(shape))].reshape(shape)
+        states = model["states"][0, start : start + int(np.prod(shape))].reshape(shape)
         weights, maps = model["weights"][0].reshape(-1, CONTEXTS), model["maps"][0].reshape(-1, NODES)
         first, second = SET_0_START[number], SET_1_START[number]
-        weights = weights[first:second + SET_1[number]]
-        maps = maps[MAP_START[number]:MAP_START[number] + MAPS[number]]
+        weights = weights[first : second + SET_1[number]]
+        maps = maps[MAP_START[number] : MAP_START[number] + MAPS[number]]
         self.home = states, weights, maps
         self.probability = (states >> COUNT_BITS).astype(object)
         self.count = states & ((1 << COUNT_BITS) - 1)
         weights = weights.astype(object)
-        self.weights_0, self.weights_1 = weights[:second - first], weights[second - first:]
+        self.weights_0, self.weights_1 = weights[: second - first], weights[second - first :]
         self.maps = maps.astype(object)
         self.slots = [0] * CONTEXTS
 
@@ -191,8 +192,7 @@ class Section:
     def escape(self, rest: int, place: tuple[int, int, int], strides: tuple[int, int, int]) -> int:
         """Code rest >= 0 as the exponent and mantissa of rest + 1."""
         value, e = rest + 1, 0
-        while e < ESCAPE_BITS and self.classed(1 if value >> (e + 1) > 0 else 0, UNARY + 1 + min(e, 3), place,
-                                               strides):
+        while e < ESCAPE_BITS and self.classed(1 if value >> (e + 1) > 0 else 0, UNARY + 1 + min(e, 3), place, strides):
             e += 1
         out = 1
         for k in range(e - 1, -1, -1):
@@ -250,34 +250,38 @@ def code_first(bits: Bits, D: np.ndarray, size: Section, sign: Section) -> None:
             errors = abs(ew) + abs(en)
             total = dw + dn + dne + far
             activity = level(total + errors)
-            size.slots = [level(errors + abs(ene) + abs(enw)),
-                          level(dw) * 16 + level(dn),
-                          level(dne) * 16 + level(abs(en)),
-                          level(total),
-                          level(abs(blend)) * 16 + activity,
-                          level(abs(ew)) * 16 + level(abs(en)),
-                          level(far) * 16 + level(dw + dn),
-                          level(abs(ene)) * 16 + level(abs(enw))]
+            size.slots = [
+                level(errors + abs(ene) + abs(enw)),
+                level(dw) * 16 + level(dn),
+                level(dne) * 16 + level(abs(en)),
+                level(total),
+                level(abs(blend)) * 16 + activity,
+                level(abs(ew)) * 16 + level(abs(en)),
+                level(far) * 16 + level(dw + dn),
+                level(abs(ene)) * 16 + level(abs(enw)),
+            ]
             place, strides = (0, activity, activity), (1, 16, 16)
             e = D[y, x] - guess
             if size.classed(1 if e else 0, 0, place, strides):
                 a = size.magnitude(abs(e), place, strides)
                 b = signed_level(blend)
-                sign.slots = [b * 11 + min(a, 10),
-                              signed_level(ew) * 11 + signed_level(en),
-                              signed_level(w - nw) * 11 + signed_level(n - nw),
-                              signed_level(ne - n) * 11 + b,
-                              signed_level(w - ww) * 11 + signed_level(n - nn),
-                              signed_level(ene) * 11 + signed_level(enw),
-                              signed_level(w + n - nw - guess) * 11 + signed_level(ew + en),
-                              signed_level(ne - n) * 11 + signed_level(w - guess)]
+                sign.slots = [
+                    b * 11 + min(a, 10),
+                    signed_level(ew) * 11 + signed_level(en),
+                    signed_level(w - nw) * 11 + signed_level(n - nw),
+                    signed_level(ne - n) * 11 + b,
+                    signed_level(w - ww) * 11 + signed_level(n - nn),
+                    signed_level(ene) * 11 + signed_level(enw),
+                    signed_level(w + n - nw - guess) * 11 + signed_level(ew + en),
+                    signed_level(ne - n) * 11 + signed_level(w - guess),
+                ]
                 e = -a if sign.bin(1 if e < 0 else 0, 0, 0, b, b) else a
             else:
                 e = 0
             E[y, x] = e
             if bits.mode == DECODE:
                 D[y, x] = min(max(guess + e, -FIRST_LIMIT), FIRST_LIMIT)
-        D[y, width - 2:] = D[y, width - 3]
+        D[y, width - 2 :] = D[y, width - 3]
         if y == 2:
             D[y, :2] = D[y, 2]
     D[height - 1] = D[height - 2]
@@ -295,14 +299,16 @@ def code_ranks(bits: Bits, D: np.ndarray, K: np.ndarray, rank_max: int, section:
             bend = abs(4 * D[y, x] - D[y, x + 1] - D[y, x - 1] - D[y + 1, x] - D[y - 1, x])
             mean = (3 * (w + n) + ne + nw + 4) >> 3
             slope = level(horizontal + vertical)
-            section.slots = [level(w) * 16 + level(n),
-                             level(mean) * 16 + slope,
-                             level(ne) * 16 + level(nw),
-                             level(horizontal) * 16 + level(vertical),
-                             level(bend) * 16 + slope,
-                             level(w) * 16 + level(K[y, x - 2]),
-                             level(n) * 16 + level(K[y - 2, x]),
-                             min(mean, 255)]
+            section.slots = [
+                level(w) * 16 + level(n),
+                level(mean) * 16 + slope,
+                level(ne) * 16 + level(nw),
+                level(horizontal) * 16 + level(vertical),
+                level(bend) * 16 + slope,
+                level(w) * 16 + level(K[y, x - 2]),
+                level(n) * 16 + level(K[y - 2, x]),
+                min(mean, 255),
+            ]
             q = level(mean)
             k, size = K[y, x], 0
             length = int(k).bit_length()
@@ -321,8 +327,9 @@ def code_ranks(bits: Bits, D: np.ndarray, K: np.ndarray, rank_max: int, section:
                 K[y, x] = min(value, rank_max - 1)
 
 
-def code_component(bits: Bits, r: int, U: np.ndarray, K: np.ndarray, S: np.ndarray, table: np.ndarray,
-                   size: Section, sign: Section) -> None:
+def code_component(
+    bits: Bits, r: int, U: np.ndarray, K: np.ndarray, S: np.ndarray, table: np.ndarray, size: Section, sign: Section
+) -> None:
     """Code component r of U, an int object array (R, height, width) with guards; S sums magnitudes per patch."""
     C, D = U[r], U[0]
     first, second, direction, group, ring = (int(v) for v in table[r])
@@ -334,21 +341,24 @@ def code_component(bits: Bits, r: int, U: np.ndarray, K: np.ndarray, S: np.ndarr
         a0 = min(abs(A[y, x]), NEAR_LIMIT) if first else 0
         a1 = min(abs(B[y, x]), NEAR_LIMIT) if second else 0
         side = (abs(A[y, x + 1]) + abs(A[y + 1, x]) if first else 0) + (
-            abs(B[y, x + 1]) + abs(B[y + 1, x]) if second else 0)
+            abs(B[y, x + 1]) + abs(B[y + 1, x]) if second else 0
+        )
         horizontal, vertical = D[y, x + 1] - D[y, x - 1], D[y + 1, x] - D[y - 1, x]
         slope = (abs(horizontal) + abs(vertical), 2 * abs(horizontal), 2 * abs(vertical))[direction]
         left = K[y, x] - r
         reach = sum(int(v >= r) for v in (K[y, x - 1], K[y, x + 1], K[y - 1, x], K[y + 1, x]))
         lk = min(level(left), 9)
         mean = level(near + S[y, x] + (around >> 2) + 2 * (a0 + a1))
-        size.slots = [group * 16 + level(near),
-                      ((min(w, 3) * 4 + min(n, 3)) * 4 + min(nw, 1) * 2 + min(ne, 1)) * 3 + direction,
-                      (min(level(S[y, x]), 11) * 10 + lk) * 6 + ring,
-                      group * 16 + level(around),
-                      ((min(a0, 3) * 4 + min(a1, 3)) * 7 + min(level(near), 6)) * 6 + ring,
-                      (min(level(side), 7) * 6 + min(a0 + a1, 5)) * 6 + ring,
-                      group * 16 + level(slope),
-                      (group * 10 + lk) * 3 + min(reach >> 1, 2)]
+        size.slots = [
+            group * 16 + level(near),
+            ((min(w, 3) * 4 + min(n, 3)) * 4 + min(nw, 1) * 2 + min(ne, 1)) * 3 + direction,
+            (min(level(S[y, x]), 11) * 10 + lk) * 6 + ring,
+            group * 16 + level(around),
+            ((min(a0, 3) * 4 + min(a1, 3)) * 7 + min(level(near), 6)) * 6 + ring,
+            (min(level(side), 7) * 6 + min(a0 + a1, 5)) * 6 + ring,
+            group * 16 + level(slope),
+            (group * 10 + lk) * 3 + min(reach >> 1, 2),
+        ]
         place = (group, mean * 8 + min(lk, 7), 2 * mean + (1 if left > 2 else 0))
         strides = (GROUPS, 128, 32)
         value = C[y, x]
@@ -358,13 +368,16 @@ def code_component(bits: Bits, r: int, U: np.ndarray, K: np.ndarray, S: np.ndarr
             negative = 1 if value < 0 else 0
             if r < SIGNED_COMPONENTS:
                 h, v = signed_level(horizontal), signed_level(vertical)
-                pairs = [h, v,
-                         sign3(C[y, x - 1]) * 3 + sign3(C[y - 1, x]),
-                         sign3(C[y - 1, x - 1]) * 3 + sign3(C[y - 1, x + 1]),
-                         sign3(A[y, x]) * 3 + sign3(B[y, x]) if first else 0,
-                         signed_level(2 * D[y, x] - D[y, x - 1] - D[y, x + 1]),
-                         signed_level(2 * D[y, x] - D[y - 1, x] - D[y + 1, x]),
-                         sign3(U[1, y, x]) * 3 + sign3(U[2, y, x]) if r > 2 else 0]
+                pairs = [
+                    h,
+                    v,
+                    sign3(C[y, x - 1]) * 3 + sign3(C[y - 1, x]),
+                    sign3(C[y - 1, x - 1]) * 3 + sign3(C[y - 1, x + 1]),
+                    sign3(A[y, x]) * 3 + sign3(B[y, x]) if first else 0,
+                    signed_level(2 * D[y, x] - D[y, x - 1] - D[y, x + 1]),
+                    signed_level(2 * D[y, x] - D[y - 1, x] - D[y + 1, x]),
+                    sign3(U[1, y, x]) * 3 + sign3(U[2, y, x]) if r > 2 else 0,
+                ]
                 sign.slots = [r * 16 + v for v in pairs]
                 q = (5, h, v)[direction]
                 negative = sign.bin(negative, 0, r, q, q)

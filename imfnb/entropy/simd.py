@@ -4,6 +4,7 @@ Numba unrolls a loop of eight and then finds nothing left to vectorise (its SLP 
 the mixer are written as LLVM vectors; the plain loops beside them are the definition, and what runs with the JIT off.
 On Zen 5 the vectors bring a bin from 80 to 72 ns. LLVM lowers them on machines without 256-bit vectors as well.
 """
+
 from __future__ import annotations
 
 import ctypes
@@ -30,7 +31,8 @@ def _clamp(builder, value, limit):
 @intrinsic(prefer_literal=True)
 def _mix_vector(typing_context, states, slots, t, shift, stretch, inputs, weights, a, b, limit):
     signature = types.int64(
-        states, slots, types.int64, shift, stretch, inputs, weights, types.int64, types.int64, limit)
+        states, slots, types.int64, shift, stretch, inputs, weights, types.int64, types.int64, limit
+    )
     shift_value = shift.literal_value
 
     def generate(context, builder, signature, args):
@@ -99,6 +101,7 @@ def _poke_byte(typing_context, address, value):
 
 
 if nb.config.DISABLE_JIT:
+
     def peek(address):
         """Return the byte at an address."""
         return ctypes.c_uint8.from_address(int(address)).value

@@ -101,9 +101,7 @@ if numba.config.DISABLE_JIT:
         above, below = plane[border - half : border][::-1], plane[border : border + half]
         total, rotated = (above + below) << ROTATION_BITS, matrix @ (above - below)
         rounding = np.int32(1 << ROTATION_BITS)
-        above[:], below[:] = (
-            (total + sign * rotated + rounding) >> (ROTATION_BITS + 1) for sign in (1, -1)
-        )
+        above[:], below[:] = ((total + sign * rotated + rounding) >> (ROTATION_BITS + 1) for sign in (1, -1))
 
     def filter_across(plane, first, last, matrix, patch_size):
         """Filter rows first .. last - 1 across all vertical patch borders, in place."""

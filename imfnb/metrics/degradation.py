@@ -126,9 +126,7 @@ def rd_cost(
     return bits_per_pixel + weight * (mean_squared_error + (mu * basis_distortion(lq, hq) if mu else 0.0))
 
 
-def _channels(
-    lq: NDArray[np.uint8], hq: NDArray[np.uint8]
-) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+def _channels(lq: NDArray[np.uint8], hq: NDArray[np.uint8]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Pairs of matrices."""
     lq, hq = image_pair(lq, hq)
     if hq.ndim not in (2, 3):

@@ -455,9 +455,7 @@ def _squared_error(a, b, first, last, period, out):
         _cuda.atomic.add(out, n, get(sums, 0))  # sums of integers have no order
 
 
-def restore(
-    planes: Any, step: int, filters: Any, limits: Any, out: Any, which: Any, scratch: Any = None
-) -> None:
+def restore(planes: Any, step: int, filters: Any, limits: Any, out: Any, which: Any, scratch: Any = None) -> None:
     """Counterpart of :func:`imfnb.restoration.reference.restore`; `scratch` is needed."""
     count, height, width = scratch.shape
     blocks = count * -(-height // _DOWN) * -(-width // _ACROSS)

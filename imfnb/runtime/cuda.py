@@ -303,9 +303,7 @@ def _queue(stream: Any = 0) -> int:
     return int(stream.__cuda_stream__()[1]) if stream else 0
 
 
-def _to_driver(
-    times: int, handle: Any, grid: tuple[int, ...], block: tuple[int, ...], queue: int, table: int
-) -> None:
+def _to_driver(times: int, handle: Any, grid: tuple[int, ...], block: tuple[int, ...], queue: int, table: int) -> None:
     """Launch a kernel of the driver with a table of arguments, each time while the one before comes to its end."""
     launches = [functools.partial(_driver.cuLaunchKernel, handle, *grid, *block, 0, queue, table, 0)] * times
     if times > 1 and _overlaps(_current_device()):
