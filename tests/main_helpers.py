@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Sequence
 
 import numpy as np
@@ -115,6 +116,7 @@ def as_if_large(monkeypatch: pytest.MonkeyPatch, slices: int | None = None, adap
     """
     if slices is not None:
         monkeypatch.setattr(geometry, "SLICE_SAMPLES", slices)
+        monkeypatch.setattr(geometry, "_slices", inspect.unwrap(geometry._slices))  # which remembers what it once found
         monkeypatch.setattr(stacks, "COMPACT_SAMPLES", slices)
         monkeypatch.setattr(decide, "WHOLE_SAMPLES", slices)
         monkeypatch.setattr(search, "WHOLE_SAMPLES", slices)

@@ -9,6 +9,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from main_helpers import as_if_large
 
 from imfnb import layout
 from imfnb.layout import PatchGrid, PlaneSpec, half, main_planes, strips
@@ -75,7 +76,7 @@ def slices_by_the_format(height: int, width: int, p: int, samples: int) -> list[
 @given(shapes, patch_sizes, st.sampled_from([1, 64, 500, 5000, 1 << 22]))
 def test_slices_are_those_of_the_format_and_cover_every_row_once(shape, p, samples):
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(layout, "SLICE_SAMPLES", samples)
+        as_if_large(monkeypatch, slices=samples)
         grid = PatchGrid(shape, p)
         slices = grid.slices
     assert [(part.start, part.stop) for part in slices] == slices_by_the_format(*shape, p, samples)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from main_helpers import make_factors, on_host, patch_sizes
+from main_helpers import as_if_large, make_factors, on_host, patch_sizes
 from strategies import examples, seeds
 
 from imfnb import lapped, layout, restoration
 from imfnb.factorization import rdoq
+from imfnb.format.restoration import filter_set
 from imfnb.lapped import reference as lapped_reference
 from imfnb.layout import PatchGrid
 from imfnb.profiles.synthesis import Products, rows_of, units
@@ -50,7 +51,7 @@ def by_the_stages(grid, factors, step, chroma):
     decoded = np.empty((1, *grid.shape), np.int32)
     lapped_reference.inverse(product, p, decoded, [0])
     restored = np.empty_like(decoded)
-    restoration_reference.restore(decoded, step, *restoration.filter_set(step, chroma), restored, [0])
+    restoration_reference.restore(decoded, step, *filter_set(step, chroma), restored, [0])
     return decoded, restored
 
 
@@ -70,7 +71,7 @@ def problems(draw: st.DrawFn):
 def test_rows_are_those_of_the_whole_plane(problem, seed, device, overwrite, there):
     grid, samples, rows, step, chroma = problem
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(layout, "SLICE_SAMPLES", samples)
+        as_if_large(monkeypatch, slices=samples)
         factors = slice_factors(grid, seed)
         expected = by_the_stages(grid, factors, step, chroma)
         found = samples_of(grid, [factors], rows, step, chroma, [0], on_host(device), overwrite, there)
@@ -131,7 +132,7 @@ def test_large_planes_go_one_by_one(monkeypatch):
     monkeypatch.setattr(layout, "ADAPTED_SAMPLES", 1600)
     assert [unit.which for unit in units((40, 40), [8, 8, 16], "", run)] == [(0,), (1,), (2,)]
     monkeypatch.setattr(layout, "ADAPTED_SAMPLES", 1 << 20)
-    monkeypatch.setattr(layout, "SLICE_SAMPLES", 800)
+    as_if_large(monkeypatch, slices=800)
     assert [unit.which for unit in units((40, 40), [8, 8], "", run)] == [(0,), (1,)]
 
 
