@@ -8,6 +8,7 @@ and, around these, those that the lapped filter mixes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -161,7 +162,10 @@ class Products:
         start, whole = self._starts[0], self._samples[0]
         count = sum(len(unit.which) for unit in self._units)
         shape = count, min(whole.shape[1], grid.shape[0] - start), grid.shape[1]
-        out = whole if run.in_place and whole.shape == shape else run.array(f"{self._name}decoded", shape, np.int32)
+        if run.in_place:  # the only plane, without the samples beyond it: a copy of a large one would cost memory
+            out = whole.reshape(-1)[: math.prod(shape)].reshape(shape)
+        else:
+            out = run.array(f"{self._name}decoded", shape, np.int32)
         for unit, samples in zip(self._units, self._samples, strict=True):
             which = run.constant(f"{unit.name}which", np.array(unit.which, np.int32))
             run.kernels("lapped").inverse(samples, unit.grid.patch_size, out, which)
