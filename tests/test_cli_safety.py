@@ -7,8 +7,10 @@ import io
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 from helpers import encode, picture
@@ -271,8 +273,10 @@ def test_question_on_a_real_terminal(tmp_path, answer, code):
     master, slave = pty.openpty()
     # The first terminal that a new session opens is its own: Ctrl-C reaches it.
     command = ["sh", "-c", 'exec "$@" < "$0" 2> "$0"', os.ttyname(slave), *COMMAND, *ENCODE, "a.png"]
+    # Whoever runs these tests in the background may have them, and their children, ignore Ctrl-C.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     options = {"cwd": tmp_path, "env": environment(), "stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-    with subprocess.Popen(command, start_new_session=True, **options) as process:
+    with subprocess.Popen(command, start_new_session=True, preexec_fn=heed, **options) as process:
         seen = b""
         while b"[y/N/all] " not in seen:
             seen += os.read(master, 1000)
