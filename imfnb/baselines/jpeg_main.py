@@ -43,6 +43,7 @@ def _quantizers(quality: int) -> list[np.ndarray]:
 
     buffer = io.BytesIO()
     Image.new("RGB", (1, 1)).save(buffer, "JPEG", quality=quality)
+    buffer.seek(0)
     tables = JpegImagePlugin.JpegImageFile(buffer).quantization
     order = zigzag(_SIDE)
     return [np.reshape(tables[i], (_SIDE, _SIDE)).astype(np.float64)[order[:, 0], order[:, 1]] for i in (0, 1)]

@@ -162,7 +162,7 @@ class Products:
         start, whole = self._starts[0], self._samples[0]
         count = sum(len(unit.which) for unit in self._units)
         shape = count, min(whole.shape[1], grid.shape[0] - start), grid.shape[1]
-        if run.in_place:  # the only plane, without the samples beyond it: a copy of a large one would cost memory
+        if run.in_place and count == 1:  # cut where it is, since a copy of a large plane would cost memory
             out = whole.reshape(-1)[: math.prod(shape)].reshape(shape)
         else:
             out = run.array(f"{self._name}decoded", shape, np.int32)
