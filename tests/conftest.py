@@ -5,8 +5,10 @@
     has to do, such as CUDA's simulator, goes on beside the other tests and is looked at last: two cores are busy.
 ``pytest -m quick``
     The part of it that a contributor runs after every change: no other processes, no whole pictures, no simulated GPU.
+``pytest -m slow``
+    The rest: minutes of fuzzing, whole pictures, the machine code of all CUDA kernels.
 ``pytest -m "slow or hypothesis" --hypothesis-profile=thorough``
-    The rest: minutes of fuzzing, whole pictures, the machine code of all CUDA kernels, many examples of each property.
+    The same with many examples of each property, for a night.
 ``NUMBA_DISABLE_JIT=1 NUMBA_ENABLE_CUDASIM=1 pytest --cov=imfnb``
     Coverage of the kernels, as plain Python.
 """
