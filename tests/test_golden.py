@@ -6,6 +6,7 @@ import importlib.util
 import json
 import pathlib
 
+import numba
 import pytest
 
 import imfnb
@@ -32,10 +33,10 @@ def _runs():
         for device in DEVICES:
             if size > 24 and device == "cuda" and SIMULATED:
                 continue
-            marks = [pytest.mark.jit] if large else []
+            marks = [pytest.mark.jit] if size > 40 else []
             if large and device == "reference":
                 marks.append(pytest.mark.slow)
-            for threads in (1,) if device != "cpu" and size > 100 else (1, 3):
+            for threads in (1, 3) if device == "cpu" and not numba.config.DISABLE_JIT else (1,):
                 yield pytest.param(name, device, threads, marks=marks)
 
 
