@@ -138,23 +138,46 @@ def decode(data: bytes) -> np.ndarray:
     """
     file = Fields(data)
     require(file.take(4) == b"\x89IMF", "magic")
-    require(file.u8() == 1, "format version")
-    header = Fields(file.take(file.varint()))
+    version = file.u8()
+    require(version in (1, 2), "format version")
+    length = file.varint()
+    payload = file.varint() if version == 2 else None
+    header = Fields(file.take(length))
     checked = data[: file.at]
     require(file.u32() == zlib.crc32(checked), "CRC of the header")
     profile, height, width, channels = header.u8(), header.varint(), header.varint(), header.u8()
     require(profile <= 1, "profile")
     require(height >= 1 and width >= 1, "empty picture")
-    require(channels in (0, 1, 3, 4), "channels")
-    picture = (Baseline, Main)[profile](header, height, width, channels)
+    require(channels in (0, 1, 3, 4), "channels or arrangement")
+    chunks = chunk_table(header) if version == 2 else []
+    kind = Baseline if profile == 0 else Main if version == 1 else MainOfVersion2
+    picture = kind(header, height, width, channels)
     require(header.varint() == picture.segments, "number of segments")
     entries = [(header.varint(), header.u32()) for _ in range(picture.segments)]
     header.end()
+    require(payload in (None, sum(length for length, _ in entries) + sum(chunks)), "length of the payload")
     segments = [file.take(length) for length, _ in entries]
     for segment, (_, crc) in zip(segments, entries, strict=True):
         require(zlib.crc32(segment) == crc, "CRC of a segment")
+    file.take(sum(chunks))
     pixels = picture.pixels(segments).astype(np.uint8)
     return pixels if channels else pixels[:, :, 0]
+
+
+def chunk_table(header: Fields) -> list[int]:
+    """2.2: the features; lengths of the chunks, which this decoder has no use for."""
+    features = header.varint()
+    require(features in (0, 32), "features of a later version")
+    if not features:
+        return []
+    count = header.varint()
+    require(1 <= count <= 1024, "number of chunks")
+    lengths = []
+    for _ in range(count):
+        header.take(4)
+        lengths.append(header.varint())
+        header.u32()
+    return lengths
 
 
 # ---- 4. Baseline profile ---------------------------------------------------------------------------------------------
@@ -247,7 +270,7 @@ class Main:
     def __init__(self, header: Fields, height: int, width: int, channels: int) -> None:
         self.height, self.width, self.channels = height, width, channels
         flags = header.u8()
-        self.subsample, self.lossless_alpha = bool(flags & 1), bool(flags & 2)
+        self.subsample, self.lossless_alpha, self.constant = bool(flags & 1), bool(flags & 2), None
         require(flags <= 3, "flags")
         require(not self.subsample or channels >= 3, "subsampling of a gray picture")
         require(not self.lossless_alpha or channels == 4, "lossless alpha without alpha")
@@ -282,9 +305,41 @@ class Main:
         out[:, :, 2] = np.clip((luma + 116130 * b) >> 20, 0, 255)
         if self.lossless_alpha:
             out[:, :, 3] = palette(Fields(next(queue)), self.height, self.width)
+        elif self.constant is not None:
+            out[:, :, 3] = self.constant
         elif self.channels == 4:
             out[:, :, 3] = plain(planes[3])
         return out
+
+
+class MainOfVersion2(Main):
+    """A picture of the main profile, the header of which is that of version 2."""
+
+    def __init__(self, header: Fields, height: int, width: int, channels: int) -> None:
+        self.height, self.width, self.channels = height, width, channels
+        flags = header.u8()
+        self.subsample, mode = bool(flags & 1), flags >> 1
+        require(mode <= 2, "flags")
+        require(not self.subsample or channels >= 3, "subsampling of a gray picture")
+        require(not mode or channels == 4, "a kind of alpha without alpha")
+        self.lossless_alpha, self.constant = mode == 1, None
+        steps = [header.varint() for _ in range(2 if channels >= 3 else 1)]
+        if channels == 4 and mode == 0:
+            steps.append(header.varint())
+        require(all(64 <= step <= 16384 for step in steps), "step")
+        if mode == 2:
+            self.constant = header.u8()
+        self.planes = []
+        for index in range(3 if mode else max(1, channels)):
+            coding = header.u8()
+            require(coding <= 3, "coding of a plane")
+            chroma = channels >= 3 and index in (1, 2)
+            h, w = height, width
+            if chroma and self.subsample:
+                h, w = ceil_div(height, 2), ceil_div(width, 2)
+            step = steps[(0, 1, 1, 2)[index]]
+            self.planes.append(Plane(h, w, step, (8, 16)[coding & 1], bool(coding & 2), chroma))
+        self.segments = sum(len(plane.slices) for plane in self.planes) + self.lossless_alpha
 
 
 class Plane:

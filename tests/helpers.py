@@ -47,17 +47,27 @@ def parameters(flags: int, patch_size: int, low: int, high: int, ranks: tuple[in
 
 
 def header(
-    height: int, width: int, channels: int, fields: bytes, segments: list[bytes], profile: int = 0, count: int = -1
+    height: int,
+    width: int,
+    channels: int,
+    fields: bytes,
+    segments: list[bytes],
+    profile: int = 0,
+    count: int = -1,
+    features: bytes = b"\0",
 ) -> bytes:
-    """A header from its fields, without its length and checksum."""
-    out = bytes([profile]) + varint(height) + varint(width) + bytes([channels]) + fields
+    """A header from its fields, without its length and checksum; in version 1 it has no `features`."""
+    out = bytes([profile]) + varint(height) + varint(width) + bytes([channels]) + features + fields
     out += varint(len(segments) if count < 0 else count)
     return out + b"".join(varint(len(s)) + zlib.crc32(s).to_bytes(4, "little") for s in segments)
 
 
-def assemble(head: bytes, segments: list[bytes], version: int = 1) -> bytes:
-    """A file around a header, with the length and the checksum that the header needs."""
-    out = b"\x89IMF" + bytes([version]) + varint(len(head)) + head
+def assemble(head: bytes, segments: list[bytes], version: int = 2, payload: int = -1) -> bytes:
+    """A file around a header, with the lengths and the checksum that the header needs."""
+    out = b"\x89IMF" + bytes([version]) + varint(len(head))
+    if version > 1:
+        out += varint(sum(map(len, segments)) if payload < 0 else payload)
+    out += head
     return out + zlib.crc32(out).to_bytes(4, "little") + b"".join(segments)
 
 
@@ -66,13 +76,14 @@ def take_apart(data: bytes) -> tuple[bytes, list[bytes]]:
     length = data[5]
     assert length < 128, "the header of a test file has grown: two-byte lengths are not handled here"
     sizes = list(imfnb.info(data)["segments"].values())
-    position = 6 + length + 4
+    begin = 6 + len(varint(sum(sizes)))
+    position = begin + length + 4
     segments = []
     for size in sizes:
         segments.append(data[position : position + size])
         position += size
     assert position == len(data)
-    return data[6 : 6 + length], segments
+    return data[begin : begin + length], segments
 
 
 def pixels_or_error(data: bytes, **options) -> np.ndarray | None:

@@ -33,9 +33,12 @@ steps = st.sampled_from(STEPS)
 patch_sizes = st.sampled_from([8, 16])
 
 
-def main_fields(flags: int, luma: int, chroma: int | None, *codings: int) -> bytes:
-    """The main profile's header fields; `codings` has one byte per lossy plane: patch size 16, 2 for restoration."""
-    return bytes([flags]) + varint(luma) + (b"" if chroma is None else varint(chroma)) + bytes(codings)
+def main_fields(flags: int, luma: int, chroma: int | None, *codings: int, alpha: int | None = None) -> bytes:
+    """The main profile's header fields; `codings` has one byte per lossy plane: patch size 16, 2 for restoration.
+
+    `alpha` is its step where it is lossy, or its value where it is constant.
+    """
+    return bytes([flags]) + b"".join(varint(n) for n in (luma, chroma, alpha) if n is not None) + bytes(codings)
 
 
 def make_factors(

@@ -355,6 +355,7 @@ def test_info_of_colour(photo):
     assert isinstance(details, dict)
     segments = details.pop("segments")
     assert details == {
+        "version": 2,
         "profile": "baseline",
         "shape": (37, 29, 3),
         "color_space": "YCbCr",

@@ -16,6 +16,8 @@ from strategies import examples, seeds
 
 import imfnb
 from imfnb import FormatError, LimitError
+from imfnb.codec import open_container
+from imfnb.format.container import Frame, pack
 
 
 def deflate(values: np.ndarray) -> bytes:
@@ -67,22 +69,28 @@ def test_each_check_comes_before_the_next():
     assert "fewer than the smallest header" in message(b"XXXX")
     assert "not an .imf file: it begins with" in message(b"XXXX\xff" + bytes(20))
     assert "version 9 is not known" in message(b"\x89IMF\x09" + bytes(20))
-    assert "truncated" in message(b"\x89IMF\x01\x7f" + bytes(20))
-    assert "checksum of the header" in message(b"\x89IMF\x01\x05" + b"\xff" * 20)
+    assert "truncated" in message(b"\x89IMF\x02\x7f" + bytes(20))
+    assert "checksum of the header" in message(b"\x89IMF\x02\x05\x01" + b"\xff" * 20)
     assert "profile 200 is not known" in message(assemble(b"\xc8" + head[1:], segments))
     assert "empty (0 x" in message(assemble(header(0, wide, 7, b"", segments), segments))
-    assert "7 channels" in message(assemble(header(wide, wide, 7, b"", segments), segments))
+    assert "newer imfnb: arrangement 7" in message(assemble(header(wide, wide, 7, b"", segments), segments))
+    new = header(wide, wide, 0, b"", segments, features=b"\x41")
+    assert "newer imfnb: feature 6" in message(assemble(new, segments))
     assert "max_pixels" in message(assemble(header(wide, wide, 0, b"\xff", segments), segments))
+    none = header(3, 2, 0, b"\xff", segments, features=b"\x20\0")
+    assert "0 chunks; expected 1 to 1024" in message(assemble(none, segments))
     assert "colour flags 255" in message(assemble(header(3, 2, 0, b"\xff", segments), segments))
     assert "patch size 5" in message(assemble(header(3, 2, 0, parameters(0, 5, 9, 9, (0,)), segments), segments))
     assert "bounds [9, 9]" in message(assemble(header(3, 2, 0, parameters(0, 0, 9, 9, (0,)), segments), segments))
     assert "rank 0" in message(assemble(header(3, 2, 0, parameters(0, 0, -16, 15, (0,)), segments, count=5), segments))
     assert "5 segments" in message(assemble(header(3, 2, 0, fields, segments, count=5), segments))
     assert "left over" in message(assemble(head + b"x", segments))
-    assert "truncated" in message(assemble(head, []))
+    assert "payload of 3 bytes; its parts have" in message(assemble(head, segments, payload=3))
+    assert "truncated" in message(assemble(head, [], payload=len(segments[0])))
     assert "checksum of segment 0" in message(assemble(head, [segments[0][:-1] + b"x"]))
     np.testing.assert_array_equal(imfnb.decode(assemble(head, segments)), np.ones((3, 2)))
-    np.testing.assert_array_equal(imfnb.decode(assemble(head, [*segments, b"x"])), np.ones((3, 2)))
+    padded = assemble(head, segments) + b"x"
+    np.testing.assert_array_equal(imfnb.decode(padded), np.ones((3, 2)))
 
 
 @pytest.mark.parametrize("rank", [0, 3, 2**31, 2**34])
@@ -110,7 +118,30 @@ def test_flags_of_colour_do_not_fit_gray(flags):
         imfnb.decode(assemble(header(3, 2, 1, parameters(flags, 8, -16, 15, (1,)), [b""]), [b""]))
 
 
-@pytest.mark.parametrize("version", [0, 2, 255])
+@pytest.mark.parametrize("channels", [2, 5, 6, 255])
+def test_channels_of_version_1(channels):
+    """There is no newer file of this version to come."""
+    head = header(3, 2, channels, b"", [], features=b"")
+    with pytest.raises(FormatError, match=f"{channels} channels; expected 0, 1, 3 or 4"):
+        imfnb.decode(assemble(head, [], version=1))
+
+
+@pytest.mark.parametrize("bit", [0, 1, 2, 3, 4, 6, 7, 20, 34])
+def test_features_of_later_versions_are_not_misread(small_file, bit):
+    head, segments = take_apart(small_file)
+    for features in (1 << bit, 1 << bit | 32):
+        with pytest.raises(FormatError, match=f"needs a newer imfnb: feature {bit} "):
+            imfnb.decode(assemble(head[:4] + varint(features) + head[5:], segments))
+
+
+@pytest.mark.parametrize("arrangement", [2, 5, 6, 255])
+def test_arrangements_of_later_versions_are_not_misread(small_file, arrangement):
+    head, segments = take_apart(small_file)
+    with pytest.raises(FormatError, match=f"needs a newer imfnb: arrangement {arrangement} "):
+        imfnb.decode(assemble(head[:3] + bytes([arrangement]) + head[4:], segments))
+
+
+@pytest.mark.parametrize("version", [0, 3, 255])
 def test_unknown_version_says_so(small_file, version):
     with pytest.raises(FormatError, match=f"version {version} is not known.*upgrade"):
         imfnb.decode(assemble(*take_apart(small_file), version=version))
@@ -122,6 +153,63 @@ def test_any_profile_number_is_an_image_or_an_error(small_file, profile):
     head, segments = take_apart(small_file)
     result = pixels_or_error(assemble(bytes([profile]) + head[1:], segments))
     assert result is None or profile == 1
+
+
+# ------------------------------------------------------------------------------------------------------------- chunks
+
+
+def with_chunks(chunks: list[tuple[bytes, bytes]]) -> bytes:
+    """The file of GOOD with chunks, written by the package."""
+    segments = [deflate(GOOD["u"]) + deflate(GOOD["v"])]
+    return pack(Frame("baseline", 3, 2, 0), parameters(0, 0, -16, 15, (1,)), segments, chunks)
+
+
+@given(st.lists(st.tuples(st.binary(min_size=4, max_size=4), st.binary(max_size=300)), max_size=5))
+def test_chunks_come_back_and_are_skipped_by_a_decoder(chunks):
+    data = with_chunks(chunks)
+    assert open_container(data).chunks == chunks
+    np.testing.assert_array_equal(imfnb.decode(data), np.ones((3, 2)))
+    found = imfnb.info(data + b"padding")
+    assert (found["size"], found["padding"]) == (len(data), 7)
+
+
+def test_file_with_chunks_has_the_documented_layout():
+    segment, chunk = deflate(GOOD["u"]) + deflate(GOOD["v"]), b"<xmp/>"
+    table = varint(32) + varint(1) + b"XMP " + varint(len(chunk)) + zlib.crc32(chunk).to_bytes(4, "little")
+    head = header(3, 2, 0, parameters(0, 0, -16, 15, (1,)), [segment], features=table)
+    assert with_chunks([(b"XMP ", chunk)]) == assemble(head, [segment, chunk])
+
+
+def test_damaged_chunk_does_not_concern_the_pixels():
+    """The checksum of a chunk is checked when somebody wants it."""
+    data = with_chunks([(b"EXIF", b"abc"), (b"XMP ", b"defg")])
+    damaged = data[:-1] + b"x"
+    np.testing.assert_array_equal(imfnb.decode(damaged), np.ones((3, 2)))
+    with pytest.raises(FormatError, match="checksum of chunk b'XMP '"):
+        _ = open_container(damaged).chunks
+    for length in range(1, 8):
+        with pytest.raises(FormatError, match="truncated"):
+            imfnb.decode(data[:-length])
+
+
+@pytest.mark.parametrize("count", [0, 1025, 2**34])
+def test_number_of_chunks_is_limited(count):
+    entry = b"FREE" + varint(0) + bytes(4)
+    head = header(3, 2, 0, b"", [], features=varint(32) + varint(count) + entry * min(count, 1025))
+    with pytest.raises(FormatError, match=f"{count} chunks; expected 1 to 1024"):
+        imfnb.decode(assemble(head, []))
+
+
+def test_a_chunk_larger_than_the_file_is_refused_without_memory():
+    table = varint(32) + varint(1) + b"FREE" + varint(2**34) + bytes(4)
+    head = header(3, 2, 0, parameters(0, 0, -16, 15, (1,)), [b""], features=table)
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError, match="truncated"):
+            imfnb.decode(assemble(head, [b""], payload=2**34))
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 # ------------------------------------------------------------------------------------------------------------- limits
@@ -281,15 +369,15 @@ def test_random_bytes_are_refused(data):
         imfnb.decode(data)
 
 
-@given(st.binary(max_size=200))
-def test_random_bytes_behind_the_magic_are_refused(data):
+@given(st.binary(max_size=200), st.sampled_from([1, 2]))
+def test_random_bytes_behind_the_magic_are_refused(data, version):
     with pytest.raises(FormatError):
-        imfnb.decode(b"\x89IMF\x01" + data)
+        imfnb.decode(b"\x89IMF" + bytes([version]) + data)
 
 
-@given(st.binary(max_size=60), st.lists(st.binary(max_size=30), max_size=4))
-def test_random_header_with_a_valid_checksum(head, segments):
-    pixels_or_error(assemble(head, segments), max_pixels=10**5)
+@given(st.binary(max_size=60), st.lists(st.binary(max_size=30), max_size=4), st.sampled_from([1, 2]))
+def test_random_header_with_a_valid_checksum(head, segments, version):
+    pixels_or_error(assemble(head, segments, version), max_pixels=10**5)
 
 
 @given(st.data())

@@ -13,7 +13,7 @@ import zlib
 import format_decoder
 import numpy as np
 import pytest
-from helpers import assemble, header, parameters, picture, varint
+from helpers import assemble, header, parameters, picture, take_apart, varint
 
 import imfnb
 from imfnb import options as accepted
@@ -121,7 +121,8 @@ def test_every_constant_of_the_format_is_in_the_text():
     """But for tables, which appendix A has, and what a decoder may limit by itself."""
     found = set()
     for path in pathlib.Path(imfnb.format.__file__).parent.glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        body = ast.Module([node for node in ast.parse(path.read_text()).body if not isinstance(node, ast.ClassDef)], [])
+        for node in ast.walk(body):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 found |= {f"{path.stem}.{node.id}"} if node.id.isupper() and node.id[0] != "_" else set()
     tables = {"probability.SQUASH", "probability.STRETCH", "probability.RATE", "context_model.LEVEL"}
@@ -150,23 +151,41 @@ def _column(*values, dtype="i1"):
 
 
 def _baseline(
-    flags=0, patch_size=0, low=-16, high=15, ranks=(1,), channels=0, size=(2, 1), segments=None, profile=0, count=-1
+    flags=0,
+    patch_size=0,
+    low=-16,
+    high=15,
+    ranks=(1,),
+    channels=0,
+    size=(2, 1),
+    segments=None,
+    profile=0,
+    count=-1,
+    features=b"\0",
+    version=2,
+    chunks=(),
 ):
     """A file of the baseline profile; by default two gray pixels without patches."""
     segments = [_column(5, 7) + _column(9)] if segments is None else segments
     fields = parameters(flags, patch_size, low, high, ranks)
-    return assemble(header(*size, channels, fields, segments, profile, count), segments)
+    return assemble(header(*size, channels, fields, segments, profile, count, features), [*segments, *chunks], version)
+
+
+def _chunk(kind, data):
+    """What the header says of a chunk."""
+    return kind + varint(len(data)) + zlib.crc32(data).to_bytes(4, "little")
 
 
 #: A segment of the main profile that says: all residuals of component 0 are zero.
 QUIET = bytes([0]) + bytes([255]) * 12
 
 
-def _main(flags=0, steps=(640,), codings=(0,), channels=0, size=(3, 5), segments=None):
+def _main(flags=0, steps=(640,), codings=(0,), channels=0, size=(3, 5), segments=None, version=2, value=b""):
     """A file of the main profile; by default a small gray picture."""
     segments = [QUIET] * len(codings) if segments is None else segments
-    fields = bytes([flags]) + b"".join(map(varint, steps)) + bytes(codings)
-    return assemble(header(*size, channels, fields, segments, profile=1), segments)
+    fields = bytes([flags]) + b"".join(map(varint, steps)) + value + bytes(codings)
+    features = b"\0" * (version > 1)
+    return assemble(header(*size, channels, fields, segments, profile=1, features=features), segments, version)
 
 
 def _colour(**changes):
@@ -175,8 +194,8 @@ def _colour(**changes):
 
 
 def _alpha(segment):
-    """A picture of 3 x 5 pixels with lossless alpha."""
-    return _colour(channels=4, flags=2, segments=[QUIET] * 3 + [segment])
+    """A picture of 3 x 5 pixels with lossless alpha, in version 1."""
+    return _colour(channels=4, flags=2, segments=[QUIET] * 3 + [segment], version=1)
 
 
 def _palette(count, values, indices, wrap=zlib.compress):
@@ -202,9 +221,15 @@ ALLOWED = {
     "a palette of 16": _alpha(_palette(16, range(16), [15] * 15)),
     "an index beyond the palette": _alpha(_palette(2, (40, 50), INDICES)),
     "long varints": assemble(
-        bytes([0, 0x82, 0x80, 0x80, 0x80, 0, 0x81, 0, 0]) + header(2, 1, 0, parameters(0, 0, -16, 15, (1,)), [])[4:-1]
-        + header(2, 1, 0, b"", [_column(5, 7) + _column(9)])[4:],
-        [_column(5, 7) + _column(9)],
+        bytes([0, 0x82, 0x80, 0x80, 0x80, 0, 0x81, 0, 0, 0x80, 0]) + take_apart(GOOD)[0][5:], take_apart(GOOD)[1]
+    ),
+    "version 1 of the baseline profile": _baseline(version=1, features=b""),
+    "version 1 of the main profile": _colour(version=1, flags=1, codings=(3, 2, 1)),
+    "lossy alpha of version 1": _colour(channels=4, codings=(0, 0, 0, 2), version=1),
+    "lossy alpha": _colour(channels=4, steps=(640, 640, 16384), codings=(0, 0, 0, 2)),
+    "constant alpha": _colour(channels=4, flags=4, value=b"\x4d"),
+    "chunks": _baseline(
+        features=varint(32) + varint(2) + _chunk(b"XMP ", b"<x/>") + _chunk(b"none", b""), chunks=(b"<x/>",)
     ),
 }  # fmt: skip
 
@@ -212,19 +237,27 @@ REFUSED = {
     "empty": b"",
     "magic": b"\x88" + GOOD[1:],
     "version 0": assemble(b"", [], version=0),
-    "version 2": assemble(b"", [], version=2),
+    "version 3": assemble(b"", [], version=3),
     "empty header": assemble(b"", []),
     "header longer than the file": GOOD[:5] + varint(10**6) + GOOD[6:],
+    "length of the payload": assemble(*take_apart(GOOD), payload=3),
     "header's CRC": GOOD[:8] + bytes([GOOD[8] ^ 1]) + GOOD[9:],
     "segment's CRC": GOOD[:-1] + bytes([GOOD[-1] ^ 1]),
     "truncated segment": GOOD[:-1],
     "profile 2": _baseline(profile=2),
     "no rows": _baseline(size=(0, 1)),
     "no columns": _baseline(size=(2, 0)),
-    "two channels": _baseline(channels=2),
-    "five channels": _baseline(channels=5),
+    "two channels in version 1": _baseline(channels=2, version=1, features=b""),
+    "gray and alpha": _baseline(channels=2),
+    "bands": _baseline(channels=5),
+    "arrangement 6": _baseline(channels=6),
+    **{f"feature {bit}": _baseline(features=varint(1 << bit)) for bit in range(35) if bit != 5},
+    "no chunks": _baseline(features=varint(32) + varint(0)),
+    "too many chunks": _baseline(features=varint(32) + varint(1025) + _chunk(b"none", b"") * 1025),
+    "truncated chunk": _baseline(features=varint(32) + varint(1) + _chunk(b"none", b"ab"), chunks=(b"a",)),
+    "chunks of version 1": _baseline(features=varint(32) + varint(1) + _chunk(b"none", b""), version=1),
     "six bytes of a varint": assemble(
-        bytes([0, 0x82, 0x80, 0x80, 0x80, 0x80, 0, 1, 0]) + parameters(0, 0, -16, 15, (1,)) + b"\0", []
+        bytes([0, 0x82, 0x80, 0x80, 0x80, 0x80, 0]) + take_apart(GOOD)[0][2:], take_apart(GOOD)[1]
     ),
     "number of segments": _baseline(count=2),
     "left over in the header": assemble(header(2, 1, 0, parameters(0, 0, -16, 15, (1,)), [b""]) + b"\0", [b""]),
@@ -248,7 +281,12 @@ REFUSED = {
     "main flags of a gray picture, chroma": _main(flags=1),
     "main flags of a gray picture, alpha": _main(flags=2),
     "lossless alpha without alpha": _colour(flags=2),
-    "main flags 4": _main(flags=4),
+    "constant alpha without alpha": _colour(flags=4, value=b"\0"),
+    "main flags 4 of version 1": _main(flags=4, version=1),
+    "main flags 6": _colour(flags=6, channels=4),
+    "main flags 8": _main(flags=8),
+    "step of alpha below 64": _colour(channels=4, steps=(640, 640, 63), codings=(0,) * 4),
+    "step of alpha above 16384": _colour(channels=4, steps=(640, 640, 16385), codings=(0,) * 4),
     "step below 64": _main(steps=(63,)),
     "step above 16384": _main(steps=(16385,)),
     "step of chroma below 64": _colour(steps=(640, 63)),
@@ -304,7 +342,7 @@ def test_bytes_behind_the_end_are_ignored():
 def _any_bytes(seed):
     """A file of the main profile whose segments are noise: values, steps and ranks at their limits are likely."""
     rng = np.random.default_rng(seed)
-    channels = int(rng.choice([0, 1, 3, 4]))
+    channels, version = int(rng.choice([0, 1, 3, 4])), 1 + seed % 2
     flags = int(rng.integers(2)) * (channels >= 3) + 2 * int(rng.integers(2)) * (channels == 4)
     steps = [int(s) for s in rng.choice([64, 65, 1000, 1023, 1024, 2047, 2048, 8000, 16384], 2 if channels >= 3 else 1)]
     size = tuple(int(n) for n in rng.integers(1, 26, 2))
@@ -317,7 +355,9 @@ def _any_bytes(seed):
         segments.append(bytes([rank, *noise.tolist()]) + bytes(int(rng.choice([0, 0, 3000]))))
     if flags & 2:
         segments.append(_palette(3, (1, 20, 255), rng.integers(0, 4, size[0] * size[1]).tolist()))
-    return _main(flags, steps, codings, channels, size, segments)
+    elif channels == 4 and version > 1:
+        steps.append(int(rng.choice([64, 1024, 16384])))
+    return _main(flags, steps, codings, channels, size, segments, version)
 
 
 def test_any_bytes_decode_alike():

@@ -98,17 +98,32 @@ def refuse(match: str, channels: int, fields: bytes, count: int = 3) -> None:
 
 
 @pytest.mark.parametrize(
-    ("channels", "flags"), [(0, 1), (0, 2), (1, 1), (1, 3), (3, 2), (3, 3), (3, 4), (4, 4), (4, 255)]
+    ("channels", "flags"), [(0, 1), (0, 2), (1, 1), (1, 3), (3, 2), (3, 3), (3, 4), (3, 6), (4, 6), (4, 7)]
 )
 def test_flags_must_fit_the_channels(channels, flags):
     refuse(f"flags {flags} do not fit {channels} channels", channels, main_fields(flags, 640, 640, 0, 0, 0, 0))
 
 
+@pytest.mark.parametrize(("channels", "flags"), [(0, 8), (3, 8), (3, 16), (4, 10), (4, 255)])
+def test_flags_of_later_versions_are_not_misread(channels, flags):
+    refuse(f"newer imfnb: flag {flags.bit_length() - 1} ", channels, main_fields(flags, 640, 640, 0, 0, 0, 0))
+
+
+@pytest.mark.parametrize("flags", [2, 3, 4, 255])
+def test_flags_of_version_1_must_fit_the_channels(flags):
+    segments = [constant_segment(1)] * 3
+    head = header(11, 13, 3, main_fields(flags, 640, 640, 0, 0, 0), segments, profile=MAIN, features=b"")
+    with pytest.raises(FormatError, match=f"flags {flags} do not fit 3 channels"):
+        imfnb.decode(assemble(head, segments, version=1))
+
+
 @pytest.mark.parametrize("step", [0, 1, 63, 16385, 2**34])
 def test_steps_have_a_range(step):
-    refuse(f"steps {step} and 640; expected 64 to 16384", 3, main_fields(0, step, 640, 0, 0, 0))
-    refuse(f"steps 640 and {step}; expected 64 to 16384", 3, main_fields(0, 640, step, 0, 0, 0))
-    refuse(f"steps {step} and", 0, main_fields(0, step, None, 0), 1)
+    message = f"step {step}; expected 64 to 16384"
+    refuse(message, 3, main_fields(0, step, 640, 0, 0, 0))
+    refuse(message, 3, main_fields(0, 640, step, 0, 0, 0))
+    refuse(message, 0, main_fields(0, step, None, 0), 1)
+    refuse(message, 4, main_fields(0, 640, 640, 0, 0, 0, 0, alpha=step), 4)
 
 
 @pytest.mark.parametrize("coding", [4, 5, 128, 255])
@@ -116,7 +131,11 @@ def test_steps_have_a_range(step):
 def test_codings_are_known(coding, plane):
     codings = [0, 0, 0]
     codings[plane] = coding
-    refuse(f"coding {coding} of plane {plane}", 3, main_fields(0, 640, 640, *codings))
+    refuse(f"newer imfnb: coding {coding} of plane {plane}", 3, main_fields(0, 640, 640, *codings))
+    segments = [constant_segment(1)] * 3
+    head = header(11, 13, 3, main_fields(0, 640, 640, *codings), segments, profile=MAIN, features=b"")
+    with pytest.raises(FormatError, match=f"damaged file: coding {coding} of plane {plane}"):
+        imfnb.decode(assemble(head, segments, version=1))
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 4, 100])
@@ -131,7 +150,7 @@ def test_alpha_takes_a_plane_or_a_segment():
     lossless = main_fields(2, 640, 640, 0, 0, 0)
     data = assemble(header(11, 13, 4, lossless, [*segments, alpha], profile=MAIN), [*segments, alpha])
     assert (imfnb.decode(data)[:, :, 3] == 7).all()
-    lossy = main_fields(0, 640, 640, 0, 0, 0, 0)
+    lossy = main_fields(0, 640, 640, 0, 0, 0, 0, alpha=640)
     data = assemble(header(11, 13, 4, lossy, segments * 2, profile=MAIN), segments * 2)
     with pytest.raises(FormatError, match="6 segments; expected 4"):
         imfnb.decode(data)
@@ -288,11 +307,20 @@ def test_every_bit_of_the_header_flipped_and_the_checksum_repaired(small):
     assert 3 < images < 4 * len(head)
 
 
+def test_constant_alpha_stands_in_the_header():
+    segments = [constant_segment(1)] * 3
+    for value in (0, 77, 255):
+        fields = main_fields(4, 640, 640, alpha=None) + bytes([value, 0, 0, 0])
+        data = assemble(header(11, 13, 4, fields, segments, profile=MAIN), segments)
+        for device in ("cpu", "reference"):
+            assert (imfnb.decode(data, device=device)[:, :, 3] == value).all()
+
+
 @given(
     st.integers(1, 33),
     st.integers(1, 33),
     st.sampled_from([0, 1, 3, 4]),
-    st.integers(0, 3),
+    st.integers(0, 5),
     st.integers(64, 16384),
     st.integers(64, 16384),
     st.lists(st.integers(0, 3), min_size=1, max_size=4),
@@ -300,7 +328,8 @@ def test_every_bit_of_the_header_flipped_and_the_checksum_repaired(small):
 def test_other_fields_around_the_same_segments(translucent, height, width, channels, flags, luma, chroma, codings):
     """Headers that are well formed but do not belong to the segments."""
     _, segments = take_apart(translucent)
-    fields = main_fields(flags, luma, chroma if channels >= 3 else None, *codings)
+    alpha = luma if channels == 4 and flags < 2 else flags if flags > 3 else None
+    fields = main_fields(flags, luma, chroma if channels >= 3 else None, *codings, alpha=alpha)
     count = len(codings) + (flags >> 1 & 1)
     segments = segments[:count] if flags & 2 == 0 else [*segments[: count - 1], segments[3]]
     result = pixels_or_error(assemble(header(height, width, channels, fields, segments, profile=MAIN), segments))
@@ -378,11 +407,12 @@ def test_fuzzing_for_minutes(channels, patch_size, mutations, seed):
     rng = np.random.default_rng(seed)
     data = encode(picture(19, 20, channels), step=float(2 ** rng.uniform(0, 8)), patch_size=patch_size)
     details = imfnb.info(data)
-    fields = bytearray([MAIN]) + varint(19) + varint(20) + bytes([channels])
+    fields = bytearray([MAIN]) + varint(19) + varint(20) + bytes([channels, 0])
     steps = [round(64 * step) for step in details["steps"]]
     codings = [(size == 16) + 2 * on for size, on in zip(details["patch_sizes"], details["restoration"], strict=True)]
     flags = details["subsampling"] == "4:2:0"
-    fields += main_fields(flags, steps[0], steps[1] if channels >= 3 else None, *codings)
+    alpha = steps[3] if channels == 4 else None
+    fields += main_fields(flags, steps[0], steps[1] if channels >= 3 else None, *codings, alpha=alpha)
     position = len(data)
     segments = []
     for size in reversed(details["segments"].values()):

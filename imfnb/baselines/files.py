@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import FormatError, OptionError
 from ..format.baseline_header import MatrixSpec, Parameters, parse, serialize
 from ..format.bytestream import Reader
-from ..format.container import MAX_PIXELS, Container, Frame, pack, unpack
+from ..format.container import MAX_PIXELS, VERSION, Container, Frame, pack, unpack
 from ..options import EncodeOptions, check_image
 from ..patches import from_blocks
 from ..profiles import baseline
@@ -147,7 +147,7 @@ def open_file(method: str, data: bytes) -> Container:
         if not view or view[0] != _METHODS.index(method):
             raise FormatError(f"not a file of the codec {method!r}: it begins with {bytes(view[:1])!r}")
         with view[1:] as rest:
-            container = unpack(rest, MAX_PIXELS, {"baseline": parse})
+            container = unpack(rest, MAX_PIXELS, {("baseline", VERSION): parse})
     if container.padding:  # nothing pads these files, which never leave the laboratory
         raise FormatError(f"damaged file: {container.padding} bytes left over")
     return container

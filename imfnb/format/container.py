@@ -1,36 +1,55 @@
-"""Container stage: header and segments <-> one .imf file.
+"""Container stage: header, segments and chunks <-> one .imf file.
 
-Layout, format version 1 (numbers are varints unless a width is given)::
+Layout, format version 2 (numbers are varints unless a width is given; FORMAT.md has both versions)::
 
     89 49 4D 46          magic, "\\x89IMF"
     u8                   format version
     length               of the header
-    header:  u8 profile, height, width, u8 channels, parameters of the profile, number of segments,
-             then (length, u32 CRC-32) of every segment
+    length               of the payload: what belongs to the file behind the header's CRC
+    header:  u8 profile, height, width, u8 arrangement, features, what they announce, parameters of the profile,
+             number of segments, then (length, u32 CRC-32) of every segment
     u32                  CRC-32 of all bytes so far
-    segments             one after the other
+    payload              segments, then chunks, one after the other
 
-Bytes behind the last segment do not belong to the file and are ignored: DICOM and others pad to an even length.
-Nothing is allocated for the image before the length, the magic, the version, the header's CRC, the range of every
-field, the number of pixels, the working set and the extent of the segments have been checked, in this order. The CRC
-of a segment is checked when it is asked for.
+So the first bytes of a file tell its length, and the header can be read without the rest. Version 1 has no length of
+the payload, the number of channels instead of arrangement and features, and no chunks; it is read for ever and no
+longer written.
+
+Bytes behind the payload do not belong to the file and are ignored: DICOM and others pad to an even length. Nothing is
+allocated for the image before the length, the magic, the version, the header's CRC, the range of every field, the
+number of pixels, the working set and the extent of the payload have been checked, in this order. The CRC of a segment
+or a chunk is checked when it is asked for.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import FormatError, LimitError
 from .bytestream import Reader, put_varint
 
-__all__ = ["MAX_PIXELS", "VERSION", "Container", "Frame", "pack", "unpack"]
+__all__ = ["MAX_PIXELS", "VERSION", "Container", "Frame", "Parsers", "newer", "pack", "unpack"]
 
 MAGIC = b"\x89IMF"
-VERSION = 1
+
+#: Versions that are read, and the one that is written.
+VERSIONS = (1, 2)
+VERSION = 2
 PROFILES = ("baseline", "main")
+
+#: Arrangements of samples that are read, and lengths of the channel axis that version 1 knows: gray without and with
+#: such an axis, RGB, RGBA. The numbers of these are equal in both versions.
+ARRANGEMENTS = (0, 1, 3, 4)
+
+#: Bits of the features that are read, each of which announces a part of the header.
+CHUNKS = 1 << 5
+FEATURES = CHUNKS
+
+#: A file has at most so many chunks.
+CHUNK_LIMIT = 1024
 
 #: Default limit of the number of pixels that decoding allows.
 MAX_PIXELS = 2**28
@@ -39,6 +58,11 @@ MAX_PIXELS = 2**28
 # thread works on, which is no larger in large pictures.
 _WORKING_BYTES = 16
 _STRIPE_BYTES = 1 << 26
+
+
+def newer(what: str) -> FormatError:
+    """The error for what a later version of the format may mean and this one does not."""
+    return FormatError(f"the file needs a newer imfnb: {what} is not known to this one; upgrade imfnb")
 
 
 @dataclass(frozen=True)
@@ -66,31 +90,67 @@ class Frame:
         return (self.height, self.width, self.channels) if self.channels else (self.height, self.width)
 
 
+#: For a profile and a version a function of the reader and the frame that reads the profile's fields, checks their
+#: ranges and returns them, the number of segments, and the number of bytes that decoding needs besides the image.
+Parsers = Mapping[tuple[str, int], Callable[[Reader, Frame], tuple[Any, int, int]]]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What the header says of a segment or a chunk."""
+
+    size: int
+    checksum: int
+    kind: bytes = b""
+
+    def checked(self, data: bytes, name: str) -> bytes:
+        """Its bytes, or a FormatError if they are not those that were written."""
+        if zlib.crc32(data) != self.checksum:
+            raise FormatError(f"damaged file: the checksum of {name} does not match; fetch the file again")
+        return data
+
+
 @dataclass(frozen=True)
 class Container:
     """A file taken apart.
 
     Attributes
     ----------
+    version : {1, 2}
+        Version of the format.
     frame : Frame
         The fields common to all profiles.
     parameters : Any
         The fields of the profile.
-    sizes : tuple of int
-        Length of each segment in bytes.
     total : int
-        Length of the file in bytes, up to the end of its last segment.
+        Length of the file in bytes, up to the end of its payload.
     padding : int
         Number of bytes behind that.
     """
 
+    version: int
     frame: Frame
     parameters: Any
-    sizes: tuple[int, ...]
     total: int
     padding: int
-    _segments: tuple[bytes, ...]
-    _checksums: tuple[int, ...]
+    _segments: tuple[tuple[_Part, bytes], ...]
+    _chunks: tuple[tuple[_Part, bytes], ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Length of each segment in bytes."""
+        return tuple(part.size for part, _ in self._segments)
+
+    @property
+    def chunks(self) -> list[tuple[bytes, bytes]]:
+        """Type, of four bytes, and contents of every chunk.
+
+        Raises
+        ------
+        FormatError
+            If the checksum of one does not match.
+        """
+        return [(part.kind, part.checked(data, f"chunk {part.kind!r}")) for part, data in self._chunks]
 
     def segment(self, index: int) -> Reader:
         """A reader over a segment whose CRC has been checked.
@@ -100,13 +160,11 @@ class Container:
         FormatError
             If the checksum does not match.
         """
-        data = self._segments[index]
-        if zlib.crc32(data) != self._checksums[index]:
-            raise FormatError(f"damaged file: the checksum of segment {index} does not match; fetch the file again")
-        return Reader(memoryview(data))
+        part, data = self._segments[index]
+        return Reader(memoryview(part.checked(data, f"segment {index}")))
 
 
-def pack(frame: Frame, parameters: bytes, segments: list[bytes]) -> bytes:
+def pack(frame: Frame, parameters: bytes, segments: list[bytes], chunks: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
     """Put a file together.
 
     Parameters
@@ -117,6 +175,8 @@ def pack(frame: Frame, parameters: bytes, segments: list[bytes]) -> bytes:
         The profile's fields, as its parser reads them.
     segments : list of bytes
         The coded factors.
+    chunks : sequence of (bytes, bytes), optional
+        Metadata: a type of four bytes, and what it stands for. At most CHUNK_LIMIT.
 
     Returns
     -------
@@ -127,22 +187,33 @@ def pack(frame: Frame, parameters: bytes, segments: list[bytes]) -> bytes:
     put_varint(header, frame.height)
     put_varint(header, frame.width)
     header.append(frame.channels)
+    put_varint(header, CHUNKS if chunks else 0)
+    if chunks:
+        put_varint(header, len(chunks))
+        for kind, chunk in chunks:
+            header += kind
+            _put_part(header, chunk)
     header += parameters
     put_varint(header, len(segments))
     for segment in segments:
-        put_varint(header, len(segment))
-        header += zlib.crc32(segment).to_bytes(4, "little")
+        _put_part(header, segment)
+    payload = b"".join([*segments, *(chunk for _, chunk in chunks)])
     out = bytearray(MAGIC)
     out.append(VERSION)
     put_varint(out, len(header))
+    put_varint(out, len(payload))
     out += header
     out += zlib.crc32(out).to_bytes(4, "little")
-    return bytes(out) + b"".join(segments)
+    return bytes(out) + payload
 
 
-def unpack(
-    data: memoryview, max_pixels: int, parsers: Mapping[str, Callable[[Reader, Frame], tuple[Any, int, int]]]
-) -> Container:
+def _put_part(out: bytearray, data: bytes) -> None:
+    """Append length and CRC-32 of a segment or a chunk."""
+    put_varint(out, len(data))
+    out += zlib.crc32(data).to_bytes(4, "little")
+
+
+def unpack(data: memoryview, max_pixels: int, parsers: Parsers) -> Container:
     """Take a file apart, checking everything that can be checked without decoding.
 
     Segments are copied, and no view of `data` is left behind, not even in the frames of an error's traceback: whoever
@@ -154,9 +225,8 @@ def unpack(
         The file, and what may lie behind it.
     max_pixels : int
         Largest number of pixels to accept.
-    parsers : dict
-        For each profile a function of the reader and the frame that reads the profile's fields, checks their ranges
-        and returns them, the number of segments, and the number of bytes that decoding needs besides the image.
+    parsers : Parsers
+        What reads the fields of the profiles.
 
     Returns
     -------
@@ -177,36 +247,47 @@ def unpack(
     reader = Reader(data)
     reader.take(len(MAGIC))
     version = reader.byte()
-    if version != VERSION:
-        raise FormatError(f"format version {version} is not known; this imfnb reads version {VERSION}: upgrade imfnb")
-    with reader.take(reader.varint()) as fields:
+    if version not in VERSIONS:
+        raise FormatError(
+            f"format version {version} is not known; this imfnb reads versions up to {VERSION}: upgrade imfnb"
+        )
+    length = reader.varint()
+    payload = reader.varint() if version > 1 else None
+    with reader.take(length) as fields:
         end = reader.position
         if reader.u32() != zlib.crc32(data[:end]):
             raise FormatError("damaged file: the checksum of the header does not match; fetch the file again")
-        frame, parameters, table = _parse_header(Reader(fields), max_pixels, parsers)
-    segments = tuple(bytes(reader.take(size)) for size, _ in table)
-    sizes, checksums = tuple(size for size, _ in table), tuple(checksum for _, checksum in table)
-    return Container(frame, parameters, sizes, reader.position, reader.left, segments, checksums)
+        frame, parameters, parts, chunks = _parse_header(Reader(fields), version, max_pixels, parsers)
+    size = sum(part.size for part in (*parts, *chunks))
+    if payload is not None and payload != size:
+        raise FormatError(f"damaged file: a payload of {payload} bytes; its parts have {size}")
+    taken = [(part, bytes(reader.take(part.size))) for part in (*parts, *chunks)]
+    segments, rest = tuple(taken[: len(parts)]), tuple(taken[len(parts) :])
+    return Container(version, frame, parameters, reader.position, reader.left, segments, rest)
 
 
 def _parse_header(
-    header: Reader, max_pixels: int, parsers: Mapping[str, Callable[[Reader, Frame], tuple[Any, int, int]]]
-) -> tuple[Frame, Any, list[tuple[int, int]]]:
-    """Read and check a header: the frame, the profile's fields, and length and CRC of every segment."""
+    header: Reader, version: int, max_pixels: int, parsers: Parsers
+) -> tuple[Frame, Any, list[_Part], list[_Part]]:
+    """Read and check a header: the frame, the profile's fields, and what it says of every segment and chunk."""
     profile = header.byte()
     if profile >= len(PROFILES):
         raise FormatError(f"profile {profile} is not known; this imfnb reads profiles 0 to {len(PROFILES) - 1}")
-    frame = Frame(PROFILES[profile], header.varint(), header.varint(), header.byte())
-    if not frame.height or not frame.width:
-        raise FormatError(f"damaged file: the image is empty ({frame.height} x {frame.width} pixels)")
-    if frame.channels not in (0, 1, 3, 4):
-        raise FormatError(f"damaged file: {frame.channels} channels; expected 0, 1, 3 or 4")
-    if frame.height * frame.width > max_pixels:
+    height, width = header.varint(), header.varint()
+    if not height or not width:
+        raise FormatError(f"damaged file: the image is empty ({height} x {width} pixels)")
+    channels, features = _parse_kind_v1(header) if version == 1 else _parse_kind_v2(header)
+    frame = Frame(PROFILES[profile], height, width, channels)
+    if height * width > max_pixels:
         raise LimitError(
-            f"the image has {frame.height} x {frame.width} pixels, more than max_pixels={max_pixels}; "
+            f"the image has {height} x {width} pixels, more than max_pixels={max_pixels}; "
             "raise max_pixels if you trust the file"
         )
-    parameters, count, working = parsers[frame.profile](header, frame)
+    chunks = _parse_chunks(header) if features & CHUNKS else []
+    parser = parsers.get((frame.profile, version))
+    if parser is None:
+        raise FormatError(f"files of the profile {frame.profile} in version {version} are not expected here")
+    parameters, count, working = parser(header, frame)
     if working > _WORKING_BYTES * max_pixels + _STRIPE_BYTES:
         raise LimitError(
             f"decoding needs {working} bytes, more than max_pixels={max_pixels} allows; raise it if you trust the file"
@@ -215,6 +296,37 @@ def _parse_header(
     found = header.varint()
     if found != count:
         raise FormatError(f"damaged file: {found} segments; expected {count}")
-    table = [(header.varint(), header.u32()) for _ in range(count)]
+    segments = [_Part(header.varint(), header.u32()) for _ in range(count)]
     header.end()
-    return frame, parameters, table
+    return frame, parameters, segments, chunks
+
+
+def _parse_kind_v1(header: Reader) -> tuple[int, int]:
+    """The number of channels of version 1, and its features: none."""
+    channels = header.byte()
+    if channels not in ARRANGEMENTS:
+        raise FormatError(f"damaged file: {channels} channels; expected 0, 1, 3 or 4")
+    return channels, 0
+
+
+def _parse_kind_v2(header: Reader) -> tuple[int, int]:
+    """The arrangement, which is the number of channels as long as these are all that is read, and the features."""
+    arrangement = header.byte()
+    if arrangement not in ARRANGEMENTS:
+        raise newer(f"arrangement {arrangement} of its samples")
+    features = header.varint()
+    if features & ~FEATURES:
+        raise newer(f"feature {(features & ~FEATURES).bit_length() - 1}")
+    return arrangement, features
+
+
+def _parse_chunks(header: Reader) -> list[_Part]:
+    """What is said of the chunks."""
+    count = header.varint()
+    if not 1 <= count <= CHUNK_LIMIT:
+        raise FormatError(f"damaged file: {count} chunks; expected 1 to {CHUNK_LIMIT}")
+    parts = []
+    for _ in range(count):
+        kind = bytes(header.take(4))
+        parts.append(_Part(header.varint(), header.u32(), kind))
+    return parts

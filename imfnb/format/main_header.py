@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from enum import Enum
 from functools import lru_cache
 
 import numpy as np
@@ -12,9 +13,32 @@ from ..errors import FormatError
 from ..layout import PatchGrid, PlaneSpec, main_planes, strips
 from .bytestream import Reader, put_varint
 from .constants import ALPHA_VALUES, PATCH_SIZES, STEP_MAX, STEP_MIN
-from .container import Frame
+from .container import Frame, newer
 
-__all__ = ["Parameters", "PlaneParameters", "decode_alpha", "parse", "serialize"]
+__all__ = ["AlphaCoding", "Parameters", "PlaneParameters", "decode_alpha", "parse_v1", "parse_v2", "serialize"]
+
+
+class AlphaCoding(Enum):
+    """How alpha is coded."""
+
+    NONE = "none"
+    PLANE = "plane"
+    PALETTE = "palette"
+    CONSTANT = "constant"
+
+    @property
+    def lossy(self) -> bool:
+        """Whether it is a plane like the others."""
+        return self is AlphaCoding.PLANE
+
+    @property
+    def has_segment(self) -> bool:
+        """Whether the last segment is its own."""
+        return self is AlphaCoding.PALETTE
+
+
+#: What the two bits of the flags say of alpha in version 2.
+_ALPHA_CODINGS = (AlphaCoding.PLANE, AlphaCoding.PALETTE, AlphaCoding.CONSTANT)
 
 
 @dataclass(frozen=True)
@@ -45,22 +69,29 @@ class Parameters:
     subsample : bool
         Whether chroma has half the size.
     planes : tuple of PlaneParameters
-        One for each plane that is coded lossily: gray or Y, Cb, Cr, and alpha unless it is lossless.
-    lossless_alpha : bool
-        Whether alpha is stored as it is, in a last segment.
+        One for each plane that is coded lossily: gray or Y, Cb, Cr, and alpha if it is one of them.
+    alpha : AlphaCoding
+        How alpha is coded.
+    alpha_value : int
+        All of it, if it is constant.
     """
 
     subsample: bool
     planes: tuple[PlaneParameters, ...]
-    lossless_alpha: bool
+    alpha: AlphaCoding = AlphaCoding.NONE
+    alpha_value: int = 0
 
     def specs(self, frame: Frame) -> tuple[PlaneSpec, ...]:
         """The planes that are coded lossily."""
-        return main_planes(frame.height, frame.width, frame.channels, self.subsample, not self.lossless_alpha)
+        return main_planes(frame.height, frame.width, frame.channels, self.subsample, self.alpha.lossy)
 
     def grids(self, frame: Frame) -> tuple[PatchGrid, ...]:
         """Their patches."""
         return _grids(self, frame)
+
+    def segments(self, frame: Frame) -> int:
+        """Number of segments of the file."""
+        return sum(len(grid.slices) for grid in self.grids(frame)) + self.alpha.has_segment
 
 
 @lru_cache(maxsize=64)
@@ -70,35 +101,80 @@ def _grids(parameters: Parameters, frame: Frame) -> tuple[PatchGrid, ...]:
 
 
 def serialize(parameters: Parameters, frame: Frame) -> bytes:
-    """The profile's header fields as bytes."""
-    out = bytearray([parameters.subsample | parameters.lossless_alpha << 1])
+    """The profile's header fields as bytes, in the version that is written."""
+    coding = _ALPHA_CODINGS.index(parameters.alpha) if frame.channels == 4 else 0
+    out = bytearray([parameters.subsample | coding << 1])
     put_varint(out, parameters.planes[0].step)
     if frame.channels >= 3:
         put_varint(out, parameters.planes[1].step)
+    if parameters.alpha.lossy:
+        put_varint(out, parameters.planes[3].step)
+    elif parameters.alpha is AlphaCoding.CONSTANT:
+        out.append(parameters.alpha_value)
     for plane in parameters.planes:
         out.append(PATCH_SIZES.index(plane.patch_size) | plane.restore << 1)
     return bytes(out)
 
 
-def parse(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
-    """Read and check the profile's header fields; see :func:`imfnb.format.container.unpack`."""
+def parse_v1(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
+    """Read and check the fields of a file of version 1; see :data:`imfnb.format.container.Parsers`."""
     flags = reader.byte()
     subsample, lossless_alpha = bool(flags & 1), bool(flags & 2)
     if flags > 3 or (subsample and frame.channels < 3) or (lossless_alpha and frame.channels != 4):
         raise FormatError(f"damaged file: flags {flags} do not fit {frame.channels} channels")
-    luma = reader.varint()
-    chroma = reader.varint() if frame.channels >= 3 else luma
-    if not (STEP_MIN <= luma <= STEP_MAX and STEP_MIN <= chroma <= STEP_MAX):
-        raise FormatError(f"damaged file: steps {luma} and {chroma}; expected {STEP_MIN} to {STEP_MAX}")
+    alpha = AlphaCoding.NONE
+    if frame.channels == 4:
+        alpha = AlphaCoding.PALETTE if lossless_alpha else AlphaCoding.PLANE
+    luma = _read_step(reader)
+    chroma = _read_step(reader) if frame.channels >= 3 else luma
     planes = []
-    for spec in main_planes(frame.height, frame.width, frame.channels, subsample, not lossless_alpha):
+    for spec in main_planes(frame.height, frame.width, frame.channels, subsample, alpha.lossy):
         coding = reader.byte()
         if coding > 3:
             raise FormatError(f"damaged file: coding {coding} of plane {spec.index}")
-        planes.append(PlaneParameters(chroma if spec.chroma else luma, PATCH_SIZES[coding & 1], bool(coding & 2)))
-    parameters = Parameters(subsample, tuple(planes), lossless_alpha)
-    segments = sum(len(grid.slices) for grid in parameters.grids(frame)) + lossless_alpha
-    return parameters, segments, _working_bytes(parameters, frame)
+        planes.append(_plane(coding, chroma if spec.chroma else luma))
+    return _parsed(Parameters(subsample, tuple(planes), alpha), frame)
+
+
+def parse_v2(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
+    """Read and check the fields of a file of version 2; see :data:`imfnb.format.container.Parsers`."""
+    flags = reader.byte()
+    subsample, mode = bool(flags & 1), flags >> 1 & 3
+    if flags > 7:
+        raise newer(f"flag {flags.bit_length() - 1} of the main profile")
+    if (subsample and frame.channels < 3) or mode > 2 or (mode and frame.channels != 4):
+        raise FormatError(f"damaged file: flags {flags} do not fit {frame.channels} channels")
+    alpha = _ALPHA_CODINGS[mode] if frame.channels == 4 else AlphaCoding.NONE
+    luma = _read_step(reader)
+    chroma = _read_step(reader) if frame.channels >= 3 else luma
+    opacity = _read_step(reader) if alpha.lossy else luma
+    value = reader.byte() if alpha is AlphaCoding.CONSTANT else 0
+    steps = {"chroma": chroma, "alpha": opacity}
+    planes = []
+    for spec in main_planes(frame.height, frame.width, frame.channels, subsample, alpha.lossy):
+        coding = reader.byte()
+        if coding > 3:
+            raise newer(f"coding {coding} of plane {spec.index}")
+        planes.append(_plane(coding, steps.get(spec.kind, luma)))
+    return _parsed(Parameters(subsample, tuple(planes), alpha, value), frame)
+
+
+def _read_step(reader: Reader) -> int:
+    """A step, in its range."""
+    step = reader.varint()
+    if not STEP_MIN <= step <= STEP_MAX:
+        raise FormatError(f"damaged file: step {step}; expected {STEP_MIN} to {STEP_MAX}")
+    return step
+
+
+def _plane(coding: int, step: int) -> PlaneParameters:
+    """A plane of the byte that says how it is coded."""
+    return PlaneParameters(step, PATCH_SIZES[coding & 1], bool(coding & 2))
+
+
+def _parsed(parameters: Parameters, frame: Frame) -> tuple[Parameters, int, int]:
+    """What a parser returns."""
+    return parameters, parameters.segments(frame), _working_bytes(parameters, frame)
 
 
 def _working_bytes(parameters: Parameters, frame: Frame) -> int:

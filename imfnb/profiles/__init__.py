@@ -22,11 +22,17 @@ import importlib
 from types import ModuleType
 
 from ..format import baseline_header, main_header
+from ..format.container import Parsers
 
 __all__ = ["PARSERS", "pipeline"]
 
-#: For each profile what reads its header fields; see :func:`imfnb.format.container.unpack`.
-PARSERS = {"baseline": baseline_header.parse, "main": main_header.parse}
+#: What reads the header fields of each profile in each version; see :func:`imfnb.format.container.unpack`.
+PARSERS: Parsers = {
+    ("baseline", 1): baseline_header.parse,
+    ("baseline", 2): baseline_header.parse,
+    ("main", 1): main_header.parse_v1,
+    ("main", 2): main_header.parse_v2,
+}
 
 
 def pipeline(name: str) -> ModuleType:

@@ -23,7 +23,7 @@ from ..errors import OptionError
 from ..factorization.bcd import descend, download
 from ..factorization.init import init_v
 from ..format.baseline_header import MatrixSpec, Parameters, matrices, parse, serialize
-from ..format.container import Container, Frame, pack, unpack
+from ..format.container import VERSION, Container, Frame, pack, unpack
 from ..layout import half, strips
 from ..options import EncodeOptions
 from ..runtime.run import Run, Task
@@ -145,7 +145,7 @@ def encode_image(
 
     def decode(data: bytes) -> np.ndarray:
         out = np.empty(image.shape, np.uint8)
-        run.drive(decode_stack([unpack(memoryview(data), 2**62, {"baseline": parse})], [out], None, run))
+        run.drive(decode_stack([unpack(memoryview(data), 2**62, {("baseline", VERSION): parse})], [out], None, run))
         return out
 
     if name == "psnr" and not isinstance(image, np.ndarray):  # the pixels are compared on the host

@@ -22,7 +22,7 @@ from ..factorization import rdoq
 from ..format.bytestream import Reader
 from ..format.constants import PATCH_SIZES, STEP_UNIT
 from ..format.container import Container, Frame, pack
-from ..format.main_header import Parameters, PlaneParameters, decode_alpha, serialize
+from ..format.main_header import AlphaCoding, Parameters, PlaneParameters, decode_alpha, serialize
 from ..layout import PlaneSpec, Slice, strips
 from ..options import EncodeOptions
 from ..runtime.run import Run, Task
@@ -256,7 +256,10 @@ def _factorize_slice(
 def to_file(coded: Coded, frame: Frame) -> bytes:
     """The file of an image that is coded."""
     segments = [segment.result() for segment in coded.segments]
-    parameters = Parameters(coded.subsample, coded.planes, coded.alpha is not None)
+    alpha = AlphaCoding.NONE
+    if frame.channels == 4:
+        alpha = AlphaCoding.PLANE if coded.alpha is None else AlphaCoding.PALETTE
+    parameters = Parameters(coded.subsample, coded.planes, alpha)
     if coded.alpha is not None:
         segments.append(coded.alpha)
     return pack(frame, serialize(parameters, frame), segments)
@@ -268,7 +271,7 @@ def to_file(coded: Coded, frame: Frame) -> bytes:
 def stack_key(container: Container) -> tuple[Any, ...]:
     """What files must have in common to be decoded together; patch sizes and restoration may differ."""
     p = container.parameters
-    return container.frame, p.subsample, tuple(plane.step for plane in p.planes)
+    return container.frame, p.subsample, p.alpha, tuple(plane.step for plane in p.planes)
 
 
 def decode_stack(
@@ -277,7 +280,7 @@ def decode_stack(
     """bytes -> U, V -> X -> planes -> image, for files of one :func:`stack_key` that were made with these `parts`."""
     frame, first = containers[0].frame, containers[0].parameters
     count, whole = len(containers), slice(0, frame.height)
-    lossy = range(count) if len(first.planes) == 4 else ()
+    lossy = range(count) if first.alpha.lossy else ()
     groups, items = [], []
     for stack in stacks(frame, count, first.subsample, lossy, run):
         codings = [containers[b].parameters.planes[index] for b, index in stack.owners]
@@ -290,7 +293,8 @@ def decode_stack(
         (b, index), part = item
         return decode_slice(_segment(containers[b], index, part), part, max_rank, coder, parts)
 
-    alphas = run.submit_all(_lossless_alpha, containers) if first.lossless_alpha else []
+    stored = frame.channels == 4 and not first.alpha.lossy
+    alphas = run.submit_all(_stored_alpha, containers) if stored else []
     factors = dict(zip(items, run.submit_all(decode_item, items), strict=True))
     images = run.canvas(outs, (count, frame.height, frame.width, max(1, frame.channels)))
 
@@ -324,10 +328,11 @@ def _segment(container: Container, index: int, part: Slice) -> Reader:
     return container.segment(sum(len(grid.slices) for grid in grids[:index]) + grids[index].slices.index(part))
 
 
-def _lossless_alpha(container: Container) -> np.ndarray:
-    """The alpha of a file that stores it as it is, in its last segment."""
-    alpha = np.empty((container.frame.height, container.frame.width), np.uint8)
-    decode_alpha(container.segment(len(container.sizes) - 1), alpha)
+def _stored_alpha(container: Container) -> np.ndarray:
+    """The alpha of a file that stores it as it is: in its header, or in its last segment."""
+    alpha = np.full((container.frame.height, container.frame.width), container.parameters.alpha_value, np.uint8)
+    if container.parameters.alpha.has_segment:
+        decode_alpha(container.segment(len(container.sizes) - 1), alpha)
     return alpha
 
 
@@ -354,7 +359,7 @@ def describe(container: Container) -> dict[str, object]:
         components[name] = total[:last].tolist()
         ranks.append(rank)
         adapted.append(free)
-    if p.lossless_alpha:
+    if p.alpha.has_segment:
         segments["alpha"] = container.sizes[-1]
     return {
         "color_space": "YCbCr" if frame.channels >= 3 else "gray",
