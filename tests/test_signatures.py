@@ -17,6 +17,7 @@ PACKAGE = pathlib.Path(imfnb.__file__).parent
 STAGES = (
     "color",
     "entropy",
+    "entropy.maps",
     "factorization.bcd",
     "factorization.init",
     "factorization.rdoq",
@@ -28,7 +29,7 @@ STAGES = (
 )
 
 #: Stages that have nothing on the GPU: they work on the host while it goes on.
-HOST_ONLY = {"entropy", "factorization.rdoq.basis_search", "factorization.rdoq.spectra"}
+HOST_ONLY = {"entropy", "entropy.maps", "factorization.rdoq.basis_search", "factorization.rdoq.spectra"}
 
 #: The modules of a stage; the first is the definition.
 BACKENDS = ("reference", "cpu", "cuda")

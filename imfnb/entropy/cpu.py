@@ -275,6 +275,49 @@ def _median_edge(w, n, nw):
     return max(min(w, n), min(max(w, n), w + n - nw))
 
 
+@_inline
+def _residual_contexts(w, n, nw, ne, ww, nn, ew, en, ene, enw, M):
+    """Set the contexts of a residual's magnitude; return what it is the residual of, a blend and the activity."""
+    guess = _median_edge(w, n, nw)
+    dw = abs(w - nw)
+    dn = abs(n - nw)
+    dne = abs(ne - n)
+    far = abs(w - ww) + abs(n - nn)
+    blend = 3 * (w + n) + ne - nw + ((w - ww) + (n - nn)) // 2 - 6 * guess
+    errors = abs(ew) + abs(en)
+    total = dw + dn + dne + far
+    activity = _level(total + errors)
+    T = TYPES
+    s = _STATE_DC
+    z = _SLOTS_DC * T
+    M.ix[0] = s + (_level(errors + abs(ene) + abs(enw))) * T
+    M.ix[1] = s + z + (_level(dw) * 16 + _level(dn)) * T
+    M.ix[2] = s + 2 * z + (_level(dne) * 16 + _level(abs(en))) * T
+    M.ix[3] = s + 3 * z + _level(total) * T
+    M.ix[4] = s + 4 * z + (_level(abs(blend)) * 16 + min(activity, 15)) * T
+    M.ix[5] = s + 5 * z + (_level(abs(ew)) * 16 + _level(abs(en))) * T
+    M.ix[6] = s + 6 * z + (_level(far) * 16 + _level(dw + dn)) * T
+    M.ix[7] = s + 7 * z + (_level(abs(ene)) * 16 + _level(abs(enw))) * T
+    return guess, blend, activity
+
+
+@_inline
+def _residual_sign_contexts(a, guess, blend, w, n, nw, ne, ww, nn, ew, en, ene, enw, M):
+    """Set the contexts of the sign of a residual of magnitude a; return the level of the blend."""
+    s = _STATE_DCS
+    z = _SLOTS_DCS
+    b = _signed_level(blend)
+    M.ix[0] = s + b * 11 + min(a, 10)
+    M.ix[1] = s + z + _signed_level(ew) * 11 + _signed_level(en)
+    M.ix[2] = s + 2 * z + _signed_level(w - nw) * 11 + _signed_level(n - nw)
+    M.ix[3] = s + 3 * z + _signed_level(ne - n) * 11 + b
+    M.ix[4] = s + 4 * z + _signed_level(w - ww) * 11 + _signed_level(n - nn)
+    M.ix[5] = s + 5 * z + _signed_level(ene) * 11 + _signed_level(enw)
+    M.ix[6] = s + 6 * z + _signed_level(w + n - nw - guess) * 11 + _signed_level(ew + en)
+    M.ix[7] = s + 7 * z + _signed_level(ne - n) * 11 + _signed_level(w - guess)
+    return b
+
+
 @_jit
 def _code_first(mode, U, E, gh, gw, stride, M):
     """Code component 0 in raster order; E (int32, padded) keeps its residuals."""
@@ -296,46 +339,17 @@ def _code_first(mode, U, E, gh, gw, stride, M):
                 w = np.int64(D[m - 1]) if x else np.int64(0)
                 ww = np.int64(D[m - 2]) if x > 1 else w
                 n = nw = ne = nn = w
-            guess = _median_edge(w, n, nw)
             ew = np.int64(E[m - 1])
             en = np.int64(E[m - stride])
             ene = np.int64(E[m - stride + 1])
             enw = np.int64(E[m - stride - 1])
-            dw = abs(w - nw)
-            dn = abs(n - nw)
-            dne = abs(ne - n)
-            far = abs(w - ww) + abs(n - nn)
-            blend = 3 * (w + n) + ne - nw + ((w - ww) + (n - nn)) // 2 - 6 * guess
-            errors = abs(ew) + abs(en)
-            total = dw + dn + dne + far
-            activity = _level(total + errors)
-            T = TYPES
-            s = _STATE_DC
-            z = _SLOTS_DC * T
-            M.ix[0] = s + (_level(errors + abs(ene) + abs(enw))) * T
-            M.ix[1] = s + z + (_level(dw) * 16 + _level(dn)) * T
-            M.ix[2] = s + 2 * z + (_level(dne) * 16 + _level(abs(en))) * T
-            M.ix[3] = s + 3 * z + _level(total) * T
-            M.ix[4] = s + 4 * z + (_level(abs(blend)) * 16 + min(activity, 15)) * T
-            M.ix[5] = s + 5 * z + (_level(abs(ew)) * 16 + _level(abs(en))) * T
-            M.ix[6] = s + 6 * z + (_level(far) * 16 + _level(dw + dn)) * T
-            M.ix[7] = s + 7 * z + (_level(abs(ene)) * 16 + _level(abs(enw))) * T
+            guess, blend, activity = _residual_contexts(w, n, nw, ne, ww, nn, ew, en, ene, enw, M)
             w1 = _W1_DC + activity
             row = _MAP_DC + activity
             e = np.int64(D[m]) - guess if mode != DECODE else np.int64(0)
             a = _magnitude(mode, abs(e), _ZERO, _W0_DC, _DC_STRIDES[0], w1, _DC_STRIDES[1], row, _DC_STRIDES[2], M)
             if a:
-                s = _STATE_DCS
-                z = _SLOTS_DCS
-                b = _signed_level(blend)
-                M.ix[0] = s + b * 11 + min(a, 10)
-                M.ix[1] = s + z + _signed_level(ew) * 11 + _signed_level(en)
-                M.ix[2] = s + 2 * z + _signed_level(w - nw) * 11 + _signed_level(n - nw)
-                M.ix[3] = s + 3 * z + _signed_level(ne - n) * 11 + b
-                M.ix[4] = s + 4 * z + _signed_level(w - ww) * 11 + _signed_level(n - nn)
-                M.ix[5] = s + 5 * z + _signed_level(ene) * 11 + _signed_level(enw)
-                M.ix[6] = s + 6 * z + _signed_level(w + n - nw - guess) * 11 + _signed_level(ew + en)
-                M.ix[7] = s + 7 * z + _signed_level(ne - n) * 11 + _signed_level(w - guess)
+                b = _residual_sign_contexts(a, guess, blend, w, n, nw, ne, ww, nn, ew, en, ene, enw, M)
                 sign = _bin(mode, 1 if e < 0 else 0, _ZERO, _W0_DCS, _W1_DCS + b, _MAP_DCS + b, M)
                 e = -a if sign else a
             else:

@@ -5,8 +5,12 @@ Slow (about 20 us per bin) and the oracle of the tests: every byte and every cos
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from types import ModuleType
+
 import numpy as np
 
+from ..format import context_model
 from ..format.context_model import (
     AC,
     AC_SIGN,
@@ -17,20 +21,12 @@ from ..format.context_model import (
     FIRST_LIMIT,
     GROUPS,
     LEVEL,
-    MAP_START,
-    MAPS,
     NEAR_LIMIT,
     NODES,
     RANK,
-    SECTION_TYPES,
-    SET_0_START,
-    SET_1,
-    SET_1_START,
     SIGNED_COMPONENTS,
     SIGNED_LEVEL,
     SIGNED_LIMIT,
-    SLOTS,
-    STATE_START,
     TYPES,
     UNARY,
     component_table,
@@ -119,18 +115,29 @@ class Bits:
 
 
 class Section:
-    """One section of the model: the states, weights and maps of one kind of symbol."""
+    """One section of the model: the states, weights and maps of one kind of symbol.
 
-    def __init__(self, bits: Bits, number: int, model: np.ndarray) -> None:
+    Parameters
+    ----------
+    bits : Bits
+        What reads or writes its bins.
+    number : int
+        Which section.
+    model : ndarray
+        The model, an array of one record.
+    layout : module
+        Where the sections of that model stand in it.
+    """
+
+    def __init__(self, bits: Bits, number: int, model: np.ndarray, layout: ModuleType = context_model) -> None:
         self.bits = bits
-        types = SECTION_TYPES[number]
-        shape = (CONTEXTS, SLOTS[number], types)
-        start = STATE_START[number]
+        shape = (CONTEXTS, layout.SLOTS[number], layout.SECTION_TYPES[number])
+        start = layout.STATE_START[number]
         states = model["states"][0, start : start + int(np.prod(shape))].reshape(shape)
         weights, maps = model["weights"][0].reshape(-1, CONTEXTS), model["maps"][0].reshape(-1, NODES)
-        first, second = SET_0_START[number], SET_1_START[number]
-        weights = weights[first : second + SET_1[number]]
-        maps = maps[MAP_START[number] : MAP_START[number] + MAPS[number]]
+        first, second = layout.SET_0_START[number], layout.SET_1_START[number]
+        weights = weights[first : second + layout.SET_1[number]]
+        maps = maps[layout.MAP_START[number] : layout.MAP_START[number] + layout.MAPS[number]]
         self.home = states, weights, maps
         self.probability = (states >> COUNT_BITS).astype(object)
         self.count = states & ((1 << COUNT_BITS) - 1)
@@ -227,6 +234,49 @@ def median_edge(w: int, n: int, nw: int) -> int:
     return sorted((w, n, w + n - nw))[1]
 
 
+def residual_contexts(symbols: Sequence[int], residuals: Sequence[int]) -> tuple[int, int, int, list[int]]:
+    """What a value is the residual of, a blend of its neighbours, the activity, and the slots of the magnitude.
+
+    `symbols` are the neighbours w, n, nw, ne, ww, nn, `residuals` those of w, n, ne, nw.
+    """
+    w, n, nw, ne, ww, nn = symbols
+    ew, en, ene, enw = residuals
+    guess = median_edge(w, n, nw)
+    dw, dn, dne = abs(w - nw), abs(n - nw), abs(ne - n)
+    far = abs(w - ww) + abs(n - nn)
+    blend = 3 * (w + n) + ne - nw + ((w - ww) + (n - nn)) // 2 - 6 * guess
+    errors = abs(ew) + abs(en)
+    total = dw + dn + dne + far
+    activity = level(total + errors)
+    slots = [
+        level(errors + abs(ene) + abs(enw)),
+        level(dw) * 16 + level(dn),
+        level(dne) * 16 + level(abs(en)),
+        level(total),
+        level(abs(blend)) * 16 + activity,
+        level(abs(ew)) * 16 + level(abs(en)),
+        level(far) * 16 + level(dw + dn),
+        level(abs(ene)) * 16 + level(abs(enw)),
+    ]
+    return guess, blend, activity, slots
+
+
+def residual_sign_slots(a: int, guess: int, b: int, symbols: Sequence[int], residuals: Sequence[int]) -> list[int]:
+    """The slots of the sign of a residual of magnitude a; b is the level of the blend."""
+    w, n, nw, ne, ww, nn = symbols
+    ew, en, ene, enw = residuals
+    return [
+        b * 11 + min(a, 10),
+        signed_level(ew) * 11 + signed_level(en),
+        signed_level(w - nw) * 11 + signed_level(n - nw),
+        signed_level(ne - n) * 11 + b,
+        signed_level(w - ww) * 11 + signed_level(n - nn),
+        signed_level(ene) * 11 + signed_level(enw),
+        signed_level(w + n - nw - guess) * 11 + signed_level(ew + en),
+        signed_level(ne - n) * 11 + signed_level(w - guess),
+    ]
+
+
 def code_first(bits: Bits, D: np.ndarray, size: Section, sign: Section) -> None:
     """Code component 0, an int object array with guards (2 above, 1 below, 2 on each side)."""
     E = np.zeros_like(D)
@@ -242,39 +292,14 @@ def code_first(bits: Bits, D: np.ndarray, size: Section, sign: Section) -> None:
                 w = D[y, x - 1] if x > 2 else 0
                 ww = D[y, x - 2] if x > 3 else w
                 n = nw = ne = nn = w
-            guess = median_edge(w, n, nw)
-            ew, en, ene, enw = E[y, x - 1], E[y - 1, x], E[y - 1, x + 1], E[y - 1, x - 1]
-            dw, dn, dne = abs(w - nw), abs(n - nw), abs(ne - n)
-            far = abs(w - ww) + abs(n - nn)
-            blend = 3 * (w + n) + ne - nw + ((w - ww) + (n - nn)) // 2 - 6 * guess
-            errors = abs(ew) + abs(en)
-            total = dw + dn + dne + far
-            activity = level(total + errors)
-            size.slots = [
-                level(errors + abs(ene) + abs(enw)),
-                level(dw) * 16 + level(dn),
-                level(dne) * 16 + level(abs(en)),
-                level(total),
-                level(abs(blend)) * 16 + activity,
-                level(abs(ew)) * 16 + level(abs(en)),
-                level(far) * 16 + level(dw + dn),
-                level(abs(ene)) * 16 + level(abs(enw)),
-            ]
+            around = (w, n, nw, ne, ww, nn), (E[y, x - 1], E[y - 1, x], E[y - 1, x + 1], E[y - 1, x - 1])
+            guess, blend, activity, size.slots = residual_contexts(*around)
             place, strides = (0, activity, activity), (1, 16, 16)
             e = D[y, x] - guess
             if size.classed(1 if e else 0, 0, place, strides):
                 a = size.magnitude(abs(e), place, strides)
                 b = signed_level(blend)
-                sign.slots = [
-                    b * 11 + min(a, 10),
-                    signed_level(ew) * 11 + signed_level(en),
-                    signed_level(w - nw) * 11 + signed_level(n - nw),
-                    signed_level(ne - n) * 11 + b,
-                    signed_level(w - ww) * 11 + signed_level(n - nn),
-                    signed_level(ene) * 11 + signed_level(enw),
-                    signed_level(w + n - nw - guess) * 11 + signed_level(ew + en),
-                    signed_level(ne - n) * 11 + signed_level(w - guess),
-                ]
+                sign.slots = residual_sign_slots(a, guess, b, *around)
                 e = -a if sign.bin(1 if e < 0 else 0, 0, 0, b, b) else a
             else:
                 e = 0

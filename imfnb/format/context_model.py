@@ -60,19 +60,20 @@ MAPS = (8 * 16, 16, 8 * 16, 8 * 32, 16)
 NODES = 33
 
 
-def _starts(sizes: Iterable[int]) -> tuple[int, ...]:
-    total, starts = 0, []
+def starts(sizes: Iterable[int]) -> tuple[int, ...]:
+    """Return where each of some parts begins that follow each other, and where the last ends."""
+    total, found = 0, []
     for size in sizes:
-        starts.append(total)
+        found.append(total)
         total += size
-    return (*starts, total)
+    return (*found, total)
 
 
 # Where the sections begin in arrays that hold all of them, one after the other.
-STATE_START = _starts(CONTEXTS * s * t for s, t in zip(SLOTS, SECTION_TYPES, strict=True))
-SET_0_START = _starts(a + b for a, b in zip(SET_0, SET_1, strict=True))
+STATE_START = starts(CONTEXTS * s * t for s, t in zip(SLOTS, SECTION_TYPES, strict=True))
+SET_0_START = starts(a + b for a, b in zip(SET_0, SET_1, strict=True))
 SET_1_START = tuple(start + size for start, size in zip(SET_0_START, SET_0, strict=False))
-MAP_START = _starts(MAPS)
+MAP_START = starts(MAPS)
 STATES = STATE_START[-1]
 WEIGHT_ROWS = SET_0_START[-1]
 MAP_ROWS = MAP_START[-1]
