@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
+from math import isqrt
 
 import numpy as np
 
 from .basis_update import COLUMNS, ROWS, UPDATE_BITS
 from .context_model import zigzag
+
+__all__ = [
+    "PLAIN",
+    "Weighting",
+    "column_length",
+    "cosines",
+    "dct_basis",
+    "magnitude_limit",
+    "scale_bits",
+    "scaled_basis",
+    "updated_basis",
+    "weights_of",
+]
 
 #: round(2**14 cos(k pi / 32)), k = 0 .. 16.
 COSINES = (16384, 16305, 16069, 15679, 15137, 14449, 13623, 12665, 11585, 10394, 9102, 7723, 6270, 4756, 3196, 1606, 0)
@@ -20,6 +35,47 @@ LENGTH_MIN = 1 << 11
 
 #: Magnitudes of U count up to three times what an 8-bit picture needs, in 1/64 gray level per side of a patch.
 MAGNITUDES = 3 * 128 * 64
+
+
+#: Weights of columns are given in 1/WEIGHT_ONE; no column is longer than WEIGHT_MAX says.
+WEIGHT_ONE, WEIGHT_MAX = 64, 320
+
+#: Range of the weight of the first column, in 1/WEIGHT_ONE, and largest strength, in 1/16.
+FIRST_MIN, FIRST_MAX, STRENGTH_MAX = 32, 64, 64
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """How the lengths of the columns of V grow with the frequency, so that errors go where the eye sees them least.
+
+    Attributes
+    ----------
+    first : int
+        Weight of the first column, the mean of a patch, in 1/WEIGHT_ONE.
+    strength : int
+        a of the weights 1 + a f**1.5 of the others, in 1/16; f is sqrt(i**2 + j**2) / p.
+    """
+
+    first: int = WEIGHT_ONE
+    strength: int = 0
+
+
+#: All columns have the length of the step.
+PLAIN = Weighting()
+
+
+@lru_cache(maxsize=64)
+def weights_of(patch_size: int, weighting: Weighting) -> tuple[int, ...]:
+    """Return the weight of every column of V in 1/WEIGHT_ONE.
+
+    With (i, j) the frequency of a component, n = i**2 + j**2 and a the strength in 1/16, it is 64 + 4 a f**1.5 rounded
+    half up, f**1.5 being the fourth root of (n / p**2)**3 rounded down to 12 bits, and at most WEIGHT_MAX.
+    """
+    found = [weighting.first]
+    for i, j in zigzag(patch_size)[1:].tolist():
+        root = isqrt(isqrt(((i * i + j * j) ** 3 << 48) // patch_size**6))
+        found.append(min(WEIGHT_ONE + ((4 * weighting.strength * root + (1 << 11)) >> 12), WEIGHT_MAX))
+    return tuple(found)
 
 
 def cosines(patch_size: int) -> np.ndarray:
@@ -55,9 +111,15 @@ def magnitude_limit(step: int, patch_size: int) -> int:
     return MAGNITUDES * patch_size // step + 1
 
 
+def _lengths(patch_size: int, step: int, weighting: Weighting) -> np.ndarray:
+    """Lengths of the columns of V: that of the step times the weight, rounded half up, int64 (p * p,)."""
+    weights = np.array(weights_of(patch_size, weighting), np.int64)
+    return (column_length(step) * weights + WEIGHT_ONE // 2) // WEIGHT_ONE
+
+
 @lru_cache(maxsize=64)
-def dct_basis(patch_size: int, step: int) -> np.ndarray:
-    """Return V (N x N): column r is the 2-D DCT vector of zig-zag index r, of length step * 2**(s - 2).
+def dct_basis(patch_size: int, step: int, weighting: Weighting = PLAIN) -> np.ndarray:
+    """Return V (N x N): column r is the 2-D DCT vector of zig-zag index r, of length step * 2**(s - 2) w_r.
 
     Integers only: with c_i(y) in 1 / 2**15 the entry is (length c_i(y) c_j(x)) / 2**30, rounded half up.
 
@@ -67,23 +129,32 @@ def dct_basis(patch_size: int, step: int) -> np.ndarray:
         8 or 16.
     step : int
         In 1 / 64 gray level, constants.STEP_MIN .. constants.STEP_MAX.
+    weighting : Weighting
+        The weights w_r.
 
     Returns
     -------
     int32 array of shape (patch_size**2, patch_size**2), read-only
     """
+    return scaled_basis(patch_size, _lengths(patch_size, step, weighting))
+
+
+def scaled_basis(patch_size: int, lengths: np.ndarray) -> np.ndarray:
+    """Return the DCT vectors in zig-zag order as columns of given lengths, int32 (p * p, p * p), read-only."""
     p, table = patch_size, cosines(patch_size)
     # Rows of length sqrt(p / 2) * 2**14 so far; the product of two needs 2 / p, which is a power of two.
     order = zigzag(p)
     basis = np.einsum("ry,rx->ryx", table[order[:, 0]], table[order[:, 1]]).reshape(p * p, p * p)
     shift = 28 + (2 if p == 8 else 3)
-    columns = (basis * column_length(step) + (1 << (shift - 1))) >> shift
+    columns = (basis * lengths[:, None] + (1 << (shift - 1))) >> shift
     out = np.ascontiguousarray(columns.T).astype(np.int32)
     out.flags.writeable = False
     return out
 
 
-def updated_basis(patch_size: int, step: int, update: np.ndarray | None) -> np.ndarray:
+def updated_basis(
+    patch_size: int, step: int, update: np.ndarray | None, weighting: Weighting = PLAIN
+) -> np.ndarray:
     """Return V where it may differ from the DCT basis V0: V0 (I + 2^-UPDATE_BITS D) in integers.
 
     Parameters
@@ -92,17 +163,19 @@ def updated_basis(patch_size: int, step: int, update: np.ndarray | None) -> np.n
         As in :func:`dct_basis`.
     update : ndarray of int32, shape (ROWS, COLUMNS), or None
         D; None stands for zeros.
+    weighting : Weighting
+        As in :func:`dct_basis`.
 
     Returns
     -------
     int32 array of shape (patch_size**2, patch_size**2)
-        No entry is further than length / patch_size from that of V0, half of the largest in V0.
+        No entry is further than the length of its column / patch_size from that of V0, half of the largest there.
     """
-    basis = dct_basis(patch_size, step)
+    basis = dct_basis(patch_size, step, weighting)
     if update is None:
         return basis
     moved = (basis[:, :ROWS].astype(np.int64) @ update + (1 << (UPDATE_BITS - 1))) >> UPDATE_BITS
-    bound = column_length(step) // patch_size
+    bound = _lengths(patch_size, step, weighting)[:COLUMNS] // patch_size
     out = basis.copy()
     out[:, :COLUMNS] += np.clip(moved, -bound, bound).astype(np.int32)
     return out

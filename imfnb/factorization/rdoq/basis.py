@@ -6,15 +6,38 @@ from functools import lru_cache
 
 import numpy as np
 
-from ...format.basis import column_length, cosines
+from ...format.basis import PLAIN, WEIGHT_ONE, Weighting, column_length, cosines, dct_basis, scaled_basis, weights_of
 from ...format.basis_update import COLUMNS, ROWS, UPDATE_BITS
 
-__all__ = ["basis_update_matrices", "proxy_cosines", "squared_length"]
+__all__ = ["analysis_basis", "basis_update_matrices", "proxy_cosines", "squared_length"]
 
 
 def squared_length(step: int) -> int:
     """Return the squared length of a column of the DCT basis before rounding."""
     return column_length(step) ** 2
+
+
+@lru_cache(maxsize=64)
+def analysis_basis(patch_size: int, step: int, weighting: Weighting = PLAIN) -> np.ndarray:
+    """Return what X is multiplied with to find U, (N x N): the columns of V, shortened by their weights.
+
+    An error of u_r costs w_r**2 times as much squared error as one of an unweighted component, and counts as much: the
+    distortion that RDOQ knows is that of the components in units of their own columns, as the weights mean it. With
+    columns of length L / w_r for those of V, of length L w_r, X v_r' = 2**-s L**2 u_r whatever the weights are.
+
+    Parameters
+    ----------
+    patch_size, step, weighting
+        As in :func:`imfnb.format.basis.dct_basis`.
+
+    Returns
+    -------
+    int32 array of shape (patch_size**2, patch_size**2), read-only
+    """
+    if weighting == PLAIN:
+        return dct_basis(patch_size, step)
+    weights = np.array(weights_of(patch_size, weighting), np.int64)
+    return scaled_basis(patch_size, (2 * column_length(step) * WEIGHT_ONE + weights) // (2 * weights))
 
 
 @lru_cache(maxsize=2)

@@ -15,6 +15,7 @@ import numpy as np
 from ...entropy.cpu import _median_edge, _u
 from ...entropy.layout import LEVELS, LEVELS_9, LEVELS_11, MAGNITUDE_LIMIT, SUM_LIMIT
 from ...format.context_model import GROUPS
+from ...format.masking import FAR_LIMIT
 from ...runtime.jit import kernel
 from .basis import proxy_cosines
 from .costs import (
@@ -32,7 +33,7 @@ from .costs import (
 )
 from .reference import COUNTS, Array, Grid, extent, weights
 from .tiles import CHUNK, TILE, pair_product, place_patch
-from .tuning import PRIOR
+from .tuning import INVERSE_BITS, PRIOR
 
 __all__ = [
     "COUNTS",
@@ -40,9 +41,11 @@ __all__ = [
     "choose_first",
     "cost_table",
     "count_magnitudes",
+    "denormalize",
     "extent",
     "first_counts",
     "magnitude_prices",
+    "normalize",
     "product",
     "project",
     "proxy",
@@ -228,6 +231,41 @@ def _magnitude_prices(counts, prices):
         last = context // 6 % 10 == 0 if context < INSIDE_CONTEXTS else context >= INSIDE_CONTEXTS + GROUPS * 16
         if last:
             out[0] = 0
+
+
+@_jit
+def _normalize(num, local):
+    """See :func:`normalize`."""
+    gh, gw = local.shape
+    # Exact in float64: a product has at most 31 and 15 bits.
+    unit, half = 2.0**-INVERSE_BITS, 2.0 ** (INVERSE_BITS - 1)
+    inverse = np.empty(gw, np.float64)
+    for y in range(gh):
+        for x in range(gw):
+            inverse[x] = np.float64(((32 << INVERSE_BITS) + local[y, x]) // (2 * local[y, x]))
+        for r in range(1, num.shape[0]):
+            row = num[r, (y + 2) * (gw + 4) + 2 :]
+            for x in range(gw):
+                found = np.floor((np.float64(row[x]) * inverse[x] + half) * unit)
+                row[x] = np.int32(min(max(found, np.float64(_LOWEST)), np.float64(_HIGHEST)))
+
+
+@_jit
+def _denormalize(D, local, first, limit, scale, p, plane):
+    """See :func:`denormalize`; D is component 0."""
+    gh, gw = local.shape
+    mean, factor = np.empty(gw * p, np.int32), np.empty(gw * p, np.int32)
+    for y in range(gh):
+        for x in range(gw):
+            u = min(max(np.int64(D[(y + 2) * (gw + 4) + x + 2]), -limit), limit)
+            value = np.int32((u * first + (np.int64(1) << (scale - 1))) >> scale)
+            for j in range(p):
+                mean[x * p + j], factor[x * p + j] = value, local[y, x]
+        for i in range(y * p, y * p + p):
+            row = plane[i]
+            for x in range(gw * p):
+                far = min(max(np.int32(row[x] - mean[x]), np.int32(-FAR_LIMIT)), np.int32(FAR_LIMIT))
+                row[x] = np.int32(mean[x] + ((np.int32(far * factor[x]) + np.int32(8)) >> np.int32(4)))
 
 
 @_jit
@@ -457,6 +495,12 @@ def quantize(products: Array, lengths: Array, scale: int, trail: int, grid: Grid
         _quantize(products[k], lengths, scale, trail, factors[k], ranks[k])
 
 
+def normalize(products: Array, local: Array, grid: Grid) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.normalize`."""
+    for k in range(len(products)):
+        _normalize(products[k], local[k])
+
+
 def rebase(
     products: Array, factors: Array, right: Array, gram: Array, bits: int, scale: int, grid: Grid, out: Array
 ) -> None:
@@ -523,6 +567,14 @@ def product(factors: Array, ranks: Array, weights: Array, limit: int, scale: int
     """Counterpart of :func:`imfnb.factorization.rdoq.reference.product`."""
     for k in range(len(factors)):
         _product(factors[k], ranks[k], weights, limit, scale, patch_size, out[k])
+
+
+def denormalize(
+    factors: Array, local: Array, first: int, limit: int, scale: int, patch_size: int, out: Array
+) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.denormalize`."""
+    for k in range(len(out)):
+        _denormalize(factors[k, 0], local[k], first, limit, scale, patch_size, out[k])
 
 
 def proxy(planes: Array, patch_size: int, step: int, out: Array) -> None:

@@ -40,6 +40,7 @@ from numba import float64, int32, int64, uint8, uint32, uint64
 
 from ...entropy.layout import MAGNITUDE_LIMIT
 from ...format.context_model import GROUPS, LEVEL
+from ...format.masking import FAR_LIMIT
 from ...runtime.cuda import SIMULATED, device_function, kernel, stream, template, tile_of_block
 from ...runtime.cuda import cuda as _cuda
 from ...runtime.cuda_intrinsics import get, get_four, low_bytes, mma_ss, prmt, put, put_four
@@ -55,7 +56,7 @@ from .costs import (
     PROXY_COSTS,
     PROXY_FIRST,
 )
-from .tuning import PRIOR
+from .tuning import INVERSE_BITS, PRIOR
 
 __all__ = [
     "COUNTS",
@@ -63,9 +64,11 @@ __all__ = [
     "choose_first",
     "cost_table",
     "count_magnitudes",
+    "denormalize",
     "extent",
     "first_counts",
     "magnitude_prices",
+    "normalize",
     "product",
     "project",
     "proxy",
@@ -124,6 +127,10 @@ _SIGN = np.int32(256)
 
 # The range of X V.
 _LOWEST, _HIGHEST = np.int64(-(2**31) + 1), np.int64(2**31 - 1)
+
+# Rounding, shift and range of what `normalize` and `denormalize` multiply.
+_INVERSE_HALF, _INVERSE_SHIFT = np.int64(1 << (INVERSE_BITS - 1)), np.int64(INVERSE_BITS)
+_NEAREST, _FARTHEST = np.int32(-FAR_LIMIT), np.int32(FAR_LIMIT)
 
 # Levels are the same from far below this on.
 _LEVELS, _LEVEL_TOP = 256, np.int32(255)
@@ -1003,6 +1010,61 @@ def product(factors: Any, ranks: Any, weights: Any, limit: int, scale: int, patc
     blocks = len(out) * _blocks(patches, _TILE)
     numbers = np.int32(limit), np.int32(scale)
     _multiply(patch_size)[blocks, _TILE * _WARPS, stream()](factors, ranks, weights, *numbers, out)
+
+
+@kernel("void(int32[:,:,::1], int32[:,:,::1])")
+def _normalize(products, local):
+    """A thread is a patch, which runs through the components; those beside each other read neighbouring words."""
+    gw = np.int32(local.shape[2])
+    patches = np.int32(local.shape[1] * gw)
+    n, patch = _item(patches)
+    if patch >= patches:
+        return
+    m, y = _at(patch, gw), _row_of(patch, gw)
+    step = local[n, y, np.int32(patch - y * gw)]
+    inverse = np.int64(np.uint32((32 << INVERSE_BITS) + step) // np.uint32(2 * step))
+    size = products.shape[2]
+    place = np.int64(n) * products.shape[1] * size + m
+    for _ in range(1, products.shape[1]):
+        place += size
+        found = (np.int64(get(products, place)) * inverse + _INVERSE_HALF) >> _INVERSE_SHIFT
+        put(products, place, np.int32(min(max(found, _LOWEST), _HIGHEST)))
+
+
+def normalize(products: Any, local: Any, grid: tuple[int, int]) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.normalize`; the guards are left alone."""
+    _normalize[len(products) * _blocks(grid[0] * grid[1]), _THREADS, stream()](products, local)
+
+
+@template("void(int16[:,:,::1], int32[:,:,::1], int32, int32, int32, int32[:,:,::1])", (8,), (16,))
+def _denormalize(p: int) -> Callable[..., None]:
+    def denormalize(factors, local, first, limit, scale, planes):
+        """A thread is a column of a row of patches: p samples, one below the other."""
+        width, gw = np.int32(planes.shape[2]), np.int32(local.shape[2])
+        n, column = _item(np.int32(local.shape[1] * width))
+        y = _row_of(column, width)
+        if y >= local.shape[1]:
+            return
+        x = np.int32(column - y * width)
+        patch = np.int32(np.uint32(x) // np.uint32(p))
+        u = np.int32(factors[n, 0, np.int32((y + 2) * (gw + 4) + 2 + patch)])
+        u = min(max(u, np.int32(-limit)), limit)
+        mean = np.int32(np.int32(u * first) + np.int32(1 << (scale - 1))) >> scale
+        step = local[n, y, patch]
+        for i in range(p):
+            far = min(max(np.int32(planes[n, y * p + i, x] - mean), _NEAREST), _FARTHEST)
+            planes[n, y * p + i, x] = np.int32(mean + (np.int32(np.int32(far * step) + 8) >> 4))
+
+    return denormalize
+
+
+def denormalize(
+    factors: Any, local: Any, first: int, limit: int, scale: int, patch_size: int, out: Any
+) -> None:
+    """Counterpart of :func:`imfnb.factorization.rdoq.reference.denormalize`."""
+    blocks = len(out) * _blocks(local.shape[1] * out.shape[2])
+    numbers = np.int32(first), np.int32(limit), np.int32(scale)
+    _denormalize(patch_size)[blocks, _THREADS, stream()](factors, local, *numbers, out)
 
 
 @template("void(int32[:,:,::1], int32, int64[::1])", (8,), (16,))

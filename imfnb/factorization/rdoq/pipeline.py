@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from ...entropy.layout import padded_size
-from ...format.basis import dct_basis, magnitude_limit, scale_bits, updated_basis
+from ...format.basis import PLAIN, Weighting, dct_basis, magnitude_limit, scale_bits, updated_basis
 from ...format.basis_update import UPDATE_BITS
 from ...format.context_model import component_table
 from ...runtime.run import Run, Task
-from .basis import basis_update_matrices, squared_length
+from .basis import analysis_basis, basis_update_matrices, squared_length
 from .costs import FIRST_CLASSES, FIRST_CONTEXTS, MAGNITUDE_CLASSES, MAGNITUDE_CONTEXTS, RANK_CLASSES
 from .factors import Factors
 from .tuning import LAMBDA, LAMBDA_FIRST, LAMBDA_ONE, SWEEPS, TRAIL
@@ -76,9 +76,10 @@ class Projections:
     Attributes
     ----------
     products : array of int32, shape (K, N, size)
-        X V, or what stands for it where V is not the DCT basis; see `reference.rebase`.
+        X V, or what stands for it where V is not the DCT basis (see `reference.rebase`), where its columns have
+        weights (see `basis.analysis_basis`) or patches steps of their own (see `reference.normalize`).
     squares : ndarray of int64, shape (N,)
-        Squared lengths of the columns of V, on the host.
+        Squared lengths of the columns of V, on the host; with weights, of columns without.
     grid : (int, int)
         Patches down and across.
     patch_size, step : int
@@ -140,13 +141,18 @@ def multipliers(step: int) -> tuple[int, int]:
     return LAMBDA_FIRST * square >> 8, LAMBDA * square >> 8
 
 
-def project(planes: Any, step: int, patch_size: int, run: Run, name: str) -> Projections:
-    """X V of the DCT basis."""
-    kernels, basis = run.kernels(_STAGE), dct_basis(patch_size, step)
+def project(
+    planes: Any, step: int, patch_size: int, run: Run, name: str, weighting: Weighting = PLAIN, local: Any = None
+) -> Projections:
+    """X V of the DCT basis, in units that make the errors of all components and patches count alike."""
+    kernels, basis = run.kernels(_STAGE), analysis_basis(patch_size, step, weighting)
     grid = planes.shape[1] // patch_size, planes.shape[2] // patch_size
     products = run.array(f"{name}products", (len(planes), patch_size * patch_size, padded_size(*grid)[0]), np.int32)
     kernels.project(planes, patch_size, run.constant(f"{name}basis", kernels.weights(basis.T)), products)
-    return Projections(products, (basis.astype(np.int64) ** 2).sum(axis=0), grid, patch_size, step)
+    if local is not None:
+        kernels.normalize(products, local, grid)
+    squares = (basis.astype(np.int64) * dct_basis(patch_size, step, weighting)).sum(axis=0)
+    return Projections(products, squares, grid, patch_size, step)
 
 
 def rebased(x: Projections, factors: Any, update: np.ndarray, run: Run, name: str) -> Projections:
@@ -169,6 +175,8 @@ def prepare(
     name: str,
     basis_update: np.ndarray | None = None,
     settings: Settings = DEFAULT,
+    weighting: Weighting = PLAIN,
+    local: Any = None,
 ) -> LastChoice:
     """Do all that does not depend on the lambda of the last choice, most of the work.
 
@@ -188,13 +196,17 @@ def prepare(
         How V of all planes differs from the DCT basis; see :func:`imfnb.factorization.rdoq.find_basis_update`.
     settings : Settings
         How U is chosen.
+    weighting : Weighting
+        Weights of the columns of V.
+    local : array of int32, shape (K, rows, columns), optional
+        The step of every patch relative to `step`, in 1/16; where the kernels read it.
 
     Returns
     -------
     LastChoice
         For :func:`choose_last`.
     """
-    x = project(planes, step, patch_size, run, name)
+    x = project(planes, step, patch_size, run, name, weighting, local)
     if basis_update is not None:
         factors, _ = _rounded(x, run.constant(f"{name}DCT lengths", x.squares), TRAIL, run, name)
         x = rebased(x, factors, basis_update, run, name)
@@ -364,6 +376,8 @@ def product(
     out: Any,
     run: Run,
     name: str,
+    weighting: Weighting = PLAIN,
+    local: Any = None,
 ) -> None:
     """Multiply the factors: 2^-s U V^T, still pre-filtered.
 
@@ -383,7 +397,12 @@ def product(
         Where to work; everywhere the samples are the same.
     name : str
         Prefix of the names of the memory.
+    weighting, local
+        As in :func:`prepare`.
     """
-    kernels = run.kernels(_STAGE)
-    weights = run.constant(f"{name}weights", kernels.weights(updated_basis(patch_size, step, basis_update)))
-    kernels.product(factors, ranks, weights, magnitude_limit(step, patch_size), scale_bits(step), patch_size, out)
+    kernels, limit, scale = run.kernels(_STAGE), magnitude_limit(step, patch_size), scale_bits(step)
+    basis = updated_basis(patch_size, step, basis_update, weighting)
+    kernels.product(factors, ranks, run.constant(f"{name}weights", kernels.weights(basis)), limit, scale, patch_size, out)
+    if local is not None:
+        first = int(dct_basis(patch_size, step, weighting)[0, 0])
+        kernels.denormalize(factors, local, first, limit, scale, patch_size, out)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...entropy.layout import MAGNITUDE_LIMIT
 from ...format.context_model import GROUPS, LEVEL
+from ...format.masking import FAR_LIMIT
 from .basis import proxy_cosines
 from .costs import (
     FIRST_CLASSES,
@@ -25,7 +26,7 @@ from .costs import (
     rank_costs,
     rank_counts,
 )
-from .tuning import PRIOR
+from .tuning import INVERSE_BITS, PRIOR
 
 __all__ = [
     "COUNTS",
@@ -33,9 +34,11 @@ __all__ = [
     "choose_first",
     "cost_table",
     "count_magnitudes",
+    "denormalize",
     "extent",
     "first_counts",
     "magnitude_prices",
+    "normalize",
     "product",
     "project",
     "proxy",
@@ -131,6 +134,24 @@ def quantize(products: Array, lengths: Array, scale: int, trail: int, grid: Grid
     ranks[...] = (strong * index).max(axis=1)
     q[(index > ranks[:, None]) & (index > 0)] = 0
     factors[...] = np.sign(products) * q
+
+
+def normalize(products: Array, local: Array, grid: Grid) -> None:
+    """Express X V in the steps of the patches: all components but the first become 16 / M as large, rounded half up.
+
+    Parameters
+    ----------
+    products : ndarray of int32, shape (K, N, size)
+        X V by :func:`project`, changed in place; what is in the guards is lost.
+    local : ndarray of int32, shape (K, rows, columns)
+        M, the step of every patch relative to the plane's, in 1/16; 8 to 32.
+    grid : (int, int)
+        Patches down and across.
+    """
+    inside = _inside(products, grid)[:, 1:]
+    inverse = ((2 << INVERSE_BITS) * 16 + local) // (2 * local)
+    found = (inside.astype(np.int64) * inverse[:, None] + (1 << (INVERSE_BITS - 1))) >> INVERSE_BITS
+    inside[...] = np.clip(found, -(2**31) + 1, 2**31 - 1)
 
 
 def rebase(
@@ -433,6 +454,35 @@ def product(factors: Array, ranks: Array, weights: Array, limit: int, scale: int
     entries = np.moveaxis(_inside(u, grid), 1, 3).astype(np.int64)
     samples = (entries @ weights[:count].astype(np.int64) + (1 << (scale - 1))) >> scale
     out[...] = samples.reshape(len(out), *grid, p, p).transpose(0, 1, 3, 2, 4).reshape(out.shape)
+
+
+def denormalize(
+    factors: Array, local: Array, first: int, limit: int, scale: int, patch_size: int, out: Array
+) -> None:
+    """Undo :func:`normalize` behind :func:`product`: differences from the mean of a patch become M / 16 as large.
+
+    The mean is what component 0 stands for in the DCT basis, rounded as a sample is.
+
+    Parameters
+    ----------
+    factors : ndarray of int16, shape (K, R, size)
+        U.
+    local : ndarray of int32, shape (K, rows, columns)
+        M, the step of every patch relative to the plane's, in 1/16; 8 to 32.
+    first : int
+        Any entry of the first column of the DCT basis; all are equal.
+    limit, scale : int
+        As in :func:`product`.
+    patch_size : {8, 16}
+        Side of a patch.
+    out : ndarray of int32, shape (K, H, W)
+        Samples by :func:`product`, changed in place.
+    """
+    grid, p = _grid(out, patch_size), patch_size
+    u = np.clip(_inside(factors[:, 0], grid).astype(np.int64), -limit, limit)
+    means = ((u * first + (1 << (scale - 1))) >> scale).repeat(p, axis=1).repeat(p, axis=2)
+    far = np.clip(out - means, -FAR_LIMIT, FAR_LIMIT)
+    out[...] = means + ((far * local.repeat(p, axis=1).repeat(p, axis=2) + 8) >> 4)
 
 
 def transform(planes: Array, patch_size: int) -> Array:

@@ -7,6 +7,7 @@ import numpy as np
 from ...format.basis_update import UPDATE_LIMIT
 
 __all__ = [
+    "INVERSE_BITS",
     "LAMBDA",
     "LAMBDA_FIRST",
     "LAMBDA_LARGEST",
@@ -45,6 +46,9 @@ SWEEPS = 2
 #: Observations that the frequencies of all contexts together are worth in each of them. BD-rate on a third of bsd34
 #: with 0, 8, 16 and 32, mean of four ranges of steps: +0.06, 0, -0.02 and 0%.
 PRIOR = 16
+
+#: Fractional bits of the inverse of a patch's step.
+INVERSE_BITS = 14
 
 # Rounds of U step and V step. BD-rate over steps of 20 to 140 gray levels against the DCT basis, after 1, 2 and 3
 # rounds: a photograph of 3.4 megapixels -0.36, -0.47, -0.47%, a picture of bsd34 enlarged to 2.5 megapixels -1.43,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ....format.basis import scale_bits
+from ....format.basis import PLAIN, Weighting, scale_bits
 from ....format.basis_update import COLUMNS, ROWS, UPDATE_BITS, UPDATE_LIMIT
 from ....runtime.run import HostRun, Run
 from ..basis import squared_length
@@ -27,7 +27,13 @@ _BOUNDS = -float(UPDATE_LIMIT), 2.0**UPDATE_BITS + UPDATE_LIMIT
 
 
 def find_basis_update(
-    plane: np.ndarray, step: int, patch_size: int, device: str, weight: int = 1, settings: Settings = DEFAULT
+    plane: np.ndarray,
+    step: int,
+    patch_size: int,
+    device: str,
+    weight: int = 1,
+    settings: Settings = DEFAULT,
+    weighting: Weighting = PLAIN,
 ) -> np.ndarray | None:
     """Find a V that serves a plane better than the DCT basis.
 
@@ -45,6 +51,8 @@ def find_basis_update(
         How many times as large the plane is of which this one is a sample: V serves all of it and costs its bits once.
     settings : Settings
         How U is chosen, in a single sweep whatever they say.
+    weighting : Weighting
+        Weights of the columns of V.
 
     Returns
     -------
@@ -53,14 +61,14 @@ def find_basis_update(
     """
     run, once = HostRun(device, 1), replace(settings, sweeps=1)
     planes = plane[None]
-    plain = x = project(planes, step, patch_size, run, "")
+    plain = x = project(planes, step, patch_size, run, "", weighting)
     update = None
     for number in range(ROUNDS):
         factors, ranks = choose_last(sweeps(x, run, "", once), run, "")
         factors = factors[:, : int(ranks.max()) + 1]
         update = v_step(plain.products[0], factors[0], step, update, weight, run)
         if number == 0:
-            errors = [_error(planes, factors, ranks, step, patch_size, v, run) for v in (None, update)]
+            errors = [_error(planes, factors, ranks, (step, patch_size, v), weighting, run) for v in (None, update)]
             if not errors[0] - errors[1] > LEAST_GAIN * errors[0]:
                 return None
         if number < ROUNDS - 1:
@@ -69,11 +77,16 @@ def find_basis_update(
 
 
 def _error(
-    planes: np.ndarray, factors: Any, ranks: Any, step: int, patch_size: int, update: np.ndarray | None, run: Run
+    planes: np.ndarray,
+    factors: Any,
+    ranks: Any,
+    basis: tuple[int, int, np.ndarray | None],
+    weighting: Weighting,
+    run: Run,
 ) -> int:
-    """Squared error of U with a V."""
+    """Squared error of U with a V: of a step, a side of patches and an update."""
     difference = np.empty_like(planes)
-    product(factors, ranks, step, patch_size, update, difference, run, "")
+    product(factors, ranks, *basis, difference, run, "", weighting)
     difference -= planes
     return sum(int(np.square(row, dtype=np.int64).sum()) for row in difference[0])
 

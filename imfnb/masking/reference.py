@@ -1,0 +1,48 @@
+"""The masking stage in plain NumPy, and what it is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .tuning import CELL, EDGES, OFFSET, WINDOW
+
+__all__ = ["WEIGHT", "classify"]
+
+#: The inverse of a variance and OFFSET is an integer in 1/WEIGHT.
+WEIGHT = 1 << 30
+
+
+def classify(planes: np.ndarray, bits: int, out: np.ndarray) -> None:
+    """Find the activity of every block and what it stands for.
+
+    Parameters
+    ----------
+    planes : ndarray of int32 or int16, shape (K, H, W)
+        Luma in 1/16 gray level, within +-2**12.
+    bits : int
+        Binary logarithm of the side of a block, 3 to 8.
+    out : ndarray of int32, shape (K, rows, columns)
+        Receives the symbols, indexes of `format.masking.FACTORS`; rows = ceil(H / 2**bits), columns likewise.
+    """
+    side = 1 << bits
+    reach, size = WINDOW // 2, WINDOW * WINDOW * CELL * CELL
+    for plane, symbols in zip(planes, out, strict=True):
+        height, width = plane.shape
+        whole = np.pad(plane.astype(np.int64), ((0, -height % CELL), (0, -width % CELL)), mode="edge")
+        cells = whole.reshape(whole.shape[0] // CELL, CELL, whole.shape[1] // CELL, CELL)
+        first, second = (_windows(sums, reach) for sums in (cells.sum(axis=(1, 3)), (cells**2).sum(axis=(1, 3))))
+        variance = (size * second - first * first) // (size * size)
+        weights = WEIGHT // (variance + OFFSET)
+        starts = [np.arange(0, length, side // CELL) for length in weights.shape]
+        total = np.add.reduceat(np.add.reduceat(weights, starts[0], axis=0), starts[1], axis=1)
+        counts = [np.minimum(side // CELL, n - s) for n, s in zip(weights.shape, starts, strict=True)]
+        whole_weight = counts[0][:, None] * counts[1] * WEIGHT
+        symbols[...] = (total[..., None] * np.array(EDGES, np.int64) <= whole_weight[..., None]).sum(axis=2)
+
+
+def _windows(cells: np.ndarray, reach: int) -> np.ndarray:
+    """Sums over windows around every cell; beyond the borders the nearest cells count again."""
+    padded = np.pad(cells, reach, mode="edge")
+    height, width = cells.shape
+    shifts = range(2 * reach + 1)
+    return sum(padded[i : i + height, j : j + width] for i in shifts for j in shifts)
