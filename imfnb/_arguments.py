@@ -64,6 +64,10 @@ def parser() -> argparse.ArgumentParser:
         "--bounds", nargs=2, type=int, metavar=("LOW", "HIGH"), help="baseline: range of the factors (default: -16 15)"
     )
     encode.add_argument("--iterations", type=int, metavar="K", help="baseline: sweeps of the descent (default: 10)")
+    encode.add_argument(
+        "--alpha-quality", type=_alpha_quality, metavar="Q", help="main: of alpha, 0 to 100 or lossless"
+    )
+    encode.add_argument("--keep-hidden", action="store_true", help="main: keep colours under an alpha of 0")
     encode.add_argument("--frame", type=int, metavar="N", help="which picture of a file with several, from 0")
     encode.add_argument("--max-pixels", type=int, metavar="N", help="refuse larger pictures")
     kernels(encode)
@@ -134,6 +138,11 @@ def _bench_parser(commands: argparse._SubParsersAction) -> None:
 def _integers(text: str) -> int | tuple[int, ...]:
     numbers = tuple(int(part) for part in text.split(","))
     return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _alpha_quality(text: str) -> float | str:
+    """A quality, or "lossless"."""
+    return text if text == "lossless" else float(text)
 
 
 def _patch_size(text: str) -> int | str | None:

@@ -92,8 +92,9 @@ def _encode(arguments: argparse.Namespace) -> int:
     from .files import check_name
     from .pictures import SUFFIXES, read_picture
 
-    names = ("quality", "bpp", "size", "psnr", "rank", "step", "profile", "color_space", "subsampling", "patch_size")
-    options = {name: getattr(arguments, name) for name in (*names, "bounds", "iterations", "device")}
+    targets = ("quality", "bpp", "size", "psnr", "rank", "step")
+    settings = ("profile", "color_space", "subsampling", "patch_size", "bounds", "iterations", "alpha_quality")
+    options = {name: getattr(arguments, name) for name in (*targets, *settings, "keep_hidden", "device")}
     reading = {name: getattr(arguments, name) for name in ("frame", "max_pixels")}
     reading = {name: value for name, value in reading.items() if value is not None}
     dropped: dict[str, tuple[str, ...]] = {}

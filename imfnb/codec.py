@@ -48,6 +48,8 @@ def encode(
     bounds: tuple[int, int] | None = None,
     iterations: int | None = None,
     objective: str = "mse",
+    alpha_quality: float | str | None = None,
+    keep_hidden: bool = False,
     device: str = "auto",
     threads: int | None = None,
 ) -> bytes:
@@ -58,7 +60,7 @@ def encode(
     Parameters
     ----------
     image : array_like of uint8, shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
-        Gray, RGB or RGBA; alpha is coded as one more plane. Arrays on the GPU (CuPy, PyTorch, JAX: whatever has
+        Gray, RGB or RGBA, alpha not premultiplied. Arrays on the GPU (CuPy, PyTorch, JAX: whatever has
         ``__cuda_array_interface__``) are encoded there.
     quality : float or tuple of float, optional
         0 to 100. In the main profile it stands for a step of 2**(8 - 0.07 q) gray levels. In the baseline profile it is
@@ -69,7 +71,8 @@ def encode(
     size : int, optional
         Bytes not to be exceeded.
     psnr : float, optional
-        Peak signal-to-noise ratio over all samples, in dB, to be reached with the fewest bytes.
+        Peak signal-to-noise ratio, in dB, to be reached with the fewest bytes: over all samples but alpha and, in the
+        main profile, colours under an alpha of 0.
     rank : int or tuple of int, optional
         Baseline profile: rank of luma (chroma: half of it), or of each plane. Ranks above min(M, N) are lowered to it.
     step : float, optional
@@ -93,6 +96,13 @@ def encode(
         What chooses between the settings that are not given. "mse" estimates the squared error. "svd" encodes with
         every chroma resolution and patch size and keeps the file with the least R + lambda (MSE + 10 B), B being the
         basis distortion (see :mod:`imfnb.objective`); the SVDs take a second per megapixel and file.
+    alpha_quality : float or "lossless", optional
+        Main profile: quality of alpha, 0 to 100 as for `quality`, whatever the target. By default its step is that of
+        luma, but at most that of quality 60. Where storing it losslessly takes fewer bytes, that is done. Fully
+        transparent and fully opaque pixels stay so at any quality.
+    keep_hidden : bool, default False
+        Main profile: whether colours under an alpha of 0 are coded like others. By default those of their surroundings
+        take their place, which cost next to nothing.
     device : {"auto", "cpu", "cuda", "reference"}, default "auto"
         Which kernels to use; all give the same bytes.
     threads : int, optional
@@ -132,6 +142,8 @@ def encode(
         bounds=bounds,
         iterations=iterations,
         objective=objective,
+        alpha_quality=alpha_quality,
+        keep_hidden=keep_hidden,
     )
     pixels, channels = check_image(image)
     frame = Frame(options.profile, pixels.shape[0], pixels.shape[1], channels)

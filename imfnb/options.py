@@ -159,6 +159,8 @@ class EncodeOptions:
     bounds: Any = None
     iterations: int | None = None
     objective: str = "mse"
+    alpha_quality: Any = None
+    keep_hidden: bool = False
     target: tuple[str, Any] = field(init=False, default=("quality", 50.0))
 
     def __post_init__(self) -> None:
@@ -176,6 +178,8 @@ class EncodeOptions:
         patch_size = _scalar(self.patch_size)
         if isinstance(patch_size, np.integer):  # whose squares may overflow
             object.__setattr__(self, "patch_size", int(patch_size))
+        if not isinstance(self.keep_hidden, (bool, np.bool_)):
+            raise OptionError(f"keep_hidden is {self.keep_hidden!r}; expected True or False")
         if self.profile == "main":
             self._check_main()
         else:
@@ -209,8 +213,16 @@ class EncodeOptions:
                 raise OptionError(f"{name} belongs to profile='baseline'; leave it out, or give profile='baseline'")
         if self.patch_size != "auto" and not _is_one_of(self.patch_size, (8, 16)):
             raise OptionError(f"patch_size is {self.patch_size!r}; expected 'auto', 8 or 16 in profile='main'")
+        if self.alpha_quality is not None and not (
+            isinstance(self.alpha_quality, str) and self.alpha_quality == "lossless"
+        ):
+            quality = _number("alpha_quality", self.alpha_quality, 0, 100, "a number from 0 to 100, or 'lossless'")
+            object.__setattr__(self, "alpha_quality", quality)
 
     def _check_baseline(self) -> None:
+        for name in ("alpha_quality", "keep_hidden"):
+            if getattr(self, name) not in (None, False):
+                raise OptionError(f"{name} belongs to profile='main'; leave it out, or give profile='main'")
         if self.color_space not in (None, "YCbCr", "RGB"):
             raise OptionError(f"color_space is {self.color_space!r}; expected 'YCbCr' or 'RGB'")
         if self.color_space == "RGB" and self.subsampling == "4:2:0":

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "ADAPTED_SAMPLES",
     "ALPHA_VALUES",
+    "LISTED_VALUES",
     "PATCH_SIZES",
     "SLICE_SAMPLES",
     "STEP_MAX",
@@ -27,5 +28,8 @@ SLICE_SAMPLES = 1 << 22
 #: Slices of at least so many samples, whole patches counted, say how their V differs from the DCT basis.
 ADAPTED_SAMPLES = 1 << 20
 
-#: A lossless alpha plane has at most this many values.
+#: A lossless alpha plane of version 1 has at most this many values.
 ALPHA_VALUES = 16
+
+#: Values of lossless alpha in version 2 are listed up to this number, more are a bit field.
+LISTED_VALUES = 32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -12,33 +13,48 @@ import numpy as np
 from ..errors import FormatError
 from ..layout import PatchGrid, PlaneSpec, main_planes, strips
 from .bytestream import Reader, put_varint
-from .constants import ALPHA_VALUES, PATCH_SIZES, STEP_MAX, STEP_MIN
+from .constants import ALPHA_VALUES, LISTED_VALUES, PATCH_SIZES, STEP_MAX, STEP_MIN
 from .container import Frame, newer
 
-__all__ = ["AlphaCoding", "Parameters", "PlaneParameters", "decode_alpha", "parse_v1", "parse_v2", "serialize"]
+__all__ = [
+    "AlphaCoding",
+    "Parameters",
+    "PlaneParameters",
+    "decode_palette",
+    "parse_v1",
+    "parse_v2",
+    "put_values",
+    "read_values",
+    "serialize",
+]
 
 
 class AlphaCoding(Enum):
     """How alpha is coded."""
 
+    #: There is no alpha.
     NONE = "none"
+    #: Version 1: a plane like the others; a palette with deflated indices.
     PLANE = "plane"
     PALETTE = "palette"
+    #: Version 2: a plane with a map of the classes of its samples; a map of its values; one value.
+    CLASSES = "classes"
+    MAP = "map"
     CONSTANT = "constant"
 
     @property
     def lossy(self) -> bool:
-        """Whether it is a plane like the others."""
-        return self is AlphaCoding.PLANE
+        """Whether there is a plane of it."""
+        return self in (AlphaCoding.PLANE, AlphaCoding.CLASSES)
 
     @property
     def has_segment(self) -> bool:
-        """Whether the last segment is its own."""
-        return self is AlphaCoding.PALETTE
+        """Whether the last segment is its own, beside those of a plane."""
+        return self in (AlphaCoding.PALETTE, AlphaCoding.CLASSES, AlphaCoding.MAP)
 
 
 #: What the two bits of the flags say of alpha in version 2.
-_ALPHA_CODINGS = (AlphaCoding.PLANE, AlphaCoding.PALETTE, AlphaCoding.CONSTANT)
+_ALPHA_CODINGS = (AlphaCoding.CLASSES, AlphaCoding.MAP, AlphaCoding.CONSTANT)
 
 
 @dataclass(frozen=True)
@@ -188,22 +204,48 @@ def _working_bytes(parameters: Parameters, frame: Frame) -> int:
         # A strip of int32 samples of every plane, and a copy of one that is cut to size.
         strip = 4 * (min(height + 3 * p, shape[0]) + p) * (shape[1] + p)
         total, largest = total + strip, max(largest, strip)
-    return factors + total + largest
+    # Alpha's own segment: symbols with guards, values, and what they are put together with.
+    alpha = 4 * frame.height * frame.width if parameters.alpha.has_segment else 0
+    return factors + total + largest + alpha
 
 
-def decode_alpha(reader: Reader, out: np.ndarray) -> None:
-    """Lossless alpha from its palette and deflated indices."""
+def put_values(values: Sequence[int]) -> bytes:
+    """The beginning of a map of alpha: its values, which rise."""
+    out = bytes([len(values) - 1])
+    if len(values) <= LISTED_VALUES:
+        return out + bytes(values)
+    bits = np.zeros(256, np.uint8)
+    bits[np.asarray(values)] = 1
+    return out + np.packbits(bits, bitorder="little").tobytes()
+
+
+def read_values(reader: Reader) -> np.ndarray:
+    """The inverse of :func:`put_values`, uint8."""
+    count = reader.byte() + 1
+    if count <= LISTED_VALUES:
+        values = np.frombuffer(bytes(reader.take(count)), np.uint8)
+        if (np.diff(values.astype(int)) <= 0).any():
+            raise FormatError("damaged alpha: its values do not rise; the file is corrupt")
+        return values
+    field = np.unpackbits(np.frombuffer(bytes(reader.take(32)), np.uint8), bitorder="little")
+    if field.sum() != count:
+        raise FormatError(f"damaged alpha: {field.sum()} values; expected {count}; the file is corrupt")
+    return np.flatnonzero(field).astype(np.uint8)
+
+
+def decode_palette(reader: Reader, shape: tuple[int, int]) -> np.ndarray:
+    """Lossless alpha of version 1, from its palette and deflated indices; uint8 (H, W)."""
     count = reader.byte()
     if not 1 <= count <= ALPHA_VALUES:
         raise FormatError(f"damaged alpha plane: {count} values; expected 1 to {ALPHA_VALUES}")
     values = np.zeros(256, np.uint8)
     values[:count] = np.frombuffer(reader.take(count), np.uint8)
-    coder = zlib.decompressobj()
+    coder, size = zlib.decompressobj(), shape[0] * shape[1]
     try:
-        raw = coder.decompress(reader.take(reader.left), out.size)
-        complete = len(raw) == out.size and not coder.decompress(coder.unconsumed_tail, 1) and coder.eof
+        raw = coder.decompress(reader.take(reader.left), size)
+        complete = len(raw) == size and not coder.decompress(coder.unconsumed_tail, 1) and coder.eof
     except zlib.error as error:
         raise FormatError(f"damaged alpha plane: {error}") from None
     if not complete or coder.unused_data:
-        raise FormatError(f"damaged alpha plane: expected {out.size} samples in one stream; the file is corrupt")
-    out[...] = values[np.frombuffer(raw, np.uint8)].reshape(out.shape)
+        raise FormatError(f"damaged alpha plane: expected {size} samples in one stream; the file is corrupt")
+    return values[np.frombuffer(raw, np.uint8)].reshape(shape)

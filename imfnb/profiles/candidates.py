@@ -14,6 +14,7 @@ from ..factorization import rdoq
 from ..format.main_header import PlaneParameters
 from ..layout import Slice
 from ..runtime.run import Run, Task
+from .alpha import NO_ALPHA, CodedAlpha
 from .main import Choices, Coded, factorize, plan
 from .slices import encode_slice
 from .stacks import Analysis, join
@@ -83,13 +84,13 @@ class Candidate:
         What was chosen.
     planes : tuple of PlaneCandidate
         Its planes in the order of the file.
-    alpha : bytes or None
-        Alpha stored losslessly.
+    alpha : CodedAlpha
+        Alpha but for its plane.
     """
 
     choices: Choices
     planes: tuple[PlaneCandidate, ...]
-    alpha: bytes | None
+    alpha: CodedAlpha
 
 
 def try_choices(analysis: Analysis, choices: Choices) -> Task[Candidate]:
@@ -109,7 +110,9 @@ def try_choices(analysis: Analysis, choices: Choices) -> Task[Candidate]:
         for _, index in sorted(works)
     }
     sizes = tuple(planes[index].patch_size if index in planes else None for index in range(4))
-    return Candidate(replace(choices, patch_sizes=sizes), tuple(planes.values()), analysis.alphas[0])
+    alpha = choices.coded(analysis.alphas[0]) if analysis.alphas else NO_ALPHA
+    made = replace(choices, patch_sizes=sizes, lossy_alpha=alpha.coding.lossy)
+    return Candidate(made, tuple(planes.values()), alpha)
 
 
 def with_lambda(analysis: Analysis, base: Candidate, lambda_scale: int) -> Task[Candidate]:
@@ -171,7 +174,7 @@ def _with_slices(old: Candidate, slices: Iterator[SliceCandidate], decided: bool
 
 
 def with_pixels(analysis: Analysis, old: Candidate) -> Task[tuple[Candidate, np.ndarray]]:
-    """A candidate with a decision on restoration, and what the decoder makes of it but for a lossless alpha."""
+    """A candidate with a decision on restoration, and what the decoder makes of it but for alpha."""
     run, groups = analysis.run, _groups_of(analysis, old)
     found = yield from run.together(_resynthesize(group, old, run, whole=True) for group in groups)
     out = run.array("pixels", analysis.images.shape, np.uint8)
@@ -192,7 +195,7 @@ def with_restoration(analysis: Analysis, old: Candidate) -> Task[Candidate]:
 def _groups_of(analysis: Analysis, old: Candidate) -> list[list[Work]]:
     """The planes of a candidate, as `plan` has them."""
     found = []
-    for stack, planes in analysis.planes(old.choices.subsample):
+    for stack, planes in analysis.planes(old.choices.subsample, (0,) if old.alpha.coding.lossy else ()):
         mine = [old.planes[index] for _, index in stack.owners]
         parts = units(stack.spec.shape, [plane.patch_size for plane in mine], stack.name, analysis.run)
         found.append([Work(stack, planes, mine[0].step, unit) for unit in parts])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..format.constants import STEP_MAX, STEP_MIN, STEP_UNIT
 from .tuning import (
+    ALPHA_STEP,
     CHROMA_STEP,
     FULL_CHROMA_BELOW,
     LONG_PATCH_STEP,
@@ -15,10 +16,12 @@ from .tuning import (
 )
 
 __all__ = [
+    "alpha_step",
     "chroma_step",
     "estimated_rows",
     "known_patch_size",
     "long_patches_pay",
+    "lossy_alpha",
     "restoration_pays",
     "sampled",
     "sampled_rows",
@@ -37,6 +40,18 @@ def step_for(name: str, value: float) -> int:
 def chroma_step(luma: int, subsample: bool) -> int:
     """The step of chroma for that of luma, both in 1/64 gray level."""
     return min(max(round(luma * CHROMA_STEP[subsample]), STEP_MIN), STEP_MAX)
+
+
+def alpha_step(wish: float | str | None, luma: int) -> int:
+    """The step of alpha for that of luma, both in 1/64 gray level; `wish` is the option `alpha_quality`."""
+    if wish is None or isinstance(wish, str):
+        return min(luma, ALPHA_STEP)
+    return step_for("quality", wish)
+
+
+def lossy_alpha(wish: float | str | None) -> bool | None:
+    """Whether alpha may be lossy, by the option `alpha_quality`; None where the smaller one is to be taken."""
+    return False if wish == "lossless" else None
 
 
 def subsamples(wish: str | None, channels: int, luma: int) -> bool:

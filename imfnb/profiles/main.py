@@ -22,11 +22,12 @@ from ..factorization import rdoq
 from ..format.bytestream import Reader
 from ..format.constants import PATCH_SIZES, STEP_UNIT
 from ..format.container import Container, Frame, pack
-from ..format.main_header import AlphaCoding, Parameters, PlaneParameters, decode_alpha, serialize
+from ..format.main_header import AlphaCoding, Parameters, PlaneParameters, serialize
 from ..layout import PlaneSpec, Slice, strips
 from ..options import EncodeOptions
 from ..runtime.run import Run, Task
 from . import decide
+from .alpha import NO_ALPHA, Alpha, CodedAlpha, put_alpha, stored_alpha
 from .slices import decode_slice, encode_slice, read_update
 from .stacks import ALL_PARTS, Analysis, Owner, Parts, Stack, analyse, join, stacks
 from .synthesis import Products, Work, restoration_of, rows_of, units, watch
@@ -64,6 +65,10 @@ class Choices:
         Whether chroma has half the size.
     patch_sizes : tuple of (int or None)
         Side of the patches of planes 0 to 3.
+    alpha_quality : float or "lossless" or None
+        The option: what the step of alpha follows from.
+    lossy_alpha : bool or None
+        Whether there is a plane of alpha, where it has samples between 0 and 255.
     lambda_scale : int
         Lambda of the last choice of RDOQ in units of rdoq.LAMBDA_ONE.
     """
@@ -71,11 +76,24 @@ class Choices:
     step: int
     subsample: bool
     patch_sizes: tuple[int | None, ...]
+    alpha_quality: float | str | None = None
+    lossy_alpha: bool | None = None
     lambda_scale: int = rdoq.LAMBDA_ONE
+
+    @property
+    def alpha_step(self) -> int:
+        """Step of alpha."""
+        return decide.alpha_step(self.alpha_quality, self.step)
 
     def plane_step(self, spec: PlaneSpec) -> int:
         """Step of a plane."""
+        if spec.kind == "alpha":
+            return self.alpha_step
         return decide.chroma_step(self.step, self.subsample) if spec.chroma else self.step
+
+    def coded(self, alpha: Alpha) -> CodedAlpha:
+        """What becomes of the alpha of an image."""
+        return alpha.coded(self.alpha_step, self.lossy_alpha)
 
 
 @dataclass(frozen=True)
@@ -90,14 +108,14 @@ class Coded:
         How its planes are coded.
     segments : tuple of Future of bytes
         Their slices, in the order of the file.
-    alpha : bytes or None
-        Alpha stored losslessly.
+    alpha : CodedAlpha
+        Alpha but for its plane.
     """
 
     subsample: bool
     planes: tuple[PlaneParameters, ...]
     segments: tuple[Future[bytes], ...]
-    alpha: bytes | None
+    alpha: CodedAlpha
 
 
 # --------------------------------------------------------------------------------------------------------- encoding
@@ -121,7 +139,7 @@ def encode_stack(
     Large planes pass through: of their factors only bytes are left, and rows that decide on restoration. The entropy
     coder may still be at work at the end.
     """
-    analysis = yield from analyse(images, frame, run, parts)
+    analysis = yield from analyse(images, frame, run, parts, options.keep_hidden)
     choices = first_choices(options, frame, decide.step_for(*options.target))
     groups = yield from plan(analysis, choices)
     watched = {group[0].stack: watch(group, run) for group in groups}
@@ -145,9 +163,10 @@ def encode_stack(
         for n, owner in zip(work.unit.which, work.owners, strict=True)
     }
     coded = []
-    for image, alpha in enumerate(analysis.alphas):
+    for image in range(len(images)):
         mine = sorted(owner for owner in planes if owner[0] == image)
         parts_of = tuple(segment for owner in mine for segment in segments[owner])
+        alpha = choices.coded(analysis.alphas[image]) if analysis.alphas else NO_ALPHA
         coded.append(Coded(choices.subsample, tuple(planes[owner] for owner in mine), parts_of, alpha))
     return [run.submit(to_file, each, frame) for each in coded]
 
@@ -155,12 +174,15 @@ def encode_stack(
 def first_choices(options: EncodeOptions, frame: Frame, step: int) -> Choices:
     """What the options and a step of luma leave to choose."""
     size = None if options.patch_size == "auto" else options.patch_size
-    return Choices(step, decide.subsamples(options.subsampling, frame.channels, step), (size,) * 4)
+    quality = options.alpha_quality
+    subsample = decide.subsamples(options.subsampling, frame.channels, step)
+    return Choices(step, subsample, (size,) * 4, quality, decide.lossy_alpha(quality))
 
 
 def plan(analysis: Analysis, choices: Choices) -> Task[list[list[Work]]]:
     """What there is to do: for every stack its units, with the side of the patches of each plane chosen."""
-    run, sources = analysis.run, analysis.planes(choices.subsample)
+    lossy = tuple(b for b, alpha in enumerate(analysis.alphas) if choices.coded(alpha).coding.lossy)
+    run, sources = analysis.run, analysis.planes(choices.subsample, lossy)
     steps = [choices.plane_step(stack.spec) for stack, _ in sources]
     sizes = yield from run.together(
         _patch_sizes(analysis, *source, step, choices) for source, step in zip(sources, steps, strict=True)
@@ -255,13 +277,10 @@ def _factorize_slice(
 
 def to_file(coded: Coded, frame: Frame) -> bytes:
     """The file of an image that is coded."""
-    segments = [segment.result() for segment in coded.segments]
-    alpha = AlphaCoding.NONE
-    if frame.channels == 4:
-        alpha = AlphaCoding.PLANE if coded.alpha is None else AlphaCoding.PALETTE
-    parameters = Parameters(coded.subsample, coded.planes, alpha)
-    if coded.alpha is not None:
-        segments.append(coded.alpha)
+    segments, alpha = [segment.result() for segment in coded.segments], coded.alpha
+    parameters = Parameters(coded.subsample, coded.planes, alpha.coding, alpha.value)
+    if alpha.coding.has_segment:
+        segments.append(alpha.segment)
     return pack(frame, serialize(parameters, frame), segments)
 
 
@@ -293,8 +312,8 @@ def decode_stack(
         (b, index), part = item
         return decode_slice(_segment(containers[b], index, part), part, max_rank, coder, parts)
 
-    stored = frame.channels == 4 and not first.alpha.lossy
-    alphas = run.submit_all(_stored_alpha, containers) if stored else []
+    stored = first.alpha not in (AlphaCoding.NONE, AlphaCoding.PLANE)
+    alphas = run.submit_all(lambda container: stored_alpha(container, run), containers) if stored else []
     factors = dict(zip(items, run.submit_all(decode_item, items), strict=True))
     images = run.canvas(outs, (count, frame.height, frame.width, max(1, frame.channels)))
 
@@ -317,8 +336,7 @@ def decode_stack(
     regions = [whole] if run.merges else strips(frame.height, frame.width, run.threads)
     yield from run.together(map(region, regions))
     if alphas:
-        found = yield from run.wait(alphas)
-        run.kernels("color").put_channel(run.upload("alpha", found), 3, images)
+        yield from put_alpha((yield from run.wait(alphas)), images, first.alpha.lossy, run)
     yield from run.deliver(images, outs)
 
 
@@ -328,12 +346,15 @@ def _segment(container: Container, index: int, part: Slice) -> Reader:
     return container.segment(sum(len(grid.slices) for grid in grids[:index]) + grids[index].slices.index(part))
 
 
-def _stored_alpha(container: Container) -> np.ndarray:
-    """The alpha of a file that stores it as it is: in its header, or in its last segment."""
-    alpha = np.full((container.frame.height, container.frame.width), container.parameters.alpha_value, np.uint8)
-    if container.parameters.alpha.has_segment:
-        decode_alpha(container.segment(len(container.sizes) - 1), alpha)
-    return alpha
+# What `info` calls the codings of alpha.
+_ALPHA_NAMES = {
+    AlphaCoding.NONE: None,
+    AlphaCoding.PLANE: "lossy",
+    AlphaCoding.CLASSES: "lossy",
+    AlphaCoding.PALETTE: "lossless",
+    AlphaCoding.MAP: "lossless",
+    AlphaCoding.CONSTANT: "constant",
+}
 
 
 def describe(container: Container) -> dict[str, object]:
@@ -360,10 +381,11 @@ def describe(container: Container) -> dict[str, object]:
         ranks.append(rank)
         adapted.append(free)
     if p.alpha.has_segment:
-        segments["alpha"] = container.sizes[-1]
+        segments["alpha classes" if p.alpha.lossy else "alpha"] = container.sizes[-1]
     return {
         "color_space": "YCbCr" if frame.channels >= 3 else "gray",
         "subsampling": "4:2:0" if p.subsample else "4:4:4",
+        "alpha": _ALPHA_NAMES[p.alpha],
         "steps": tuple(plane.step / STEP_UNIT for plane in p.planes),
         "patch_sizes": tuple(plane.patch_size for plane in p.planes),
         "restoration": tuple(plane.restore for plane in p.planes),

@@ -15,6 +15,7 @@ from ..metrics import psnr
 from ..options import EncodeOptions
 from ..runtime.run import HostRun, Run
 from . import candidates, decide, main
+from .alpha import visible
 from .stacks import ALL_PARTS, Analysis, Parts, Stack, analyse, join
 from .targets import search_step
 from .tuning import CHROMA_STEP, HEADER_BYTES, SUBSAMPLING_MARGIN, WHOLE_SAMPLES
@@ -46,12 +47,13 @@ class _Trials:
         self._frame, self._options, self._run = frame, options, run
         self._name, value = options.target
         self._image = image if isinstance(image, np.ndarray) else image.copy_to_host()
-        self._analysis = run.drive(analyse([image], frame, run, parts))
+        self._visible = visible(self._image)
+        self._analysis = run.drive(analyse([image], frame, run, parts, options.keep_hidden))
         if run.retains:
             self._on_host = self._analysis
         else:
             host = HostRun("cpu", 1)
-            self._on_host = host.drive(analyse([self._image], frame, host, parts))
+            self._on_host = host.drive(analyse([self._image], frame, host, parts, options.keep_hidden))
         self._models: dict[bool, list[np.ndarray]] = {}
         self._counterpart: tuple[candidates.Candidate, _Attempt] | None = None
         # What the first trial chooses serves for the others, since bytes and PSNR jump where a choice changes.
@@ -95,9 +97,14 @@ class _Trials:
             candidate = analysis.run.drive(candidates.with_bytes(analysis, candidate))
             return (analysis, candidate), len(main.to_file(candidates.to_coded(candidate), self._frame))
         candidate, pixels = analysis.run.drive(candidates.with_pixels(analysis, candidate))
-        if candidate.alpha is not None:
-            pixels[:, :, 3] = self._image[:, :, 3]
-        return (analysis, candidate), psnr(self._image, pixels)
+        return (analysis, candidate), self._psnr(pixels)
+
+    def _psnr(self, pixels: np.ndarray) -> float:
+        """PSNR of the colours of what is not fully transparent."""
+        one, two = self._image[:, :, :3], pixels[:, :, :3]
+        if self._visible is not None:
+            one, two = one[self._visible], two[self._visible]
+        return psnr(one, two) if one.size else math.inf
 
     def _refinable(self, attempt: _Attempt) -> _Attempt:
         """An attempt on the CPU; made once for all that is tried from there."""
@@ -117,7 +124,7 @@ class _Trials:
         out = np.empty((1, *self._image.shape), np.uint8)
         planes = [(stack, np.asarray(planes, np.int32)) for stack, planes in analysis.planes(True)]
         join(planes, out, analysis.run)
-        close = psnr(self._image[:, :, :3], out[0, :, :, :3]) < value + SUBSAMPLING_MARGIN
+        close = self._psnr(out[0]) < value + SUBSAMPLING_MARGIN
         if close:
             analysis.forget(planes=True)
         return close
@@ -127,8 +134,15 @@ class _Trials:
 
     def _curves(self, subsample: bool) -> list[np.ndarray]:
         """What the target measures at each of SPECTRUM_STEPS of luma, by each model of the spectra."""
-        alpha = self._on_host.alphas[0]
-        known = HEADER_BYTES + (len(alpha) if alpha is not None else 0)
+        known = np.full(len(rdoq.SPECTRUM_STEPS), HEADER_BYTES, float)
+        for alpha in self._on_host.alphas:
+            for n, step in enumerate(rdoq.SPECTRUM_STEPS):
+                known[n] += alpha.estimated_bytes(
+                    decide.alpha_step(self._options.alpha_quality, round(step)),
+                    decide.lossy_alpha(self._options.alpha_quality),
+                )
+        samples = 3 * (self._image[:, :, 0].size if self._visible is None else np.count_nonzero(self._visible))
+        samples = samples if self._frame.channels >= 3 else self._image.size
         spectra = self._spectra(subsample)
         curves = []
         for model in rdoq.SPECTRUM_MODELS:
@@ -139,13 +153,13 @@ class _Trials:
                     part = np.interp(rdoq.SPECTRUM_STEPS * CHROMA_STEP[subsample], rdoq.SPECTRUM_STEPS, part)
                 total += part
             if self._name == "psnr":
-                curves.append(10 * np.log10(255**2 * self._image.size / np.maximum(total, 1e-3)))
+                curves.append(10 * np.log10(255**2 * max(samples, 1) / np.maximum(total, 1e-3)))
             else:
                 curves.append(np.log2(known + total / 8))
         return curves
 
     def _spectra(self, subsample: bool) -> list[tuple[bool, np.ndarray]]:
-        """For every plane whether it is chroma, and counts of its coefficients by magnitude."""
+        """For every plane but alpha's whether it is chroma, and counts of its coefficients by magnitude."""
         analysis, p = self._on_host, rdoq.SPECTRUM_PATCH
 
         def count(source: tuple[Stack, np.ndarray]) -> tuple[bool, np.ndarray]:

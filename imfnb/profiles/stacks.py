@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..factorization import rdoq
-from ..format.constants import ALPHA_VALUES
 from ..format.container import Frame
 from ..layout import PatchGrid, PlaneSpec, Slice, main_planes
 from ..runtime.run import Run, Task
+from .alpha import Alpha, analyse_alpha
 from .synthesis import Unit
 from .tuning import COMPACT_SAMPLES
 
@@ -30,7 +29,7 @@ class Stack:
     Attributes
     ----------
     spec : PlaneSpec
-        What the first of them is; for the others only the number differs (and luma's stack may have alpha in it).
+        What the first of them is; for the others only the number differs.
     owners : tuple of (int, int)
         Number of the image, and of the plane in it, of each.
     name : str
@@ -48,12 +47,12 @@ class Stack:
 
 
 def stacks(frame: Frame, count: int, subsample: bool, alphas: Sequence[int], run: Run) -> list[Stack]:
-    """The planes of `count` images as stacks; `alphas` are the images whose alpha is coded like a plane."""
+    """The planes of `count` images as stacks; `alphas` are the images of whose alpha there is a plane."""
     specs = {
         spec.index: spec for spec in main_planes(frame.height, frame.width, frame.channels, subsample, bool(alphas))
     }
     found = []
-    for group in [(0, 3), (1, 2)] if run.merges else [(0,), (1,), (2,), (3,)]:
+    for group in [(0,), (1, 2), (3,)] if run.merges else [(0,), (1,), (2,), (3,)]:
         owners = [(b, index) for index in group if index in specs for b in (alphas if index == 3 else range(count))]
         if owners:
             spec = specs[owners[0][1]]
@@ -92,11 +91,11 @@ class Analysis:
     Attributes
     ----------
     images : array of uint8, shape (B, H, W, C)
-        The images where the kernels read them.
+        The images where the kernels read them, with other samples where any will do.
     frame : Frame
         Their description.
-    alphas : list of (bytes or None)
-        Alpha of each as a segment, where it has few values.
+    alphas : list of Alpha
+        What may become of the alpha of each; empty if there is none.
     run : Run
         Where to work.
     parts : Parts
@@ -105,23 +104,28 @@ class Analysis:
 
     images: Any
     frame: Frame
-    alphas: list[bytes | None]
+    alphas: list[Alpha]
     run: Run
     parts: Parts = ALL_PARTS
-    _planes: dict[bool, list[tuple[Stack, Any]]] = field(default_factory=dict)
+    _planes: dict[bool | tuple[int, ...], list[tuple[Stack, Any]]] = field(default_factory=dict)
     _filtered: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
-    def planes(self, subsample: bool) -> list[tuple[Stack, Any]]:
-        """The planes to be coded lossily: stacks, and int32 (P, H, W) for each."""
-        if subsample not in self._planes:
-            lossy = [b for b, alpha in enumerate(self.alphas) if alpha is None and self.frame.channels == 4]
-            found = stacks(self.frame, len(self.alphas), subsample, lossy, self.run)
-            arrays = [self.run.array(s.name, (len(s.owners), *s.spec.shape), np.int32) for s in found]
-            split(self.images, list(zip(found, arrays, strict=True)), self.run)
+    def planes(self, subsample: bool, alphas: tuple[int, ...] = ()) -> list[tuple[Stack, Any]]:
+        """The planes to be coded lossily, with alpha's of some images: stacks, and int32 (P, H, W) for each."""
+        found = stacks(self.frame, len(self.images), subsample, alphas, self.run)
+        kinds: list[tuple[bool | tuple[int, ...], list[Stack]]] = [
+            (subsample, [stack for stack in found if stack.spec.kind != "alpha"]),
+            (alphas, [stack for stack in found if stack.spec.kind == "alpha"]),
+        ]
+        for key, some in kinds:
+            if key in self._planes:
+                continue
+            arrays = [self.run.array(s.name, (len(s.owners), *s.spec.shape), np.int32) for s in some]
+            split(self.images, list(zip(some, arrays, strict=True)), self.run)
             if self.run.retains:  # samples are within +-2048; the copy halves the memory
                 arrays = [a.astype(np.int16) if a.size > COMPACT_SAMPLES else a for a in arrays]
-            self._planes[subsample] = list(zip(found, arrays, strict=True))
-        return self._planes[subsample]
+            self._planes[key] = list(zip(some, arrays, strict=True))
+        return self._planes[subsample] + self._planes[alphas]
 
     def filtered(self, stack: Stack, planes: Any, unit: Unit) -> Any:
         """Planes of a stack behind the lapped filter, extended to whole patches; kept, if arrays are."""
@@ -155,22 +159,16 @@ class Analysis:
             self._planes.clear()
 
 
-def analyse(images: Sequence[Any], frame: Frame, run: Run, parts: Parts = ALL_PARTS) -> Task[Analysis]:
-    """Begin with images; those whose alpha has few values get it stored losslessly."""
-    alphas: list[bytes | None] = [None] * len(images)
+def analyse(
+    images: Sequence[Any], frame: Frame, run: Run, parts: Parts = ALL_PARTS, keep_hidden: bool = False
+) -> Task[Analysis]:
+    """Begin with images, and with what may become of their alpha; `keep_hidden` is the option."""
+    alphas: tuple[Alpha, ...] = ()
     if frame.channels == 4:
-        channels = [(image if isinstance(image, np.ndarray) else image.copy_to_host())[:, :, 3] for image in images]
-        alphas = yield from run.wait(run.submit_all(_pack_alpha, channels))
-    return Analysis(run.upload("images", images), frame, alphas, run, parts)
-
-
-def _pack_alpha(alpha: np.ndarray) -> bytes | None:
-    """Alpha as its palette and deflated indices, or None if it has many values."""
-    values, indices = np.unique(alpha, return_inverse=True)
-    if len(values) > ALPHA_VALUES:
-        return None
-    packed = indices.astype(np.uint8).reshape(alpha.shape)
-    return bytes([len(values)]) + values.tobytes() + zlib.compress(packed.tobytes(), 9)
+        here = [image if isinstance(image, np.ndarray) else image.copy_to_host() for image in images]
+        found = yield from run.wait(run.submit_all(lambda image: analyse_alpha(image, keep_hidden, run), here))
+        images, alphas = zip(*found, strict=True)
+    return Analysis(run.upload("images", images), frame, list(alphas), run, parts)
 
 
 def split(images: Any, target: Sequence[tuple[Stack, Any]], run: Run) -> None:
@@ -178,7 +176,7 @@ def split(images: Any, target: Sequence[tuple[Stack, Any]], run: Run) -> None:
     color, views = run.kernels("color"), _views(target)
     if 1 in views:
         color.rgb_to_q4(images, views[0], views[1], views[2])
-    else:
+    elif views:
         color.gray_to_q4(images, 0, views[0])
     for b, plane in _alphas(target):
         color.gray_to_q4(images[b : b + 1], 3, plane)
