@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..layout import PatchGrid, main_planes
+from ..layout import PatchGrid, half
 from ..runtime.run import Run, Task
 from . import decide
 from .stacks import Analysis
@@ -23,9 +23,7 @@ __all__ = ["subsampled"]
 _PATCH = 8
 
 
-def subsampled(
-    analysis: Analysis, wish: str | None, step: int, kept: bool | None = None
-) -> Task[list[bool]]:
+def subsampled(analysis: Analysis, wish: str | None, step: int, kept: bool | None = None) -> Task[list[bool]]:
     """Whether chroma of each image is better coded with half its size.
 
     Parameters
@@ -54,54 +52,54 @@ def subsampled(
 def _costs(analysis: Analysis, step: int) -> Task[list[tuple[list[int], list[int], list[int]]]]:
     """For each image the terms of `decide.half_chroma_pays`: sums over the sampled rows for each plane."""
     run, height = analysis.run, analysis.frame.height
-    rows = decide.resampled_rows(height)
+    rows = decide.sampled_rows(height)
     if run.merges:  # a stack is converted as a whole, since rows of several images are not one array
         parts = [(slice(0, height), rows)]
     else:
         parts = [(decide.resampled_part(part, height), [part]) for part in rows]
-    sums = yield from run.together(_part_costs(analysis, number, *part, step) for number, part in enumerate(parts))
-    total = np.sum(sums, axis=0)  # (7, B)
+    sums = yield from run.together(_part_costs(analysis, *part, step) for part in parts)
+    total = np.sum(sums, axis=0).reshape(7, len(analysis.alphas))
     return [(image[:3], image[3:5], image[5:]) for image in total.T.tolist()]
 
 
-def _part_costs(analysis: Analysis, number: int, part: slice, rows: list[slice], step: int) -> Task[np.ndarray]:
-    """What `rows` inside of a part of the rows of all images add to the costs, int64 (7, B).
+def _part_costs(analysis: Analysis, part: slice, rows: list[slice], step: int) -> Task[np.ndarray]:
+    """What `rows` inside of a part of the rows of all images add to the costs, int64 (7 B,).
 
-    Squared errors of Y, Cb and Cr by resampling, then the estimates for Cb and Cr with full and with half resolution.
+    Squared errors of Y, Cb and Cr by resampling, then the estimates for Cb and Cr with full and with half resolution,
+    each for all images.
     """
     run, frame, count = analysis.run, analysis.frame, len(analysis.alphas)
     color, error = run.kernels("color"), run.kernels("restoration").squared_error
-    height, name = part.stop - part.start, f"resolution {number} "
+    height, width = part.stop - part.start, frame.width
     images = analysis.images if height == frame.height else analysis.images[:, part]
-    whole, half, back = (
-        [
-            run.array(f"{name}{key}{spec.index}", (count, *spec.shape), np.int32)
-            for spec in main_planes(height, frame.width, 3, subsample, False)
-        ]
-        for key, subsample in (("whole", False), ("half", True), ("back", False))
+    resampled = run.array("resampled", (count, height, width, frame.channels), np.uint8)
+
+    luma, back, whole = (
+        run.array(f"resolution {key}", (planes * count, height, width), np.int32)
+        for key, planes in (("luma", 1), ("back", 3), ("whole", 2))
     )
-    resampled = run.array(f"{name}pixels", (count, height, frame.width, frame.channels), np.uint8)
-    color.rgb_to_q4(images, *whole)
-    color.rgb_to_q4(images, *half)
-    color.q4_to_rgb(*half, resampled)
-    color.rgb_to_q4(resampled, *back)
-    sums = run.zeros(f"{name}costs", (7, count), np.int64)
+    small = run.array("resolution half", (2 * count, half(height), half(width)), np.int32)
+    color.rgb_to_q4(images, luma, small[:count], small[count:])
+    color.q4_to_rgb(luma, small[:count], small[count:], resampled)
+    color.rgb_to_q4(resampled, back[:count], back[count : 2 * count], back[2 * count :])
+    color.rgb_to_q4(images, luma, whole[:count], whole[count:])
+    sums = run.zeros("resolution costs", (7 * count,), np.int64)
     for inside in rows:
         first, last = inside.start - part.start, inside.stop - part.start
-        for total, before, after in zip(sums[:3], whole, back, strict=True):
-            error(after, before, total, (first, last, height))
-        for key, total, plane in zip("0123", sums[3:], [*whole[1:], *half[1:]], strict=True):
-            scale = 1 if plane is whole[1] or plane is whole[2] else 2
-            narrow = slice(first // scale, -(-last // scale))
-            _estimate(plane, narrow, decide.chroma_step(step, scale == 2), total, f"{name}{key} ", run)
-    (found,) = yield from run.fetch(f"{name}costs", sums)
+        error(back[:count], luma, sums[:count], (first, last, height))
+        error(back[count:], whole, sums[count : 3 * count], (first, last, height))
+        _estimate(whole, slice(first, last), decide.chroma_step(step, False), sums[3 * count : 5 * count], run)
+        narrow = slice(first // 2, half(last))
+        _estimate(small, narrow, decide.chroma_step(step, True), sums[5 * count :], run)
+    (found,) = yield from run.fetch("resolution costs", sums)
     return found
 
 
-def _estimate(planes: Any, rows: slice, step: int, total: Any, name: str, run: Run) -> None:
+def _estimate(planes: Any, rows: slice, step: int, total: Any, run: Run) -> None:
     """Add the estimated costs of some rows of planes."""
-    shape = PatchGrid((rows.stop - rows.start, planes.shape[2]), _PATCH).extended
-    filtered = run.array(f"{name}filtered", (len(planes), *shape), np.int32)
-    which = run.constant(f"{name}which", np.arange(len(planes), dtype=np.int32))
+    count, _, width = planes.shape
+    shape = PatchGrid((rows.stop - rows.start, width), _PATCH).extended
+    filtered = run.array(f"resolution filtered {width}", (count, *shape), np.int32)
+    which = run.constant(f"resolution {count}", np.arange(count, dtype=np.int32))
     run.kernels("lapped").forward(planes, _PATCH, filtered, which, rows)
     run.kernels("factorization.rdoq").proxy(filtered, _PATCH, step, total)

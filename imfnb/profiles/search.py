@@ -32,9 +32,8 @@ def search(image: Any, frame: Frame, options: EncodeOptions, run: Run, parts: Pa
         return search_step(trials, STEP_MIN, STEP_MAX, frame.height * frame.width, name, value)
 
     found = best()
-    choices = found[1].choices
-    other = trials.resolution(choices.step, kept=choices.subsample)
-    if other != choices.subsample:  # chosen where the search was expected to end, and it ended elsewhere
+    other = trials.resolution(found[1].choices.step, kept=trials.subsample)
+    if other != trials.subsample:  # chosen where the search was expected to end, and it ended elsewhere
         trials.take(other)
         found = trials.better(found, best())
     return trials.file(found)
@@ -67,10 +66,8 @@ class _Trials:
         # What is chosen once serves for all trials, since bytes and PSNR jump where a choice changes.
         self._chosen: main.Choices | None = None
         known = decide.known_subsampling(options.subsampling, frame.channels, STEP_MAX)
-        self._free = known is None
-        self._subsample = bool(known)
-        if self._free:
-            self._subsample = True  # what the models are to speak of
+        self.subsample = known is not False  # what the models are to speak of
+        if known is None:
             self.take(self.resolution(self._expected_step(value)))
 
     def resolution(self, step: int, kept: bool | None = None) -> bool:
@@ -81,19 +78,19 @@ class _Trials:
 
     def take(self, subsample: bool) -> None:
         """Make all trials from here on with this resolution of chroma."""
-        if subsample != self._subsample:  # the planes of the other one take as much memory
+        if subsample != self.subsample:  # the planes of the other one take as much memory
             self._on_host.forget(planes=True)
             self._analysis.forget(planes=True)
-        self._subsample, self._chosen = subsample, None
+        self.subsample, self._chosen = subsample, None
 
     def step(self, step: int) -> tuple[_Attempt, float]:
-        choices = main.first_choices(self._options, self._subsample, step)
-        if step in (STEP_MIN, STEP_MAX):  # at the ends nothing may be lost
-            choices = replace(choices, subsample=step == STEP_MAX) if self._free else choices
-        elif self._chosen is not None:
+        end = step in (STEP_MIN, STEP_MAX)  # where nothing may be lost: the choices of a plain encoding
+        if self._chosen is not None and not end:
             choices = replace(self._chosen, step=step)
+        else:
+            choices = main.first_choices(self._options, self.resolution(step) if end else self.subsample, step)
         candidate = self._run.drive(candidates.try_choices(self._analysis, choices))
-        if step not in (STEP_MIN, STEP_MAX) and self._chosen is None:
+        if self._chosen is None and not end:
             self._chosen = candidate.choices
         return self._measured((self._analysis, candidate))
 
@@ -106,10 +103,10 @@ class _Trials:
         return self._measured((analysis, candidates.splice(base, other[1], share)))
 
     def predict(self, step: int) -> list[float]:
-        if self._subsample not in self._models:
-            self._models[self._subsample] = self._curves(self._subsample)
+        if self.subsample not in self._models:
+            self._models[self.subsample] = self._curves(self.subsample)
         octave, octaves = math.log2(step), np.log2(rdoq.SPECTRUM_STEPS)
-        return [float(np.interp(octave, octaves, curve)) for curve in self._models[self._subsample]]
+        return [float(np.interp(octave, octaves, curve)) for curve in self._models[self.subsample]]
 
     def _expected_step(self, value: float) -> int:
         """Where the likeliest model meets the target."""
@@ -133,7 +130,7 @@ class _Trials:
         return main.to_file(candidates.to_coded(complete), self._frame)
 
     def better(self, one: _Attempt, other: _Attempt) -> _Attempt:
-        """Of two attempts that meet the target the one with fewer bytes or, if bytes are the target, the higher PSNR."""
+        """Of two attempts that meet the target that with fewer bytes or, if bytes are the target, the higher PSNR."""
         if self._name == "psnr":
             return min(one, other, key=lambda attempt: len(self.file(attempt)))
         return max(one, other, key=lambda attempt: self._decoded(attempt)[1])
