@@ -32,7 +32,7 @@ def analysis(request):
 
 @pytest.fixture
 def base(analysis) -> candidates.Candidate:
-    choices = main.first_choices(EncodeOptions(size=500), FRAME, STEP)
+    choices = main.first_choices(EncodeOptions(size=500), True, STEP)
     return analysis.run.drive(candidates.try_choices(analysis, choices))
 
 
@@ -93,8 +93,8 @@ def test_a_candidate_is_the_file_of_a_plain_encoding(limits, monkeypatch):
     as_if_large(monkeypatch, **limits)
     run = HostRun("cpu", 1)
     analysis = run.drive(analyse([IMAGE], FRAME, run))
-    options = EncodeOptions(step=STEP / 64)
-    found = run.drive(candidates.try_choices(analysis, main.first_choices(options, FRAME, STEP)))
+    options = EncodeOptions(step=STEP / 64, subsampling="4:2:0")
+    found = run.drive(candidates.try_choices(analysis, main.first_choices(options, True, STEP)))
     decided = run.drive(candidates.with_restoration(analysis, found))
     assert file_of(analysis, decided) == main.encode_image(IMAGE, FRAME, options, run)
     again = run.drive(candidates.with_lambda(analysis, found, found.choices.lambda_scale))

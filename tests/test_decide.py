@@ -30,12 +30,49 @@ def test_step_of_chroma_stays_within_the_format(luma, subsample):
     assert found == max(STEP_MIN, round(luma * (0.55 if subsample else 0.95)))
 
 
-@pytest.mark.parametrize("luma", [STEP_MIN, 703, 704, STEP_MAX])
+@pytest.mark.parametrize("luma", [STEP_MIN, 255, 256, STEP_MAX])
 @pytest.mark.parametrize("channels", [0, 1, 3, 4])
-def test_subsampling(luma, channels):
-    assert decide.subsamples("4:2:0", channels, luma) == (channels >= 3)
-    assert not decide.subsamples("4:4:4", channels, luma)
-    assert decide.subsamples(None, channels, luma) == (channels >= 3 and luma >= 704)
+def test_resolution_of_chroma_that_needs_no_look_at_the_picture(luma, channels):
+    assert decide.known_subsampling("4:2:0", channels, luma) == (channels >= 3)
+    assert decide.known_subsampling("4:4:4", channels, luma) is False
+    assert decide.known_subsampling(None, channels, luma) is (False if channels < 3 or luma < 256 else None)
+
+
+costs = st.lists(st.integers(0, 2**40), min_size=2, max_size=2)
+
+
+@given(costs, costs, st.integers(256, STEP_MAX))
+def test_half_chroma_pays_where_it_costs_less(whole, half, luma):
+    assert decide.half_chroma_pays([0, 0, 0], whole, [0, 0], luma)
+    assert not decide.half_chroma_pays([1, 1, 1], [0, 0], half, luma)
+    once = decide.half_chroma_pays([9, 9, 9], whole, half, luma)
+    assert once or not decide.half_chroma_pays([10, 9, 9], whole, half, luma)
+    assert once or not decide.half_chroma_pays([9, 9, 9], whole, [half[0], half[1] + 1], luma)
+    # Some choice would be kept at least if it were the cheaper one.
+    assert decide.half_chroma_pays([9, 9, 9], whole, half, luma, once) == once
+
+
+def test_a_resolution_is_given_up_for_a_clear_gain_only():
+    def choices(share: float) -> list[bool]:
+        """By what was kept, where half resolution costs this share of full resolution."""
+        half = round(share * 0.95**2 / 0.55**2 / 3 * 10**6)
+        return [decide.half_chroma_pays([0, 0, 0], [10**6, 0], [half, 0], 6400, kept) for kept in (None, False, True)]
+
+    assert choices(0.85) == [True, True, True]
+    assert choices(0.95) == [True, False, True]
+    assert choices(1.05) == [False, False, True]
+    assert choices(1.2) == [False, False, False]
+
+
+@given(st.integers(1, 2000), st.data())
+def test_rows_around_those_that_tell_the_resolution(height, data):
+    """They begin where a sample of half-size chroma does, and hold all that upsampling to the rows reads."""
+    start = data.draw(st.integers(0, height - 1))
+    stop = data.draw(st.integers(start + 1, height))
+    part = decide.resampled_part(slice(start, stop), height)
+    assert part.start % 2 == 0 and 0 <= part.start <= start < stop <= part.stop <= height
+    read = {min(max(row // 2 + (1 if row % 2 else -1), 0), (height - 1) // 2) for row in range(start, stop)}
+    assert all(part.start <= 2 * row and min(2 * row + 2, height) <= part.stop for row in read)
 
 
 def test_patch_sizes():

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..format.constants import STEP_MAX, STEP_MIN, STEP_UNIT
 from .tuning import (
     ALPHA_STEP,
+    CHROMA_HYSTERESIS,
     CHROMA_STEP,
     FULL_CHROMA_BELOW,
+    HALF_CHROMA_WEIGHT,
     LONG_PATCH_STEP,
+    RESAMPLING_WEIGHT,
+    RGB_ERRORS,
     SAMPLED_PERIOD,
     SEARCHED_FROM,
     SEARCHED_LINES,
@@ -19,15 +25,17 @@ __all__ = [
     "alpha_step",
     "chroma_step",
     "estimated_rows",
+    "half_chroma_pays",
     "known_patch_size",
+    "known_subsampling",
     "long_patches_pay",
     "lossy_alpha",
+    "resampled_part",
     "restoration_pays",
     "sampled",
     "sampled_rows",
     "searched_rows",
     "step_for",
-    "subsamples",
 ]
 
 
@@ -54,13 +62,51 @@ def lossy_alpha(wish: float | str | None) -> bool | None:
     return False if wish == "lossless" else None
 
 
-def subsamples(wish: str | None, channels: int, luma: int) -> bool:
-    """Whether chroma has half the size at this step of luma; `wish` is the option."""
+def known_subsampling(wish: str | None, channels: int, luma: int) -> bool | None:
+    """Whether chroma has half the size where that needs no look at the picture; `wish` is the option."""
     if channels < 3:
         return False
     if wish is not None:
         return wish == "4:2:0"
-    return luma >= FULL_CHROMA_BELOW
+    return False if luma < FULL_CHROMA_BELOW else None
+
+
+def half_chroma_pays(
+    errors: Sequence[int], whole: Sequence[int], half: Sequence[int], luma: int, kept: bool | None = None
+) -> bool:
+    """Whether a picture is better coded with half-size chroma at this step of luma, by estimates over the same rows.
+
+    Both rate-distortion costs are brought to squared gray levels of RGB, in 1 / 2**24 and exact. Against trying both on
+    bsd34, 26 photographs of cid22 and 20 drawings, charts, texts and stains (nine of cid22), at 15 steps of 1 to 200
+    gray levels, wrong choices cost 0.05, 0.06 and 0.27% of the bits on average. (Half below a fixed step of 11
+    gray levels, as long as that was the rule: 0.12, 3.3 and 24%.)
+
+    Parameters
+    ----------
+    errors : sequence of int
+        Squared errors of Y, Cb and Cr in 1/256 squared gray level, of the picture taken to half-size chroma and back.
+    whole, half : sequence of int
+        Estimated costs of Cb and Cr in squared steps over 4096, with full and with half resolution.
+    luma : int
+        Step of luma in 1/64 gray level.
+    kept : bool, optional
+        What was chosen before; the other must cost less by more than CHROMA_HYSTERESIS.
+    """
+    lost = sum(weight * error for weight, error in zip(RGB_ERRORS, errors, strict=True)) << 16
+    coded = [
+        sum(weight * cost for weight, cost in zip(RGB_ERRORS[1:], planes, strict=True)) * chroma_step(luma, size) ** 2
+        for size, planes in ((False, whole), (True, half))
+    ]
+    costs = coded[0], HALF_CHROMA_WEIGHT * coded[1] + RESAMPLING_WEIGHT * lost
+    if kept is None:
+        return costs[1] <= costs[0]
+    changed = 100 * costs[not kept] < (100 - CHROMA_HYSTERESIS) * costs[kept]
+    return kept != changed
+
+
+def resampled_part(rows: slice, height: int) -> slice:
+    """Rows of a picture, from an even one on, and those on which their half-size chroma depends once upsampled."""
+    return slice(max(rows.start // 2 * 2 - 2, 0), min(rows.stop + 2, height))
 
 
 def known_patch_size(step: int) -> int | None:

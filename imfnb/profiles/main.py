@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -28,6 +28,7 @@ from ..options import EncodeOptions
 from ..runtime.run import Run, Task
 from . import decide
 from .alpha import NO_ALPHA, Alpha, CodedAlpha, put_alpha, stored_alpha
+from .resolution import subsampled
 from .slices import decode_slice, encode_slice, read_update
 from .stacks import ALL_PARTS, Analysis, Owner, Parts, Stack, analyse, join, stacks
 from .synthesis import Products, Work, restoration_of, rows_of, units, watch
@@ -140,7 +141,11 @@ def encode_stack(
     coder may still be at work at the end.
     """
     analysis = yield from analyse(images, frame, run, parts, options.keep_hidden)
-    choices = first_choices(options, frame, decide.step_for(*options.target))
+    step = decide.step_for(*options.target)
+    halves = yield from subsampled(analysis, options.subsampling, step)
+    if len(set(halves)) > 1:
+        return (yield from _encode_by_resolution(images, halves, frame, options, run, parts))
+    choices = first_choices(options, halves[0], step)
     groups = yield from plan(analysis, choices)
     watched = {group[0].stack: watch(group, run) for group in groups}
     coder = run.host_kernels("entropy")
@@ -171,11 +176,23 @@ def encode_stack(
     return [run.submit(to_file, each, frame) for each in coded]
 
 
-def first_choices(options: EncodeOptions, frame: Frame, step: int) -> Choices:
-    """What the options and a step of luma leave to choose."""
+def _encode_by_resolution(
+    images: Sequence[Any], halves: Sequence[bool], frame: Frame, options: EncodeOptions, run: Run, parts: Parts
+) -> Task[list[Future[bytes]]]:
+    """`encode_stack` of images that differ in chroma's resolution, whose planes cannot share a stack."""
+    files: dict[int, Future[bytes]] = {}
+    for half in (True, False):
+        mine = [number for number, choice in enumerate(halves) if choice == half]
+        wish = replace(options, subsampling="4:2:0" if half else "4:4:4")
+        coded = yield from encode_stack([images[number] for number in mine], frame, wish, run, parts)
+        files.update(zip(mine, coded, strict=True))
+    return [files[number] for number in range(len(images))]
+
+
+def first_choices(options: EncodeOptions, subsample: bool, step: int) -> Choices:
+    """What the options, the resolution of chroma and a step of luma leave to choose."""
     size = None if options.patch_size == "auto" else options.patch_size
     quality = options.alpha_quality
-    subsample = decide.subsamples(options.subsampling, frame.channels, step)
     return Choices(step, subsample, (size,) * 4, quality, decide.lossy_alpha(quality))
 
 

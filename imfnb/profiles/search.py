@@ -16,9 +16,10 @@ from ..options import EncodeOptions
 from ..runtime.run import HostRun, Run
 from . import candidates, decide, main
 from .alpha import visible
-from .stacks import ALL_PARTS, Analysis, Parts, Stack, analyse, join
+from .resolution import subsampled
+from .stacks import ALL_PARTS, Analysis, Parts, Stack, analyse
 from .targets import search_step
-from .tuning import CHROMA_STEP, HEADER_BYTES, SUBSAMPLING_MARGIN, WHOLE_SAMPLES
+from .tuning import CHROMA_STEP, HEADER_BYTES, WHOLE_SAMPLES
 
 __all__ = ["search"]
 
@@ -27,8 +28,16 @@ def search(image: Any, frame: Frame, options: EncodeOptions, run: Run, parts: Pa
     """`encode_image` of the main profile for the targets bpp, size and psnr."""
     name, value = options.target
     trials = _Trials(image, frame, options, run, parts)
-    best = search_step(trials, STEP_MIN, STEP_MAX, frame.height * frame.width, name, value)
-    return trials.file(best)
+
+    def best() -> _Attempt:
+        return search_step(trials, STEP_MIN, STEP_MAX, frame.height * frame.width, name, value)
+
+    found = best()
+    other = trials.resolution(found[1].choices.step, kept=trials.subsample)
+    if other != trials.subsample:  # chosen where the search was expected to end, and it ended elsewhere
+        trials.take(other)
+        found = trials.better(found, best())
+    return trials.file(found)
 
 
 # A candidate with the analysis that it belongs to: that of the runner, or that of the CPU.
@@ -56,15 +65,34 @@ class _Trials:
             self._on_host = host.drive(analyse([self._image], frame, host, parts, options.keep_hidden))
         self._models: dict[bool, list[np.ndarray]] = {}
         self._counterpart: tuple[candidates.Candidate, _Attempt] | None = None
-        # What the first trial chooses serves for the others, since bytes and PSNR jump where a choice changes.
-        self._chosen: main.Choices | None = self._full_chroma() if self._needs_full_chroma(value) else None
+        # What is chosen once serves for all trials, since bytes and PSNR jump where a choice changes.
+        self._chosen: main.Choices | None = None
+        known = decide.known_subsampling(options.subsampling, frame.channels, STEP_MAX)
+        self.subsample = known is not False  # what the models are to speak of
+        if known is None:
+            self.take(self.resolution(self._expected_step(value)))
+
+    def resolution(self, step: int, kept: bool | None = None) -> bool:
+        """Whether chroma has half the size at a step; one that was `kept` so far is left for a clear gain only."""
+        analysis = self._on_host
+        (found,) = analysis.run.drive(subsampled(analysis, self._options.subsampling, step, kept))
+        return found
+
+    def take(self, subsample: bool) -> None:
+        """Make all trials from here on with this resolution of chroma."""
+        if subsample != self.subsample:  # the planes of the other one take as much memory
+            self._on_host.forget(planes=True)
+            self._analysis.forget(planes=True)
+        self.subsample, self._chosen = subsample, None
 
     def step(self, step: int) -> tuple[_Attempt, float]:
-        choices = main.first_choices(self._options, self._frame, step)
-        if self._chosen is not None and step not in (STEP_MIN, STEP_MAX):  # at the ends nothing may be lost
+        end = step in (STEP_MIN, STEP_MAX)  # where nothing may be lost: the choices of a plain encoding
+        if self._chosen is not None and not end:
             choices = replace(self._chosen, step=step)
+        else:
+            choices = main.first_choices(self._options, self.resolution(step) if end else self.subsample, step)
         candidate = self._run.drive(candidates.try_choices(self._analysis, choices))
-        if self._chosen is None or None in self._chosen.patch_sizes[: len(candidate.planes)]:
+        if self._chosen is None and not end:
             self._chosen = candidate.choices
         return self._measured((self._analysis, candidate))
 
@@ -77,12 +105,24 @@ class _Trials:
         return self._measured((analysis, candidates.splice(base, other[1], share)))
 
     def predict(self, step: int) -> list[float]:
-        subsample = main.first_choices(self._options, self._frame, step).subsample
-        subsample = self._chosen.subsample if self._chosen is not None else subsample
-        if subsample not in self._models:
-            self._models[subsample] = self._curves(subsample)
+        if self.subsample not in self._models:
+            self._models[self.subsample] = self._curves(self.subsample)
         octave, octaves = math.log2(step), np.log2(rdoq.SPECTRUM_STEPS)
-        return [float(np.interp(octave, octaves, curve)) for curve in self._models[subsample]]
+        return [float(np.interp(octave, octaves, curve)) for curve in self._models[self.subsample]]
+
+    def _expected_step(self, value: float) -> int:
+        """Where the likeliest model meets the target."""
+        aim = value
+        if self._name != "psnr":
+            aim = math.log2(value * self._frame.height * self._frame.width / 8 if self._name == "bpp" else value)
+        low, high = STEP_MIN, STEP_MAX
+        while low < high:
+            middle = (low + high) // 2
+            if self.predict(middle)[0] > aim:
+                low = middle + 1
+            else:
+                high = middle
+        return low
 
     def file(self, attempt: _Attempt) -> bytes:
         """The file of an attempt."""
@@ -91,11 +131,22 @@ class _Trials:
         complete = drive(candidates.with_bytes(analysis, drive(candidates.with_restoration(analysis, candidate))))
         return main.to_file(candidates.to_coded(complete), self._frame)
 
+    def better(self, one: _Attempt, other: _Attempt) -> _Attempt:
+        """Of two attempts that meet the target that with fewer bytes or, if bytes are the target, the higher PSNR."""
+        if self._name == "psnr":
+            return min(one, other, key=lambda attempt: len(self.file(attempt)))
+        return max(one, other, key=lambda attempt: self._decoded(attempt)[1])
+
     def _measured(self, attempt: _Attempt) -> tuple[_Attempt, float]:
         analysis, candidate = attempt
         if self._name != "psnr":
             candidate = analysis.run.drive(candidates.with_bytes(analysis, candidate))
             return (analysis, candidate), len(main.to_file(candidates.to_coded(candidate), self._frame))
+        return self._decoded(attempt)
+
+    def _decoded(self, attempt: _Attempt) -> tuple[_Attempt, float]:
+        """An attempt with a decision on restoration, and its PSNR."""
+        analysis, candidate = attempt
         candidate, pixels = analysis.run.drive(candidates.with_pixels(analysis, candidate))
         return (analysis, candidate), self._psnr(pixels)
 
@@ -115,22 +166,6 @@ class _Trials:
             same = self._on_host.run.drive(candidates.try_choices(self._on_host, candidate.choices))
             self._counterpart = candidate, (self._on_host, same)
         return self._counterpart[1]
-
-    def _needs_full_chroma(self, value: float) -> bool:
-        """Whether chroma of half the size, even uncoded, comes too close to a PSNR."""
-        if self._name != "psnr" or self._frame.channels < 3 or self._options.subsampling is not None:
-            return False
-        analysis = self._on_host
-        out = np.empty((1, *self._image.shape), np.uint8)
-        planes = [(stack, np.asarray(planes, np.int32)) for stack, planes in analysis.planes(True)]
-        join(planes, out, analysis.run)
-        close = self._psnr(out[0]) < value + SUBSAMPLING_MARGIN
-        if close:
-            analysis.forget(planes=True)
-        return close
-
-    def _full_chroma(self) -> main.Choices:
-        return replace(main.first_choices(self._options, self._frame, STEP_MIN), subsample=False)
 
     def _curves(self, subsample: bool) -> list[np.ndarray]:
         """What the target measures at each of SPECTRUM_STEPS of luma, by each model of the spectra."""

@@ -45,6 +45,14 @@ def test_batch_with_different_choices():
     assert [imfnb.info(data)["restoration"][0] for data in files] == [True, False]
 
 
+def test_batch_with_both_resolutions_of_chroma():
+    flat, lines = picture(8, 10, 3), np.full((8, 10, 3), 255, np.uint8)
+    flat[...] = flat[:, :, :1]
+    lines[:, ::3] = 220, 0, 0
+    files = check([flat, lines, flat[::-1].copy()], step=25, patch_size=8)
+    assert [imfnb.info(data)["subsampling"] for data in files] == ["4:2:0", "4:4:4", "4:2:0"]
+
+
 @pytest.mark.slow
 def test_alpha_of_both_kinds_and_full_chroma():
     images = [picture(5, 6, 4, seed) for seed in range(2)]
