@@ -50,6 +50,7 @@ def encode(
     objective: str = "mse",
     alpha_quality: float | str | None = None,
     keep_hidden: bool = False,
+    tune: str | None = None,
     device: str = "auto",
     threads: int | None = None,
 ) -> bytes:
@@ -103,6 +104,10 @@ def encode(
     keep_hidden : bool, default False
         Main profile: whether colours under an alpha of 0 are coded like others. By default those of their surroundings
         take their place, which cost next to nothing.
+    tune : {"visual", "psnr"}, optional
+        Main profile: what errors are to be small for. "visual" puts them where the eye overlooks them, at high
+        frequencies and in what is active, "psnr" makes their squares least. By default "psnr" where the target is a
+        PSNR or the objective an error, else "visual".
     device : {"auto", "cpu", "cuda", "reference"}, default "auto"
         Which kernels to use; all give the same bytes.
     threads : int, optional
@@ -144,6 +149,7 @@ def encode(
         objective=objective,
         alpha_quality=alpha_quality,
         keep_hidden=keep_hidden,
+        tune=tune,
     )
     pixels, channels = check_image(image)
     frame = Frame(options.profile, pixels.shape[0], pixels.shape[1], channels)

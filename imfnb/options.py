@@ -22,6 +22,7 @@ BOUND_LIMIT = 2**15 - 1
 _TARGETS = ("quality", "bpp", "size", "psnr", "rank", "step")
 _PROFILES = ("main", "baseline")
 _OBJECTIVES = ("mse", "svd")
+_TUNES = ("visual", "psnr")
 
 #: Targets that take several trials.
 SEARCHES = ("bpp", "size", "psnr")
@@ -161,6 +162,7 @@ class EncodeOptions:
     objective: str = "mse"
     alpha_quality: Any = None
     keep_hidden: bool = False
+    tune: str | None = None
     target: tuple[str, Any] = field(init=False, default=("quality", 50.0))
 
     def __post_init__(self) -> None:
@@ -184,6 +186,12 @@ class EncodeOptions:
             self._check_main()
         else:
             self._check_baseline()
+
+    @property
+    def tuned(self) -> str:
+        """What errors are to be small for: the option, or what the target leaves open."""
+        by_error = self.target[0] == "psnr" or self.objective == "svd"
+        return self.tune or ("psnr" if by_error else "visual")
 
     def _check_target(self, name: str) -> Any:
         value = getattr(self, name)
@@ -213,6 +221,8 @@ class EncodeOptions:
                 raise OptionError(f"{name} belongs to profile='baseline'; leave it out, or give profile='baseline'")
         if self.patch_size != "auto" and not _is_one_of(self.patch_size, (8, 16)):
             raise OptionError(f"patch_size is {self.patch_size!r}; expected 'auto', 8 or 16 in profile='main'")
+        if self.tune not in (None, *_TUNES):
+            raise OptionError(f"tune is {self.tune!r}; expected 'visual' or 'psnr'")
         if self.alpha_quality is not None and not (
             isinstance(self.alpha_quality, str) and self.alpha_quality == "lossless"
         ):
@@ -220,7 +230,7 @@ class EncodeOptions:
             object.__setattr__(self, "alpha_quality", quality)
 
     def _check_baseline(self) -> None:
-        for name in ("alpha_quality", "keep_hidden"):
+        for name in ("alpha_quality", "keep_hidden", "tune"):
             if getattr(self, name) not in (None, False):
                 raise OptionError(f"{name} belongs to profile='main'; leave it out, or give profile='main'")
         if self.color_space not in (None, "YCbCr", "RGB"):

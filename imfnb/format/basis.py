@@ -40,8 +40,9 @@ MAGNITUDES = 3 * 128 * 64
 #: Weights of columns are given in 1/WEIGHT_ONE; no column is longer than WEIGHT_MAX says.
 WEIGHT_ONE, WEIGHT_MAX = 64, 320
 
-#: Range of the weight of the first column, in 1/WEIGHT_ONE, and largest strength, in 1/16.
-FIRST_MIN, FIRST_MAX, STRENGTH_MAX = 32, 64, 64
+#: Range of the weight of the first column, in 1/WEIGHT_ONE, and largest strength, in 1/16. An encoder's X V of a first
+#: column that is shorter by 1.6 stays within int32: |X v| <= 2**16 * 2**14 * 1.6.
+FIRST_MIN, FIRST_MAX, STRENGTH_MAX = 40, 64, 64
 
 
 @dataclass(frozen=True)
@@ -152,9 +153,7 @@ def scaled_basis(patch_size: int, lengths: np.ndarray) -> np.ndarray:
     return out
 
 
-def updated_basis(
-    patch_size: int, step: int, update: np.ndarray | None, weighting: Weighting = PLAIN
-) -> np.ndarray:
+def updated_basis(patch_size: int, step: int, update: np.ndarray | None, weighting: Weighting = PLAIN) -> np.ndarray:
     """Return V where it may differ from the DCT basis V0: V0 (I + 2^-UPDATE_BITS D) in integers.
 
     Parameters

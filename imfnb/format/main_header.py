@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 
@@ -12,9 +12,11 @@ import numpy as np
 
 from ..errors import FormatError
 from ..layout import PatchGrid, PlaneSpec, main_planes, strips
+from .basis import FIRST_MAX, FIRST_MIN, PLAIN, STRENGTH_MAX, Weighting
 from .bytestream import Reader, put_varint
 from .constants import ALPHA_VALUES, LISTED_VALUES, PATCH_SIZES, STEP_MAX, STEP_MIN
 from .container import Frame, newer
+from .masking import SIDE_BITS
 
 __all__ = [
     "AlphaCoding",
@@ -69,11 +71,14 @@ class PlaneParameters:
         Side of a patch.
     restore : bool
         Whether the restoration filter is on.
+    weighting : Weighting
+        How the lengths of the columns of V grow with the frequency.
     """
 
     step: int
     patch_size: int
     restore: bool
+    weighting: Weighting = PLAIN
 
 
 @dataclass(frozen=True)
@@ -90,12 +95,15 @@ class Parameters:
         How alpha is coded.
     alpha_value : int
         All of it, if it is constant.
+    local_bits : int or None
+        Binary logarithm of the side of the blocks that have steps of their own, in samples of luma; None without.
     """
 
     subsample: bool
     planes: tuple[PlaneParameters, ...]
     alpha: AlphaCoding = AlphaCoding.NONE
     alpha_value: int = 0
+    local_bits: int | None = None
 
     def specs(self, frame: Frame) -> tuple[PlaneSpec, ...]:
         """The planes that are coded lossily."""
@@ -107,7 +115,11 @@ class Parameters:
 
     def segments(self, frame: Frame) -> int:
         """Number of segments of the file."""
-        return sum(len(grid.slices) for grid in self.grids(frame)) + self.alpha.has_segment
+        return self.slices(frame) + (self.local_bits is not None) + self.alpha.has_segment
+
+    def slices(self, frame: Frame) -> int:
+        """Number of slices, whose segments come first; a map of steps and alpha's own segment follow."""
+        return sum(len(grid.slices) for grid in self.grids(frame))
 
 
 @lru_cache(maxsize=64)
@@ -119,7 +131,9 @@ def _grids(parameters: Parameters, frame: Frame) -> tuple[PatchGrid, ...]:
 def serialize(parameters: Parameters, frame: Frame) -> bytes:
     """The profile's header fields as bytes, in the version that is written."""
     coding = _ALPHA_CODINGS.index(parameters.alpha) if frame.channels == 4 else 0
-    out = bytearray([parameters.subsample | coding << 1])
+    weighted = any(plane.weighting != PLAIN for plane in parameters.planes)
+    local = parameters.local_bits is not None
+    out = bytearray([parameters.subsample | coding << 1 | weighted << 3 | local << 4])
     put_varint(out, parameters.planes[0].step)
     if frame.channels >= 3:
         put_varint(out, parameters.planes[1].step)
@@ -129,6 +143,11 @@ def serialize(parameters: Parameters, frame: Frame) -> bytes:
         out.append(parameters.alpha_value)
     for plane in parameters.planes:
         out.append(PATCH_SIZES.index(plane.patch_size) | plane.restore << 1)
+    if weighted:
+        for plane in parameters.planes[: 2 if frame.channels >= 3 else 1]:
+            out += bytes([plane.weighting.first, plane.weighting.strength])
+    if parameters.local_bits is not None:
+        out.append(parameters.local_bits)
     return bytes(out)
 
 
@@ -156,7 +175,7 @@ def parse_v2(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
     """Read and check the fields of a file of version 2; see :data:`imfnb.format.container.Parsers`."""
     flags = reader.byte()
     subsample, mode = bool(flags & 1), flags >> 1 & 3
-    if flags > 7:
+    if flags > 31:
         raise newer(f"flag {flags.bit_length() - 1} of the main profile")
     if (subsample and frame.channels < 3) or mode > 2 or (mode and frame.channels != 4):
         raise FormatError(f"damaged file: flags {flags} do not fit {frame.channels} channels")
@@ -172,7 +191,31 @@ def parse_v2(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
         if coding > 3:
             raise newer(f"coding {coding} of plane {spec.index}")
         planes.append(_plane(coding, steps.get(spec.kind, luma)))
-    return _parsed(Parameters(subsample, tuple(planes), alpha, value), frame)
+    if flags & 8:
+        weightings = [_read_weighting(reader) for _ in range(2 if frame.channels >= 3 else 1)]
+        kinds = [0, 1, 1] if frame.channels >= 3 else [0]
+        planes[: len(kinds)] = [
+            replace(plane, weighting=weightings[kind]) for plane, kind in zip(planes, kinds, strict=False)
+        ]
+    local = _read_local_bits(reader) if flags & 16 else None
+    return _parsed(Parameters(subsample, tuple(planes), alpha, value, local), frame)
+
+
+def _read_weighting(reader: Reader) -> Weighting:
+    """The weights of the columns of V, in their range."""
+    first, strength = reader.byte(), reader.byte()
+    if not FIRST_MIN <= first <= FIRST_MAX or strength > STRENGTH_MAX:
+        expected = f"{FIRST_MIN} to {FIRST_MAX} and 0 to {STRENGTH_MAX}"
+        raise FormatError(f"damaged file: weights {first} and {strength}; expected {expected}")
+    return Weighting(first, strength)
+
+
+def _read_local_bits(reader: Reader) -> int:
+    """The side of blocks with steps of their own, in its range."""
+    bits = reader.byte()
+    if not SIDE_BITS[0] <= bits <= SIDE_BITS[1]:
+        raise FormatError(f"damaged file: blocks of 2**{bits} samples; expected {SIDE_BITS[0]} to {SIDE_BITS[1]}")
+    return bits
 
 
 def _read_step(reader: Reader) -> int:
@@ -201,6 +244,8 @@ def _working_bytes(parameters: Parameters, frame: Frame) -> int:
         p, shape = grid.patch_size, grid.shape
         # The int16 factors with guards, and their magnitudes in bytes while a slice is decoded.
         factors += (3 if len(grid.slices) == 1 else 2) * (shape[0] + 4 * p) * (shape[1] + 5 * p)
+        # A step of its own for every patch, and a map of symbols that is no larger.
+        factors += 5 * grid.rows * grid.columns * (parameters.local_bits is not None)
         # A strip of int32 samples of every plane, and a copy of one that is cut to size.
         strip = 4 * (min(height + 3 * p, shape[0]) + p) * (shape[1] + p)
         total, largest = total + strip, max(largest, strip)

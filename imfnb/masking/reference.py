@@ -44,5 +44,5 @@ def _windows(cells: np.ndarray, reach: int) -> np.ndarray:
     """Sums over windows around every cell; beyond the borders the nearest cells count again."""
     padded = np.pad(cells, reach, mode="edge")
     height, width = cells.shape
-    shifts = range(2 * reach + 1)
-    return sum(padded[i : i + height, j : j + width] for i in shifts for j in shifts)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * reach + 1, 2 * reach + 1))
+    return windows[:height, :width].sum(axis=(2, 3))

@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 
 from ..factorization import rdoq
+from ..format.basis import Weighting
 from ..format.main_header import PlaneParameters
 from ..layout import Slice
 from ..runtime.run import Run, Task
 from .alpha import NO_ALPHA, CodedAlpha
-from .main import Choices, Coded, factorize, plan
+from .local import LocalMap
+from .main import Choices, Coded, factorize, local_maps, plan, works_of
 from .slices import encode_slice
 from .stacks import Analysis, join
-from .synthesis import Work, decoded, rows_of, units, watch
+from .synthesis import Work, decoded, rows_of, watch
 
 __all__ = [
     "Candidate",
@@ -62,6 +64,8 @@ class PlaneCandidate:
     ----------
     step, patch_size : int
         Its step in 1/64 gray level, and the side of its patches.
+    weighting : Weighting
+        Weights of the columns of V.
     slices : tuple of SliceCandidate
         Its slices.
     restore : bool or None
@@ -70,6 +74,7 @@ class PlaneCandidate:
 
     step: int
     patch_size: int
+    weighting: Weighting
     slices: tuple[SliceCandidate, ...]
     restore: bool | None = None
 
@@ -86,11 +91,14 @@ class Candidate:
         Its planes in the order of the file.
     alpha : CodedAlpha
         Alpha but for its plane.
+    local : LocalMap or None
+        The steps of its patches, if they have any of their own.
     """
 
     choices: Choices
     planes: tuple[PlaneCandidate, ...]
     alpha: CodedAlpha
+    local: LocalMap | None
 
 
 def try_choices(analysis: Analysis, choices: Choices) -> Task[Candidate]:
@@ -106,13 +114,14 @@ def try_choices(analysis: Analysis, choices: Choices) -> Task[Candidate]:
     slices = yield from factorize(analysis, groups, keep, keep=True)
     works = {owner: work for group in groups for work in group for owner in work.owners}
     planes = {
-        index: PlaneCandidate(works[0, index].step, works[0, index].unit.grid.patch_size, tuple(slices[0, index]))
-        for _, index in sorted(works)
+        index: PlaneCandidate(work.step, work.unit.grid.patch_size, work.weighting, tuple(slices[0, index]))
+        for (_, index), work in sorted(works.items(), key=lambda item: item[0])
     }
     sizes = tuple(planes[index].patch_size if index in planes else None for index in range(4))
     alpha = choices.coded(analysis.alphas[0]) if analysis.alphas else NO_ALPHA
     made = replace(choices, patch_sizes=sizes, lossy_alpha=alpha.coding.lossy)
-    return Candidate(made, tuple(planes.values()), alpha)
+    maps = yield from local_maps(analysis, choices)
+    return Candidate(made, tuple(planes.values()), alpha, maps[0] if maps else None)
 
 
 def with_lambda(analysis: Analysis, base: Candidate, lambda_scale: int) -> Task[Candidate]:
@@ -123,7 +132,17 @@ def with_lambda(analysis: Analysis, base: Candidate, lambda_scale: int) -> Task[
         unit, last, update = work.unit, old.last_choice, old.factors.basis_update
         if last is None:
             rows = rows_of(analysis.filtered(work.stack, work.planes, unit), old.part.samples)
-            last = rdoq.prepare(rows, work.step, unit.grid.patch_size, run, unit.name, update, analysis.parts.rdoq)
+            last = rdoq.prepare(
+                rows,
+                work.step,
+                unit.grid.patch_size,
+                run,
+                unit.name,
+                update,
+                analysis.parts.rdoq,
+                work.weighting,
+                unit.local_of(old.part),
+            )
         there = rdoq.choose_last(last, run, unit.name, lambda_scale, keep=True)
         (factors,) = yield from rdoq.download(*there, old.part.patches, update, run, unit.name)
         return SliceCandidate(old.part, factors, old.last_choice)
@@ -196,9 +215,9 @@ def _groups_of(analysis: Analysis, old: Candidate) -> list[list[Work]]:
     """The planes of a candidate, as `plan` has them."""
     found = []
     for stack, planes in analysis.planes(old.choices.subsample, (0,) if old.alpha.coding.lossy else ()):
-        mine = [old.planes[index] for _, index in stack.owners]
-        parts = units(stack.spec.shape, [plane.patch_size for plane in mine], stack.name, analysis.run)
-        found.append([Work(stack, planes, mine[0].step, unit) for unit in parts])
+        sizes = [old.planes[index].patch_size for _, index in stack.owners]
+        maps = [] if old.local is None else [old.local]
+        found.append(works_of(stack, planes, old.choices, sizes, maps, analysis.run))
     return found
 
 
@@ -225,6 +244,8 @@ def _with_flags(old: Candidate, groups: Sequence[Sequence[Work]], flags: Sequenc
 
 def to_coded(old: Candidate) -> Coded:
     """A candidate that has its bytes on its way to a file, whose length does not depend on restoration."""
-    planes = tuple(PlaneParameters(plane.step, plane.patch_size, bool(plane.restore)) for plane in old.planes)
+    planes = tuple(
+        PlaneParameters(plane.step, plane.patch_size, bool(plane.restore), plane.weighting) for plane in old.planes
+    )
     segments = tuple(part.segment for plane in old.planes for part in plane.slices if part.segment is not None)
-    return Coded(old.choices.subsample, planes, segments, old.alpha)
+    return Coded(old.choices.subsample, planes, segments, old.alpha, old.local)

@@ -8,10 +8,11 @@ from ..format.constants import STEP_MAX, STEP_MIN, STEP_UNIT
 from .tuning import (
     ALPHA_STEP,
     CHROMA_HYSTERESIS,
-    CHROMA_STEP,
     FULL_CHROMA_BELOW,
     HALF_CHROMA_WEIGHT,
+    LARGE_BLOCKS_FROM,
     LONG_PATCH_STEP,
+    PSNR,
     RESAMPLING_WEIGHT,
     RGB_ERRORS,
     SAMPLED_PERIOD,
@@ -19,6 +20,7 @@ from .tuning import (
     SEARCHED_LINES,
     SEARCHED_SAMPLES,
     WHOLE_SAMPLES,
+    Tune,
 )
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "half_chroma_pays",
     "known_patch_size",
     "known_subsampling",
+    "local_bits",
     "long_patches_pay",
     "lossy_alpha",
     "resampled_part",
@@ -39,15 +42,20 @@ __all__ = [
 ]
 
 
-def step_for(name: str, value: float) -> int:
+def step_for(name: str, value: float, tune: Tune = PSNR) -> int:
     """The step of luma, in 1/64 gray level, that the target quality or step stands for."""
-    gray_levels = 2.0 ** (8.0 - 0.07 * value) if name == "quality" else value
+    gray_levels = tune.finer * 2.0 ** (8.0 - 0.07 * value) if name == "quality" else value
     return min(max(round(gray_levels * STEP_UNIT), STEP_MIN), STEP_MAX)
 
 
-def chroma_step(luma: int, subsample: bool) -> int:
+def local_bits(step: int) -> int:
+    """Binary logarithm of the side of blocks with steps of their own, given the step of luma in 1/64 gray level."""
+    return 4 if step < LARGE_BLOCKS_FROM else 5
+
+
+def chroma_step(luma: int, subsample: bool, tune: Tune = PSNR) -> int:
     """The step of chroma for that of luma, both in 1/64 gray level."""
-    return min(max(round(luma * CHROMA_STEP[subsample]), STEP_MIN), STEP_MAX)
+    return min(max(round(luma * tune.chroma_step[subsample]), STEP_MIN), STEP_MAX)
 
 
 def alpha_step(wish: float | str | None, luma: int) -> int:
@@ -72,7 +80,7 @@ def known_subsampling(wish: str | None, channels: int, luma: int) -> bool | None
 
 
 def half_chroma_pays(
-    errors: Sequence[int], whole: Sequence[int], half: Sequence[int], luma: int, kept: bool | None = None
+    errors: Sequence[int], whole: Sequence[int], half: Sequence[int], luma: int, tune: Tune, kept: bool | None = None
 ) -> bool:
     """Whether a picture is better coded with half-size chroma at this step of luma, by estimates over the same rows.
 
@@ -89,12 +97,15 @@ def half_chroma_pays(
         Estimated costs of Cb and Cr in squared steps over 4096, with full and with half resolution.
     luma : int
         Step of luma in 1/64 gray level.
+    tune : Tune
+        What errors are to be small for.
     kept : bool, optional
         What was chosen before; the other must cost less by more than CHROMA_HYSTERESIS.
     """
     lost = sum(weight * error for weight, error in zip(RGB_ERRORS, errors, strict=True)) << 16
     coded = [
-        sum(weight * cost for weight, cost in zip(RGB_ERRORS[1:], planes, strict=True)) * chroma_step(luma, size) ** 2
+        sum(weight * cost for weight, cost in zip(RGB_ERRORS[1:], planes, strict=True))
+        * chroma_step(luma, size, tune) ** 2
         for size, planes in ((False, whole), (True, half))
     ]
     costs = coded[0], HALF_CHROMA_WEIGHT * coded[1] + RESAMPLING_WEIGHT * lost

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..entropy import component_bytes
 from ..factorization import rdoq
+from ..format.basis import PLAIN, Weighting
 from ..format.bytestream import Reader
 from ..format.constants import PATCH_SIZES, STEP_UNIT
 from ..format.container import Container, Frame, pack
@@ -28,10 +29,12 @@ from ..options import EncodeOptions
 from ..runtime.run import Run, Task
 from . import decide
 from .alpha import NO_ALPHA, Alpha, CodedAlpha, put_alpha, stored_alpha
+from .local import LocalMap, read_map, with_local
 from .resolution import subsampled
 from .slices import decode_slice, encode_slice, read_update
 from .stacks import ALL_PARTS, Analysis, Owner, Parts, Stack, analyse, join, stacks
 from .synthesis import Products, Work, restoration_of, rows_of, units, watch
+from .tuning import TUNES, Tune
 
 __all__ = [
     "STACK_TARGETS",
@@ -66,6 +69,8 @@ class Choices:
         Whether chroma has half the size.
     patch_sizes : tuple of (int or None)
         Side of the patches of planes 0 to 3.
+    tune : Tune
+        What errors are to be small for.
     alpha_quality : float or "lossless" or None
         The option: what the step of alpha follows from.
     lossy_alpha : bool or None
@@ -77,6 +82,7 @@ class Choices:
     step: int
     subsample: bool
     patch_sizes: tuple[int | None, ...]
+    tune: Tune
     alpha_quality: float | str | None = None
     lossy_alpha: bool | None = None
     lambda_scale: int = rdoq.LAMBDA_ONE
@@ -90,7 +96,16 @@ class Choices:
         """Step of a plane."""
         if spec.kind == "alpha":
             return self.alpha_step
-        return decide.chroma_step(self.step, self.subsample) if spec.chroma else self.step
+        return decide.chroma_step(self.step, self.subsample, self.tune) if spec.chroma else self.step
+
+    def weighting(self, spec: PlaneSpec) -> Weighting:
+        """Weights of the columns of V of a plane."""
+        return PLAIN if spec.kind == "alpha" else self.tune.chroma if spec.chroma else self.tune.luma
+
+    @property
+    def local_bits(self) -> int | None:
+        """Binary logarithm of the side of blocks with steps of their own; None without."""
+        return decide.local_bits(self.step) if self.tune.local else None
 
     def coded(self, alpha: Alpha) -> CodedAlpha:
         """What becomes of the alpha of an image."""
@@ -111,12 +126,15 @@ class Coded:
         Their slices, in the order of the file.
     alpha : CodedAlpha
         Alpha but for its plane.
+    local : LocalMap or None
+        The steps of its patches, if they have any of their own.
     """
 
     subsample: bool
     planes: tuple[PlaneParameters, ...]
     segments: tuple[Future[bytes], ...]
     alpha: CodedAlpha
+    local: LocalMap | None
 
 
 # --------------------------------------------------------------------------------------------------------- encoding
@@ -141,12 +159,14 @@ def encode_stack(
     coder may still be at work at the end.
     """
     analysis = yield from analyse(images, frame, run, parts, options.keep_hidden)
-    step = decide.step_for(*options.target)
-    halves = yield from subsampled(analysis, options.subsampling, step)
+    tune = TUNES[options.tuned]
+    step = decide.step_for(*options.target, tune)
+    halves = yield from subsampled(analysis, options.subsampling, step, tune)
     if len(set(halves)) > 1:
         return (yield from _encode_by_resolution(images, halves, frame, options, run, parts))
     choices = first_choices(options, halves[0], step)
     groups = yield from plan(analysis, choices)
+    maps = yield from local_maps(analysis, choices)
     watched = {group[0].stack: watch(group, run) for group in groups}
     coder = run.host_kernels("entropy")
 
@@ -162,7 +182,7 @@ def encode_stack(
     analysis.forget()
     flags = yield from run.together(restoration_of(group, watched[group[0].stack], run) for group in groups)
     planes = {
-        owner: PlaneParameters(work.step, work.unit.grid.patch_size, flag[n])
+        owner: PlaneParameters(work.step, work.unit.grid.patch_size, flag[n], work.weighting)
         for group, flag in zip(groups, flags, strict=True)
         for work in group
         for n, owner in zip(work.unit.which, work.owners, strict=True)
@@ -172,7 +192,8 @@ def encode_stack(
         mine = sorted(owner for owner in planes if owner[0] == image)
         parts_of = tuple(segment for owner in mine for segment in segments[owner])
         alpha = choices.coded(analysis.alphas[image]) if analysis.alphas else NO_ALPHA
-        coded.append(Coded(choices.subsample, tuple(planes[owner] for owner in mine), parts_of, alpha))
+        of_planes = tuple(planes[owner] for owner in mine)
+        coded.append(Coded(choices.subsample, of_planes, parts_of, alpha, maps[image] if maps else None))
     return [run.submit(to_file, each, frame) for each in coded]
 
 
@@ -193,7 +214,7 @@ def first_choices(options: EncodeOptions, subsample: bool, step: int) -> Choices
     """What the options, the resolution of chroma and a step of luma leave to choose."""
     size = None if options.patch_size == "auto" else options.patch_size
     quality = options.alpha_quality
-    return Choices(step, subsample, (size,) * 4, quality, decide.lossy_alpha(quality))
+    return Choices(step, subsample, (size,) * 4, TUNES[options.tuned], quality, decide.lossy_alpha(quality))
 
 
 def plan(analysis: Analysis, choices: Choices) -> Task[list[list[Work]]]:
@@ -204,10 +225,29 @@ def plan(analysis: Analysis, choices: Choices) -> Task[list[list[Work]]]:
     sizes = yield from run.together(
         _patch_sizes(analysis, *source, step, choices) for source, step in zip(sources, steps, strict=True)
     )
+    maps = yield from local_maps(analysis, choices)
     return [
-        [Work(*source, step, unit) for unit in units(source[0].spec.shape, size, source[0].name, run)]
-        for source, step, size in zip(sources, steps, sizes, strict=True)
+        works_of(stack, planes, choices, size, maps, run) for (stack, planes), size in zip(sources, sizes, strict=True)
     ]
+
+
+def local_maps(analysis: Analysis, choices: Choices) -> Task[list[LocalMap]]:
+    """The steps of patches of every image; none where all are that of the plane."""
+    if choices.local_bits is None:
+        return []
+    return (yield from analysis.maps(choices.subsample, choices.local_bits))
+
+
+def works_of(
+    stack: Stack, planes: Any, choices: Choices, sizes: Sequence[int], maps: Sequence[LocalMap], run: Run
+) -> list[Work]:
+    """What there is to do for a stack, given the side of the patches of each plane."""
+    parts = units(stack.spec.shape, sizes, stack.name, run)
+    if maps and stack.spec.kind != "alpha":
+        symbols = [maps[b].symbols for b, _ in stack.owners]
+        parts = with_local(parts, stack.spec, symbols, maps[0].bits, run)
+    step, weighting = choices.plane_step(stack.spec), choices.weighting(stack.spec)
+    return [Work(stack, planes, step, unit, weighting) for unit in parts]
 
 
 def _patch_sizes(analysis: Analysis, stack: Stack, planes: Any, step: int, choices: Choices) -> Task[list[int]]:
@@ -265,7 +305,7 @@ def _prepare(analysis: Analysis, work: Work) -> Task[tuple[Any, np.ndarray | Non
     sample = yield from run.gather(f"{unit.name}sample", [plane[rows] for rows in searched])
     # V serves all of a slice, and every slice has its bits.
     weight = max(1, height // len(sample) // len(unit.grid.slices))
-    numbers = work.step, unit.grid.patch_size, run.host, weight, analysis.parts.rdoq
+    numbers = work.step, unit.grid.patch_size, run.host, weight, analysis.parts.rdoq, work.weighting
     (update,) = yield from run.wait([run.submit(rdoq.find_basis_update, sample, *numbers)])
     return filtered, update
 
@@ -283,7 +323,8 @@ def _factorize_slice(
     run, unit, adapts = analysis.run, work.unit, analysis.parts.adapts(part)
     update = update if adapts else None
     rows = rows_of(filtered, part.samples)
-    last = rdoq.prepare(rows, work.step, unit.grid.patch_size, run, unit.name, update, analysis.parts.rdoq)
+    numbers = work.step, unit.grid.patch_size, run, unit.name, update, analysis.parts.rdoq
+    last = rdoq.prepare(rows, *numbers, work.weighting, unit.local_of(part))
     again = keep and run.retains and not adapts
     there = rdoq.choose_last(last, run, unit.name, keep=again)
     kept = last if again else None
@@ -295,7 +336,10 @@ def _factorize_slice(
 def to_file(coded: Coded, frame: Frame) -> bytes:
     """The file of an image that is coded."""
     segments, alpha = [segment.result() for segment in coded.segments], coded.alpha
-    parameters = Parameters(coded.subsample, coded.planes, alpha.coding, alpha.value)
+    local = None if coded.local is None else coded.local.bits
+    parameters = Parameters(coded.subsample, coded.planes, alpha.coding, alpha.value, local)
+    if coded.local is not None:
+        segments.append(coded.local.segment.result())
     if alpha.coding.has_segment:
         segments.append(alpha.segment)
     return pack(frame, serialize(parameters, frame), segments)
@@ -307,7 +351,8 @@ def to_file(coded: Coded, frame: Frame) -> bytes:
 def stack_key(container: Container) -> tuple[Any, ...]:
     """What files must have in common to be decoded together; patch sizes and restoration may differ."""
     p = container.parameters
-    return container.frame, p.subsample, p.alpha, tuple(plane.step for plane in p.planes)
+    lengths = tuple((plane.step, plane.weighting) for plane in p.planes)
+    return container.frame, p.subsample, p.alpha, lengths, p.local_bits
 
 
 def decode_stack(
@@ -318,9 +363,15 @@ def decode_stack(
     count, whole = len(containers), slice(0, frame.height)
     lossy = range(count) if first.alpha.lossy else ()
     groups, items = [], []
+    symbols = []
+    if first.local_bits is not None:
+        symbols = yield from run.wait(run.submit_all(lambda container: read_map(container, run), containers))
     for stack in stacks(frame, count, first.subsample, lossy, run):
         codings = [containers[b].parameters.planes[index] for b, index in stack.owners]
         parts_of = units(stack.spec.shape, [coding.patch_size for coding in codings], stack.name, run)
+        if symbols and stack.spec.kind != "alpha":
+            mine = [symbols[b] for b, _ in stack.owners]
+            parts_of = with_local(parts_of, stack.spec, mine, first.local_bits, run)
         groups.append((stack, codings, parts_of))
         items += [(stack.owners[n], part) for unit in parts_of for part in unit.grid.slices for n in unit.which]
     coder = run.host_kernels("entropy")
@@ -340,7 +391,8 @@ def decode_stack(
         for stack, codings, mine in groups:
             inner = stack.spec.rows_of(rows, frame.height)
             above = max(above, stack.spec.above(rows))
-            products = Products(mine, inner, codings[0].step, stack.spec.chroma, stack.name, run)
+            lengths = codings[0].step, codings[0].weighting
+            products = Products(mine, inner, *lengths, stack.spec.chroma, stack.name, run)
             for unit in mine:
                 for part in unit.grid.slices:
                     found = yield from run.wait([factors[stack.owners[n], part] for n in unit.which])

@@ -15,6 +15,7 @@ from ..layout import PatchGrid, half
 from ..runtime.run import Run, Task
 from . import decide
 from .stacks import Analysis
+from .tuning import Tune
 
 __all__ = ["subsampled"]
 
@@ -23,7 +24,9 @@ __all__ = ["subsampled"]
 _PATCH = 8
 
 
-def subsampled(analysis: Analysis, wish: str | None, step: int, kept: bool | None = None) -> Task[list[bool]]:
+def subsampled(
+    analysis: Analysis, wish: str | None, step: int, tune: Tune, kept: bool | None = None
+) -> Task[list[bool]]:
     """Whether chroma of each image is better coded with half its size.
 
     Parameters
@@ -34,6 +37,8 @@ def subsampled(analysis: Analysis, wish: str | None, step: int, kept: bool | Non
         The option.
     step : int
         Step of luma in 1/64 gray level.
+    tune : Tune
+        What errors are to be small for.
     kept : bool, optional
         What was chosen before at another step, and is given up for a clear gain only.
 
@@ -45,11 +50,11 @@ def subsampled(analysis: Analysis, wish: str | None, step: int, kept: bool | Non
     known = decide.known_subsampling(wish, analysis.frame.channels, step)
     if known is not None:
         return [known] * len(analysis.images)
-    costs = yield from _costs(analysis, step)
-    return [decide.half_chroma_pays(*image, step, kept) for image in costs]
+    costs = yield from _costs(analysis, step, tune)
+    return [decide.half_chroma_pays(*image, step, tune, kept) for image in costs]
 
 
-def _costs(analysis: Analysis, step: int) -> Task[list[tuple[list[int], list[int], list[int]]]]:
+def _costs(analysis: Analysis, step: int, tune: Tune) -> Task[list[tuple[list[int], list[int], list[int]]]]:
     """For each image the terms of `decide.half_chroma_pays`: sums over the sampled rows for each plane."""
     run, height = analysis.run, analysis.frame.height
     rows = decide.sampled_rows(height)
@@ -57,12 +62,12 @@ def _costs(analysis: Analysis, step: int) -> Task[list[tuple[list[int], list[int
         parts = [(slice(0, height), rows)]
     else:
         parts = [(decide.resampled_part(part, height), [part]) for part in rows]
-    sums = yield from run.together(_part_costs(analysis, *part, step) for part in parts)
+    sums = yield from run.together(_part_costs(analysis, *part, step, tune) for part in parts)
     total = np.sum(sums, axis=0).reshape(7, len(analysis.images))
     return [(image[:3], image[3:5], image[5:]) for image in total.T.tolist()]
 
 
-def _part_costs(analysis: Analysis, part: slice, rows: list[slice], step: int) -> Task[np.ndarray]:
+def _part_costs(analysis: Analysis, part: slice, rows: list[slice], step: int, tune: Tune) -> Task[np.ndarray]:
     """What `rows` inside of a part of the rows of all images add to the costs, int64 (7 B,).
 
     Squared errors of Y, Cb and Cr by resampling, then the estimates for Cb and Cr with full and with half resolution,
@@ -88,9 +93,9 @@ def _part_costs(analysis: Analysis, part: slice, rows: list[slice], step: int) -
         first, last = inside.start - part.start, inside.stop - part.start
         error(back[:count], luma, sums[:count], (first, last, height))
         error(back[count:], whole, sums[count : 3 * count], (first, last, height))
-        _estimate(whole, slice(first, last), decide.chroma_step(step, False), sums[3 * count : 5 * count], run)
+        _estimate(whole, slice(first, last), decide.chroma_step(step, False, tune), sums[3 * count : 5 * count], run)
         narrow = slice(first // 2, half(last))
-        _estimate(small, narrow, decide.chroma_step(step, True), sums[5 * count :], run)
+        _estimate(small, narrow, decide.chroma_step(step, True, tune), sums[5 * count :], run)
     (found,) = yield from run.fetch("resolution costs", sums)
     return found
 

@@ -19,7 +19,7 @@ from .alpha import visible
 from .resolution import subsampled
 from .stacks import ALL_PARTS, Analysis, Parts, Stack, analyse
 from .targets import search_step
-from .tuning import CHROMA_STEP, HEADER_BYTES, WHOLE_SAMPLES
+from .tuning import HEADER_BYTES, TUNES, WHOLE_SAMPLES
 
 __all__ = ["search"]
 
@@ -55,6 +55,7 @@ class _Trials:
     def __init__(self, image: Any, frame: Frame, options: EncodeOptions, run: Run, parts: Parts) -> None:
         self._frame, self._options, self._run = frame, options, run
         self._name, value = options.target
+        self._tune = TUNES[options.tuned]
         self._image = image if isinstance(image, np.ndarray) else image.copy_to_host()
         self._visible = visible(self._image)
         self._analysis = run.drive(analyse([image], frame, run, parts, options.keep_hidden))
@@ -75,7 +76,7 @@ class _Trials:
     def resolution(self, step: int, kept: bool | None = None) -> bool:
         """Whether chroma has half the size at a step; one that was `kept` so far is left for a clear gain only."""
         analysis = self._on_host
-        (found,) = analysis.run.drive(subsampled(analysis, self._options.subsampling, step, kept))
+        (found,) = analysis.run.drive(subsampled(analysis, self._options.subsampling, step, self._tune, kept))
         return found
 
     def take(self, subsample: bool) -> None:
@@ -185,7 +186,7 @@ class _Trials:
             for chroma, counts in spectra:
                 part = model.error(counts) if self._name == "psnr" else model.bits(counts)
                 if chroma:
-                    part = np.interp(rdoq.SPECTRUM_STEPS * CHROMA_STEP[subsample], rdoq.SPECTRUM_STEPS, part)
+                    part = np.interp(rdoq.SPECTRUM_STEPS * self._tune.chroma_step[subsample], rdoq.SPECTRUM_STEPS, part)
                 total += part
             if self._name == "psnr":
                 curves.append(10 * np.log10(255**2 * max(samples, 1) / np.maximum(total, 1e-3)))

@@ -13,6 +13,7 @@ from ..format.container import Frame
 from ..layout import PatchGrid, PlaneSpec, Slice, main_planes
 from ..runtime.run import Run, Task
 from .alpha import Alpha, analyse_alpha
+from .local import LocalMap, find_maps
 from .synthesis import Unit
 from .tuning import COMPACT_SAMPLES
 
@@ -109,6 +110,7 @@ class Analysis:
     parts: Parts = ALL_PARTS
     _planes: dict[bool | tuple[int, ...], list[tuple[Stack, Any]]] = field(default_factory=dict)
     _filtered: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+    _maps: dict[int, list[LocalMap]] = field(default_factory=dict)
 
     def planes(self, subsample: bool, alphas: tuple[int, ...] = ()) -> list[tuple[Stack, Any]]:
         """The planes to be coded lossily, with alpha's of some images: stacks, and int32 (P, H, W) for each."""
@@ -126,6 +128,12 @@ class Analysis:
                 arrays = [a.astype(np.int16) if a.size > COMPACT_SAMPLES else a for a in arrays]
             self._planes[key] = list(zip(some, arrays, strict=True))
         return self._planes[subsample] + self._planes[alphas]
+
+    def maps(self, subsample: bool, bits: int) -> Task[list[LocalMap]]:
+        """The steps of patches of every image, in blocks of 2**bits samples."""
+        if bits not in self._maps:
+            self._maps[bits] = yield from find_maps(self.planes(subsample)[0][1], bits, self.run)
+        return self._maps[bits]
 
     def filtered(self, stack: Stack, planes: Any, unit: Unit) -> Any:
         """Planes of a stack behind the lapped filter, extended to whole patches; kept, if arrays are."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import lapped, restoration
 from ..factorization import rdoq
+from ..format.basis import Weighting
 from ..format.restoration import filter_set
 from ..layout import PatchGrid, Slice
 from ..runtime.run import Run, Task
@@ -40,11 +41,18 @@ class Unit:
         Their numbers in the stack.
     name : str
         Prefix of the names of their memory.
+    local : array of int32, shape (P, rows, columns), or None
+        The step of every patch relative to that of its plane, in 1/16, where the kernels read it; None if all are 16.
     """
 
     grid: PatchGrid
     which: tuple[int, ...]
     name: str
+    local: Any = field(default=None, compare=False)
+
+    def local_of(self, part: Slice) -> Any:
+        """The steps of the patches of a slice."""
+        return None if self.local is None else rows_of(self.local, slice(part.start, part.stop))
 
 
 def units(shape: tuple[int, int], sizes: Sequence[int], name: str, run: Run) -> list[Unit]:
@@ -80,12 +88,15 @@ class Work:
         Their step in 1/64 gray level.
     unit : Unit
         Which of them.
+    weighting : Weighting
+        Weights of the columns of V.
     """
 
     stack: Stack
     planes: Any
     step: int
     unit: Unit
+    weighting: Weighting
 
     @property
     def owners(self) -> list[Owner]:
@@ -104,6 +115,8 @@ class Products:
         Rows of the planes that are wanted in the end.
     step : int
         Step of the planes in 1/64 gray level.
+    weighting : Weighting
+        Weights of the columns of V.
     chroma : bool
         Whether they are chroma.
     name : str
@@ -112,9 +125,18 @@ class Products:
         Where to work.
     """
 
-    def __init__(self, parts: Sequence[Unit], rows: slice, step: int, chroma: bool, name: str, run: Run) -> None:
-        self._units, self._rows, self._step, self._chroma = parts, rows, step, chroma
-        self._name, self._run = name, run
+    def __init__(
+        self,
+        parts: Sequence[Unit],
+        rows: slice,
+        step: int,
+        weighting: Weighting,
+        chroma: bool,
+        name: str,
+        run: Run,
+    ) -> None:
+        self._units, self._rows, self._step, self._weighting = parts, rows, step, weighting
+        self._chroma, self._name, self._run = chroma, name, run
         self._starts, self._samples = [], []
         for unit in parts:
             p, (height, width) = unit.grid.patch_size, unit.grid.extended
@@ -152,7 +174,8 @@ class Products:
                 factors = [rdoq.rows_of(f, start - part.start, stop - part.start) for f in factors]
             there = yield from rdoq.upload(factors, self._run, unit.name)
         out = rows_of(samples, slice(start * p - first, stop * p - first))
-        rdoq.product(*there, self._step, p, factors[0].basis_update, out, self._run, unit.name)
+        local, update = unit.local_of(Slice(unit.grid, start, stop)), factors[0].basis_update
+        rdoq.product(*there, self._step, p, update, out, self._run, unit.name, self._weighting, local)
         if not self._run.retains:
             yield None  # the next slice uses the same memory
 
@@ -215,7 +238,8 @@ def watch(group: Sequence[Work], run: Run, whole: bool = False) -> Watched:
     stack = group[0].stack
     height, parts = stack.spec.shape[0], [work.unit for work in group]
     rows = [slice(0, height)] if whole or run.merges else decide.sampled_rows(height)
-    return [(part, Products(parts, part, group[0].step, stack.spec.chroma, stack.name, run)) for part in rows]
+    numbers = group[0].step, group[0].weighting, stack.spec.chroma, stack.name, run
+    return [(part, Products(parts, part, *numbers)) for part in rows]
 
 
 def restoration_of(group: Sequence[Work], watched: Watched, run: Run) -> Task[list[bool]]:

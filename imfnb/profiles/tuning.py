@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..format.basis import PLAIN, Weighting
 from ..format.constants import ADAPTED_SAMPLES, STEP_UNIT
 
 __all__ = [
     "ALPHA_STEP",
     "CHROMA_HYSTERESIS",
-    "CHROMA_STEP",
     "COMPACT_SAMPLES",
     "FULL_CHROMA_BELOW",
     "HALF_CHROMA_WEIGHT",
     "HEADER_BYTES",
+    "LARGE_BLOCKS_FROM",
     "LONG_PATCH_STEP",
+    "PSNR",
     "RESAMPLING_WEIGHT",
     "RGB_ERRORS",
     "SAMPLED_PERIOD",
     "SEARCHED_FROM",
     "SEARCHED_LINES",
     "SEARCHED_SAMPLES",
+    "TUNES",
+    "VISUAL",
     "WHOLE_SAMPLES",
+    "Tune",
 ]
 
 #: Longest step of alpha, in 1/64 gray level, where it has no quality of its own: that of quality 60. Edges of cutouts
@@ -30,7 +38,44 @@ ALPHA_STEP = 891
 #: bsd34 against half resolution with 0.55: full resolution with 0.55, 0.75, 0.95 and 1.2 between steps of 3 and 6.5
 #: gray levels -0.1, -3.0, -3.7 and -3.2%, between 4.5 and 9 +1.5, -1.3, -2.2 and -1.5%, between 9 and 18 +4.1, +0.9,
 #: +0.2 and +1.1%.
-CHROMA_STEP = {True: 0.55, False: 0.95}
+_CHROMA_STEP = {True: 0.55, False: 0.95}
+
+
+@dataclass(frozen=True)
+class Tune:
+    """What errors are to be small for.
+
+    Attributes
+    ----------
+    luma, chroma : Weighting
+        Weights of the columns of V.
+    chroma_step : mapping from bool to float
+        Step of chroma as a share of luma's, with half (True) and with full resolution.
+    local : bool
+        Whether patches have steps of their own, by what their surroundings mask.
+    finer : float
+        Step of luma at a quality as a share of that of PSNR.
+    """
+
+    luma: Weighting
+    chroma: Weighting
+    chroma_step: Mapping[bool, float]
+    local: bool
+    finer: float
+
+
+#: The squared error of all samples.
+PSNR = Tune(PLAIN, PLAIN, _CHROMA_STEP, False, 1.0)
+
+#: What the eye sees.
+VISUAL = Tune(Weighting(40, 24), Weighting(54, 24), _CHROMA_STEP, True, 0.82)
+
+#: The same by the names of the option.
+TUNES = {"psnr": PSNR, "visual": VISUAL}
+
+#: From this step of luma on, in 1/64 gray level, blocks with steps of their own have 32 x 32 samples instead of 16 x
+#: 16: their map takes a fifth of the bytes.
+LARGE_BLOCKS_FROM = 40 * STEP_UNIT
 
 #: Below this step of luma, in 1/64 gray level, chroma keeps its full resolution without a look at the picture: half
 #: resolution was better nowhere at steps of 1 to 3 gray levels on 60 photographs and 20 drawings, and at 4.5 by 0.03
@@ -42,8 +87,8 @@ FULL_CHROMA_BELOW = 4 * STEP_UNIT
 RGB_ERRORS = (3000, 3258, 2476)
 
 #: What the estimated cost of a sample of half-size chroma weighs in the picture, where an error of it counts 1.56 times
-#: (white noise) to 4 times. And what the squared error of taking a picture to half-size chroma and back weighs: more than
-#: once, since coding adds errors where the estimate for full resolution has none. Wrong choices cost bsd34, cid22 and
+#: (white noise) to 4 times. And what the squared error of taking a picture to half-size chroma and back weighs: above
+#: one, since coding adds errors where the estimate for full resolution has none. Wrong choices cost bsd34, cid22 and
 #: drawings, in percent of their bits, 0.05, 0.06 and 0.27 with 3 and 2, 0.06, 0.06 and 0.28 with 3.2 and 2, and 0.08,
 #: 0.10 and 0.69 with 3.5 and 1.
 HALF_CHROMA_WEIGHT = 3

@@ -569,9 +569,7 @@ def product(factors: Array, ranks: Array, weights: Array, limit: int, scale: int
         _product(factors[k], ranks[k], weights, limit, scale, patch_size, out[k])
 
 
-def denormalize(
-    factors: Array, local: Array, first: int, limit: int, scale: int, patch_size: int, out: Array
-) -> None:
+def denormalize(factors: Array, local: Array, first: int, limit: int, scale: int, patch_size: int, out: Array) -> None:
     """Counterpart of :func:`imfnb.factorization.rdoq.reference.denormalize`."""
     for k in range(len(out)):
         _denormalize(factors[k, 0], local[k], first, limit, scale, patch_size, out[k])

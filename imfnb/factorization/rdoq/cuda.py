@@ -1058,9 +1058,7 @@ def _denormalize(p: int) -> Callable[..., None]:
     return denormalize
 
 
-def denormalize(
-    factors: Any, local: Any, first: int, limit: int, scale: int, patch_size: int, out: Any
-) -> None:
+def denormalize(factors: Any, local: Any, first: int, limit: int, scale: int, patch_size: int, out: Any) -> None:
     """Counterpart of :func:`imfnb.factorization.rdoq.reference.denormalize`."""
     blocks = len(out) * _blocks(local.shape[1] * out.shape[2])
     numbers = np.int32(first), np.int32(limit), np.int32(scale)

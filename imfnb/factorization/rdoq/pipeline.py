@@ -402,7 +402,9 @@ def product(
     """
     kernels, limit, scale = run.kernels(_STAGE), magnitude_limit(step, patch_size), scale_bits(step)
     basis = updated_basis(patch_size, step, basis_update, weighting)
-    kernels.product(factors, ranks, run.constant(f"{name}weights", kernels.weights(basis)), limit, scale, patch_size, out)
+    kernels.product(
+        factors, ranks, run.constant(f"{name}weights", kernels.weights(basis)), limit, scale, patch_size, out
+    )
     if local is not None:
         first = int(dct_basis(patch_size, step, weighting)[0, 0])
         kernels.denormalize(factors, local, first, limit, scale, patch_size, out)

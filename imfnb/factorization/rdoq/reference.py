@@ -456,9 +456,7 @@ def product(factors: Array, ranks: Array, weights: Array, limit: int, scale: int
     out[...] = samples.reshape(len(out), *grid, p, p).transpose(0, 1, 3, 2, 4).reshape(out.shape)
 
 
-def denormalize(
-    factors: Array, local: Array, first: int, limit: int, scale: int, patch_size: int, out: Array
-) -> None:
+def denormalize(factors: Array, local: Array, first: int, limit: int, scale: int, patch_size: int, out: Array) -> None:
     """Undo :func:`normalize` behind :func:`product`: differences from the mean of a patch become M / 16 as large.
 
     The mean is what component 0 stands for in the DCT basis, rounded as a sample is.

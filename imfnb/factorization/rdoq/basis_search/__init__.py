@@ -68,7 +68,7 @@ def find_basis_update(
         factors = factors[:, : int(ranks.max()) + 1]
         update = v_step(plain.products[0], factors[0], step, update, weight, run)
         if number == 0:
-            errors = [_error(planes, factors, ranks, (step, patch_size, v), weighting, run) for v in (None, update)]
+            errors = [_error(planes, factors, ranks, step, patch_size, v, weighting, run) for v in (None, update)]
             if not errors[0] - errors[1] > LEAST_GAIN * errors[0]:
                 return None
         if number < ROUNDS - 1:
@@ -80,13 +80,15 @@ def _error(
     planes: np.ndarray,
     factors: Any,
     ranks: Any,
-    basis: tuple[int, int, np.ndarray | None],
+    step: int,
+    patch_size: int,
+    update: np.ndarray | None,
     weighting: Weighting,
     run: Run,
 ) -> int:
-    """Squared error of U with a V: of a step, a side of patches and an update."""
+    """Squared error of U with a V."""
     difference = np.empty_like(planes)
-    product(factors, ranks, *basis, difference, run, "", weighting)
+    product(factors, ranks, step, patch_size, update, difference, run, "", weighting)
     difference -= planes
     return sum(int(np.square(row, dtype=np.int64).sum()) for row in difference[0])
 
