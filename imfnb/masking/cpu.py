@@ -6,13 +6,13 @@ import numpy as np
 
 from ..runtime.jit import kernel
 from .reference import WEIGHT
-from .tuning import CELL, EDGES, OFFSET, WINDOW
+from .tuning import CELL, EDGES, OFFSET, SYMBOLS, WINDOW
 
 __all__ = ["classify"]
 
 _jit = kernel(error_model="numpy")
 
-_EDGES = np.array(EDGES, np.int64)
+_EDGES, _SYMBOLS = np.array(EDGES, np.int64), np.array(SYMBOLS, np.int32)
 _REACH, _SIZE = WINDOW // 2, WINDOW * WINDOW * CELL * CELL
 
 
@@ -76,10 +76,10 @@ def _classify(plane, bits, symbols):
                 total[x // side] += weights[x]
         for x in range(symbols.shape[1]):
             count = np.int64(last - block * side) * (min(x * side + side, columns) - x * side)
-            symbol = np.int32(0)
+            place = 0
             for edge in _EDGES:
-                symbol += np.int32(total[x] * edge <= count * WEIGHT)
-            symbols[block, x] = symbol
+                place += total[x] * edge <= count * WEIGHT
+            symbols[block, x] = _SYMBOLS[place]
 
 
 def classify(planes: np.ndarray, bits: int, out: np.ndarray) -> None:

@@ -13,14 +13,14 @@ from numba import int64
 from ..runtime.cuda import SIMULATED, kernel, stream, tile_of_block
 from ..runtime.cuda import cuda as _cuda
 from .reference import WEIGHT
-from .tuning import CELL, EDGES, OFFSET, WINDOW
+from .tuning import CELL, EDGES, OFFSET, SYMBOLS, WINDOW
 
 __all__ = ["classify"]
 
 # Threads of a block; the simulator starts a Python thread for each.
 _THREADS = 16 if SIMULATED else 64
 
-_EDGES = np.array(EDGES, np.int64)
+_EDGES, _SYMBOLS = np.array(EDGES, np.int64), np.array(SYMBOLS, np.int32)
 _REACH, _SIZE = WINDOW // 2, WINDOW * WINDOW * CELL * CELL
 
 
@@ -45,7 +45,7 @@ def _sum_cells(planes, cells):
 @kernel("void(int64[:,:,:,::1], int32, int32[:,:,::1])")
 def _weigh(cells, side, symbols):
     """The symbol of a block of `side` times `side` cells."""
-    edges = _cuda.const.array_like(_EDGES)
+    edges, known = _cuda.const.array_like(_EDGES), _cuda.const.array_like(_SYMBOLS)
     rows, columns = np.int32(cells.shape[2]), np.int32(cells.shape[3])
     down, across = np.int32(symbols.shape[1]), np.int32(symbols.shape[2])
     n, block, tile = tile_of_block(down, (across + _THREADS - 1) // _THREADS)
@@ -65,11 +65,11 @@ def _weigh(cells, side, symbols):
             variance = (int64(_SIZE) * two - one * one) // int64(_SIZE * _SIZE)
             total += int64(WEIGHT) // (variance + int64(OFFSET))
     count = int64(last - block * side) * int64(end - place * side)
-    symbol = np.int32(0)
+    found = np.int32(0)
     for k in range(len(_EDGES)):
         if total * edges[k] <= count * int64(WEIGHT):
-            symbol += np.int32(1)
-    symbols[n, block, place] = symbol
+            found += np.int32(1)
+    symbols[n, block, place] = known[found]
 
 
 def classify(planes: Any, bits: int, out: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .tuning import CELL, EDGES, OFFSET, WINDOW
+from .tuning import CELL, EDGES, OFFSET, SYMBOLS, WINDOW
 
 __all__ = ["WEIGHT", "classify"]
 
@@ -37,7 +37,8 @@ def classify(planes: np.ndarray, bits: int, out: np.ndarray) -> None:
         total = np.add.reduceat(np.add.reduceat(weights, starts[0], axis=0), starts[1], axis=1)
         counts = [np.minimum(side // CELL, n - s) for n, s in zip(weights.shape, starts, strict=True)]
         whole_weight = counts[0][:, None] * counts[1] * WEIGHT
-        symbols[...] = (total[..., None] * np.array(EDGES, np.int64) <= whole_weight[..., None]).sum(axis=2)
+        edges = (total[..., None] * np.array(EDGES, np.int64) <= whole_weight[..., None]).sum(axis=2)
+        symbols[...] = np.array(SYMBOLS)[edges]
 
 
 def _windows(cells: np.ndarray, reach: int) -> np.ndarray:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from ..format.masking import FACTORS
-
-__all__ = ["CELL", "EDGES", "OFFSET", "WINDOW"]
+__all__ = ["CELL", "EDGES", "OFFSET", "SYMBOLS", "WINDOW"]
 
 #: Side of a cell in samples, and of the window around it in cells.
-CELL, WINDOW = 4, 3
+CELL, WINDOW = 4, 5
 
 #: Added to every variance, in squared 1/16 gray levels: the constant of structural similarity, (0.03 * 255)**2.
 OFFSET = round(58.5 * 256)
@@ -15,6 +13,11 @@ OFFSET = round(58.5 * 256)
 # Activity, in squared gray levels, at which a patch has the step of the picture.
 _CENTRE = 400.0
 
-#: Activities at which the next symbol begins, in squared 1/16 gray levels: an octave each, of which the step takes a
-#: quarter.
-EDGES = tuple(round(_CENTRE * 256 * 2.0 ** (k - len(FACTORS) // 2 + 0.5)) for k in range(len(FACTORS) - 1))
+# Octaves of the step for one of the activity.
+_SLOPE = 0.2
+
+#: Symbols that the encoder uses, half an octave of the step apart: a map of quarters takes more bits than they save.
+SYMBOLS = (2, 4, 6, 8)
+
+#: Activities at which the next of them begins, in squared 1/16 gray levels.
+EDGES = tuple(round(_CENTRE * 256 * 2.0 ** (octaves / _SLOPE)) for octaves in (-0.25, 0.25, 0.75))

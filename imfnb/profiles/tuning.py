@@ -51,6 +51,8 @@ class Tune:
         Weights of the columns of V.
     chroma_step : mapping from bool to float
         Step of chroma as a share of luma's, with half (True) and with full resolution.
+    strength : int
+        What restoration takes for the step, in quarters of it.
     local : bool
         Whether patches have steps of their own, by what their surroundings mask.
     finer : float
@@ -60,15 +62,16 @@ class Tune:
     luma: Weighting
     chroma: Weighting
     chroma_step: Mapping[bool, float]
+    strength: int
     local: bool
     finer: float
 
 
 #: The squared error of all samples.
-PSNR = Tune(PLAIN, PLAIN, _CHROMA_STEP, False, 1.0)
+PSNR = Tune(PLAIN, PLAIN, _CHROMA_STEP, 4, False, 1.0)
 
 #: What the eye sees.
-VISUAL = Tune(Weighting(40, 24), Weighting(54, 24), _CHROMA_STEP, True, 0.82)
+VISUAL = Tune(Weighting(40, 26), Weighting(52, 24), {True: 0.6, False: 1.04}, 5, True, 0.8)
 
 #: The same by the names of the option.
 TUNES = {"psnr": PSNR, "visual": VISUAL}
