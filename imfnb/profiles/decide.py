@@ -22,6 +22,7 @@ __all__ = [
     "known_patch_size",
     "long_patches_pay",
     "lossy_alpha",
+    "lossy_alpha_pays",
     "restoration_pays",
     "sampled",
     "sampled_rows",
@@ -52,6 +53,11 @@ def alpha_step(wish: float | str | None, luma: int) -> int:
 def lossy_alpha(wish: float | str | None) -> bool | None:
     """Whether alpha may be lossy, by the option `alpha_quality`; None where the smaller one is to be taken."""
     return False if wish == "lossless" else None
+
+
+def lossy_alpha_pays(lossy: float, lossless: int) -> bool:
+    """Whether to lose something of alpha, by the (estimated) bytes: if that saves a fifth and 16 bytes."""
+    return lossy + 16 < 0.8 * lossless
 
 
 def subsamples(wish: str | None, channels: int, luma: int) -> bool:
