@@ -99,8 +99,8 @@ def encode(
         basis distortion (see :mod:`imfnb.objective`); the SVDs take a second per megapixel and file.
     alpha_quality : float or "lossless", optional
         Main profile: quality of alpha, 0 to 100 as for `quality`, whatever the target. By default its step is that of
-        luma, but at most that of quality 60. Where storing it losslessly takes fewer bytes, that is done. Fully
-        transparent and fully opaque pixels stay so at any quality.
+        luma, but at most that of quality 60. Where storing it losslessly takes hardly more bytes or less, that is
+        done. Fully transparent and fully opaque pixels stay so at any quality.
     keep_hidden : bool, default False
         Main profile: whether colours under an alpha of 0 are coded like others. By default those of their surroundings
         take their place, which cost next to nothing.

@@ -270,7 +270,7 @@ class Main:
     def __init__(self, header: Fields, height: int, width: int, channels: int) -> None:
         self.height, self.width, self.channels = height, width, channels
         flags = header.u8()
-        self.subsample, self.lossless_alpha, self.constant = bool(flags & 1), bool(flags & 2), None
+        self.subsample, self.lossless_alpha = bool(flags & 1), bool(flags & 2)
         require(flags <= 3, "flags")
         require(not self.subsample or channels >= 3, "subsampling of a gray picture")
         require(not self.lossless_alpha or channels == 4, "lossless alpha without alpha")
@@ -303,13 +303,13 @@ class Main:
         out[:, :, 0] = np.clip((luma + 91881 * r) >> 20, 0, 255)
         out[:, :, 1] = np.clip((luma - 22554 * b - 46802 * r) >> 20, 0, 255)
         out[:, :, 2] = np.clip((luma + 116130 * b) >> 20, 0, 255)
-        if self.lossless_alpha:
-            out[:, :, 3] = palette(Fields(next(queue)), self.height, self.width)
-        elif self.constant is not None:
-            out[:, :, 3] = self.constant
-        elif self.channels == 4:
-            out[:, :, 3] = plain(planes[3])
+        if self.channels == 4:
+            out[:, :, 3] = self.alpha(planes, next(queue, b""))
         return out
+
+    def alpha(self, planes: list[np.ndarray], last: bytes) -> np.ndarray:
+        """11.1: alpha of version 1."""
+        return palette(Fields(last), self.height, self.width) if self.lossless_alpha else plain(planes[3])
 
 
 class MainOfVersion2(Main):
@@ -322,7 +322,8 @@ class MainOfVersion2(Main):
         require(mode <= 2, "flags")
         require(not self.subsample or channels >= 3, "subsampling of a gray picture")
         require(not mode or channels == 4, "a kind of alpha without alpha")
-        self.lossless_alpha, self.constant = mode == 1, None
+        self.mode = mode if channels == 4 else None
+        self.constant = None
         steps = [header.varint() for _ in range(2 if channels >= 3 else 1)]
         if channels == 4 and mode == 0:
             steps.append(header.varint())
@@ -339,7 +340,18 @@ class MainOfVersion2(Main):
                 h, w = ceil_div(height, 2), ceil_div(width, 2)
             step = steps[(0, 1, 1, 2)[index]]
             self.planes.append(Plane(h, w, step, (8, 16)[coding & 1], bool(coding & 2), chroma))
-        self.segments = sum(len(plane.slices) for plane in self.planes) + self.lossless_alpha
+        self.segments = sum(len(plane.slices) for plane in self.planes) + (self.mode in (0, 1))
+
+    def alpha(self, planes: list[np.ndarray], last: bytes) -> np.ndarray:
+        """11.2 and 11.3: alpha."""
+        if self.mode == 2:
+            return np.full((self.height, self.width), self.constant)
+        segment = Fields(last)
+        if self.mode == 1:
+            values = rising(segment)
+            return values[decode_map(segment.rest(), self.height, self.width, len(values))]
+        classes = decode_map(segment.rest(), self.height, self.width, 3)
+        return np.choose(classes, (0, np.clip(plain(planes[3]), 1, 254), 255))
 
 
 class Plane:
@@ -514,6 +526,10 @@ class Section:
         for t in range(1, 11):
             if not self.cbin(t):
                 return t
+        return self.escape()
+
+    def escape(self) -> int:
+        """6.5: a magnitude above 10."""
         e = 0
         while e < 12 and self.cbin(11 + min(e, 3)):
             e += 1
@@ -580,6 +596,48 @@ def decode_u(data: bytes, gh: int, gw: int, p: int, ranks: int) -> np.ndarray:
     return np.stack([image.inner() for image in u])
 
 
+def size_contexts(size: Section, values: tuple[int, ...], residuals: tuple[int, ...]) -> tuple[int, int]:
+    """7.2: slots and base of a magnitude; guess and blend. Values w, n, nw, ne, ww, nn, residuals of w, n, ne, nw."""
+    w, n, nw, ne, ww, nn = values
+    ew, en, ene, enw = residuals
+    guess = sorted((w, n, w + n - nw))[1]
+    dw, dn, dne, far = abs(w - nw), abs(n - nw), abs(ne - n), abs(w - ww) + abs(n - nn)
+    blend = 3 * (w + n) + ne - nw + (((w - ww) + (n - nn)) >> 1) - 6 * guess
+    total = dw + dn + dne + far
+    activity = level(total + abs(ew) + abs(en))
+    size.slots(
+        level(abs(ew) + abs(en) + abs(ene) + abs(enw)),
+        16 * level(dw) + level(dn),
+        16 * level(dne) + level(abs(en)),
+        level(total),
+        16 * level(abs(blend)) + activity,
+        16 * level(abs(ew)) + level(abs(en)),
+        16 * level(far) + level(dw + dn),
+        16 * level(abs(ene)) + level(abs(enw)),
+    )
+    size.base(0, activity, activity, (1, 16, 16))
+    return guess, blend
+
+
+def sign_contexts(
+    sign: Section, e: int, guess: int, blend: int, values: tuple[int, ...], residuals: tuple[int, ...]
+) -> None:
+    """7.2: slots of the sign of a residual of magnitude e."""
+    w, n, nw, ne, ww, nn = values
+    ew, en, ene, enw = residuals
+    b = slevel(blend)
+    sign.slots(
+        11 * b + min(e, 10),
+        11 * slevel(ew) + slevel(en),
+        11 * slevel(w - nw) + slevel(n - nw),
+        11 * slevel(ne - n) + b,
+        11 * slevel(w - ww) + slevel(n - nn),
+        11 * slevel(ene) + slevel(enw),
+        11 * slevel(w + n - nw - guess) + slevel(ew + en),
+        11 * slevel(ne - n) + slevel(w - guess),
+    )
+
+
 def decode_first(coder: RangeDecoder, image: Image) -> None:
     """7.2: component 0, and its continuation beyond the grid."""
     size, sign = Section(DC, coder), Section(DC_SIGN, coder)
@@ -597,36 +655,13 @@ def decode_first(coder: RangeDecoder, image: Image) -> None:
                 ww = d[i - 2] if i > first + 1 else w
                 n = nw = ne = nn = w
             ew, en, ene, enw = e[i - 1], e[i - stride], e[i - stride + 1], e[i - stride - 1]
-            guess = sorted((w, n, w + n - nw))[1]
-            dw, dn, dne, far = abs(w - nw), abs(n - nw), abs(ne - n), abs(w - ww) + abs(n - nn)
-            blend = 3 * (w + n) + ne - nw + (((w - ww) + (n - nn)) >> 1) - 6 * guess
-            total = dw + dn + dne + far
-            activity = level(total + abs(ew) + abs(en))
-            size.slots(
-                level(abs(ew) + abs(en) + abs(ene) + abs(enw)),
-                16 * level(dw) + level(dn),
-                16 * level(dne) + level(abs(en)),
-                level(total),
-                16 * level(abs(blend)) + activity,
-                16 * level(abs(ew)) + level(abs(en)),
-                16 * level(far) + level(dw + dn),
-                16 * level(abs(ene)) + level(abs(enw)),
-            )
-            size.base(0, activity, activity, (1, 16, 16))
+            around = (w, n, nw, ne, ww, nn), (ew, en, ene, enw)
+            guess, blend = size_contexts(size, *around)
             residual = 0
             if size.cbin(0):
                 residual = size.magnitude()
                 b = slevel(blend)
-                sign.slots(
-                    11 * b + min(residual, 10),
-                    11 * slevel(ew) + slevel(en),
-                    11 * slevel(w - nw) + slevel(n - nw),
-                    11 * slevel(ne - n) + b,
-                    11 * slevel(w - ww) + slevel(n - nn),
-                    11 * slevel(ene) + slevel(enw),
-                    11 * slevel(w + n - nw - guess) + slevel(ew + en),
-                    11 * slevel(ne - n) + slevel(w - guess),
-                )
+                sign_contexts(sign, residual, guess, blend, *around)
                 if sign.bin(0, 0, b, b):
                     residual = -residual
             e[i] = residual
@@ -740,6 +775,124 @@ def decode_others(coder: RangeDecoder, u: list[list[int]], image: Image, table: 
                 negative = sign.bin(0, r, row, row)
             c[i] = -a if negative else a
             s[i] += min(a, 40)
+
+
+# ---- 13. Maps --------------------------------------------------------------------------------------------------------
+
+
+class Same(Section):
+    """13.1: the section of repetitions, in its initial state."""
+
+    def __init__(self, coder: RangeDecoder) -> None:
+        self.coder, self.types, self.stride, self.at = coder, 3, 512 * 3, []
+        self.p, self.n = [1 << 21] * (8 * self.stride), [0] * (8 * self.stride)
+        self.a, self.b = ([[6553] * 8 for _ in range(rows)] for rows in (3, 13))
+        self.m = [[SQUASH[min(128 * i, 4095)] for i in range(33)] for _ in range(13)]
+
+
+def decode_map(data: bytes, height: int, width: int, count: int) -> np.ndarray:
+    """The symbols, shape (height, width)."""
+    if count == 1:
+        return np.zeros((height, width), np.int64)
+    coder, highest = RangeDecoder(data), count - 1
+    size, sign, same = Section(DC, coder), Section(DC_SIGN, coder), Same(coder)
+    f, g = [3932160] * 256, [6] * 256
+    symbols, trusts = [0] * 65536, [0] * 65536
+    image = Image(height, width)
+    s, e, r, stride = image.values, Image(height, width).values, Image(height, width).values, image.stride
+
+    def flat(w: int) -> bool:
+        bit = coder.decode(clamp(f[w] >> 6, 1, 65535))
+        f[w] = min(f[w] + bit + (((4194303 * bit - f[w]) * RATE[g[w]]) >> 16), 4194303)
+        g[w] = min(g[w] + 1, 255)
+        return bool(bit)
+
+    def repetition(i: int, entry: int, around: tuple[int, ...]) -> int:
+        w, n, nw, ne, ww, nn, nee, nne, nww, nnw = around
+        y, t = symbols[entry], trusts[entry]
+        source = 0 if t == 0 else 1 if y == w else 2 if y == n else 3
+        near = (n == w) + 2 * (nw == w) + 4 * (ne == w) + 8 * (ww == w) + 16 * (nn == w)
+        alike = (n == w) + (nw == w) + (ne == w) + (ww == w) + (nn == w)
+        others = (
+            ((64 * w) ^ (16 * n) ^ (4 * nw) ^ ne) & 511,
+            16 * level(abs(w - n)) + level(abs(n - nw)),
+            16 * level(abs(w - ww)) + level(abs(n - ne)),
+            32 * r[i - 1] + 2 * r[i - stride] + (n == w),
+            11 * slevel(n - nw) + slevel(w - nw),
+            16 * near + 4 * min(w, 3) + min(n, 3),
+            64 * source + 4 * t + (n == w) + 2 * (ne == n),
+        )
+        same.slots(near + 32 * (nee == w) + 64 * (nne == w) + 128 * (nww == w) + 256 * (nnw == w), *others)
+        if same.bin(0, 0, alike, alike):
+            return w
+        if highest == 1:
+            return 1 - w
+        if n != w:
+            slot = sum((v == n) << k for k, v in enumerate((nw, ne, nn, ww, nee, nne, nww, nnw))) + 256 * (ne == w)
+            alike = 6 + (nw == n) + (ne == n) + (nn == n) + (ww == n) + (nne == n)
+            same.slots(slot, *others)
+            if same.bin(1, 1, alike, alike):
+                return n
+        if t >= 2 and source == 3:
+            same.slots(16 * min(abs(y - sorted((w, n, w + n - nw))[1]), 31) + t, *others)
+            if same.bin(2, 2, 12, 12):
+                return y
+        return -1
+
+    def residual(i: int, around: tuple[int, ...]) -> int:
+        context = around[:6], (e[i - 1], e[i - stride], e[i - stride + 1], e[i - stride - 1])
+        guess, blend = size_contexts(size, *context)
+        largest = max(guess, highest - guess)
+        t = 1 if guess in around[:2] else 0
+        while t <= 10 and t < largest and size.cbin(t):
+            t += 1
+        if t == 11:
+            t = min(size.escape(), largest)
+        e[i] = t
+        if t and t <= guess:
+            e[i] = -t
+            if t <= highest - guess:
+                sign_contexts(sign, t, guess, blend, *context)
+                b = slevel(blend)
+                e[i] = -t if sign.bin(0, 0, b, b) else t
+        return guess + e[i]
+
+    for y in range(height):
+        first = image.place(y, 0)
+        if y:
+            s[first - 1] = s[first - 2] = s[first - stride]
+        for i in range(first, first + width):
+            if y:
+                w, ww, n, nw, ne = s[i - 1], s[i - 2], s[i - stride], s[i - stride - 1], s[i - stride + 1]
+                nee, nww, nn, nne, nnw = s[i - stride + 2], s[i - stride - 2], n, ne, nw
+                if y > 1:
+                    nn, nne, nnw = (s[i - 2 * stride + k] for k in (0, 1, -1))
+            else:
+                w = s[i - 1] if i > first else 0
+                ww = s[i - 2] if i > first + 1 else w
+                n = nw = ne = nn = nee = nne = nww = nnw = w
+            around = w, n, nw, ne, ww, nn, nee, nne, nww, nnw
+            if all(v == w for v in around[:9]):
+                s[i] = w if flat(w) else 1 - w if highest == 1 else residual(i, around)
+            else:
+                h = w
+                for v in (n, nw, ne, ww, nn, nee):
+                    h = (271 * h + v + 1) & 16777215
+                entry = (40503 * h >> 8) & 65535
+                s[i] = repetition(i, entry, around)
+                if s[i] < 0:
+                    s[i] = residual(i, around)
+                if trusts[entry] and symbols[entry] == s[i]:
+                    trusts[entry] = min(trusts[entry] + 1, 15)
+                elif trusts[entry] > 1:
+                    trusts[entry] >>= 1
+                else:
+                    symbols[entry], trusts[entry] = s[i], 1
+            r[i] = min(r[i - 1] + 1, 15) if s[i] == w else 0
+        s[first + width] = s[first + width + 1] = s[first + width - 1]
+        if y == 0:
+            s[first - 1] = s[first - 2] = s[first]
+    return image.inner()
 
 
 # ---- 8. V that has left the DCT basis --------------------------------------------------------------------------------
@@ -914,13 +1067,26 @@ def _restore_pass(plane: np.ndarray, step: int, limits: tuple[int, int], filters
 
 
 def palette(segment: Fields, height: int, width: int) -> np.ndarray:
-    """11: alpha with few values."""
+    """11.1: alpha with few values."""
     count = segment.u8()
     require(1 <= count <= 16, "number of values of alpha")
     values = np.zeros(256, np.int64)
     values[:count] = list(segment.take(count))
     indices = inflate(segment.rest(), 15, height * width)
     return values[np.frombuffer(indices, np.uint8)].reshape(height, width)
+
+
+def rising(segment: Fields) -> np.ndarray:
+    """11.2: the values of alpha."""
+    count = segment.u8() + 1
+    if count <= 32:
+        values = np.array(list(segment.take(count)))
+        require(bool((np.diff(values) > 0).all()), "values of alpha do not rise")
+        return values
+    field = segment.take(32)
+    values = np.array([v for v in range(256) if field[v >> 3] >> (v & 7) & 1])
+    require(len(values) == count, "number of values of alpha")
+    return values
 
 
 def plain(samples: np.ndarray) -> np.ndarray:

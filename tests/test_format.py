@@ -18,7 +18,9 @@ from helpers import assemble, header, parameters, picture, take_apart, varint
 import imfnb
 from imfnb import options as accepted
 from imfnb.entropy import layout
+from imfnb.entropy.maps.reference import encode_map
 from imfnb.format import baseline_header, basis, constants, context_model, lapped, probability, restoration, states
+from imfnb.format.main_header import put_values
 
 FOLDER = pathlib.Path(__file__).parent / "golden"
 TABLE = json.loads((FOLDER / "sha256.json").read_text())
@@ -198,6 +200,25 @@ def _alpha(segment):
     return _colour(channels=4, flags=2, segments=[QUIET] * 3 + [segment], version=1)
 
 
+#: Samples that take more bytes than there are of them.
+NOISE = np.random.default_rng(0).integers(0, 256, (3, 5)).astype(np.uint8)
+
+#: A map of three symbols, 3 x 5.
+CLASSES = encode_map(np.array([[0, 0, 1, 2, 2]] * 3, np.uint8), 3)
+
+
+def _lossy(classes):
+    """A picture of 3 x 5 pixels with lossy alpha."""
+    changes = {"steps": (640, 640, 16384), "codings": (0, 0, 0, 2)}
+    return _colour(channels=4, segments=[QUIET] * 4 + [classes], **changes)
+
+
+def _mapped(values, count, symbols=None):
+    """The same with lossless alpha of version 2."""
+    symbols = encode_map(np.arange(15, dtype=np.uint8).reshape(3, 5) % count, count) if symbols is None else symbols
+    return _colour(channels=4, flags=2, segments=[QUIET] * 3 + [values + symbols])
+
+
 def _palette(count, values, indices, wrap=zlib.compress):
     return bytes([count, *values]) + wrap(bytes(indices))
 
@@ -226,7 +247,12 @@ ALLOWED = {
     "version 1 of the baseline profile": _baseline(version=1, features=b""),
     "version 1 of the main profile": _colour(version=1, flags=1, codings=(3, 2, 1)),
     "lossy alpha of version 1": _colour(channels=4, codings=(0, 0, 0, 2), version=1),
-    "lossy alpha": _colour(channels=4, steps=(640, 640, 16384), codings=(0, 0, 0, 2)),
+    "lossy alpha": _lossy(CLASSES),
+    "lossy alpha of any classes": _lossy(bytes(30)),
+    "lossless alpha": _mapped(bytes([2, 0, 7, 255]), 3),
+    "lossless alpha of one value": _mapped(bytes([0, 9]), 1, b""),
+    "lossless alpha of many values": _mapped(bytes([254]) + bytes([254]) + bytes([255]) * 31, 255),
+    "bytes behind a map": _mapped(bytes([2, 0, 7, 255]), 3, CLASSES + bytes(9)),
     "constant alpha": _colour(channels=4, flags=4, value=b"\x4d"),
     "chunks": _baseline(
         features=varint(32) + varint(2) + _chunk(b"XMP ", b"<x/>") + _chunk(b"none", b""), chunks=(b"<x/>",)
@@ -294,6 +320,14 @@ REFUSED = {
     "coding 4": _main(codings=(4,)),
     "main segment without bytes": _main(segments=[b""]),
     "coded data end too early": _main(segments=[b"\0"]),
+    "no classes": _colour(channels=4, steps=(640, 640, 640), codings=(0,) * 4),
+    "truncated values of alpha": _mapped(bytes([20, 0, 7, 255]), 3, b""),
+    "truncated field of values of alpha": _mapped(bytes([200]) + bytes(31), 3, b""),
+    "equal values of alpha": _mapped(bytes([2, 0, 7, 7]), 3),
+    "falling values of alpha": _mapped(bytes([2, 0, 8, 7]), 3),
+    "fewer values of alpha": _mapped(bytes([254]) + bytes([252]) + bytes([255]) * 31, 255),
+    "more values of alpha": _mapped(bytes([254]) + bytes([255]) * 32, 255),
+    "map of alpha ends too early": _mapped(b"\xff" * 33, 256, encode_map(NOISE, 256)[:12]),
     "a palette of 0": _alpha(_palette(0, (), INDICES)),
     "a palette of 17": _alpha(_palette(17, range(17), INDICES)),
     "truncated palette": _alpha(bytes([16, 1, 2])),
@@ -354,9 +388,15 @@ def _any_bytes(seed):
         rank = int(rng.choice([0, 1, 2, 9, 12, 63, 64, 255]))
         segments.append(bytes([rank, *noise.tolist()]) + bytes(int(rng.choice([0, 0, 3000]))))
     if flags & 2:
-        segments.append(_palette(3, (1, 20, 255), rng.integers(0, 4, size[0] * size[1]).tolist()))
+        if version == 1:
+            segments.append(_palette(3, (1, 20, 255), rng.integers(0, 4, size[0] * size[1]).tolist()))
+        else:
+            count = int(rng.choice([1, 2, 3, 32, 33, 256]))
+            values = put_values(np.sort(rng.permutation(256)[:count]).tolist())
+            segments.append(values + rng.integers(0, 256, 300).astype(np.uint8).tobytes() + bytes(1500))
     elif channels == 4 and version > 1:
         steps.append(int(rng.choice([64, 1024, 16384])))
+        segments.append(rng.integers(0, 256, 300).astype(np.uint8).tobytes() + bytes(1500))
     return _main(flags, steps, codings, channels, size, segments, version)
 
 

@@ -16,6 +16,7 @@ from strategies import examples, seeds
 import imfnb
 from imfnb import FormatError
 from imfnb.entropy import layout, reference
+from imfnb.entropy.maps import reference as maps
 
 pytestmark = pytest.mark.thorough
 
@@ -30,7 +31,7 @@ def small() -> bytes:
 
 @pytest.fixture(scope="module")
 def translucent() -> bytes:
-    """A file with a palette of alpha: RGBA, 11 x 13, four segments."""
+    """A file with lossless alpha: RGBA, 11 x 13, four segments."""
     image = picture(11, 13, 4)
     image[:, 4:9, 3], image[:, :4, 3], image[:, 9:, 3] = 255, 0, 0
     return encode(image, step=25)
@@ -81,11 +82,11 @@ def test_encoder_writes_the_documented_layout(small, translucent):
         assert data == assemble(head, segments)
 
 
-def test_alpha_is_a_palette_and_deflated_indices(translucent):
+def test_alpha_is_its_values_and_a_map(translucent):
     _, segments = take_apart(translucent)
-    assert segments[3][0] == 2 and segments[3][1:3] == b"\x00\xff"
-    indices = np.frombuffer(zlib.decompress(segments[3][3:]), np.uint8).reshape(11, 13)
-    np.testing.assert_array_equal(indices * 255, imfnb.decode(translucent)[:, :, 3])
+    assert segments[3][:3] == b"\x01\x00\xff"
+    symbols, _ = maps.decode_map(segments[3][3:], 11, 13, 2)
+    np.testing.assert_array_equal(symbols * 255, imfnb.decode(translucent)[:, :, 3])
 
 
 # ------------------------------------------------------------------------------------------------------ fields' ranges
@@ -143,17 +144,67 @@ def test_number_of_segments_must_fit(count):
     refuse(f"{count} segments; expected 3", 3, main_fields(0, 640, 640, 0, 0, 0), count)
 
 
-def test_alpha_takes_a_plane_or_a_segment():
-    """Lossless alpha has no coding byte; without it there are four."""
-    segments = [constant_segment(1)] * 3
-    alpha = b"\x01\x07" + zlib.compress(bytes(143))
-    lossless = main_fields(2, 640, 640, 0, 0, 0)
-    data = assemble(header(11, 13, 4, lossless, [*segments, alpha], profile=MAIN), [*segments, alpha])
-    assert (imfnb.decode(data)[:, :, 3] == 7).all()
+def with_alpha(flags: int, alpha: bytes, version: int = 2) -> bytes:
+    """A picture of 11 x 13 pixels with a last segment of alpha; lossy alpha has a plane before it."""
+    planes = 3 if flags else 4
+    segments = [*[constant_segment(1)] * planes, alpha]
+    step = 640 if planes == 4 and version > 1 else None
+    fields = main_fields(flags, 640, 640, *(0,) * planes, alpha=step)
+    features = b"\0" * (version > 1)
+    return assemble(header(11, 13, 4, fields, segments, profile=MAIN, features=features), segments, version)
+
+
+def test_alpha_takes_a_plane_or_a_segment_or_both():
+    """Lossless alpha has no coding byte; lossy alpha has one and, from version 2 on, a segment of classes."""
+    palette = b"\x01\x07" + zlib.compress(bytes(143))
+    assert (imfnb.decode(with_alpha(2, palette, 1))[:, :, 3] == 7).all()
+    assert (imfnb.decode(with_alpha(2, b"\x00\x07"))[:, :, 3] == 7).all()
+    for classes, expected in ((np.arange(143) % 3, (0, 129, 255)), (np.full(143, 1), (129,))):
+        symbols = classes.reshape(11, 13).astype(np.uint8)
+        found = imfnb.decode(with_alpha(0, maps.encode_map(symbols, 3)))[:, :, 3]
+        assert set(found.ravel().tolist()) == set(expected)
     lossy = main_fields(0, 640, 640, 0, 0, 0, 0, alpha=640)
+    segments = [constant_segment(1)] * 3
     data = assemble(header(11, 13, 4, lossy, segments * 2, profile=MAIN), segments * 2)
-    with pytest.raises(FormatError, match="6 segments; expected 4"):
+    with pytest.raises(FormatError, match="6 segments; expected 5"):
         imfnb.decode(data)
+
+
+@pytest.mark.parametrize("value", [-4095, 4095])
+def test_samples_in_between_stay_in_between(value):
+    """A plane of alpha at either end of its range: what its class calls translucent is so."""
+    segments = [constant_segment(1)] * 3 + [constant_segment(value)]
+    segments.append(maps.encode_map(np.full((11, 13), 1, np.uint8), 3))
+    fields = main_fields(0, 640, 640, 0, 0, 0, 2, alpha=16384)
+    data = assemble(header(11, 13, 4, fields, segments, profile=MAIN), segments)
+    for device in ("cpu", "reference"):
+        assert (imfnb.decode(data, device=device)[:, :, 3] == (254 if value > 0 else 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("flags", "alpha", "message"),
+    [
+        (0, b"\x4c" * 4, "damaged map: the coded data end too early"),
+        (2, b"", "truncated"),
+        (2, b"\x05\x01\x02", "truncated"),
+        (2, b"\x20" + bytes(31), "truncated"),
+        (2, b"\x02\x01\x03\x03" + bytes(99), "do not rise"),
+        (2, b"\x02\x01\x03\x02" + bytes(99), "do not rise"),
+        (2, b"\xff" + b"\xff" * 31 + b"\x7f" + bytes(99), "255 values; expected 256"),
+        (2, b"\x01\x03\x05" + b"\x51" * 4, "damaged map: the coded data end too early"),
+    ],
+)
+def test_damaged_maps_of_alpha(flags, alpha, message):
+    for device in ("cpu", "reference"):
+        with pytest.raises(FormatError, match=message):
+            imfnb.decode(with_alpha(flags, alpha), device=device)
+
+
+@given(st.sampled_from([0, 2]), st.binary(max_size=80), st.booleans())
+@settings(max_examples=examples(60))
+def test_any_alpha_segment_is_the_same_on_both(flags, alpha, padded):
+    result = same_on_both(with_alpha(flags, alpha + bytes(400) * padded))
+    assert result is None or result.shape == (11, 13, 4)
 
 
 @pytest.mark.parametrize(
@@ -172,17 +223,13 @@ def test_alpha_takes_a_plane_or_a_segment():
         (b"\x01a" + zlib.compress(bytes(143))[:-1] + b"x", "damaged alpha plane"),
     ],
 )
-def test_damaged_alpha(alpha, message):
-    segments = [constant_segment(1)] * 3 + [alpha]
-    fields = main_fields(2, 640, 640, 0, 0, 0)
+def test_damaged_palette(alpha, message):
     with pytest.raises(FormatError, match=message):
-        imfnb.decode(assemble(header(11, 13, 4, fields, segments, profile=MAIN), segments))
+        imfnb.decode(with_alpha(2, alpha, 1))
 
 
 def test_indices_beyond_the_palette_are_no_pixels_from_elsewhere():
-    segments = [constant_segment(1)] * 3 + [b"\x02ab" + zlib.compress(bytes(range(143)))]
-    fields = main_fields(2, 640, 640, 0, 0, 0)
-    result = pixels_or_error(assemble(header(11, 13, 4, fields, segments, profile=MAIN), segments))
+    result = pixels_or_error(with_alpha(2, b"\x02ab" + zlib.compress(bytes(range(143))), 1))
     assert result is None or (result[:, :, 3].ravel()[2:] == 0).all()
 
 
@@ -234,8 +281,7 @@ def test_memory_follows_the_picture_and_not_the_rank(segment):
 def test_deflate_bomb_is_not_unpacked():
     coder = zlib.compressobj(9)
     stream = b"".join(coder.compress(bytes(2**20)) for _ in range(64)) + coder.flush()
-    segments = [constant_segment(1)] * 3 + [b"\x01a" + stream]
-    data = assemble(header(11, 13, 4, main_fields(2, 640, 640, 0, 0, 0), segments, profile=MAIN), segments)
+    data = with_alpha(2, b"\x01a" + stream, 1)
     assert peak_of(data, "expected 143 samples") < 4 * len(stream) + 2**22
 
 

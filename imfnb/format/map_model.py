@@ -1,6 +1,6 @@
 """The context model of maps: its sections beside those of U that it shares, and the numbers of its contexts.
 
-Section 14 of FORMAT.md; `probability` has the arithmetic of a bin. How the contexts of each symbol are formed stands in
+Section 13 of FORMAT.md; `probability` has the arithmetic of a bin. How the contexts of each symbol are formed stands in
 :mod:`imfnb.entropy.maps.reference`. Sections 0 and 1, of residuals and their signs, are those of component 0 of U, with
 what these have learned; section 2 says whether a symbol repeats another.
 """

@@ -70,10 +70,10 @@ class Alpha:
     lossy_bytes: np.ndarray
 
     def coded(self, step: int, lossy: bool | None) -> CodedAlpha:
-        """What becomes of it with a step, in 1/64 gray level; if `lossy` is None, whichever is likely to be smaller."""
+        """What becomes of it with a step, in 1/64 gray level; if `lossy` is None, it is what pays."""
         if self.lossy is None or lossy is False:
             return self.lossless
-        if lossy or self._estimate(step) < len(self.lossless.segment):
+        if lossy or decide.lossy_alpha_pays(self._estimate(step), len(self.lossless.segment)):
             return self.lossy
         return self.lossless
 

@@ -33,6 +33,7 @@ __all__ = [
     "local_bits",
     "long_patches_pay",
     "lossy_alpha",
+    "lossy_alpha_pays",
     "resampled_part",
     "restoration_pays",
     "sampled",
@@ -68,6 +69,11 @@ def alpha_step(wish: float | str | None, luma: int) -> int:
 def lossy_alpha(wish: float | str | None) -> bool | None:
     """Whether alpha may be lossy, by the option `alpha_quality`; None where the smaller one is to be taken."""
     return False if wish == "lossless" else None
+
+
+def lossy_alpha_pays(lossy: float, lossless: int) -> bool:
+    """Whether to lose something of alpha, by the (estimated) bytes: if that saves a fifth and 16 bytes."""
+    return lossy + 16 < 0.8 * lossless
 
 
 def known_subsampling(wish: str | None, channels: int, luma: int) -> bool | None:

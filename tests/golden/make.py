@@ -64,6 +64,16 @@ PICTURES = {
 PICTURES.update(
     {f"v2{name[2:]}": case for name, case in PICTURES.items() if "main-rgba" not in name and "waves" not in case[1]}
 )
+PICTURES.update(
+    {
+        "v2-main-rgba-constant": ((19, 13, 4), {"step": 25, "alpha": 1}),
+        "v2-main-rgba-two-values": ((19, 13, 4), {"step": 25, "alpha": 2}),
+        "v2-main-rgba-sixteen-values": ((24, 24, 4), {"step": 40, "alpha": 16}),
+        "v2-main-rgba-lossless": ((24, 21, 4), {"step": 30, "alpha_quality": "lossless", "keep_hidden": True}),
+        "v2-main-rgba-lossy": ((40, 38, 4), {"step": 25, "alpha_quality": 20}),
+        "v2-main-rgba-lossy-fine": ((33, 47, 4), {"psnr": 35, "alpha_quality": 60}),
+    }
+)
 
 
 def checksum(pixels: np.ndarray) -> dict:
@@ -76,8 +86,12 @@ def encode(name: str) -> bytes:
     shape, options = PICTURES[name][0], dict(PICTURES[name][1])
     values, amplitude = options.pop("alpha", 0), options.pop("waves", 0)
     image = crafted.waves(*shape[:2], amplitude) if amplitude else picture(*shape, seed=len(name))
-    if values:
+    if values == 1:
+        image[:, :, 3] = 200
+    elif values:
         image[:, :, 3] = image[:, :, 3] // (256 // values) * (255 // values)
+    elif shape[2] == 4:  # fully transparent and opaque areas with soft edges
+        image[:, :, 3] = np.clip(2.0 * image[:, :, 3] - 120, 0, 255)
     return imfnb.encode(image, profile=name.split("-")[1], **options)
 
 
