@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
+import math
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -318,8 +319,8 @@ class MainOfVersion2(Main):
     def __init__(self, header: Fields, height: int, width: int, channels: int) -> None:
         self.height, self.width, self.channels = height, width, channels
         flags = header.u8()
-        self.subsample, mode = bool(flags & 1), flags >> 1
-        require(mode <= 2, "flags")
+        self.subsample, mode = bool(flags & 1), flags >> 1 & 3
+        require(flags <= 31 and mode <= 2, "flags")
         require(not self.subsample or channels >= 3, "subsampling of a gray picture")
         require(not mode or channels == 4, "a kind of alpha without alpha")
         self.mode = mode if channels == 4 else None
@@ -333,14 +334,36 @@ class MainOfVersion2(Main):
         self.planes = []
         for index in range(3 if mode else max(1, channels)):
             coding = header.u8()
-            require(coding <= 3, "coding of a plane")
+            require(coding <= 15, "coding of a plane")
             chroma = channels >= 3 and index in (1, 2)
             h, w = height, width
             if chroma and self.subsample:
                 h, w = ceil_div(height, 2), ceil_div(width, 2)
             step = steps[(0, 1, 1, 2)[index]]
-            self.planes.append(Plane(h, w, step, (8, 16)[coding & 1], bool(coding & 2), chroma))
-        self.segments = sum(len(plane.slices) for plane in self.planes) + (self.mode in (0, 1))
+            plane = Plane(h, w, step, (8, 16)[coding & 1], bool(coding & 2), chroma)
+            plane.strength = 4 + (coding >> 2)
+            self.planes.append(plane)
+        if flags & 8:
+            for group in (slice(0, 1), slice(1, 3))[: 2 if channels >= 3 else 1]:
+                first, a = header.u8(), header.u8()
+                require(40 <= first <= 64 and a <= 64, "weights")
+                for plane in self.planes[group]:
+                    plane.weights = weights(plane.p, first, a)
+        self.local = None
+        if flags & 16:
+            self.local = header.u8()
+            require(3 <= self.local <= 8, "blocks of local steps")
+        self.segments = sum(len(plane.slices) for plane in self.planes) + bool(flags & 16) + (self.mode in (0, 1))
+
+    def pixels(self, segments: list[bytes]) -> np.ndarray:
+        if self.local is None:
+            return super().pixels(segments)
+        place = sum(len(plane.slices) for plane in self.planes)
+        rows, columns = (ceil_div(size, 1 << self.local) for size in (self.height, self.width))
+        symbols = decode_map(segments[place], rows, columns, 9)
+        for plane in self.planes[:3]:
+            plane.take_local_steps(symbols, self.local, 1 + (self.subsample and plane.chroma))
+        return super().pixels(segments[:place] + segments[place + 1 :])
 
     def alpha(self, planes: list[np.ndarray], last: bytes) -> np.ndarray:
         """11.2 and 11.3: alpha."""
@@ -359,6 +382,7 @@ class Plane:
 
     def __init__(self, h: int, w: int, step: int, p: int, restored: bool, chroma: bool) -> None:
         self.h, self.w, self.step, self.p, self.restored, self.chroma = h, w, step, p, restored, chroma
+        self.strength, self.weights, self.local = 4, weights(p, 64, 0), None
         self.rows, self.columns = ceil_div(h, p), ceil_div(w, p)
         count = ceil_div(self.rows * self.columns * p * p, 4194304)
         size = ceil_div(self.rows, count)
@@ -366,23 +390,34 @@ class Plane:
 
     def samples(self, segments: Iterator[bytes]) -> np.ndarray:
         """The samples, from one segment for each slice."""
-        out = np.concatenate([self.slice(Fields(next(segments)), bottom - top) for top, bottom in self.slices])
+        out = np.concatenate([self.slice(Fields(next(segments)), top, bottom) for top, bottom in self.slices])
         out = unlap(out, self.p)[: self.h, : self.w]
-        return restore(out, self.step, self.chroma) if self.restored else out
+        return restore(out, min(self.step * self.strength // 4, 16384), self.chroma) if self.restored else out
 
-    def slice(self, segment: Fields, rows: int) -> np.ndarray:
+    def take_local_steps(self, symbols: np.ndarray, b: int, f: int) -> None:
+        """9.2: M of every patch."""
+        centres = [f * (self.p * np.arange(n) + self.p // 2) >> b for n in (self.rows, self.columns)]
+        y, x = (np.minimum(found, size - 1) for found, size in zip(centres, symbols.shape, strict=True))
+        self.local = np.array([8, 10, 11, 13, 16, 19, 23, 27, 32])[symbols[np.ix_(y, x)]]
+
+    def slice(self, segment: Fields, top: int, bottom: int) -> np.ndarray:
         """The product of the factors of a slice, (p rows, p columns)."""
-        v = basis(self.p, self.step)
+        rows = bottom - top
+        v = basis(self.p, self.step, self.weights)
         if rows * self.columns * self.p**2 >= 1048576:
             coded = segment.take(segment.varint())
             if coded:
-                v = moved_basis(v, decode_update(coded, self.p), self.p, self.step)
+                v = moved_basis(v, decode_update(coded, self.p), self.p, self.step, self.weights)
         ranks = min(segment.u8() + 1, self.p**2)
         u = decode_u(segment.rest(), rows, self.columns, self.p, ranks)
         limit = 24576 * self.p // self.step + 1
         s, _ = scale(self.step)
         factors = np.clip(u.reshape(ranks, -1), -limit, limit).astype(np.float64)  # float64 holds all sums exactly
         x = (np.rint(factors.T @ v[:, :ranks].T.astype(np.float64)).astype(np.int64) + (1 << (s - 1))) >> s
+        if self.local is not None:
+            v0 = int(basis(self.p, self.step, self.weights)[0, 0])
+            mean = (factors[0].astype(np.int64) * v0 + (1 << (s - 1)) >> s)[:, None]
+            x = mean + ((np.clip(x - mean, -(2**20), 2**20) * self.local[top:bottom].reshape(-1, 1) + 8) >> 4)
         return unite(x, rows * self.p, self.columns * self.p, self.p)
 
 
@@ -955,7 +990,17 @@ def scale(step: int) -> tuple[int, int]:
 
 
 @functools.cache
-def basis(p: int, step: int) -> np.ndarray:
+def weights(p: int, first: int, a: int) -> tuple[int, ...]:
+    """9.1: the weight of every component."""
+    found = [first]
+    for i, j in frequencies(p)[1:]:
+        root = math.isqrt(math.isqrt((i * i + j * j) ** 3 * 2**48 // p**6))
+        found.append(min(64 + ((4 * a * root + 2048) >> 12), 320))
+    return tuple(found)
+
+
+@functools.cache
+def basis(p: int, step: int, weights: tuple[int, ...]) -> np.ndarray:
     """9.1: V0, int64 of shape (p^2, p^2)."""
 
     def cosine(k: int) -> int:
@@ -966,13 +1011,15 @@ def basis(p: int, step: int) -> np.ndarray:
     c = np.array([[cosine((2 * y + 1) * i * 16 // p) if i else 11585 for y in range(p)] for i in range(p)], np.int64)
     k = 30 if p == 8 else 31
     _, length = scale(step)
-    columns = [(np.outer(c[i], c[j]).ravel() * length + (1 << (k - 1))) >> k for i, j in frequencies(p)]
+    lengths = [(length * w + 32) >> 6 for w in weights]
+    products = [np.outer(c[i], c[j]).ravel() * n for (i, j), n in zip(frequencies(p), lengths, strict=True)]
+    columns = [(product + (1 << (k - 1))) >> k for product in products]
     return np.stack(columns, axis=1)
 
 
-def moved_basis(v: np.ndarray, update: np.ndarray, p: int, step: int) -> np.ndarray:
+def moved_basis(v: np.ndarray, update: np.ndarray, p: int, step: int, weights: tuple[int, ...]) -> np.ndarray:
     """9.1: V of a slice that has its own."""
-    bound = scale(step)[1] // p
+    bound = (scale(step)[1] * np.array(weights[:24]) + 32 >> 6) // p
     out = v.copy()
     out[:, :24] += np.clip((v[:, :64] @ update + 2048) >> 12, -bound, bound)
     return out

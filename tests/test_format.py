@@ -49,7 +49,17 @@ def test_the_decoder_imports_nothing_of_the_package():
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names.add(node.module.split(".")[0])
-    assert names == {"__future__", "collections", "functools", "hashlib", "importlib", "numpy", "pathlib", "zlib"}
+    assert names == {
+        "__future__",
+        "collections",
+        "functools",
+        "hashlib",
+        "importlib",
+        "math",
+        "numpy",
+        "pathlib",
+        "zlib",
+    }
 
 
 def _listed():
@@ -73,8 +83,12 @@ def test_check_values_of_the_text():
     for p in (8, 16):
         found[f"(i_r, j_r), p = {p} (8 bits)"] = np.array(format_decoder.frequencies(p)).astype("u1").tobytes()
         found[f"relations, p = {p} (8 bits)"] = np.array(format_decoder.relations(p)).astype("u1").tobytes()
+        weights = [w for first, a in ((40, 26), (64, 64)) for w in format_decoder.weights(p, first, a)]
+        found[f"w of 40, 26 and 64, 64, p = {p} (16 bits)"] = np.array(weights).astype("<u2").tobytes()
     for p, step in ((8, 64), (8, 16384), (16, 1280)):
-        found[f"V0, p = {p}, step {step} (16 bits)"] = format_decoder.basis(p, step).astype("<i2").tobytes()
+        found[f"V0, p = {p}, step {step} (16 bits)"] = (
+            format_decoder.basis(p, step, format_decoder.weights(p, 64, 0)).astype("<i2").tobytes()
+        )
     assert _listed() == {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in found.items()}
 
 
@@ -100,6 +114,8 @@ def test_tables_of_the_package_are_those_of_the_text():
         block = re.search(rf"(?m)^    Q, p = {p}:(( +-?\d+)+\n)+", TEXT).group()
         matrix = np.array(block.partition(":")[2].split(), int).reshape(p // 2, p // 2)
         np.testing.assert_array_equal(lapped.rotation(p), matrix)
+        weights = [w for numbers in ((40, 26), (64, 64)) for w in basis.weights_of(p, basis.Weighting(*numbers))]
+        found[f"w of 40, 26 and 64, 64, p = {p} (16 bits)"] = np.array(weights).astype("<u2").tobytes()
     for p, step in ((8, 64), (8, 16384), (16, 1280)):
         found[f"V0, p = {p}, step {step} (16 bits)"] = basis.dct_basis(p, step).astype("<i2").tobytes()
     assert _listed() == {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in found.items()}

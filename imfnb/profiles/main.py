@@ -19,7 +19,7 @@ import numpy as np
 
 from ..entropy import component_bytes
 from ..factorization import rdoq
-from ..format.basis import PLAIN, Weighting
+from ..format.basis import PLAIN, WEIGHT_ONE, Weighting
 from ..format.bytestream import Reader
 from ..format.constants import PATCH_SIZES, STEP_UNIT
 from ..format.container import Container, Frame, pack
@@ -453,6 +453,8 @@ def describe(container: Container) -> dict[str, object]:
         components[name] = total[:last].tolist()
         ranks.append(rank)
         adapted.append(free)
+    if p.local_bits is not None:
+        segments["local steps"] = container.sizes[number]
     if p.alpha.has_segment:
         segments["alpha classes" if p.alpha.lossy else "alpha"] = container.sizes[-1]
     return {
@@ -462,6 +464,8 @@ def describe(container: Container) -> dict[str, object]:
         "steps": tuple(plane.step / STEP_UNIT for plane in p.planes),
         "patch_sizes": tuple(plane.patch_size for plane in p.planes),
         "restoration": tuple(plane.restore for plane in p.planes),
+        "weights": tuple((w.first / WEIGHT_ONE, w.strength / 16) for w in (plane.weighting for plane in p.planes)),
+        "local_steps": None if p.local_bits is None else 1 << p.local_bits,
         "segments": segments,
         "ranks": tuple(ranks),
         "free_v": tuple(adapted),

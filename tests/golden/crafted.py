@@ -13,6 +13,7 @@ from helpers import assemble, header, picture, take_apart, varint
 
 import imfnb
 from imfnb.entropy.layout import active_ranks, pad_factors
+from imfnb.entropy.maps.reference import encode_map
 from imfnb.entropy.reference import encode_factors
 
 __all__ = ["CASES", "waves"]
@@ -56,7 +57,7 @@ def _alpha() -> bytes:
     image = picture(24, 24, 4, 6)
     image[:, :, 3] = image[:, :, 3] // 16 * 17
     image[0, :16, 3] = np.arange(16) * 17
-    return imfnb.encode(image, step=40)
+    return imfnb.encode(image, step=40, tune="psnr")
 
 
 def _restored(luma: int, chroma: int) -> bytes:
@@ -75,8 +76,26 @@ def _restored(luma: int, chroma: int) -> bytes:
     image[:16, 28:] = (128 + 90 * np.sin(y / 1.9))[:16, 28:, None]
     image[:, :, 0], image[:, :, 1] = image[::-1, :, 0].copy(), image[:, ::-1, 1].copy()
     image = np.clip(image, 0, 255).astype(np.uint8)
-    data = imfnb.encode(image, step=22, subsampling="4:4:4", patch_size=8)
+    data = imfnb.encode(image, step=22, subsampling="4:4:4", patch_size=8, tune="psnr")
     return _main((64, 56, 3), (luma, chroma), (2, 2, 2), take_apart(data)[1])
+
+
+def _visual(b: int, half: bool, sizes: Sequence[int], first: int, a: int) -> bytes:
+    """Every symbol of a map of local steps, weights, and every strength of restoration."""
+    rng = np.random.default_rng(b)
+    image = np.clip(picture(75, 91, 3, 12) + rng.normal(0, 12, (75, 91, 3)), 0, 255).astype(np.uint8)
+    subsampling = "4:2:0" if half else "4:4:4"
+    planes = [
+        take_apart(imfnb.encode(image, step=14, subsampling=subsampling, patch_size=p, tune="psnr"))[1] for p in sizes
+    ]
+    segments = [planes[0][0], planes[1][1], planes[1][2]]
+    blocks = rng.integers(0, 9, (-(-75 >> b), -(-91 >> b))).astype(np.uint8)
+    segments.append(encode_map(blocks, 9))
+    codings = [
+        (p == 16) | 2 | k << 2 for p, k in zip((*sizes, sizes[1]), (b % 4, (b + 1) % 4, (b + 2) % 4), strict=True)
+    ]
+    fields = bytes([half | 8 | 16]) + varint(14 * 64) + varint(500) + bytes(codings) + bytes([first, a, 64, a // 2, b])
+    return assemble(header(75, 91, 3, fields, segments, profile=1), segments)
 
 
 # ---- from factors ----------------------------------------------------------------------------------------------------
@@ -162,22 +181,24 @@ def _long_varints() -> bytes:
 CASES: dict[str, Callable[[], bytes]] = {
     # The least number of samples from which a segment may have its own V, and just below it; the largest slice, and the
     # smallest plane of two.
-    "v1-main-own-v-smallest": lambda: imfnb.encode(waves(1024, 1024), step=200, patch_size=16),
-    "v1-main-own-v-none-below": lambda: imfnb.encode(waves(1016, 1032), step=200, patch_size=8),
-    "v1-main-one-slice-largest": lambda: imfnb.encode(waves(2048, 2048), step=200, patch_size=16),
-    "v1-main-two-slices-smallest": lambda: imfnb.encode(waves(1808, 2320), step=200, patch_size=16),
+    "v1-main-own-v-smallest": lambda: imfnb.encode(waves(1024, 1024), step=200, patch_size=16, tune="psnr"),
+    "v1-main-own-v-none-below": lambda: imfnb.encode(waves(1016, 1032), step=200, patch_size=8, tune="psnr"),
+    "v1-main-one-slice-largest": lambda: imfnb.encode(waves(2048, 2048), step=200, patch_size=16, tune="psnr"),
+    "v1-main-two-slices-smallest": lambda: imfnb.encode(waves(1808, 2320), step=200, patch_size=16, tune="psnr"),
     # High ranks and large magnitudes, which reach the rare contexts.
-    "v1-main-noise-p16": lambda: imfnb.encode(_noise(48, 48, 1, 40), step=12, patch_size=16),
-    "v1-main-noise-p16-step-1": lambda: imfnb.encode(_noise(32, 32, 2, 60), step=1, patch_size=16),
-    "v1-main-noise-p8": lambda: imfnb.encode(_noise(40, 48, 3, 50), step=9, patch_size=8),
+    "v1-main-noise-p16": lambda: imfnb.encode(_noise(48, 48, 1, 40), step=12, patch_size=16, tune="psnr"),
+    "v1-main-noise-p16-step-1": lambda: imfnb.encode(_noise(32, 32, 2, 60), step=1, patch_size=16, tune="psnr"),
+    "v1-main-noise-p8": lambda: imfnb.encode(_noise(40, 48, 3, 50), step=9, patch_size=8, tune="psnr"),
     # The largest step, and the largest with columns of V that are scaled up.
     "v1-main-step-256": lambda: imfnb.encode(
-        np.where(picture(64, 64, 3, 5) > 120, 255, 0).astype(np.uint8), step=256, subsampling="4:4:4"
+        np.where(picture(64, 64, 3, 5) > 120, 255, 0).astype(np.uint8), step=256, subsampling="4:4:4", tune="psnr"
     ),
-    "v1-main-step-2047": lambda: imfnb.encode(picture(40, 33, 3, 4), step=2047 / 64, subsampling="4:4:4", patch_size=8),
+    "v1-main-step-2047": lambda: imfnb.encode(
+        picture(40, 33, 3, 4), step=2047 / 64, subsampling="4:4:4", patch_size=8, tune="psnr"
+    ),
     "v1-main-alpha-16-values": _alpha,
     # Probabilities at their ends, counts at their limit.
-    "v1-main-long-flat": lambda: imfnb.encode(picture(160, 200, 0, 7) // 64 * 64, step=90, patch_size=8),
+    "v1-main-long-flat": lambda: imfnb.encode(picture(160, 200, 0, 7) // 64 * 64, step=90, patch_size=8, tune="psnr"),
     **{
         f"v1-main-restoration-border-{border}": lambda border=border: _restored(border - 1, border)
         for border in (258, 408, 646, 1023, 1619, 2563, 4058, 6425, 10173)
@@ -200,4 +221,8 @@ CASES: dict[str, Callable[[], bytes]] = {
     "v1-main-largest-values": lambda: _of_zeros((16, 20, 3), (64, 16384), (0, 3, 2), (1900, 200, 400), (63, 5, 7)),
     "v1-main-largest-values-p16": lambda: _of_zeros((20, 30), [64], [1], [1900], [60]),
     "v1-baseline-long-varints": _long_varints,
+    "v2-main-local-3": lambda: _visual(3, True, (8, 16), 40, 64),
+    "v2-main-local-4": lambda: _visual(4, False, (16, 8), 47, 24),
+    "v2-main-local-5": lambda: _visual(5, True, (16, 16), 64, 7),
+    "v2-main-local-8": lambda: _visual(8, False, (8, 8), 40, 0),
 }

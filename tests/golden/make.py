@@ -62,16 +62,31 @@ PICTURES = {
     "v1-main-two-bands-own-v": ((2056, 2064, 0), {"step": 200, "waves": 30}),
 }
 PICTURES.update(
-    {f"v2{name[2:]}": case for name, case in PICTURES.items() if "main-rgba" not in name and "waves" not in case[1]}
+    {
+        f"v2{name[2:]}": (shape, options | {"tune": "psnr"} if "-main-" in name else options)
+        for name, (shape, options) in PICTURES.items()
+        if "main-rgba" not in name and "waves" not in options
+    }
 )
 PICTURES.update(
     {
-        "v2-main-rgba-constant": ((19, 13, 4), {"step": 25, "alpha": 1}),
-        "v2-main-rgba-two-values": ((19, 13, 4), {"step": 25, "alpha": 2}),
-        "v2-main-rgba-sixteen-values": ((24, 24, 4), {"step": 40, "alpha": 16}),
-        "v2-main-rgba-lossless": ((24, 21, 4), {"step": 30, "alpha_quality": "lossless", "keep_hidden": True}),
-        "v2-main-rgba-lossy": ((40, 38, 4), {"step": 25, "alpha_quality": 20}),
+        "v2-main-rgba-constant": ((19, 13, 4), {"step": 25, "alpha": 1, "tune": "psnr"}),
+        "v2-main-rgba-two-values": ((19, 13, 4), {"step": 25, "alpha": 2, "tune": "psnr"}),
+        "v2-main-rgba-sixteen-values": ((24, 24, 4), {"step": 40, "alpha": 16, "tune": "psnr"}),
+        "v2-main-rgba-lossless": (
+            (24, 21, 4),
+            {"step": 30, "alpha_quality": "lossless", "keep_hidden": True, "tune": "psnr"},
+        ),
+        "v2-main-rgba-lossy": ((40, 38, 4), {"step": 25, "alpha_quality": 20, "tune": "psnr"}),
         "v2-main-rgba-lossy-fine": ((33, 47, 4), {"psnr": 35, "alpha_quality": 60}),
+        "v2-main-visual-gray": ((45, 37, 0), {"quality": 40, "tune": "visual"}),
+        "v2-main-visual-rgb": ((50, 67, 3), {"quality": 55, "tune": "visual", "subsampling": "4:2:0"}),
+        "v2-main-visual-rgb-444-p16": (
+            (50, 67, 3),
+            {"step": 90, "tune": "visual", "subsampling": "4:4:4", "patch_size": 16},
+        ),
+        "v2-main-visual-rgba": ((40, 38, 4), {"step": 30, "alpha_quality": 20, "tune": "visual"}),
+        "v2-main-visual-one-pixel": ((1, 1, 3), {"quality": 100, "tune": "visual"}),
     }
 )
 
