@@ -144,7 +144,7 @@ def test_every_constant_of_the_format_is_in_the_text():
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 found |= {f"{path.stem}.{node.id}"} if node.id.isupper() and node.id[0] != "_" else set()
     tables = {"probability.SQUASH", "probability.STRETCH", "probability.RATE", "context_model.LEVEL"}
-    tables |= {"context_model.SIGNED_LEVEL", "lapped.ROTATION_8", "lapped.ROTATION_16"}
+    tables |= {"context_model.SIGNED_LEVEL", "lapped.ROTATION_8", "lapped.ROTATION_16", "basis.PLAIN"}
     assert found == set(_constants()) | tables | {"container.MAX_PIXELS"}
 
 
@@ -198,10 +198,10 @@ def _chunk(kind, data):
 QUIET = bytes([0]) + bytes([255]) * 12
 
 
-def _main(flags=0, steps=(640,), codings=(0,), channels=0, size=(3, 5), segments=None, version=2, value=b""):
+def _main(flags=0, steps=(640,), codings=(0,), channels=0, size=(3, 5), segments=None, version=2, value=b"", more=b""):
     """A file of the main profile; by default a small gray picture."""
     segments = [QUIET] * len(codings) if segments is None else segments
-    fields = bytes([flags]) + b"".join(map(varint, steps)) + value + bytes(codings)
+    fields = bytes([flags]) + b"".join(map(varint, steps)) + value + bytes(codings) + more
     features = b"\0" * (version > 1)
     return assemble(header(*size, channels, fields, segments, profile=1, features=features), segments, version)
 
@@ -218,6 +218,10 @@ def _alpha(segment):
 
 #: Samples that take more bytes than there are of them.
 NOISE = np.random.default_rng(0).integers(0, 256, (3, 5)).astype(np.uint8)
+
+#: Factors of 15 x 15 patches, and a map of their steps.
+LONG = bytes([0]) + bytes([255]) * 400
+BLOCKS = encode_map(np.random.default_rng(1).integers(0, 9, (15, 15)).astype(np.uint8), 9)
 
 #: A map of three symbols, 3 x 5.
 CLASSES = encode_map(np.array([[0, 0, 1, 2, 2]] * 3, np.uint8), 3)
@@ -270,6 +274,8 @@ ALLOWED = {
     "lossless alpha of many values": _mapped(bytes([254]) + bytes([254]) + bytes([255]) * 31, 255),
     "bytes behind a map": _mapped(bytes([2, 0, 7, 255]), 3, CLASSES + bytes(9)),
     "constant alpha": _colour(channels=4, flags=4, value=b"\x4d"),
+    "local steps": _main(flags=16, more=b"\3", size=(120, 120), segments=[LONG, BLOCKS]),
+    "weights and every strength": _colour(flags=9, codings=(15, 10, 6), more=bytes([40, 64, 64, 0])),
     "chunks": _baseline(
         features=varint(32) + varint(2) + _chunk(b"XMP ", b"<x/>") + _chunk(b"none", b""), chunks=(b"<x/>",)
     ),
@@ -326,14 +332,23 @@ REFUSED = {
     "constant alpha without alpha": _colour(flags=4, value=b"\0"),
     "main flags 4 of version 1": _main(flags=4, version=1),
     "main flags 6": _colour(flags=6, channels=4),
-    "main flags 8": _main(flags=8),
+    "main flags 32": _main(flags=32),
+    "no weights": _main(flags=8),
+    "first weight below 40": _main(flags=8, more=bytes([39, 0])),
+    "first weight above 64": _main(flags=8, more=bytes([65, 0])),
+    "strength of weights above 64": _main(flags=8, more=bytes([40, 65])),
+    "no weights of chroma": _colour(flags=8, more=bytes([40, 20])),
+    "blocks of 4 samples": _main(flags=16, more=b"\2", segments=[QUIET, b""]),
+    "blocks of 512 samples": _main(flags=16, more=b"\x09", segments=[QUIET, b""]),
+    "no map of local steps": _main(flags=16, more=b"\4", segments=[QUIET]),
+    "map of local steps ends too early": _main(flags=16, more=b"\3", size=(120, 120), segments=[LONG, BLOCKS[:12]]),
     "step of alpha below 64": _colour(channels=4, steps=(640, 640, 63), codings=(0,) * 4),
     "step of alpha above 16384": _colour(channels=4, steps=(640, 640, 16385), codings=(0,) * 4),
     "step below 64": _main(steps=(63,)),
     "step above 16384": _main(steps=(16385,)),
     "step of chroma below 64": _colour(steps=(640, 63)),
     "step of chroma above 16384": _colour(steps=(640, 16385)),
-    "coding 4": _main(codings=(4,)),
+    "coding 16": _main(codings=(16,)),
     "main segment without bytes": _main(segments=[b""]),
     "coded data end too early": _main(segments=[b"\0"]),
     "no classes": _colour(channels=4, steps=(640, 640, 640), codings=(0,) * 4),

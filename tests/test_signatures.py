@@ -24,6 +24,7 @@ STAGES = (
     "factorization.rdoq.basis_search",
     "factorization.rdoq.spectra",
     "lapped",
+    "masking",
     "patches",
     "restoration",
 )

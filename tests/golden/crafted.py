@@ -83,10 +83,10 @@ def _restored(luma: int, chroma: int) -> bytes:
 def _visual(b: int, half: bool, sizes: Sequence[int], first: int, a: int) -> bytes:
     """Every symbol of a map of local steps, weights, and every strength of restoration."""
     rng = np.random.default_rng(b)
-    image = np.clip(picture(75, 91, 3, 12) + rng.normal(0, 12, (75, 91, 3)), 0, 255).astype(np.uint8)
+    image = np.clip(picture(75, 91, 3, 12) + rng.normal(0, 5, (75, 91, 3)), 0, 255).astype(np.uint8)
     subsampling = "4:2:0" if half else "4:4:4"
     planes = [
-        take_apart(imfnb.encode(image, step=14, subsampling=subsampling, patch_size=p, tune="psnr"))[1] for p in sizes
+        take_apart(imfnb.encode(image, step=20, subsampling=subsampling, patch_size=p, tune="psnr"))[1] for p in sizes
     ]
     segments = [planes[0][0], planes[1][1], planes[1][2]]
     blocks = rng.integers(0, 9, (-(-75 >> b), -(-91 >> b))).astype(np.uint8)
@@ -94,7 +94,7 @@ def _visual(b: int, half: bool, sizes: Sequence[int], first: int, a: int) -> byt
     codings = [
         (p == 16) | 2 | k << 2 for p, k in zip((*sizes, sizes[1]), (b % 4, (b + 1) % 4, (b + 2) % 4), strict=True)
     ]
-    fields = bytes([half | 8 | 16]) + varint(14 * 64) + varint(500) + bytes(codings) + bytes([first, a, 64, a // 2, b])
+    fields = bytes([half | 8 | 16]) + varint(20 * 64) + varint(900) + bytes(codings) + bytes([first, a, 64, a // 2, b])
     return assemble(header(75, 91, 3, fields, segments, profile=1), segments)
 
 
