@@ -373,12 +373,12 @@ def info(data: Any, *, max_pixels: int = MAX_PIXELS) -> Info:
     Info
         A dict with version (of the format), profile, shape, color_space, subsampling, segments (bytes of each plane or
         matrix), size (bytes of the file proper), padding (bytes behind its end, which do not belong to it) and bpp.
-        Baseline: patch_size, bounds and ranks. Main: steps (gray levels), patch_sizes, restoration, weights (of
-        each plane, what the step is multiplied by: that of the first component, and a of 1 + a f**1.5 for the others),
-        local_steps (side of the blocks that have steps of their own, in pixels, or None), ranks (components used by
-        each plane), free_v (number of slices of each plane whose V has left the DCT basis) and components
-        (bytes of each component of each plane: the first with V, then the map of active ranks, then the second and so
-        on).
+        Baseline: patch_size, bounds and ranks. Main: alpha (how it is coded: "lossy", "lossless", "constant", or None
+        if there is none), steps (gray levels), patch_sizes, restoration, weights (of each plane, what the step is
+        multiplied by: that of the first component, and a of 1 + a f**1.5 for the others), local_steps (side of the
+        blocks that have steps of their own, in pixels, or None), ranks (components used by each plane), free_v (number
+        of slices of each plane whose V has left the DCT basis) and components (bytes of each component of each plane:
+        the first with V, then the map of active ranks, then the second and so on).
 
     Raises
     ------

@@ -118,6 +118,20 @@ def test_options_reach_the_encoder(tmp_path, arguments, options):
     assert (tmp_path / "b.imf").read_bytes() == expected(IMAGE, **options)
 
 
+def test_options_of_alpha_reach_the_encoder(tmp_path):
+    image = np.dstack([IMAGE[:, :, :3], np.arange(IMAGE[:, :, 0].size).reshape(IMAGE.shape[:2]) % 97 * 2]).astype(
+        np.uint8
+    )
+    source = tmp_path / "a.png"
+    Image.fromarray(image).save(source)
+    for arguments, options in (
+        (["--alpha-quality", "lossless"], {"alpha_quality": "lossless"}),
+        (["--alpha-quality", "5", "--keep-hidden"], {"alpha_quality": 5, "keep_hidden": True}),
+    ):
+        assert main(["encode", "--force", str(source), *arguments]) == 0
+        assert (tmp_path / "a.imf").read_bytes() == imfnb.encode(image, **options)
+
+
 def test_negative_bound_needs_no_equals_sign(tmp_path):
     """The default bounds, typed as the help shows them."""
     source = save(tmp_path / "a.png")

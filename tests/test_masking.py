@@ -43,7 +43,7 @@ def test_activity_is_the_harmonic_mean_of_variances():
     """A block of noise has a long step, a flat one a short one, and one that is flat in part counts as flat."""
     rng = np.random.default_rng(1)
     luma = np.zeros((1, 96, 96), np.int32)
-    luma[0, :, 32:] = rng.normal(0, 16 * 60, (96, 64)).clip(-2048, 2047)
+    luma[0, :, 32:] = rng.choice([-2048, 2047], (96, 64))
     luma[0, 36:64, 68:96] = 0
     found = classified(reference, luma, 5)[0]
     assert (found[:, 0] == SYMBOLS[0]).all()

@@ -23,6 +23,7 @@ STAGES = (
     "factorization.rdoq",
     "factorization.rdoq.basis_search",
     "factorization.rdoq.spectra",
+    "fill",
     "lapped",
     "masking",
     "patches",
@@ -30,7 +31,7 @@ STAGES = (
 )
 
 #: Stages that have nothing on the GPU: they work on the host while it goes on.
-HOST_ONLY = {"entropy", "entropy.maps", "factorization.rdoq.basis_search", "factorization.rdoq.spectra"}
+HOST_ONLY = {"entropy", "entropy.maps", "fill", "factorization.rdoq.basis_search", "factorization.rdoq.spectra"}
 
 #: The modules of a stage; the first is the definition.
 BACKENDS = ("reference", "cpu", "cuda")

@@ -19,7 +19,6 @@ from ..format.main_header import AlphaCoding, decode_palette, put_values, read_v
 from ..layout import PatchGrid
 from ..runtime.run import Run, Task
 from . import decide
-from .fill import filled
 from .tuning import ALPHA_STEP
 
 __all__ = ["NO_ALPHA", "Alpha", "CodedAlpha", "analyse_alpha", "put_alpha", "stored_alpha", "visible"]
@@ -113,18 +112,21 @@ def analyse_alpha(image: np.ndarray, keep_hidden: bool, run: Run) -> tuple[np.nd
         table[values] = np.arange(len(values))
         segment = put_values(values) + coder.encode_map(table[alpha], len(values))
         found = Alpha(CodedAlpha(AlphaCoding.MAP, segment=segment), None, np.zeros(0))
-    out, hidden = image, alpha == 0
-    if not keep_hidden and hidden.any():
-        out = np.dstack([filled(image[:, :, :3], ~hidden), alpha])
+    out, shown, fill = image, alpha > 0, run.host_kernels("fill").fill
+    if not keep_hidden and not shown.all():
+        out = image.copy()
+        fill(out[:, :, :3], shown)
     classes = _classes(alpha)
     if len(values) == 1 or not (classes == _BETWEEN).any():
         return out, found
     segment = coder.encode_map(classes, _CLASSES)
-    planes = alpha, filled(alpha[:, :, None], classes == _BETWEEN)[:, :, 0]
+    planes = alpha, alpha.copy()
+    fill(planes[1][:, :, None], classes == _BETWEEN)
     costs = [_plane_bytes(plane, run) + len(segment) for plane in planes]
     best = min((0, 1), key=lambda n: np.interp(ALPHA_STEP, rdoq.SPECTRUM_STEPS, costs[n]))
     if best:
-        out = np.dstack([out[:, :, :3], planes[best]])
+        out = image.copy() if out is image else out
+        out[:, :, 3] = planes[best]
     return out, Alpha(found.lossless, CodedAlpha(AlphaCoding.CLASSES, segment=segment), costs[best])
 
 

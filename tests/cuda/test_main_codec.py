@@ -54,12 +54,13 @@ def test_batch_with_both_resolutions_of_chroma():
 
 
 @pytest.mark.slow
-def test_alpha_of_both_kinds_and_full_chroma():
-    images = [picture(5, 6, 4, seed) for seed in range(2)]
-    images[1][:, :, 3] = 255 * (images[1][:, :, 3] > 99)
-    files = check(images, step=30, subsampling="4:4:4", patch_size=8)
-    assert ["alpha" in imfnb.info(data)["segments"] for data in files] == [True, True]
-    assert [len(imfnb.info(data)["steps"]) for data in files] == [4, 3]
+def test_alpha_of_all_kinds_and_full_chroma():
+    images = [picture(5, 6, 4, seed) for seed in range(3)]
+    images[1][:, :2, 3], images[1][:, 2:, 3] = 0, 255
+    images[2][:, :, 3] = 255
+    files = check(images, step=30, alpha_quality=0, subsampling="4:4:4", patch_size=8)
+    assert [imfnb.info(data)["alpha"] for data in files] == ["lossy", "lossless", "constant"]
+    assert [len(imfnb.info(data)["steps"]) for data in files] == [4, 3, 3]
 
 
 def test_search(monkeypatch):

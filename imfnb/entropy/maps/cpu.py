@@ -76,7 +76,7 @@ _jit = kernel(error_model="numpy")
 @_jit
 def _flat(mode, bit, w, M):
     """Code whether a symbol in a flat area is that of its neighbours; return the bit."""
-    state = np.int64(M.flat[_u(w)])
+    state = np.int64(M.areas[_u(w)])
     p = min(max(state >> _FLAT_SHIFT, 1), _LARGEST)
     if mode == DECODE:
         bit = _get(p, M)
@@ -85,7 +85,7 @@ def _flat(mode, bit, w, M):
     n = state & COUNT_MASK
     probability = state >> COUNT_BITS
     probability = min(probability + bit + (((STATE_ONE * bit - probability) * RATE[_u(n)]) >> 16), STATE_ONE)
-    M.flat[_u(w)] = (probability << COUNT_BITS) + min(n + 1, COUNT_LIMIT)
+    M.areas[_u(w)] = (probability << COUNT_BITS) + min(n + 1, COUNT_LIMIT)
     return bit
 
 

@@ -37,7 +37,7 @@ _MODEL = np.dtype([
     ("states", np.int32, (STATES,)),
     ("weights", np.int32, (WEIGHT_ROWS * CONTEXTS,)),
     ("maps", np.int32, (MAP_ROWS * NODES,)),
-    ("flat", np.int32, (SYMBOLS,)),
+    ("areas", np.int32, (SYMBOLS,)),
     ("symbols", np.uint8, (MEMORY,)),
     ("trust", np.uint8, (MEMORY,)),
 ], align=True)
@@ -58,7 +58,7 @@ def _first_model() -> np.ndarray:
     model["weights"][:, SET_0_START[SAME] * CONTEXTS :] = FIRST_WEIGHT
     nodes = np.clip(np.arange(NODES) * 128, 0, 4095)
     model["maps"][:, MAP_START[SAME] * NODES :] = np.tile(SQUASH[nodes], MAP_ROWS - MAP_START[SAME])
-    model["flat"] = FLAT_PROBABILITY << COUNT_BITS | FLAT_COUNT
+    model["areas"] = FLAT_PROBABILITY << COUNT_BITS | FLAT_COUNT
     return model
 
 

@@ -80,7 +80,7 @@ class Coder:
         model = initial_map_model()
         self.bits, self.highest = bits, count - 1
         self.size, self.sign, self.same = (Section(bits, number, model, map_model) for number in (DC, DC_SIGN, SAME))
-        self.flat = [(int(state) >> COUNT_BITS, int(state) & ((1 << COUNT_BITS) - 1)) for state in model["flat"][0]]
+        self.flat = [(int(state) >> COUNT_BITS, int(state) & ((1 << COUNT_BITS) - 1)) for state in model["areas"][0]]
         self.memory = [0] * MEMORY
         self.trust = [0] * MEMORY
 

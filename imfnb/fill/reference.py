@@ -1,42 +1,35 @@
-"""A smooth continuation of samples into areas where any will do, so that these cost next to nothing."""
+"""The stage in NumPy, to be read: one level of the pyramid after the other."""
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["filled"]
+__all__ = ["FRACTION", "MIDDLE", "fill"]
 
-# Fractional bits of samples on the way: four of 8 bits add up within 16 bits.
-_FRACTION = 4
+#: Fractional bits of samples on the way: four samples of 8 bits add up within 16 bits.
+FRACTION = 4
 
-# What stands where nothing is known at all: the middle, of which no coefficient is left.
-_MIDDLE = 128
+#: What stands where nothing is known at all: the middle, of which no coefficient is left.
+MIDDLE = 128
 
 
-def filled(samples: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Replace the samples that are not known by what those around them suggest.
-
-    Means of the known samples of 2 x 2, 4 x 4 and so on, up to where all are known, are interpolated on the way back.
-    All integers, so that every backend gets the same samples.
+def fill(samples: np.ndarray, known: np.ndarray) -> None:
+    """Replace, in place, the samples that are not known by what those around them suggest.
 
     Parameters
     ----------
     samples : ndarray of uint8, shape (H, W, C)
-        The samples.
+        The samples, of any memory layout.
     known : ndarray of bool, shape (H, W)
         Which pixels keep theirs.
-
-    Returns
-    -------
-    ndarray of uint8, shape (H, W, C)
-        The samples, C-contiguous and not those that were given unless all are known.
     """
     if known.all():
-        return samples
+        return
     if not known.any():
-        return np.full_like(samples, _MIDDLE)
-    fine = _interpolated(_continued(*_halved(samples.astype(np.int16) << _FRACTION, known)), known.shape)
-    return np.where(known[:, :, None], samples, (fine + (1 << (_FRACTION - 1))) >> _FRACTION).astype(np.uint8)
+        samples[...] = MIDDLE
+        return
+    fine = _interpolated(_continued(*_halved(samples.astype(np.int16) << FRACTION, known)), known.shape)
+    samples[~known] = (fine[~known] + (1 << (FRACTION - 1))) >> FRACTION
 
 
 def _continued(samples: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -48,7 +41,7 @@ def _continued(samples: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _halved(samples: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means of the known among 2 x 2 pixels, and where there are any."""
+    """Means of the known among 2 x 2 pixels, rounded down, and where there are any."""
     down, across = known.shape[0] % 2, known.shape[1] % 2
     samples = np.pad(np.where(known[:, :, None], samples, np.int16(0)), ((0, down), (0, across), (0, 0)))
     known = np.pad(known, ((0, down), (0, across)))
