@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..factorization import rdoq
-from ..format.constants import STEP_MAX, STEP_MIN
+from ..format.constants import PATCH_SIZES, STEP_MAX, STEP_MIN
 from ..format.container import Frame
 from ..metrics import psnr
 from ..options import EncodeOptions
@@ -17,8 +18,8 @@ from ..runtime.run import HostRun, Run
 from . import candidates, decide, main
 from .resolution import subsampled
 from .stacks import ALL_PARTS, Analysis, Parts, Stack, analyse
-from .targets import search_step
-from .tuning import CHROMA_STEP, HEADER_BYTES, WHOLE_SAMPLES
+from .targets import on_scale, search_step
+from .tuning import CHROMA_STEP, ERRATIC_OCTAVES, ERRATIC_PSNR, FLAT_TONES, HEADER_BYTES, NEARBY_STEPS, WHOLE_SAMPLES
 
 __all__ = ["search"]
 
@@ -35,7 +36,9 @@ def search(image: Any, frame: Frame, options: EncodeOptions, run: Run, parts: Pa
     other = trials.resolution(found[1].choices.step, kept=trials.subsample)
     if other != trials.subsample:  # chosen where the search was expected to end, and it ended elsewhere
         trials.take(other)
-        found = trials.better(found, best())
+        found = trials.better([found, best()])
+    if trials.erratic:
+        found = trials.better([found, *trials.nearby(found[1].choices.step, value)])
     return trials.file(found)
 
 
@@ -65,6 +68,7 @@ class _Trials:
         self._counterpart: tuple[candidates.Candidate, _Attempt] | None = None
         # What is chosen once serves for all trials, since bytes and PSNR jump where a choice changes.
         self._chosen: main.Choices | None = None
+        self._errors: list[list[float]] = []  # of every model at every trial
         known = decide.known_subsampling(options.subsampling, frame.channels, STEP_MAX)
         self.subsample = known is not False  # what the models are to speak of
         if known is None:
@@ -81,7 +85,7 @@ class _Trials:
         if subsample != self.subsample:  # the planes of the other one take as much memory
             self._on_host.forget(planes=True)
             self._analysis.forget(planes=True)
-        self.subsample, self._chosen = subsample, None
+        self.subsample, self._chosen, self._errors = subsample, None, []
 
     def step(self, step: int) -> tuple[_Attempt, float]:
         end = step in (STEP_MIN, STEP_MAX)  # where nothing may be lost: the choices of a plain encoding
@@ -90,9 +94,12 @@ class _Trials:
         else:
             choices = main.first_choices(self._options, self.resolution(step) if end else self.subsample, step)
         candidate = self._run.drive(candidates.try_choices(self._analysis, choices))
-        if self._chosen is None and not end:
-            self._chosen = candidate.choices
-        return self._measured((self._analysis, candidate))
+        attempt, value = self._measured((self._analysis, candidate))
+        if not end:
+            self._chosen = self._chosen or candidate.choices
+            found = on_scale(self._name, value)
+            self._errors.append([found - guess for guess in self.predict(step)])
+        return attempt, value
 
     def lambda_scale(self, attempt: _Attempt, lambda_scale: int) -> tuple[_Attempt, float]:
         analysis, base = self._refinable(attempt)
@@ -129,11 +136,49 @@ class _Trials:
         complete = drive(candidates.with_bytes(analysis, drive(candidates.with_restoration(analysis, candidate))))
         return main.to_file(candidates.to_coded(complete), self._frame)
 
-    def better(self, one: _Attempt, other: _Attempt) -> _Attempt:
-        """Of two attempts that meet the target that with fewer bytes or, if bytes are the target, the higher PSNR."""
-        if self._name == "psnr":
-            return min(one, other, key=lambda attempt: len(self.file(attempt)))
-        return max(one, other, key=lambda attempt: self._decoded(attempt)[1])
+    @property
+    def erratic(self) -> bool:
+        """Whether another step may well do better: not for photographs, whose sizes and PSNRs fall with every step.
+
+        Those of flat shapes, whose few coefficients fall on multiples of a step or do not, jump to and fro by some dB.
+        Such pictures have few tones, or the trials go far from every model.
+        """
+        rows = [self._image[part] for part in decide.sampled_rows(self._frame.height)]
+        tones = np.count_nonzero(sum(np.bincount(part.ravel(), minlength=256) for part in rows))
+        spread = ERRATIC_PSNR if self._name == "psnr" else ERRATIC_OCTAVES
+        jumps = len(self._errors) > 1 and np.ptp(self._errors, axis=0).min() > spread
+        return bool(tones <= FLAT_TONES or jumps)
+
+    def nearby(self, step: int, value: float) -> Iterator[_Attempt]:
+        """Attempts that meet the target, at steps around one and with patches of both sides.
+
+        They are the same for all targets, so that of two targets the higher one seldom takes fewer bytes.
+        """
+        pixels = self._frame.height * self._frame.width
+        limit = value * pixels / 8 if self._name == "bpp" else value
+        wish = self._options.patch_size
+        middle = round(NEARBY_STEPS * math.log2(step / STEP_MIN))
+        for number in range(middle - NEARBY_STEPS // 2, middle + 2 * NEARBY_STEPS + 1):
+            other = round(STEP_MIN * 2 ** (number / NEARBY_STEPS))
+            for size in PATCH_SIZES if wish == "auto" else (wish,):
+                if STEP_MIN <= other <= STEP_MAX:
+                    choices = main.Choices(other, self.subsample, (size,) * 4)
+                    candidate = self._run.drive(candidates.try_choices(self._analysis, choices))
+                    attempt, found = self._measured((self._analysis, candidate))
+                    if found >= limit if self._name == "psnr" else found <= limit:
+                        yield attempt
+
+    def better(self, attempts: Iterable[_Attempt]) -> _Attempt:
+        """Of attempts that meet the target that with fewest bytes or, if bytes are the target, the highest PSNR."""
+        sign = -1.0 if self._name == "psnr" else 1.0
+        measured = self._size if self._name == "psnr" else self._psnr
+        return max(attempts, key=lambda attempt: sign * measured(attempt))
+
+    def _size(self, attempt: _Attempt) -> int:
+        return len(self.file(attempt))
+
+    def _psnr(self, attempt: _Attempt) -> float:
+        return self._decoded(attempt)[1]
 
     def _measured(self, attempt: _Attempt) -> tuple[_Attempt, float]:
         analysis, candidate = attempt
