@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
+from ..errors import OptionError
 from ..factorization import rdoq
 from ..format.constants import PATCH_SIZES, STEP_MAX, STEP_MIN
 from ..format.container import Frame
@@ -37,11 +40,12 @@ def search(image: Any, frame: Frame, options: EncodeOptions, run: Run, parts: Pa
     other = trials.resolution(found[1].choices.step, kept=trials.subsample)
     if other != trials.subsample:  # chosen where the search was expected to end, and it ended elsewhere
         trials.take(other)
-        found = trials.better([found, best()])
+        with suppress(OptionError):  # what was found meets the target
+            found = trials.better([found, best()])
     if name != "psnr":
-        found = trials.better([found, *trials.again(value)])
+        found = trials.better(chain([found], trials.again(value)))
     if trials.erratic:
-        found = trials.better([found, *trials.nearby(found[1].choices.step, value)])
+        found = trials.better(chain([found], trials.nearby(found[1].choices.step, value)))
     return trials.file(found)
 
 
@@ -150,7 +154,7 @@ class _Trials:
         return main.to_file(candidates.to_coded(complete), self._frame)
 
     def again(self, value: float) -> Iterator[_Attempt]:
-        """Where the picture was decoded from a file, an attempt that makes its factors once more, if it meets the target.
+        """Where the picture was decoded from a file, an attempt to make its factors once more, if it meets the target.
 
         It takes fewer bytes than that file did, so that a search for bytes goes elsewhere, but loses next to nothing:
         of thirty encodings at one bit per pixel, each of what the one before it gave, all but the first together lose
@@ -203,12 +207,18 @@ class _Trials:
 
     def better(self, attempts: Iterable[_Attempt]) -> _Attempt:
         """Of attempts that meet the target that with fewest bytes or, if bytes are the target, the highest PSNR."""
-        first, *others = attempts
-        if not others:  # and nothing to measure
-            return first
-        if self._name == "psnr":
-            return min([first, *others], key=lambda attempt: len(self.file(attempt)))
-        return max([first, *others], key=lambda attempt: self._decoded(attempt)[1])
+        remaining = iter(attempts)
+        best, score = next(remaining), None
+        for attempt in remaining:  # one after the other, since they hold their factors
+            score = self._score(best) if score is None else score
+            other = self._score(attempt)
+            if other > score:
+                best, score = attempt, other
+        return best
+
+    def _score(self, attempt: _Attempt) -> float:
+        """How good an attempt that meets the target is."""
+        return -len(self.file(attempt)) if self._name == "psnr" else self._decoded(attempt)[1]
 
     def _measured(self, attempt: _Attempt) -> tuple[_Attempt, float]:
         analysis, candidate = attempt

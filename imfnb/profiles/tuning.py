@@ -71,8 +71,8 @@ COMPACT_SAMPLES = 1 << 22
 SAMPLED_PERIOD = 256
 
 #: Where a picture has at most so many tones, or where the errors of every model spread over the trials of a search by
-#: more than so many dB, or octaves of bytes, other steps are tried, so many in an octave, from half an octave below what
-#: was found to two above. That befalls 1% of the searches in photographs, a tenth of those in charts and coloured text,
+#: more than so many dB, or octaves of bytes, others are tried, so many in an octave, from half an octave below what
+#: was found to two above. So do 1% of the searches in photographs, a tenth of those in charts and coloured text,
 #: and nine tenths of those in two-tone drawings. (With 4 in an octave, of 255 searches for a PSNR in 17 such drawings
 #: 6 took more bytes, up to 5%, than one for a higher PSNR; with 6 it was 3, up to 2%; without it 20, up to 43%.)
 FLAT_TONES = 16
