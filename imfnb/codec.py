@@ -85,7 +85,8 @@ def encode(
         Baseline profile: "YCbCr" (default) factorizes three planes, "RGB" one matrix whose rows are patches of all
         three colours.
     subsampling : {"4:2:0", "4:4:4"}, optional
-        Whether chroma is averaged over 2x2 pixels. By default "4:2:0", in the main profile with small steps "4:4:4".
+        Whether chroma is averaged over 2x2 pixels. By default "4:2:0"; in the main profile what is estimated to cost
+        less on this image.
     patch_size : {"auto", 4, 8, 16, 32, None}, default "auto"
         Side of a patch. Main profile: 8, 16 or the better of both for each plane. Baseline profile: 8 by default; None
         factorizes each plane as it is.

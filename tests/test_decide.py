@@ -60,7 +60,8 @@ def test_a_resolution_is_given_up_for_a_clear_gain_only():
 
     assert choices(0.85) == [True, True, True]
     assert choices(0.95) == [True, False, True]
-    assert choices(1.05) == [False, False, True]
+    assert choices(1.05) == [True, False, True]
+    assert choices(1.08) == [False, False, True]
     assert choices(1.2) == [False, False, False]
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
+from ..errors import OptionError
 from ..factorization import rdoq
-from ..format.constants import STEP_MAX, STEP_MIN
+from ..format.basis import WEIGHT_ONE
+from ..format.constants import PATCH_SIZES, STEP_MAX, STEP_MIN
 from ..format.container import Frame
 from ..metrics import psnr
 from ..options import EncodeOptions
@@ -18,8 +23,9 @@ from . import candidates, decide, main
 from .alpha import visible
 from .resolution import subsampled
 from .stacks import ALL_PARTS, Analysis, Parts, Stack, analyse
-from .targets import search_step
-from .tuning import HEADER_BYTES, TUNES, WHOLE_SAMPLES
+from .targets import on_scale, search_step
+from .traces import earlier_step
+from .tuning import ERRATIC_OCTAVES, ERRATIC_PSNR, FLAT_TONES, HEADER_BYTES, NEARBY_STEPS, TUNES, WHOLE_SAMPLES
 
 __all__ = ["search"]
 
@@ -36,7 +42,12 @@ def search(image: Any, frame: Frame, options: EncodeOptions, run: Run, parts: Pa
     other = trials.resolution(found[1].choices.step, kept=trials.subsample)
     if other != trials.subsample:  # chosen where the search was expected to end, and it ended elsewhere
         trials.take(other)
-        found = trials.better(found, best())
+        with suppress(OptionError):  # what was found meets the target
+            found = trials.better([found, best()])
+    if name != "psnr":
+        found = trials.better(chain([found], trials.again(value)))
+    if trials.erratic:
+        found = trials.better(chain([found], trials.nearby(found[1].choices.step, value)))
     return trials.file(found)
 
 
@@ -68,6 +79,7 @@ class _Trials:
         self._counterpart: tuple[candidates.Candidate, _Attempt] | None = None
         # What is chosen once serves for all trials, since bytes and PSNR jump where a choice changes.
         self._chosen: main.Choices | None = None
+        self._errors: list[list[float]] = []  # of every model at every trial
         known = decide.known_subsampling(options.subsampling, frame.channels, STEP_MAX)
         self.subsample = known is not False  # what the models are to speak of
         if known is None:
@@ -84,7 +96,7 @@ class _Trials:
         if subsample != self.subsample:  # the planes of the other one take as much memory
             self._on_host.forget(planes=True)
             self._analysis.forget(planes=True)
-        self.subsample, self._chosen = subsample, None
+        self.subsample, self._chosen, self._errors = subsample, None, []
 
     def step(self, step: int) -> tuple[_Attempt, float]:
         end = step in (STEP_MIN, STEP_MAX)  # where nothing may be lost: the choices of a plain encoding
@@ -92,10 +104,25 @@ class _Trials:
             choices = replace(self._chosen, step=step)
         else:
             choices = main.first_choices(self._options, self.resolution(step) if end else self.subsample, step)
-        candidate = self._run.drive(candidates.try_choices(self._analysis, choices))
-        if self._chosen is None and not end:
-            self._chosen = candidate.choices
+        attempt, value = self._tried(choices)
+        if not end:
+            self._chosen = self._chosen or attempt[1].choices
+            found = on_scale(self._name, value)
+            self._errors.append([found - guess for guess in self.predict(step)])
+        return attempt, value
+
+    def _tried(self, choices: main.Choices, rate: bool = True) -> tuple[_Attempt, float]:
+        """What comes of choices, with U by rate and distortion or just rounded."""
+        analysis = self._analysis
+        if not rate:
+            parts = replace(analysis.parts, rdoq=replace(analysis.parts.rdoq, rate=False))
+            analysis = replace(analysis, parts=parts)
+        candidate = self._run.drive(candidates.try_choices(analysis, choices))
         return self._measured((self._analysis, candidate))
+
+    def _limit(self, value: float) -> float:
+        """A target in bytes, or in dB."""
+        return value * self._frame.height * self._frame.width / 8 if self._name == "bpp" else value
 
     def lambda_scale(self, attempt: _Attempt, lambda_scale: int) -> tuple[_Attempt, float]:
         analysis, base = self._refinable(attempt)
@@ -113,9 +140,7 @@ class _Trials:
 
     def _expected_step(self, value: float) -> int:
         """Where the likeliest model meets the target."""
-        aim = value
-        if self._name != "psnr":
-            aim = math.log2(value * self._frame.height * self._frame.width / 8 if self._name == "bpp" else value)
+        aim = on_scale(self._name, self._limit(value))
         low, high = STEP_MIN, STEP_MAX
         while low < high:
             middle = (low + high) // 2
@@ -132,11 +157,73 @@ class _Trials:
         complete = drive(candidates.with_bytes(analysis, drive(candidates.with_restoration(analysis, candidate))))
         return main.to_file(candidates.to_coded(complete), self._frame)
 
-    def better(self, one: _Attempt, other: _Attempt) -> _Attempt:
-        """Of two attempts that meet the target that with fewer bytes or, if bytes are the target, the higher PSNR."""
-        if self._name == "psnr":
-            return min(one, other, key=lambda attempt: len(self.file(attempt)))
-        return max(one, other, key=lambda attempt: self._decoded(attempt)[1])
+    def again(self, value: float) -> Iterator[_Attempt]:
+        """Where the picture was decoded from a file, an attempt to make its factors once more, if it meets the target.
+
+        It takes fewer bytes than that file did, so that a search for bytes goes elsewhere, but loses next to nothing:
+        of thirty encodings at one bit per pixel, each of what the one before it gave, all but the first together lose
+        0.1 to 0.3 dB, where they lost 4 dB and more. Entries of U are rounded, since what is left was worth its bits.
+        """
+        analysis, limit, wish = self._on_host, self._limit(value), self._options.patch_size
+        stack, planes = analysis.planes(self.subsample)[0]
+        rows = decide.sampled_rows(stack.spec.shape[0])
+        for size in PATCH_SIZES if wish == "auto" else (wish,):
+            step = earlier_step([analysis.strip(stack, planes, size, part)[0] for part in rows], size)
+            if step is None:
+                continue
+            step = min(step * WEIGHT_ONE // self._tune.luma.first, STEP_MAX)  # what was found is that of component 0
+            choices = main.first_choices(self._options, self.resolution(step), step)
+            choices = replace(choices, patch_sizes=(size, *choices.patch_sizes[1:]))
+            for rate in (False, True):
+                attempt, found = self._tried(choices, rate)
+                if found <= limit:
+                    yield attempt
+                    break
+
+    @property
+    def erratic(self) -> bool:
+        """Whether another step may well do better: not for photographs, whose sizes and PSNRs fall with every step.
+
+        Those of flat shapes, whose few coefficients fall on multiples of a step or do not, jump to and fro by some dB.
+        Such pictures have few tones, or the trials go far from every model.
+        """
+        rows = [self._image[part] for part in decide.sampled_rows(self._frame.height)]
+        tones = np.count_nonzero(sum(np.bincount(part.ravel(), minlength=256) for part in rows))
+        spread = ERRATIC_PSNR if self._name == "psnr" else ERRATIC_OCTAVES
+        jumps = len(self._errors) > 1 and np.ptp(self._errors, axis=0).min() > spread
+        return bool(tones <= FLAT_TONES or jumps)
+
+    def nearby(self, step: int, value: float) -> Iterator[_Attempt]:
+        """Attempts that meet the target, at steps around one and with patches of both sides.
+
+        They are the same for all targets, so that of two targets the higher one seldom takes fewer bytes.
+        """
+        limit = self._limit(value)
+        wish = self._options.patch_size
+        middle = round(NEARBY_STEPS * math.log2(step / STEP_MIN))
+        for number in range(middle - NEARBY_STEPS // 2, middle + 2 * NEARBY_STEPS + 1):
+            other = round(STEP_MIN * 2 ** (number / NEARBY_STEPS))
+            for size in PATCH_SIZES if wish == "auto" else (wish,):
+                if STEP_MIN <= other <= STEP_MAX:
+                    choices = main.Choices(other, self.subsample, (size,) * 4)
+                    attempt, found = self._tried(choices)
+                    if found >= limit if self._name == "psnr" else found <= limit:
+                        yield attempt
+
+    def better(self, attempts: Iterable[_Attempt]) -> _Attempt:
+        """Of attempts that meet the target that with fewest bytes or, if bytes are the target, the highest PSNR."""
+        remaining = iter(attempts)
+        best, score = next(remaining), None
+        for attempt in remaining:  # one after the other, since they hold their factors
+            score = self._score(best) if score is None else score
+            other = self._score(attempt)
+            if other > score:
+                best, score = attempt, other
+        return best
+
+    def _score(self, attempt: _Attempt) -> float:
+        """How good an attempt that meets the target is."""
+        return -len(self.file(attempt)) if self._name == "psnr" else self._decoded(attempt)[1]
 
     def _measured(self, attempt: _Attempt) -> tuple[_Attempt, float]:
         analysis, candidate = attempt

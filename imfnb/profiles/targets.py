@@ -13,7 +13,7 @@ from ..errors import OptionError
 from ..factorization.rdoq import LAMBDA_LARGEST, LAMBDA_ONE
 from ..metrics import psnr
 
-__all__ = ["Trials", "search_levels", "search_step"]
+__all__ = ["Trials", "on_scale", "search_levels", "search_step"]
 
 
 def search_levels(
@@ -170,6 +170,11 @@ def _make_goal(name: str, value: float, pixels: int) -> _Goal:
     return _Goal(math.log2(limit), -1.0, _RATE_MARGIN, 0.8, 1.0, 0.3)
 
 
+def on_scale(name: str, value: float) -> float:
+    """What the models predict, from what a trial measured: the PSNR of a psnr target, otherwise log2 of the bytes."""
+    return min(value, _PERFECT) if name == "psnr" else math.log2(value)
+
+
 class _Search(Generic[T]):
     """The best of all trials."""
 
@@ -185,7 +190,7 @@ class _Search(Generic[T]):
         """Take note of a trial; return it with log2 of the bytes, or the PSNR."""
         attempt, value = measured
         self._left -= cost
-        found = min(value, _PERFECT) if self._name == "psnr" else math.log2(value)
+        found = on_scale(self._name, value)
         excess = self._goal.excess(found)
         if excess >= 0 and (self.best is None or excess < self.best[0]):
             self.best = excess, attempt

@@ -12,11 +12,16 @@ __all__ = [
     "ALPHA_STEP",
     "CHROMA_HYSTERESIS",
     "COMPACT_SAMPLES",
+    "ERRATIC_OCTAVES",
+    "ERRATIC_PSNR",
+    "FLAT_TONES",
     "FULL_CHROMA_BELOW",
+    "FULL_CHROMA_GAIN",
     "HALF_CHROMA_WEIGHT",
     "HEADER_BYTES",
     "LARGE_BLOCKS_FROM",
     "LONG_PATCH_STEP",
+    "NEARBY_STEPS",
     "PSNR",
     "RESAMPLING_WEIGHT",
     "RGB_ERRORS",
@@ -24,6 +29,10 @@ __all__ = [
     "SEARCHED_FROM",
     "SEARCHED_LINES",
     "SEARCHED_SAMPLES",
+    "TRACE_LARGEST",
+    "TRACE_SHARE",
+    "TRACE_SMALLEST",
+    "TRACE_STRENGTH",
     "TUNES",
     "VISUAL",
     "WHOLE_SAMPLES",
@@ -80,20 +89,25 @@ TUNES = {"psnr": PSNR, "visual": VISUAL}
 #: 16: their map takes a fifth of the bytes.
 LARGE_BLOCKS_FROM = 40 * STEP_UNIT
 
-#: Below this step of luma, in 1/64 gray level, chroma keeps its full resolution without a look at the picture: half
-#: resolution was better nowhere at steps of 1 to 3 gray levels on 60 photographs and 20 drawings, and at 4.5 by 0.03
-#: and 0.4% of the bits.
+#: Below this step of luma, in 1/64 gray level, chroma keeps its full resolution without a look at the picture: at steps
+#: of 1 to 3 gray levels half resolution was better for none of 60 photographs and for one of 20 drawings and stains, by
+#: 2.9% of the bits; at 4.5 the gain would be 0.03 and 0.4% on average.
 FULL_CHROMA_BELOW = 4 * STEP_UNIT
+
+#: Half resolution must cost at least this many percent more before full resolution is taken, which takes up to half as
+#: much time again. With 0, 3, 5 and 7 wrong choices cost 0.047, 0.046, 0.043 and 0.037% of the bits of bsd34, and 26,
+#: 19, 15 and 11% of its pictures take full resolution at steps of 11 to 60 gray levels; 74 to 69% of those of cid22.
+FULL_CHROMA_GAIN = 6
 
 #: What the squared error of Y, Cb and Cr adds to that of R, G and B together, in 1/1000: sums of squares of the columns
 #: of the matrix to RGB.
 RGB_ERRORS = (3000, 3258, 2476)
 
 #: What the estimated cost of a sample of half-size chroma weighs in the picture, where an error of it counts 1.56 times
-#: (white noise) to 4 times. And what the squared error of taking a picture to half-size chroma and back weighs: above
-#: one, since coding adds errors where the estimate for full resolution has none. Wrong choices cost bsd34, cid22 and
-#: drawings, in percent of their bits, 0.05, 0.06 and 0.27 with 3 and 2, 0.06, 0.06 and 0.28 with 3.2 and 2, and 0.08,
-#: 0.10 and 0.69 with 3.5 and 1.
+#: (white noise) to 4 times. And what the squared error of taking a picture to half-size chroma and back weighs: more
+#: than once, since coding adds errors where the estimate for full resolution has none. Wrong choices cost bsd34, cid22
+#: and drawings 0.05, 0.06 and 0.27% of their bits with 3 and 2, 0.06, 0.06 and 0.28% with 3.2 and 2, 0.08, 0.10 and
+#: 0.69% with 3.5 and 1.
 HALF_CHROMA_WEIGHT = 3
 RESAMPLING_WEIGHT = 2
 
@@ -114,6 +128,24 @@ COMPACT_SAMPLES = 1 << 22
 
 #: Choices are made by the quarter in the middle of every so many rows of a plane.
 SAMPLED_PERIOD = 256
+
+#: Where a picture has at most so many tones, or where the errors of every model spread over the trials of a search by
+#: more than so many dB, or octaves of bytes, others are tried, so many in an octave, from half an octave below what
+#: was found to two above. So do 1% of the searches in photographs, a tenth of those in charts and coloured text,
+#: and nine tenths of those in two-tone drawings. (With 4 in an octave, of 255 searches for a PSNR in 17 such drawings
+#: 6 took more bytes, up to 5%, than one for a higher PSNR; with 6 it was 3, up to 2%; without it 20, up to 43%.)
+FLAT_TONES = 16
+ERRATIC_PSNR = 1.0
+ERRATIC_OCTAVES = 0.1
+NEARBY_STEPS = 4
+
+#: A picture counts as decoded from a file of the main profile where the cosines of its patches' first components, for a
+#: period of the step, add up to at least this share of their number, and to so many standard deviations of what chance
+#: gives; and between which steps in gray levels that is looked for.
+TRACE_SHARE = 0.6
+TRACE_STRENGTH = 8.0
+TRACE_SMALLEST = 4
+TRACE_LARGEST = 128
 
 #: Bytes of a file beside its segments, about.
 HEADER_BYTES = 60

@@ -81,6 +81,13 @@ def test_search(monkeypatch):
     assert trials == [(device, kind) for device in ("cpu", "cuda") for kind in kinds]
 
 
+def test_search_in_a_decoded_picture(monkeypatch):
+    """Its step is found on the host; its factors are rounded on the device."""
+    monkeypatch.setattr(search, "earlier_step", lambda strips, patch_size: 1500 if patch_size == 8 else None)
+    monkeypatch.setattr(search, "FLAT_TONES", 0)
+    check([picture(8, 16, 0, 1)], size=130)
+
+
 @pytest.mark.slow
 def test_slices_with_a_free_v(monkeypatch):
     """Small limits stand for a large picture: two slices, sampled rows for the choice of the patch size and for V."""
