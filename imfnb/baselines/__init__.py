@@ -8,12 +8,14 @@ Every codec writes real bytes from which alone it decodes, so rates count everyt
 ``hosvd``, ``tt``                        truncated higher-order SVD and tensor train of the patches
 ``imf-lrf``, ``svd-lrf``                 IMF and SVD in files like those of lrf, whose sizes are published
 ``jpeg``, ``jpeg2000``, ``webp``,        through Pillow with the best reasonable settings; ``-default`` appended: with
-``avif``                                 Pillow's own
+``avif``                                 Pillow's own; ``avif-psnr``: those, but tuned for PSNR instead of the eye
+``jpegxl``                               libjxl through imagecodecs, effort 7; needs the extra ``eval``
 ``imf-baseline-main``, ``svd-main``,     coefficients of a method through the entropy coder of the main profile, so that
 ``svd-lloyd-main``, ``jpeg-main``        methods can be compared with the same entropy model
 ======================================== =============================================================================
 
-Gray images of shape (H, W, 1) come back as (H, W) from the formats of Pillow, which do not know the difference.
+Gray images of shape (H, W, 1) come back as (H, W) from the formats of Pillow and from JPEG XL, which do not know the
+difference.
 """
 
 from __future__ import annotations
@@ -52,6 +54,8 @@ _HOMES = {
     "webp-default": ("pillow", "webp_default"),
     "avif": ("pillow", "avif"),
     "avif-default": ("pillow", "avif_default"),
+    "avif-psnr": ("pillow", "avif_psnr"),
+    "jpegxl": ("jpegxl", "jpegxl"),
 }
 
 # Bisections of a range of levels in `encode_at`: a thousandth of a range of 16.
@@ -119,7 +123,8 @@ def codec(name: str, **options: object) -> Codec:
     Raises
     ------
     OptionError
-        If there is no such codec or option, an option cannot be used, or Pillow was built without the format.
+        If there is no such codec or option, an option cannot be used, Pillow was built without the format, or the
+        package that has it is not installed.
     """
     if name not in _HOMES:
         raise OptionError(f"codec is {name!r}; expected one of {', '.join(names())}")
