@@ -30,7 +30,7 @@ import numpy as np
 
 from ..errors import OptionError
 
-__all__ = ["Codec", "codec", "encode_at", "names"]
+__all__ = ["Codec", "codec", "encode_at", "names", "settings"]
 
 # The module and the factory of every codec.
 _HOMES = {
@@ -126,16 +126,40 @@ def codec(name: str, **options: object) -> Codec:
         If there is no such codec or option, an option cannot be used, Pillow was built without the format, or the
         package that has it is not installed.
     """
-    if name not in _HOMES:
-        raise OptionError(f"codec is {name!r}; expected one of {', '.join(names())}")
-    module, function = _HOMES[name]
-    factory = getattr(importlib.import_module(f".{module}", __name__), function)
-    known = inspect.signature(factory).parameters
+    known = settings(name)
     unknown = [option for option in options if option not in known]
     if unknown:
         expected = f"expected some of {', '.join(known)}" if known else "it has none"
         raise OptionError(f"{', '.join(unknown)} is no option of the codec {name!r}; {expected}")
-    return factory(**options)
+    return _factory(name)(**options)
+
+
+def settings(name: str) -> tuple[str, ...]:
+    """Names of the options of a codec.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`names`.
+
+    Returns
+    -------
+    tuple of str
+        What :func:`codec` accepts beside the name; "threads" and "device" where this library does the work.
+
+    Raises
+    ------
+    OptionError
+        If there is no such codec.
+    """
+    return tuple(inspect.signature(_factory(name)).parameters)
+
+
+def _factory(name: str) -> Callable[..., Codec]:
+    if name not in _HOMES:
+        raise OptionError(f"codec is {name!r}; expected one of {', '.join(names())}")
+    module, function = _HOMES[name]
+    return getattr(importlib.import_module(f".{module}", __name__), function)
 
 
 def encode_at(codec: Codec, image: np.ndarray, *, bpp: float) -> bytes:
