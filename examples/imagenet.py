@@ -64,6 +64,8 @@ def relevant(codec: Codec, images: list[np.ndarray]) -> Codec:
     """The codec with those of its levels that lead to the rates that matter."""
     rates = {level: np.mean([bpp(codec.encode(image, level), image) for image in images]) for level in codec.levels}
     levels = tuple(level for level, rate in rates.items() if RATES[0] <= rate <= RATES[1])
+    if not levels:
+        raise OptionError(f"no level of {codec.name} leads to {RATES[0]} to {RATES[1]} bits per pixel; leave it out")
     return dataclasses.replace(codec, levels=levels)
 
 

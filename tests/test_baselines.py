@@ -52,6 +52,8 @@ def test_names():
     assert set(ALL) <= set(baselines.names())
     absent = {"webp", "webp-default", "avif", "avif-default", "avif-psnr", "jpegxl"}
     assert set(baselines.names()) - set(ALL) <= absent
+    assert baselines.settings("jpeg") == ("subsampling",) and not baselines.settings("jpeg-default")
+    assert [name for name in baselines.names() if "threads" in baselines.settings(name)] == ["imf", "imf-baseline"]
 
 
 @pytest.mark.parametrize("name", ALL)
