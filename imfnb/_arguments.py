@@ -8,7 +8,10 @@ from typing import Any
 
 from ._console import complain, say
 
-__all__ = ["SUBJECTS", "parser"]
+__all__ = ["METRICS", "SUBJECTS", "parser"]
+
+#: The measures of quality that studies know.
+METRICS = ("psnr", "ssim", "ms-ssim", "ssimulacra2")
 
 #: What ``imfnb bench ablation`` can vary.
 SUBJECTS = ("patch-size", "bounds", "iterations", "color-space", "chroma", "init", "parts")
@@ -109,18 +112,30 @@ def _bench_parser(commands: argparse._SubParsersAction) -> None:
             sub.add_argument("--codec", nargs="+", action="extend", metavar="NAME", help="codecs by name, or all")
         return sub
 
+    def metrics(sub: argparse.ArgumentParser, default: str) -> None:
+        sub.add_argument(
+            "--metric", nargs="+", action="extend", choices=METRICS, help=f"measures of quality (default: {default})"
+        )
+
     many = "folders, pictures, kodak, photographs, or names of scikit-image's photographs"
     curves = study("rate-distortion", "Curves over a set of pictures, with BD-rates.", many)
+    metrics(curves, "psnr ms-ssim")
     curves.add_argument("--anchor", metavar="NAME", help="codec that BD-rates are relative to (default: the first)")
+    curves.add_argument(
+        "--rates", nargs=2, type=float, metavar=("LOW", "HIGH"), help="compare between these rates (default: all)"
+    )
     curves.add_argument(
         "--published", nargs="+", default=[], metavar="FILE", help="JSON or CSV files of curves to draw beside"
     )
     curves.add_argument("--limits", action="store_true", help="add what Gaussian patches would need at least")
-    study("ablation", "What each choice of a codec is worth.", many, codecs=False)
+    ablation = study("ablation", "What each choice of a codec is worth.", many, codecs=False)
+    ablation.add_argument("--metric", default="psnr", choices=METRICS, help="measure of quality (default: psnr)")
     timing = study("timing", "Encoding and decoding times at about one rate.", many, threads=False)
+    metrics(timing, "psnr")
     timing.add_argument("--bpp", type=float, default=0.5, metavar="B", help="bits per pixel (default: 0.5)")
     timing.add_argument("--repeat", type=int, default=3, metavar="N", help="take the least of N times (default: 3)")
     collage = study("collage", "All codecs at one rate side by side, with crops.", "one picture", threads=False)
+    metrics(collage, "psnr")
     collage.add_argument("--bpp", type=float, default=0.25, metavar="B", help="bits per pixel (default: 0.25)")
     collage.add_argument(
         "--crop", nargs=2, type=int, action="append", metavar=("ROW", "COLUMN"), help="corner of a crop; repeatable"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+
 import numpy as np
 import pytest
 from helpers import picture
@@ -17,16 +20,18 @@ from imfnb.format.bytestream import Reader
 
 pytestmark = pytest.mark.thorough
 
-#: Formats of Pillow, and whether they know alpha.
-PILLOW = {"jpeg": False, "jpeg-default": False, "jpeg2000": True, "jpeg2000-default": True}
+#: Formats of other libraries, and whether they know alpha.
+OTHERS = {"jpeg": False, "jpeg-default": False, "jpeg2000": True, "jpeg2000-default": True}
 if features.check("webp"):
-    PILLOW |= {"webp": True, "webp-default": True}
+    OTHERS |= {"webp": True, "webp-default": True}
 if features.check("avif"):
-    PILLOW |= {"avif": True, "avif-default": True}
+    OTHERS |= {"avif": True, "avif-default": True, "avif-psnr": True}
+if importlib.util.find_spec("imagecodecs"):
+    OTHERS |= {"jpegxl": True}
 LOW_RANK = ("svd", "svd-lloyd", "svd-main", "svd-lloyd-main", "hosvd", "tt", "imf-baseline-main")
 OURS = ("imf", "imf-baseline", *LOW_RANK, "jpeg-main")
 LRF = ("imf-lrf", "svd-lrf")
-ALL = (*OURS, *LRF, *PILLOW)
+ALL = (*OURS, *LRF, *OTHERS)
 
 #: Those whose coder takes minutes without the JIT where pictures are more than a few pixels.
 SLOW = {"imf", "svd-main", "svd-lloyd-main", "imf-baseline-main", "jpeg-main"}
@@ -45,7 +50,10 @@ def level_of(name: str) -> float:
 
 def test_names():
     assert set(ALL) <= set(baselines.names())
-    assert set(baselines.names()) - set(ALL) <= {"webp", "webp-default", "avif", "avif-default"}
+    absent = {"webp", "webp-default", "avif", "avif-default", "avif-psnr", "jpegxl"}
+    assert set(baselines.names()) - set(ALL) <= absent
+    assert baselines.settings("jpeg") == ("subsampling",) and not baselines.settings("jpeg-default")
+    assert [name for name in baselines.names() if "threads" in baselines.settings(name)] == ["imf", "imf-baseline"]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -59,16 +67,16 @@ def test_description_of_a_codec(name):
 @pytest.mark.parametrize("channels", [0, 1, 3, 4])
 @pytest.mark.parametrize("name", with_jit(*ALL))
 def test_round_trip(name, channels):
-    image = picture(*(43, 58) if name in PILLOW else (27, 42), channels, seed=3)
+    image = picture(*(43, 58) if name in OTHERS else (27, 42), channels, seed=3)
     found = codec(name)
     low, high = found.levels[1], found.levels[-2]
-    if channels == 4 and not PILLOW.get(name, name != "jpeg-main"):
+    if channels == 4 and not OTHERS.get(name, name != "jpeg-main"):
         with pytest.raises(OptionError, match="no alpha"):
             found.encode(image, high)
         return
     rough, fine = found.encode(image, low), found.encode(image, high)
     assert isinstance(rough, bytes) and len(rough) < len(fine)
-    shape = image.shape[:2] if name in PILLOW and channels == 1 else image.shape
+    shape = image.shape[:2] if name in OTHERS and channels == 1 else image.shape
     decoded = [codec(name).decode(data) for data in (rough, fine)]
     assert all(pixels.shape == shape and pixels.dtype == np.uint8 for pixels in decoded)
     errors = [metrics.mae(image.reshape(shape), pixels) for pixels in decoded]
@@ -102,7 +110,7 @@ def test_level_out_of_range(name):
         codec(name).encode(picture(9, 9), 96 if name == "jpeg-main" else 101)
 
 
-@pytest.mark.parametrize("name", list(PILLOW))
+@pytest.mark.parametrize("name", list(OTHERS))
 def test_pillow_level_out_of_range(name):
     with pytest.raises(OptionError, match="level is -1"):
         codec(name).encode(picture(9, 9), -1)
@@ -132,11 +140,43 @@ def test_images_that_are_none(name):
         ("webp", {"method": 7}, "method is 7; expected an integer from 0 to 6"),
         ("avif", {"speed": -1}, "speed is -1; expected an integer from 0 to 10"),
         ("avif", {"subsampling": 1}, "subsampling is 1"),
+        ("avif-psnr", {"speed": 11}, "speed is 11; expected an integer from 0 to 10"),
+        ("jpegxl", {"effort": 0}, "effort is 0; expected an integer from 1 to 10"),
     ],
 )
 def test_settings_that_cannot_be_used(name, options, message):
     with pytest.raises(OptionError, match=message.replace("(", r"\(")):
         codec(name, **options)
+
+
+def test_jpegxl_without_its_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    with pytest.raises(OptionError, match=r'imagecodecs is needed here.*pip install "imfnb\[eval\]"'):
+        codec("jpegxl")
+
+
+@pytest.mark.skipif("jpegxl" not in OTHERS, reason="imagecodecs is not installed")
+def test_jpegxl_at_the_qualities_of_its_command_line():
+    from imfnb.baselines.jpegxl import _distance
+
+    assert [_distance(q) for q in (0, 30, 90, 99)] == pytest.approx([25, 6.4, 1, 0.19])
+    assert _distance(30 - 1e-9) == pytest.approx(6.4, abs=1e-6)  # the two branches meet
+    with pytest.raises(OptionError, match="level is 100; expected a number from 0 to 99"):
+        codec("jpegxl").encode(picture(9, 9), 100)
+
+
+@pytest.mark.skipif("avif-psnr" not in OTHERS, reason="Pillow was built without AVIF")
+def test_avif_tuned_for_psnr():
+    """Fewer bits at equal PSNR than what is tuned for the eye."""
+    from skimage import data
+
+    image = np.ascontiguousarray(data.astronaut()[:256, :256])
+    curves = []
+    for name in ("avif-default", "avif-psnr"):
+        found = codec(name)
+        files = [found.encode(image, level) for level in found.levels[1:6]]
+        curves += [[len(file) for file in files], [metrics.psnr(image, found.decode(file)) for file in files]]
+    assert metrics.bd_rate(*curves) < 0
 
 
 def test_formats_that_pillow_lacks(monkeypatch):
@@ -154,7 +194,7 @@ def test_rate_target(name):
     target = metrics.bpp(middle, image)
     data = encode_at(found, image, bpp=target)
     assert len(data) <= len(middle) and found.decode(data).shape == image.shape
-    if name not in PILLOW:
+    if name not in OTHERS:
         assert len(data) >= 0.7 * len(middle)
     assert len(encode_at(found, image, bpp=1e6)) == len(found.encode(image, found.limits[1]))
     with pytest.raises(OptionError, match=r"bpp=0.001 cannot be met: .* at least \d+\.\d+ bits per pixel"):
@@ -190,7 +230,7 @@ def test_damaged_files(name):
             codec(name).decode(data + b"\0")
 
 
-@pytest.mark.parametrize("name", [*LRF, *PILLOW])
+@pytest.mark.parametrize("name", [*LRF, *OTHERS])
 def test_damaged_files_of_other_formats(name):
     """These formats have no checksums of everything: an error of ours, or some image."""
     found = codec(name)
@@ -293,7 +333,7 @@ def test_best_settings_beat_the_defaults():
         assert found[0] > found[1]
 
 
-@pytest.mark.skipif("webp" not in PILLOW, reason="Pillow was built without WebP")
+@pytest.mark.skipif("webp" not in OTHERS, reason="Pillow was built without WebP")
 def test_gray_webp_is_a_webp_file():
     """The mark of a gray image lies behind the file's end, where other readers do not look."""
     import io

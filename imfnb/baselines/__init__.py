@@ -8,12 +8,14 @@ Every codec writes real bytes from which alone it decodes, so rates count everyt
 ``hosvd``, ``tt``                        truncated higher-order SVD and tensor train of the patches
 ``imf-lrf``, ``svd-lrf``                 IMF and SVD in files like those of lrf, whose sizes are published
 ``jpeg``, ``jpeg2000``, ``webp``,        through Pillow with the best reasonable settings; ``-default`` appended: with
-``avif``                                 Pillow's own
+``avif``                                 Pillow's own; ``avif-psnr``: those, but tuned for PSNR instead of the eye
+``jpegxl``                               libjxl through imagecodecs, effort 7; needs the extra ``eval``
 ``imf-baseline-main``, ``svd-main``,     coefficients of a method through the entropy coder of the main profile, so that
 ``svd-lloyd-main``, ``jpeg-main``        methods can be compared with the same entropy model
 ======================================== =============================================================================
 
-Gray images of shape (H, W, 1) come back as (H, W) from the formats of Pillow, which do not know the difference.
+Gray images of shape (H, W, 1) come back as (H, W) from the formats of Pillow and from JPEG XL, which do not know the
+difference.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ import numpy as np
 
 from ..errors import OptionError
 
-__all__ = ["Codec", "codec", "encode_at", "names"]
+__all__ = ["Codec", "codec", "encode_at", "names", "settings"]
 
 # The module and the factory of every codec.
 _HOMES = {
@@ -52,6 +54,8 @@ _HOMES = {
     "webp-default": ("pillow", "webp_default"),
     "avif": ("pillow", "avif"),
     "avif-default": ("pillow", "avif_default"),
+    "avif-psnr": ("pillow", "avif_psnr"),
+    "jpegxl": ("jpegxl", "jpegxl"),
 }
 
 # Bisections of a range of levels in `encode_at`: a thousandth of a range of 16.
@@ -119,18 +123,43 @@ def codec(name: str, **options: object) -> Codec:
     Raises
     ------
     OptionError
-        If there is no such codec or option, an option cannot be used, or Pillow was built without the format.
+        If there is no such codec or option, an option cannot be used, Pillow was built without the format, or the
+        package that has it is not installed.
     """
-    if name not in _HOMES:
-        raise OptionError(f"codec is {name!r}; expected one of {', '.join(names())}")
-    module, function = _HOMES[name]
-    factory = getattr(importlib.import_module(f".{module}", __name__), function)
-    known = inspect.signature(factory).parameters
+    known = settings(name)
     unknown = [option for option in options if option not in known]
     if unknown:
         expected = f"expected some of {', '.join(known)}" if known else "it has none"
         raise OptionError(f"{', '.join(unknown)} is no option of the codec {name!r}; {expected}")
-    return factory(**options)
+    return _factory(name)(**options)
+
+
+def settings(name: str) -> tuple[str, ...]:
+    """Names of the options of a codec.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`names`.
+
+    Returns
+    -------
+    tuple of str
+        What :func:`codec` accepts beside the name; "threads" and "device" where this library does the work.
+
+    Raises
+    ------
+    OptionError
+        If there is no such codec.
+    """
+    return tuple(inspect.signature(_factory(name)).parameters)
+
+
+def _factory(name: str) -> Callable[..., Codec]:
+    if name not in _HOMES:
+        raise OptionError(f"codec is {name!r}; expected one of {', '.join(names())}")
+    module, function = _HOMES[name]
+    return getattr(importlib.import_module(f".{module}", __name__), function)
 
 
 def encode_at(codec: Codec, image: np.ndarray, *, bpp: float) -> bytes:

@@ -1,7 +1,7 @@
 """JPEG, JPEG 2000, WebP and AVIF as Pillow writes them.
 
-Plain names have the best reasonable settings; ``-default`` means Pillow's own. The level is Pillow's
-quality; of JPEG 2000 it is the rate in bits per pixel.
+Plain names have the best reasonable settings; ``-default`` means Pillow's own, and ``avif-psnr`` has Pillow's speed.
+The level is Pillow's quality; of JPEG 2000 it is the rate in bits per pixel.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from . import Codec
 __all__ = [
     "avif",
     "avif_default",
+    "avif_psnr",
     "jpeg",
     "jpeg2000",
     "jpeg2000_default",
@@ -78,6 +79,14 @@ def avif(*, speed: int = 2, subsampling: str = "4:2:0") -> Codec:
 def avif_default() -> Codec:
     """AVIF with Pillow's settings: speed 6, 4:2:0."""
     return _by_quality("avif-default", "AVIF, Pillow's defaults", "AVIF", _AVIF_LEVELS, (0.0, 100.0), [{}])
+
+
+def avif_psnr(*, speed: int = 6) -> Codec:
+    """AVIF tuned for the squared error; what Pillow writes otherwise is tuned for the eye."""
+    _check_range("speed", speed, 0, 10)
+    variants = [{"speed": speed, "advanced": {"tune": "psnr"}}]
+    text = f"AVIF, Pillow, speed={speed}, tune=psnr, 4:2:0"
+    return _by_quality("avif-psnr", text, "AVIF", _AVIF_LEVELS, (0.0, 100.0), variants)
 
 
 def jpeg2000() -> Codec:

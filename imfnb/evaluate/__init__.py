@@ -9,9 +9,10 @@ Every study is one module with one function, `run`, and one command, ``imfnb ben
 - `factor_maps`: what U and V of a picture look like;
 - `classification`: accuracy of any classifier on decoded pictures against the rate.
 
-Around them: `data` names the pictures, `records` keeps every measured point at once, so that a study can be interrupted
-and goes on where it was, `curves` averages and compares, `parts` switches parts of the codec off, `figures` has what
-all figures share, and `command` is what the command line calls. Needs the extra ``eval``::
+Around them: `data` names the pictures, `measures` the measures of quality, `records` keeps every measured point at
+once, so that a study can be interrupted and goes on where it was, `curves` averages and compares, `parts` switches
+parts of the codec off, `figures` has what all figures share, and `command` is what the command line calls. Needs the
+extra ``eval``::
 
     from imfnb.evaluate import data, rate_distortion, study
 

@@ -10,7 +10,6 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,9 @@ from ..errors import OptionError
 from .curves import Curve, Difference, compare, document, mean_at, value_at
 from .data import Picture
 from .figures import INK, label_ends, look, new_figure, rate_axis
+from .measures import METRICS, check_metrics
 from .parts import without
-from .records import Progress, collect, measure
+from .records import Progress, collect
 from .study import Guard, Outcome, Place, plural
 
 __all__ = ["SUBJECTS", "run", "variants"]
@@ -119,6 +119,7 @@ def run(
     subject: str,
     pictures: Sequence[Picture],
     *,
+    metric: str = "psnr",
     output: str | os.PathLike | None = None,
     figure: str | os.PathLike | None = None,
     threads: int | None = None,
@@ -133,6 +134,8 @@ def run(
         One of :data:`SUBJECTS`.
     pictures : sequence of Picture
         See :func:`imfnb.evaluate.data.pictures`.
+    metric : str, default "psnr"
+        Measure of quality, a name of :data:`imfnb.evaluate.measures.METRICS`; the paper's ablations have PSNR.
     output, figure : path, optional
         Folder of the results and file of the figure; see :func:`imfnb.evaluate.rate_distortion.run`.
     threads : int, optional
@@ -145,64 +148,67 @@ def run(
     Returns
     -------
     Outcome
-        Table, documents and files. Only PSNR is measured, as in the paper's ablations.
+        Table, documents and files.
 
     Raises
     ------
     OptionError
-        If there is no such subject, or some points could not be measured.
+        If there is no such subject or metric, the metric needs a package that is not installed, or some points could
+        not be measured.
     """
+    check_metrics([metric])
     codecs = variants(subject)
     place = Place(f"ablation-{subject}", output, figure, [f"{subject}.json", "table.txt"], guard)
-    curves = collect(codecs, pictures, place.points(), threads, progress, partial(measure, similarity=False))
-    documents = [document(codec.name, codec.description, curves[codec.name]) for codec in codecs]
+    curves = collect(codecs, pictures, place.points(), threads, progress, [metric])
+    documents = [document(codec.name, codec.description, curves[codec.name], [metric]) for codec in codecs]
     place.write(f"{subject}.json", documents)
     usual = codecs[0].name
-    differences = {name: compare(curve, curves[usual]) for name, curve in curves.items() if name != usual}
-    table = _table(subject, curves, differences, len(pictures))
+    differences = {name: compare(curve, curves[usual], metric) for name, curve in curves.items() if name != usual}
+    table = _table(subject, metric, curves, differences)
     place.write("table.txt", table)
-    place.draw(draw(subject, curves, differences))
+    place.draw(draw(subject, metric, curves, differences))
     return Outcome(table, documents, place.files)
 
 
-def _table(subject: str, curves: Mapping[str, Curve], differences: Mapping[str, Difference], count: int) -> str:
+def _table(subject: str, metric: str, curves: Mapping[str, Curve], differences: Mapping[str, Difference]) -> str:
     """The comparison as text."""
     usual = next(iter(curves))
+    count, title = len(curves[usual]), METRICS[metric].title
     lines = [f"{subject}, {plural(count, 'picture')}; BD-rate against {usual}: mean with standard error", ""]
     lines.append(
-        f"{'PSNR in dB at bpp':20s}" + "".join(f"{rate:7.2f}" for rate in RATES) + "  BD-rate %         BD-PSNR dB"
+        f"{METRICS[metric].label + ' at bpp':20s}"
+        + "".join(f"{rate:7.2f}" for rate in RATES)
+        + f"  BD-rate %         BD-{title} {METRICS[metric].unit}".rstrip()
     )
     for name, curve in curves.items():
-        mean, _ = mean_at(curve, "psnr-rgb", RATES)
+        mean, _ = mean_at(curve, metric, RATES)
         cells = "".join(f"{value:7.2f}" if math.isfinite(value) else f"{'-':>7s}" for value in mean)
         if name in differences:
             found = differences[name]
-            cells += f" {found.rate:+8.2f} +-{found.rate_error:6.2f}  {found.psnr:+8.3f}"
+            cells += f" {found.rate:+8.2f} +-{found.rate_error:6.2f}  {found.gain:+8.3f}"
         lines.append(f"{name:20s}{cells}")
     return "\n".join(lines)
 
 
-def _gap(curve: Curve, usual: Curve) -> np.ndarray:
-    """Mean difference of PSNR at equal rate over the pictures."""
-    return np.mean(
-        [value_at(curve[i], "psnr-rgb", _GRID) - value_at(usual[i], "psnr-rgb", _GRID) for i in usual], axis=0
-    )
+def _gap(curve: Curve, usual: Curve, metric: str) -> np.ndarray:
+    """Mean difference of quality at equal rate over the pictures."""
+    return np.mean([value_at(curve[i], metric, _GRID) - value_at(usual[i], metric, _GRID) for i in usual], axis=0)
 
 
-def draw(subject: str, curves: Mapping[str, Curve], differences: Mapping[str, Difference]) -> Any:
-    """The figure: differences of PSNR over the rate, and of bits at equal PSNR."""
-    usual = next(iter(curves))
+def draw(subject: str, metric: str, curves: Mapping[str, Curve], differences: Mapping[str, Difference]) -> Any:
+    """The figure: differences of quality over the rate, and of bits at equal quality."""
+    usual, title, unit = next(iter(curves)), METRICS[metric].title, METRICS[metric].unit
     figure, axes = new_figure(10.5, 3.2 + 0.14 * len(curves), 1, 2, width_ratios=(1.25, 1))
     left, right = axes[0]
     style = {name: look("", number) for number, name in enumerate(differences)}
     lines = []
     for name in differences:
-        lines += left.plot(_GRID, _gap(curves[name], curves[usual]), **style[name])
+        lines += left.plot(_GRID, _gap(curves[name], curves[usual], metric), **style[name])
     left.axhline(0, color=INK, linewidth=0.8)
     known = np.any([np.isfinite(line.get_ydata()) for line in lines], axis=0)
     seen = _GRID[known] if known.any() else _GRID
     rate_axis(left, seen[0], seen[-1])
-    left.set_ylabel(f"PSNR less that of {usual} (dB)", fontsize=9, color=INK)
+    left.set_ylabel(f"{title} less that of {usual}{f' ({unit})' if unit else ''}", fontsize=9, color=INK)
     label_ends(left, lines, list(differences))
 
     order = sorted(differences, key=lambda name: -np.nan_to_num(differences[name].rate, nan=-np.inf))
@@ -224,7 +230,7 @@ def draw(subject: str, curves: Mapping[str, Curve], differences: Mapping[str, Di
     right.axvline(0, color=INK, linewidth=0.8)
     right.margins(x=0.18)
     right.grid(False, axis="y")
-    right.set_xlabel(f"bits against {usual} at equal PSNR (BD-rate, %)", fontsize=9, color=INK)
+    right.set_xlabel(f"bits against {usual} at equal {title} (BD-rate, %)", fontsize=9, color=INK)
     pictures = len(curves[usual])
     figure.suptitle(f"{subject}: means over {plural(pictures, 'picture')}, standard errors", fontsize=9, color=INK)
     return figure

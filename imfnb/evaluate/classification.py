@@ -52,6 +52,9 @@ Classifier = Callable[[np.ndarray], Any]
 #: Name of the curve of the pictures themselves.
 ORIGINAL = "original"
 
+#: Rates at which codecs are compared, bits per pixel.
+RATES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 1.0)
+
 # Pictures that are in memory at once.
 _CHUNK = 64
 
@@ -97,7 +100,9 @@ def run(
     Outcome
         Table, documents of the pictures themselves and of all codecs, and files. The results have "top-1" and "top-5",
         shares of the pictures whose class is the best, or one of the best five; where scores are equal, the picture's
-        class counts as the worse one.
+        class counts as the worse one. The table also has top-1 of every codec at common mean rates, and how much that
+        is above the first codec's: the same pictures went through both, so the standard error is that of the
+        differences.
 
     Raises
     ------
@@ -129,7 +134,11 @@ def run(
         for codec in codecs
     ]
     classes = found[ORIGINAL, None][0]["classes"]
-    table = _table(documents, len(pictures), classes)
+    hits = {
+        codec.name: _hits_at([found[codec.name, level] for level in codec.levels], documents[1 + index])
+        for index, codec in enumerate(codecs)
+    }
+    table = _table(documents, hits, len(pictures), classes)
     place.write("classification.json", documents)
     place.write("table.txt", table)
     place.draw(draw(documents, len(pictures), classes))
@@ -216,7 +225,19 @@ def _document(name: str, description: str, levels: Mapping[float | None, list[di
     return {"name": name, "description": description, "results": {**results, "level": list(levels)}}
 
 
-def _table(documents: Sequence[Mapping[str, Any]], count: int, classes: int) -> str:
+def _hits_at(levels: Sequence[Sequence[Mapping[str, Any]]], document: Mapping[str, Any]) -> np.ndarray:
+    """Whether each picture is recognized at each of RATES, between levels a share; nan beyond the curve.
+
+    Levels are joined by straight lines over the logarithm of their mean rates.
+    """
+    rates = np.log(document["results"]["bpp"])
+    order = np.argsort(rates)
+    hits = np.array([[row["place"] < 1 for row in rows] for rows in levels], np.float64)[order]
+    found = [np.interp(np.log(RATES), rates[order], column, left=math.nan, right=math.nan) for column in hits.T]
+    return np.array(found)
+
+
+def _table(documents: Sequence[Mapping[str, Any]], hits: Mapping[str, np.ndarray], count: int, classes: int) -> str:
     """The accuracies as text."""
     lines = [
         f"{plural(count, 'picture')}, {classes} classes",
@@ -228,7 +249,28 @@ def _table(documents: Sequence[Mapping[str, Any]], count: int, classes: int) -> 
         for level, bpp, first, five in zip(r["level"], r["bpp"], r["top-1"], r["top-5"], strict=True):
             text = f"{level:8g}" if level is not None else f"{'':8s}"
             lines.append(f"{document['name']:20s}{text}{bpp:8.3f}{100 * first:9.2f}{100 * five:9.2f}")
+    columns = "".join(f"{rate:12.2f}" for rate in RATES)
+    lines += ["", f"{'top-1 % at bpp':20s}{columns}"]
+    for name, values in hits.items():
+        lines.append(f"{name:20s}{_cells(100 * values.mean(axis=0))}")
+    anchor = next(iter(hits), "")
+    if count > 1 and len(hits) > 1:
+        lines += ["", f"{'less ' + anchor:20s}{columns}   mean with standard error"]
+        for name, values in hits.items():
+            if name != anchor:
+                gap = 100 * (values - hits[anchor])
+                lines.append(f"{name:20s}{_cells(gap.mean(axis=0), gap.std(axis=0, ddof=1) / math.sqrt(count))}")
     return "\n".join(lines)
+
+
+def _cells(values: np.ndarray, errors: np.ndarray | None = None) -> str:
+    """Columns of numbers, with their errors if they have some."""
+    if errors is None:
+        texts = [f"{value:.1f}" if math.isfinite(value) else "-" for value in values]
+    else:
+        pairs = zip(values, errors, strict=True)
+        texts = [f"{value:+.1f} +-{error:.1f}" if math.isfinite(value) else "-" for value, error in pairs]
+    return "".join(f"{text:>12s}" for text in texts)
 
 
 def draw(documents: Sequence[Mapping[str, Any]], count: int, classes: int) -> Any:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import metrics
 from ..baselines import Codec, encode_at
 from ..errors import OptionError
+from ..metrics import bpp as rate_of
+from ..metrics.extras import need
 from .data import Picture
-from .extras import need
 from .figures import INK, PALETTE, new_figure
+from .measures import METRICS, Metric, check_metrics
 from .records import Progress, Stamped
 from .study import Guard, Outcome, Place
 
@@ -33,6 +34,7 @@ def run(
     bpp: float = 0.25,
     crops: Sequence[tuple[int, int]] | None = None,
     crop_size: int = 112,
+    metrics: Sequence[str] = ("psnr",),
     output: str | os.PathLike | None = None,
     figure: str | os.PathLike | None = None,
     progress: Progress | None = None,
@@ -52,6 +54,8 @@ def run(
         Top row and left column of each crop; by default two that :func:`busiest_crops` finds.
     crop_size : int, default 112
         Side of a crop in pixels, shown three times enlarged; smaller where the picture is.
+    metrics : sequence of str, default ("psnr",)
+        Measures of quality to print, names of :data:`imfnb.evaluate.measures.METRICS`.
     output, figure : path, optional
         Folder of the results and file of the figure; see :func:`imfnb.evaluate.rate_distortion.run`.
     progress : callable, optional
@@ -67,8 +71,10 @@ def run(
     Raises
     ------
     OptionError
-        If a crop lies outside of the picture, or no codec can meet the rate.
+        If a crop lies outside of the picture, no codec can meet the rate, or a metric needs a package that is not
+        installed.
     """
+    chosen = [METRICS[name] for name in check_metrics(metrics)]
     place = Place("collage", output, figure, ["collage.json"], guard)
     stamped = Stamped(picture)
     image = stamped.image
@@ -91,9 +97,11 @@ def run(
             panels.append((f"{codec.name}\ncannot go below {bpp:g} bpp", None))
         else:
             decoded = codec.decode(data)
-            rate, quality = metrics.bpp(data, image), metrics.psnr(image, decoded)
-            rows.append({**row, "bytes": len(data), "bpp": rate, "psnr-rgb": quality if np.isfinite(quality) else None})
-            panels.append((f"{codec.name}\n{rate:.3f} bpp, {quality:.2f} dB", decoded))
+            rate = rate_of(data, image)
+            values = {metric.key: metric.measure(image, decoded) for metric in chosen}
+            rows.append({**row, "bytes": len(data), "bpp": rate, **values})
+            texts = [f"{metric.title} {metric.text(values[metric.key])} {metric.unit}".rstrip() for metric in chosen]
+            panels.append(("\n".join([f"{codec.name}, {rate:.3f} bpp", *texts]), decoded))
         if progress is not None:
             progress(number + 1, len(codecs))
     if all("error" in row for row in rows):
@@ -101,7 +109,7 @@ def run(
     result = {**stamped.stamp, "rate": bpp, "crops": [[*corner, size] for corner in corners], "codecs": rows}
     place.write("collage.json", result)
     place.draw(draw(picture.name, panels, corners, size), dpi=144)
-    return Outcome(_table(rows), [result], place.files)
+    return Outcome(_table(rows, chosen), [result], place.files)
 
 
 def busiest_crops(image: np.ndarray, size: int) -> list[tuple[int, int]]:
@@ -138,15 +146,15 @@ def busiest_crops(image: np.ndarray, size: int) -> list[tuple[int, int]]:
     return found
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> str:
+def _table(rows: Sequence[dict[str, Any]], chosen: Sequence[Metric]) -> str:
     """The panels as text."""
-    lines = [f"{'codec':20s}{'bytes':>9s}{'bpp':>8s}{'PSNR dB':>9s}"]
+    lines = [f"{'codec':20s}{'bytes':>9s}{'bpp':>8s}" + "".join(f"{metric.label:>16s}" for metric in chosen)]
     for row in rows:
         if "error" in row:
             lines.append(f"{row['codec']:20s}{row['error']}")
         else:
-            quality = "inf" if row["psnr-rgb"] is None else f"{row['psnr-rgb']:.2f}"
-            lines.append(f"{row['codec']:20s}{row['bytes']:9d}{row['bpp']:8.3f}{quality:>9s}")
+            values = "".join(f"{metric.text(row[metric.key]):>16s}" for metric in chosen)
+            lines.append(f"{row['codec']:20s}{row['bytes']:9d}{row['bpp']:8.3f}{values}")
     return "\n".join(lines)
 
 

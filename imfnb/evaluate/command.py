@@ -47,19 +47,28 @@ def run(arguments: argparse.Namespace, progress: Progress, guard: Guard) -> Outc
             bpp=arguments.bpp,
             crops=arguments.crop,
             crop_size=arguments.crop_size,
+            metrics=arguments.metric or ["psnr"],
             **common,
         )
     if study == "timing":
         codecs = codecs_by_name(arguments.codec)
+        common |= {"metrics": arguments.metric or ["psnr"]}
         return timing.run(chosen, codecs, bpp=arguments.bpp, repeat=arguments.repeat, **common)
     common["threads"] = arguments.threads
     if study == "ablation":
-        return ablation.run(arguments.subject, chosen, **common)
+        return ablation.run(arguments.subject, chosen, metric=arguments.metric, **common)
     codecs = codecs_by_name(arguments.codec)
     if study == "classification":
         labels = classification.read_labels(arguments.labels)
         classifier = classification.load_classifier(arguments.classifier)
         return classification.run(classifier, chosen, labels, codecs, name=arguments.classifier, **common)
     return rate_distortion.run(
-        chosen, codecs, anchor=arguments.anchor, published=arguments.published, limits=arguments.limits, **common
+        chosen,
+        codecs,
+        metrics=arguments.metric or ["psnr", "ms-ssim"],
+        anchor=arguments.anchor,
+        rates=arguments.rates,
+        published=arguments.published,
+        limits=arguments.limits,
+        **common,
     )

@@ -1,7 +1,8 @@
 """Rate-distortion curves: averages over pictures, comparison at equal rate, published curves.
 
 A curve is a dict from picture to its points; a point is a dict with "bpp", "psnr-rgb" and whatever else was measured,
-as :func:`imfnb.evaluate.records.collect` makes them.
+as :func:`imfnb.evaluate.records.collect` makes them. Functions that compare take the names of
+:data:`imfnb.evaluate.measures.METRICS`, and similarities in decibels.
 """
 
 from __future__ import annotations
@@ -20,13 +21,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import OptionError
 from ..metrics import bd_psnr, bd_rate
+from .measures import METRICS
 
-__all__ = ["MEASURES", "Curve", "Difference", "compare", "document", "mean_at", "read_published", "value_at"]
+__all__ = ["Curve", "Difference", "compare", "document", "mean_at", "read_published", "value_at"]
 
 Curve = Mapping[str, Sequence[Mapping[str, Any]]]
-
-#: What the results of a codec hold, in the words of CompressAI's files.
-MEASURES = ("bpp", "psnr-rgb", "ms-ssim-rgb", "encoding_time", "decoding_time")
 
 #: Stands for the picture of a published curve of which only the average over a set is known.
 AVERAGE = "average"
@@ -35,21 +34,26 @@ AVERAGE = "average"
 _CSV = {"bpp": "bpp", "psnr_db": "psnr-rgb"}
 
 
-def column(points: Sequence[Mapping[str, Any]], measure: str) -> NDArray[np.float64]:
-    """One measure of all points, nan where it is missing."""
-    values = [point.get(measure) for point in points]
+def _column(points: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float64]:
+    """One field of all points, nan where it is missing."""
+    values = [point.get(key) for point in points]
     return np.array([math.nan if value is None else value for value in values], np.float64)
 
 
-def value_at(points: Sequence[Mapping[str, Any]], measure: str, bpp: ArrayLike) -> NDArray[np.float64]:
+def _quality(points: Sequence[Mapping[str, Any]], metric: str) -> NDArray[np.float64]:
+    """One measure of all points on the scale on which it is compared, nan where it is missing."""
+    return METRICS[metric].scaled(_column(points, METRICS[metric].key))
+
+
+def value_at(points: Sequence[Mapping[str, Any]], metric: str, bpp: ArrayLike) -> NDArray[np.float64]:
     """A measure of one picture's curve at given rates.
 
     Parameters
     ----------
     points : sequence of dict
         The curve.
-    measure : str
-        Such as "psnr-rgb".
+    metric : str
+        Such as "psnr".
     bpp : array_like of float
         Bits per pixel.
 
@@ -61,7 +65,7 @@ def value_at(points: Sequence[Mapping[str, Any]], measure: str, bpp: ArrayLike) 
     """
     from scipy.interpolate import PchipInterpolator
 
-    rate, value = column(points, "bpp"), column(points, measure)
+    rate, value = _column(points, "bpp"), _quality(points, metric)
     known = np.isfinite(value)
     rate, first = np.unique(rate[known], return_index=True)
     wanted = np.asarray(bpp, np.float64)
@@ -73,15 +77,15 @@ def value_at(points: Sequence[Mapping[str, Any]], measure: str, bpp: ArrayLike) 
     return np.where(np.isnan(out) & np.isclose(wanted, rate[0], rtol=1e-12), ends, out)
 
 
-def mean_at(curve: Curve, measure: str, bpp: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def mean_at(curve: Curve, metric: str, bpp: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean over pictures at equal rate.
 
     Parameters
     ----------
     curve : dict
         Points of every picture.
-    measure : str
-        Such as "psnr-rgb".
+    metric : str
+        Such as "psnr".
     bpp : array_like of float, shape (n,)
         Bits per pixel.
 
@@ -92,14 +96,14 @@ def mean_at(curve: Curve, measure: str, bpp: ArrayLike) -> tuple[NDArray[np.floa
     error : ndarray of float64, shape (n,)
         Standard error of the mean; nan for a single picture.
     """
-    values = np.array([value_at(points, measure, bpp) for points in curve.values()])
+    values = np.array([value_at(points, metric, bpp) for points in curve.values()])
     count = len(values)
     mean = values.mean(axis=0)
     error = values.std(axis=0, ddof=1) / math.sqrt(count) if count > 1 else np.full(mean.shape, math.nan)
     return mean, error
 
 
-def document(name: str, description: str, curve: Curve) -> dict[str, Any]:
+def document(name: str, description: str, curve: Curve, metrics: Iterable[str] = ("psnr",)) -> dict[str, Any]:
     """The results of one codec in the shape of CompressAI's files, with the rows of all pictures.
 
     Parameters
@@ -108,18 +112,22 @@ def document(name: str, description: str, curve: Curve) -> dict[str, Any]:
         Of the codec.
     curve : dict
         Points of every picture, the same levels for all.
+    metrics : iterable of str, default ("psnr",)
+        What was measured of them.
 
     Returns
     -------
     dict
         "name", "description", "results" (a list per measure with the mean over pictures at every level; None where it
-        is not known for all) and "images" (the same lists with the levels, for every picture).
+        is not known for all) and "images" (the same lists with the levels, for every picture). Similarities are as
+        they were measured, not in decibels.
     """
+    keys = ("bpp", *(METRICS[metric].key for metric in metrics), "encoding_time", "decoding_time")
     images = {
-        image: {"level": [point["level"] for point in points], **{m: _listed(column(points, m)) for m in MEASURES}}
+        image: {"level": [point["level"] for point in points], **{k: _listed(_column(points, k)) for k in keys}}
         for image, points in curve.items()
     }
-    results = {m: _listed(np.mean([column(points, m) for points in curve.values()], axis=0)) for m in MEASURES}
+    results = {k: _listed(np.mean([_column(points, k) for points in curve.values()], axis=0)) for k in keys}
     return {"name": name, "description": description, "results": results, "images": images}
 
 
@@ -135,11 +143,11 @@ class Difference:
     Attributes
     ----------
     rate, rate_error : float
-        Mean difference of bits at equal PSNR in percent, and its standard error.
+        Mean difference of bits at equal quality in percent, and its standard error.
     worst, best : float
         The picture with the largest and the one with the smallest difference, in percent.
-    psnr : float
-        Mean difference of PSNR at equal rate in dB.
+    gain : float
+        Mean difference of quality at equal rate, in dB or points.
     pictures : int
         Number of pictures that overlap.
     """
@@ -148,36 +156,51 @@ class Difference:
     rate_error: float
     worst: float
     best: float
-    psnr: float
+    gain: float
     pictures: int
 
 
-def compare(curve: Curve, anchor: Curve) -> Difference:
+def compare(curve: Curve, anchor: Curve, metric: str = "psnr", rates: tuple[float, float] | None = None) -> Difference:
     """Compare a codec with an anchor on the pictures that both have.
 
     Parameters
     ----------
     curve, anchor : dict
         Points of every picture.
+    metric : str, default "psnr"
+        The measure of quality.
+    rates : (float, float), optional
+        The part of both curves that counts, bits per pixel; all of it by default.
 
     Returns
     -------
     Difference
         nan where there is nothing to compare.
     """
-    rates, gains = [], []
+    found_rates, gains = [], []
     for image, points in curve.items():
         if image in anchor:
-            curves = [column(p, m) for p in (anchor[image], points) for m in ("bpp", "psnr-rgb")]
-            rates.append(bd_rate(*curves))
+            curves = [*_part(anchor[image], metric, rates), *_part(points, metric, rates)]
+            found_rates.append(bd_rate(*curves))
             gains.append(bd_psnr(*curves))
-    rate = np.array(rates)[np.isfinite(rates)]
+    rate = np.array(found_rates)[np.isfinite(found_rates)]
     gain = np.array(gains)[np.isfinite(gains)]
     if not rate.size:
         return Difference(math.nan, math.nan, math.nan, math.nan, math.nan, 0)
     error = float(rate.std(ddof=1) / math.sqrt(rate.size)) if rate.size > 1 else math.nan
-    psnr = float(gain.mean()) if gain.size else math.nan
-    return Difference(float(rate.mean()), error, float(rate.max()), float(rate.min()), psnr, rate.size)
+    mean = float(gain.mean()) if gain.size else math.nan
+    return Difference(float(rate.mean()), error, float(rate.max()), float(rate.min()), mean, rate.size)
+
+
+def _part(
+    points: Sequence[Mapping[str, Any]], metric: str, rates: tuple[float, float] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rates and qualities of a curve, cut off at the ends of a range of rates where it goes on beyond them."""
+    rate, quality = _column(points, "bpp"), _quality(points, metric)
+    if rates is not None:
+        inside = (rate > rates[0]) & (rate < rates[1])
+        rate, quality = np.append(rate[inside], rates), np.append(quality[inside], value_at(points, metric, rates))
+    return rate, quality
 
 
 def read_published(paths: Iterable[str | os.PathLike]) -> dict[str, Curve]:
@@ -218,7 +241,7 @@ def _parse_json(text: str) -> dict[str, Curve]:
     curves = content["curves"] if "curves" in content else {content["name"]: content["results"]}
     found: dict[str, Curve] = {}
     for name, lists in curves.items():
-        known = [measure for measure in MEASURES[:3] if measure in lists]
+        known = [key for key in ("bpp", *(metric.key for metric in METRICS.values())) if key in lists]
         rows = zip(*(lists[measure] for measure in known), strict=True)
         points = [dict(zip(known, map(float, row), strict=True)) for row in rows]
         found[name] = {AVERAGE: sorted(points, key=lambda point: point["bpp"])}

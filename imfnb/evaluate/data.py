@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import OptionError
+from ..metrics.extras import need
 from ..pictures import SUFFIXES, read_picture
-from .extras import need
 
 __all__ = ["KODAK", "KODAK_URL", "PHOTOGRAPHS", "Picture", "pictures"]
 

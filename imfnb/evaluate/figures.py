@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import OptionError
-from .extras import need
+from ..metrics.extras import need
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,6 +55,8 @@ _LOOKS: dict[str, tuple[str, Any, float]] = {
     "webp-default": (PALETTE[3], _DASHED, 1.2),
     "avif": (PALETTE[7], _SOLID, 1.5),
     "avif-default": (PALETTE[7], _DASHED, 1.2),
+    "avif-psnr": (PALETTE[7], _DOTTED, 1.2),
+    "jpegxl": (PALETTE[5], _DASH_DOT, 1.5),
 }
 
 

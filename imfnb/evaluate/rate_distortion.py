@@ -12,9 +12,10 @@ import numpy as np
 from ..baselines import Codec
 from ..errors import OptionError
 from ..limits import rate_distortion_limit
-from .curves import Curve, compare, document, mean_at, read_published
+from .curves import Curve, Difference, compare, document, mean_at, read_published
 from .data import Picture
 from .figures import INK, label_ends, look, new_figure, rate_axis
+from .measures import METRICS, check_metrics
 from .records import Progress, collect
 from .study import Guard, Outcome, Place, plural
 
@@ -37,7 +38,9 @@ def run(
     pictures: Sequence[Picture],
     codecs: Sequence[Codec],
     *,
+    metrics: Sequence[str] = ("psnr", "ms-ssim"),
     anchor: str | None = None,
+    rates: tuple[float, float] | None = None,
     published: Iterable[str | os.PathLike] = (),
     limits: bool = False,
     output: str | os.PathLike | None = None,
@@ -54,8 +57,14 @@ def run(
         See :func:`imfnb.evaluate.data.pictures`.
     codecs : sequence of Codec
         What to measure, each at all its levels.
+    metrics : sequence of str, default ("psnr", "ms-ssim")
+        Measures of quality, names of :data:`imfnb.evaluate.measures.METRICS`. SSIM and MS-SSIM are averaged and
+        compared in decibels, -10 log10(1 - x). Those not in the records yet are measured.
     anchor : str, optional
         The codec that BD-rates are relative to; the first by default.
+    rates : (float, float), optional
+        The lowest and the highest rate, in bits per pixel, of the parts of the curves that BD-rates compare; by
+        default whatever two curves have in common.
     published : iterable of path, optional
         Files of published curves to be drawn beside; see :func:`imfnb.evaluate.curves.read_published`.
     limits : bool, default False
@@ -80,8 +89,12 @@ def run(
     Raises
     ------
     OptionError
-        If the anchor is not among the codecs, a file cannot be read, or some points could not be measured.
+        If the anchor is not among the codecs, the rates are no range, a metric is unknown or needs a package that is
+        not installed, a file cannot be read, or some points could not be measured.
     """
+    metrics = check_metrics(metrics)
+    if rates is not None and not 0 < rates[0] < rates[1] < math.inf:
+        raise OptionError(f"rates are {rates[0]!r} to {rates[1]!r}; expected two positive numbers, the lower first")
     descriptions = {codec.name: codec.description for codec in codecs}
     place = Place("rate-distortion", output, figure, [*(f"{name}.json" for name in descriptions), "table.txt"], guard)
     anchor = next(iter(descriptions)) if anchor is None else anchor
@@ -90,13 +103,13 @@ def run(
     others = read_published(published)
     if limits:
         others |= _limits(pictures)
-    curves = collect(codecs, pictures, place.points(), threads, progress)
-    documents = [document(name, descriptions[name], curve) for name, curve in curves.items()]
+    curves = collect(codecs, pictures, place.points(), threads, progress, metrics)
+    documents = [document(name, descriptions[name], curve, metrics) for name, curve in curves.items()]
     for result in documents:
         place.write(f"{result['name']}.json", result)
-    table = _table(curves, others, anchor, len(pictures))
+    table = _table(curves, others, anchor, metrics, rates)
     place.write("table.txt", table)
-    place.draw(draw(curves, others))
+    place.draw(draw(curves, others, metrics))
     return Outcome(table, documents, place.files)
 
 
@@ -112,60 +125,77 @@ def _limits(pictures: Sequence[Picture]) -> dict[str, Curve]:
     return {**found}
 
 
-def _table(curves: Mapping[str, Curve], others: Mapping[str, Curve], anchor: str, count: int) -> str:
-    """The comparison as text."""
-    lines = [
-        f"{plural(count, 'picture')}; BD-rate against {anchor}: mean with standard error, worst and best picture",
-        "",
-    ]
-    lines.append(f"{'PSNR in dB at bpp':20s}" + "".join(f"{rate:7.2f}" for rate in RATES) + "   BD-rate %")
-    for name, curve in {**curves, **others}.items():
-        mean, _ = mean_at(curve, "psnr-rgb", RATES)
-        cells = "".join(f"{value:7.2f}" if math.isfinite(value) else f"{'-':>7s}" for value in mean)
-        difference = compare(curve, curves[anchor])
-        text = ""
-        if name != anchor and difference.pictures:
-            error = f" +-{difference.rate_error:5.2f}" if math.isfinite(difference.rate_error) else ""
-            text = f"{difference.rate:+8.2f}{error}  ({difference.worst:+.1f} to {difference.best:+.1f})"
-            if difference.pictures < len(curve):
-                text += f" on {difference.pictures} of {len(curve)}"
-        lines.append(f"{name:20s}{cells}   {text}".rstrip())
-    lines += ["", "-  outside of the range of some picture"]
+def _table(
+    curves: Mapping[str, Curve],
+    others: Mapping[str, Curve],
+    anchor: str,
+    metrics: Sequence[str],
+    rates: tuple[float, float] | None,
+) -> str:
+    """The comparison as text: BD-rates in every measure where there are several, then each with its curves."""
+    everything = {**curves, **others}
+    found = {m: {name: compare(c, curves[anchor], m, rates) for name, c in everything.items()} for m in metrics}
+    within = "" if rates is None else f" from {rates[0]:g} to {rates[1]:g} bpp"
+    title = f"{plural(len(curves[anchor]), 'picture')}; BD-rate{within} against {anchor}: mean with standard error"
+    lines = [f"{title}, worst and best picture"]
+    if len(metrics) > 1:
+        lines += ["", f"{'BD-rate %':20s}" + "".join(f"{METRICS[m].title:>18s}" for m in metrics)]
+        for name in everything:
+            if name != anchor:
+                lines.append(f"{name:20s}" + "".join(f"{_mean_text(found[m][name]):>18s}" for m in metrics))
+    for m in metrics:
+        lines += ["", f"{METRICS[m].label + ' at bpp':20s}" + "".join(f"{rate:7.2f}" for rate in RATES)]
+        lines[-1] += "   BD-rate %"
+        for name, curve in everything.items():
+            cells = _cells(mean_at(curve, m, RATES)[0], "7.2f")
+            difference = found[m][name]
+            text = ""
+            if name != anchor and difference.pictures:
+                text = f"{_mean_text(difference):16s}  ({difference.worst:+.1f} to {difference.best:+.1f})"
+                if difference.pictures < len(curve):
+                    text += f" on {difference.pictures} of {len(curve)}"
+            lines.append(f"{name:20s}{cells}   {text}".rstrip())
+    lines += ["", "-  outside of the range of some picture, or not known"]
     if others:
         lines.append("   the last rows were published by others (* per picture), or are limits")
     pairs = [(ours, theirs) for ours, theirs in _SAME.items() if ours in curves and theirs in others]
     if pairs:
         lines += ["", f"{'measured less published, dB':28s}" + "".join(f"{rate:7.2f}" for rate in _CHECKED)]
         for ours, theirs in pairs:
-            gap = mean_at(curves[ours], "psnr-rgb", _CHECKED)[0] - mean_at(others[theirs], "psnr-rgb", _CHECKED)[0]
-            cells = "".join(f"{value:+7.2f}" if math.isfinite(value) else f"{'-':>7s}" for value in gap)
-            lines.append(f"{ours + ' - ' + theirs:28s}{cells}")
+            gap = mean_at(curves[ours], "psnr", _CHECKED)[0] - mean_at(others[theirs], "psnr", _CHECKED)[0]
+            lines.append(f"{ours + ' - ' + theirs:28s}{_cells(gap, '+7.2f')}")
     return "\n".join(lines)
 
 
-def _decibels(similarity: np.ndarray) -> np.ndarray:
-    """MS-SSIM as it is drawn: -10 log10(1 - x)."""
-    return -10 * np.log10(np.maximum(1 - similarity, 1e-9))
+def _mean_text(difference: Difference) -> str:
+    """A BD-rate with its standard error."""
+    if not difference.pictures:
+        return "-"
+    error = f" +-{difference.rate_error:5.2f}" if math.isfinite(difference.rate_error) else ""
+    return f"{difference.rate:+8.2f}{error}"
 
 
-def draw(curves: Mapping[str, Curve], others: Mapping[str, Curve]) -> Any:
-    """The figure: PSNR and, where it is known for some codec, MS-SSIM against the rate."""
-    panels = [("psnr-rgb", "PSNR, RGB (dB)")]
-    if any(np.isfinite(mean_at(curve, "ms-ssim-rgb", _GRID)[0]).any() for curve in curves.values()):
-        panels.append(("ms-ssim-rgb", "MS-SSIM, RGB (dB: $-10\\,\\log_{10}(1-x)$)"))
-    figure, axes = new_figure(6.6 * len(panels), 5.2, 1, len(panels))
-    for axis, (measure, label) in zip(axes[0], panels, strict=True):
+def _cells(values: np.ndarray, form: str) -> str:
+    """Columns of numbers."""
+    return "".join(f"{value:{form}}" if math.isfinite(value) else f"{'-':>7s}" for value in values)
+
+
+def draw(curves: Mapping[str, Curve], others: Mapping[str, Curve], metrics: Sequence[str] = ("psnr",)) -> Any:
+    """The figure: one panel for every measure that is known of some codec, against the rate."""
+    panels = [m for m in metrics if any(np.isfinite(mean_at(curve, m, _GRID)[0]).any() for curve in curves.values())]
+    panels = panels or list(metrics[:1])
+    columns = 2 if len(panels) == 4 else len(panels)
+    rows = len(panels) // columns
+    figure, axes = new_figure(6.6 * columns, 5.2 * rows, rows, columns)
+    for axis, metric in zip(axes.flat, panels, strict=True):
         lines, texts = [], []
         for number, (name, curve) in enumerate({**curves, **others}.items()):
-            mean, error = mean_at(curve, measure, _GRID)
+            mean, error = mean_at(curve, metric, _GRID)
             if not np.isfinite(mean).any():
                 continue
-            low, high = mean - error, mean + error
-            if measure == "ms-ssim-rgb":
-                low, mean, high = _decibels(low), _decibels(mean), _decibels(high)
             if name in curves:
                 style = look(name, number)
-                axis.fill_between(_GRID, low, high, color=style["color"], alpha=0.1, linewidth=0)
+                axis.fill_between(_GRID, mean - error, mean + error, color=style["color"], alpha=0.1, linewidth=0)
                 texts.append(name)
             elif name.startswith("limit"):
                 style = {"color": INK, "linewidth": 1, "linestyle": (0, (1, 1.2) if "lapped" in name else (4, 1.2))}
@@ -175,7 +205,7 @@ def draw(curves: Mapping[str, Curve], others: Mapping[str, Curve]) -> Any:
                 texts.append(name if name.endswith("*") else f"{name}†")
             lines += axis.plot(_GRID, mean, **style)
         rate_axis(axis, _GRID[0], _GRID[-1])
-        axis.set_ylabel(label, fontsize=9, color=INK)
+        axis.set_ylabel(METRICS[metric].axis, fontsize=9, color=INK)
         label_ends(axis, lines, texts)
     note = f"means over {plural(max(map(len, curves.values())), 'picture')} at equal rate; bands: one standard error"
     foreign = [name for name in others if not name.startswith("limit")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -15,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import __version__, metrics
+from .. import __version__
 from ..batch import run_batch
 from ..errors import ImfError, OptionError, naming
+from ..metrics import bpp
 from ..runtime.devices import resolve_threads
 from .data import Picture
+from .measures import METRICS
 
 if TYPE_CHECKING:
     from ..baselines import Codec
@@ -103,7 +104,7 @@ def stamped_reader() -> Callable[[Picture], Stamped]:
     return lru_cache(maxsize=4)(Stamped)
 
 
-def measure(codec: Codec, image: np.ndarray, level: float, similarity: bool = True) -> dict[str, Any]:
+def measure(codec: Codec, image: np.ndarray, level: float, metrics: Iterable[str] = ("psnr",)) -> dict[str, Any]:
     """Measure one point.
 
     Parameters
@@ -114,33 +115,25 @@ def measure(codec: Codec, image: np.ndarray, level: float, similarity: bool = Tr
         What to code.
     level : float
         The codec's setting.
-    similarity : bool, default True
-        Whether to measure MS-SSIM, which takes longer than many a codec.
+    metrics : iterable of str, default ("psnr",)
+        Names of :data:`imfnb.evaluate.measures.METRICS`; some take longer than many a codec.
 
     Returns
     -------
     dict
-        "bytes", "bpp" (bits per pixel), "psnr-rgb" (dB, over all samples), "ms-ssim-rgb", "encoding_time" and
-        "decoding_time" (seconds). None stands for the PSNR of identical images, and for MS-SSIM that is not wanted or
-        that the image is too small for.
+        "bytes", "bpp" (bits per pixel), the measures under their keys, such as "psnr-rgb" (dB, over all samples),
+        "encoding_time" and "decoding_time" (seconds). None stands for the PSNR of identical images, and for what the
+        image is too small for.
     """
     start = time.perf_counter()
     data = codec.encode(image, level)
     middle = time.perf_counter()
     decoded = codec.decode(data)
     end = time.perf_counter()
-    quality = metrics.psnr(image, decoded)
-    ms_ssim: float | None = None
-    if similarity:
-        try:
-            ms_ssim = metrics.ms_ssim(image, decoded)
-        except OptionError:
-            pass
     return {
         "bytes": len(data),
-        "bpp": metrics.bpp(data, image),
-        "psnr-rgb": quality if math.isfinite(quality) else None,
-        "ms-ssim-rgb": ms_ssim,
+        "bpp": bpp(data, image),
+        **{METRICS[name].key: METRICS[name].measure(image, decoded) for name in metrics},
         "encoding_time": middle - start,
         "decoding_time": end - middle,
     }
@@ -152,9 +145,11 @@ def collect(
     points: Points,
     threads: int | None = None,
     progress: Progress | None = None,
-    measure: Callable[[Codec, np.ndarray, float], dict[str, Any]] = measure,
+    metrics: Sequence[str] = ("psnr",),
 ) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """Measure all codecs at all their levels on all pictures, leaving out what the records have.
+
+    A point that was recorded without one of the measures is coded again and completed.
 
     Parameters
     ----------
@@ -168,8 +163,8 @@ def collect(
         Pictures that are worked on side by side; all cores by default. Times are better taken with one.
     progress : callable, optional
         Called with the number of finished points and of all points, from any thread but one at a time.
-    measure : callable, optional
-        Measures one point; :func:`measure` by default.
+    metrics : sequence of str, default ("psnr",)
+        What to measure; names of :data:`imfnb.evaluate.measures.METRICS`.
 
     Returns
     -------
@@ -200,9 +195,10 @@ def collect(
                 return
             row = {**stamped.stamp, "codec": codec.name, "description": codec.description, "level": level}
             row["imfnb"] = __version__
-            point = points.get(row)
-            if point is None:
-                point = {**row, **measure(codec, stamped.image, level)}
+            point = points.get(row) or row
+            missing = [name for name in metrics if METRICS[name].key not in point]
+            if missing or point is row:
+                point = {**point, **measure(codec, stamped.image, level, missing)}
                 points.add(point)
             found[codec.name][picture.name].append(point)
             with lock:

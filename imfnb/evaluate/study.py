@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..baselines import Codec, codec, names
+from ..baselines import Codec, codec, names, settings
 from ..files import write_bytes
 from .figures import check_path, render
 from .records import Points
@@ -28,9 +28,6 @@ CODECS = ("imf", "imf-baseline", "svd", "jpeg", "jpeg2000", "webp", "avif")
 
 # How every record of a study begins.
 _POINT = b'{"image": '
-
-# Codecs that start threads of their own; pictures are what runs side by side in a study.
-_THREADED = ("imf", "imf-baseline")
 
 
 @dataclass(frozen=True)
@@ -151,7 +148,8 @@ def codecs_by_name(chosen: Iterable[str] | None) -> list[Codec]:
     wanted = CODECS if chosen is None else tuple(chosen)
     if "all" in wanted:
         wanted = names()
-    return [codec(name, **({"threads": 1} if name in _THREADED else {})) for name in dict.fromkeys(wanted)]
+    # Pictures are what runs side by side in a study.
+    return [codec(name, **({"threads": 1} if "threads" in settings(name) else {})) for name in dict.fromkeys(wanted)]
 
 
 def plural(count: int, noun: str) -> str:

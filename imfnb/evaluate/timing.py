@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__, metrics
+from .. import __version__
 from ..baselines import Codec
 from ..errors import OptionError
+from ..metrics import bpp as rate_of
 from .curves import Curve, document
 from .data import Picture
 from .figures import INK, PALETTE, new_figure
+from .measures import METRICS, check_metrics
 from .records import Progress, stamped_reader
 from .study import Guard, Outcome, Place, plural
 
@@ -30,6 +32,7 @@ def run(
     *,
     bpp: float = 0.5,
     repeat: int = 3,
+    metrics: Sequence[str] = ("psnr",),
     output: str | os.PathLike | None = None,
     figure: str | os.PathLike | None = None,
     progress: Progress | None = None,
@@ -51,6 +54,8 @@ def run(
         Bits per pixel.
     repeat : int, default 3
         Most repetitions; what takes more than a second is not repeated.
+    metrics : sequence of str, default ("psnr",)
+        Measures of quality to print beside the times, names of :data:`imfnb.evaluate.measures.METRICS`.
     output, figure : path, optional
         Folder of the results and file of the figure; see :func:`imfnb.evaluate.rate_distortion.run`.
     progress : callable, optional
@@ -66,8 +71,9 @@ def run(
     Raises
     ------
     OptionError
-        If an option is out of range.
+        If an option is out of range, or a metric needs a package that is not installed.
     """
+    metrics = check_metrics(metrics)
     if not bpp > 0 or repeat < 1:
         raise OptionError(f"bpp is {bpp!r} and repeat is {repeat!r}; expected a positive rate and at least 1")
     place = Place("timing", output, figure, ["timing.json", "table.txt"], guard)
@@ -80,25 +86,26 @@ def run(
         stamped = read(picture)
         row: dict[str, Any] = {**stamped.stamp, "codec": codec.name, "description": codec.description}
         row |= {"rate": bpp, "repeat": repeat, "imfnb": __version__}
-        point = points.get(row)
-        if point is None:
-            point = {**row, **_time(codec, stamped.image, bpp, repeat)}
+        point = points.get(row) or row
+        missing = [name for name in metrics if METRICS[name].key not in point]
+        if missing or point is row:
+            point = {**point, **_time(codec, stamped.image, bpp, repeat, missing)}
             points.add(point)
         curves[codec.name][picture.name] = [point]
         megapixels[picture.name] = stamped.image.shape[0] * stamped.image.shape[1] / 1e6
         if progress is not None:
             progress(number + 1, count)
-    documents = [document(codec.name, codec.description, curves[codec.name]) for codec in codecs]
+    documents = [document(codec.name, codec.description, curves[codec.name], metrics) for codec in codecs]
     speeds = {name: _per_megapixel(curve, megapixels) for name, curve in curves.items()}
-    table = _table(documents, speeds)
+    table = _table(documents, speeds, metrics)
     place.write("timing.json", documents)
     place.write("table.txt", table)
     place.draw(draw(speeds, bpp, len(pictures)))
     return Outcome(table, documents, place.files)
 
 
-def _time(codec: Codec, image: np.ndarray, bpp: float, repeat: int) -> dict[str, Any]:
-    """The level nearest to the rate, and the least times of encoding and decoding there, in seconds."""
+def _time(codec: Codec, image: np.ndarray, bpp: float, repeat: int, metrics: Sequence[str]) -> dict[str, Any]:
+    """The level nearest to the rate, quality there, and the least times of encoding and decoding, in seconds."""
     goal = bpp * image.shape[0] * image.shape[1] / 8
     files: dict[float, bytes] = {}
     low, high = 0, len(codec.levels) - 1
@@ -108,12 +115,12 @@ def _time(codec: Codec, image: np.ndarray, bpp: float, repeat: int) -> dict[str,
         low, high = (middle + 1, high) if len(data) < goal else (low, middle - 1)
     level = min(files, key=lambda level: abs(np.log(len(files[level]) / goal)))
     data = files[level]
-    quality = metrics.psnr(image, codec.decode(data))
+    decoded = codec.decode(data)
     return {
         "level": level,
         "bytes": len(data),
-        "bpp": metrics.bpp(data, image),
-        "psnr-rgb": quality if np.isfinite(quality) else None,
+        "bpp": rate_of(data, image),
+        **{METRICS[name].key: METRICS[name].measure(image, decoded) for name in metrics},
         "encoding_time": _least(lambda: codec.encode(image, level), repeat),
         "decoding_time": _least(lambda: codec.decode(data), repeat),
     }
@@ -139,14 +146,17 @@ def _per_megapixel(curve: Curve, megapixels: Mapping[str, float]) -> tuple[float
     return encoding, decoding
 
 
-def _table(documents: Sequence[Mapping[str, Any]], speeds: Mapping[str, tuple[float, float]]) -> str:
+def _table(
+    documents: Sequence[Mapping[str, Any]], speeds: Mapping[str, tuple[float, float]], metrics: Sequence[str]
+) -> str:
     """The times as text."""
-    lines = [f"{'ms per megapixel':20s}{'encode':>10s}{'decode':>10s}{'bpp':>8s}{'PSNR dB':>9s}"]
+    chosen = [METRICS[name] for name in metrics]
+    head = "".join(f"{metric.label:>16s}" for metric in chosen)
+    lines = [f"{'ms per megapixel':20s}{'encode':>10s}{'decode':>10s}{'bpp':>8s}{head}"]
     for result in documents:
         encoding, decoding = speeds[result["name"]]
-        quality = result["results"]["psnr-rgb"][0]
-        text = f"{quality:9.2f}" if quality is not None else f"{'-':>9s}"
-        lines.append(f"{result['name']:20s}{encoding:10.1f}{decoding:10.1f}{result['results']['bpp'][0]:8.3f}{text}")
+        values = "".join(f"{metric.text(result['results'][metric.key][0]):>16s}" for metric in chosen)
+        lines.append(f"{result['name']:20s}{encoding:10.1f}{decoding:10.1f}{result['results']['bpp'][0]:8.3f}{values}")
     return "\n".join(lines)
 
 

@@ -1,13 +1,14 @@
 """Quality of decoded images, rates, distances between rate-distortion curves, and the SVD view of degradation.
 
 SciPy and scikit-image are imported by the functions that need them, so that importing this package costs NumPy only;
-scikit-image is an optional dependency.
+scikit-image and ssimulacra2 are optional dependencies, which the extra ``eval`` brings.
 """
 
 from __future__ import annotations
 
 from .curves import bd_psnr, bd_rate
 from .degradation import basis_distortion, rd_cost, recompose, recomposition_gain
+from .perception import ssimulacra2
 from .rates import bpp, compression_ratio
 from .samples import mae, psnr
 from .structure import ms_ssim, ssim
@@ -25,4 +26,5 @@ __all__ = [
     "recompose",
     "recomposition_gain",
     "ssim",
+    "ssimulacra2",
 ]

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import OptionError
+from .extras import need
 from .samples import PEAK, image_pair
 
 __all__ = ["ms_ssim", "ssim"]
@@ -42,15 +43,15 @@ def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     Raises
     ------
     OptionError
-        If an array is not uint8, the shapes differ, are not those of an image, or have a side below 7.
+        If an array is not uint8, the shapes differ, are not those of an image, or have a side below 7, or scikit-image
+        is not installed.
     """
-    from skimage.metrics import structural_similarity
-
     a, b = image_pair(a, b)
     if a.ndim not in (2, 3) or min(a.shape[:2]) < 7:
         raise OptionError(f"ssim needs images of shape (H, W) or (H, W, C) with H, W >= 7, found {a.shape}")
     channel_axis = 2 if a.ndim == 3 else None
-    return float(structural_similarity(a, b, channel_axis=channel_axis, data_range=PEAK))
+    similarity = need("skimage.metrics").structural_similarity(a, b, channel_axis=channel_axis, data_range=PEAK)
+    return float(similarity)
 
 
 def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
