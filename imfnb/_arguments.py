@@ -70,6 +70,11 @@ def parser() -> argparse.ArgumentParser:
     encode.add_argument(
         "--alpha-quality", type=_alpha_quality, metavar="Q", help="main: of alpha, 0 to 100 or lossless"
     )
+    encode.add_argument(
+        "--tune",
+        choices=["visual", "psnr"],
+        help="main: for whom errors are small (default: visual, unless --psnr)",
+    )
     encode.add_argument("--keep-hidden", action="store_true", help="main: keep colours under an alpha of 0")
     encode.add_argument("--frame", type=int, metavar="N", help="which picture of a file with several, from 0")
     encode.add_argument("--max-pixels", type=int, metavar="N", help="refuse larger pictures")

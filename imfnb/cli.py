@@ -93,7 +93,7 @@ def _encode(arguments: argparse.Namespace) -> int:
     from .pictures import SUFFIXES, read_picture
 
     targets = ("quality", "bpp", "size", "psnr", "rank", "step")
-    settings = ("profile", "color_space", "subsampling", "patch_size", "bounds", "iterations", "alpha_quality")
+    settings = ("profile", "color_space", "subsampling", "patch_size", "bounds", "iterations", "alpha_quality", "tune")
     options = {name: getattr(arguments, name) for name in (*targets, *settings, "keep_hidden", "device")}
     reading = {name: getattr(arguments, name) for name in ("frame", "max_pixels")}
     reading = {name: value for name, value in reading.items() if value is not None}

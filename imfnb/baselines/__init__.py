@@ -3,7 +3,7 @@
 Every codec writes real bytes from which alone it decodes, so rates count everything. The names:
 
 ======================================== =============================================================================
-``imf``, ``imf-baseline``                this library's two profiles
+``imf``, ``imf-baseline``                this library's two profiles; ``imf-psnr``: the first with tune="psnr"
 ``svd``, ``svd-lloyd``                   truncated SVD of the patch matrix, uniform or Lloyd-Max quantizers, deflated
 ``hosvd``, ``tt``                        truncated higher-order SVD and tensor train of the patches
 ``imf-lrf``, ``svd-lrf``                 IMF and SVD in files like those of lrf, whose sizes are published
@@ -35,6 +35,7 @@ __all__ = ["Codec", "codec", "encode_at", "names", "settings"]
 # The module and the factory of every codec.
 _HOMES = {
     "imf": ("imf", "main"),
+    "imf-psnr": ("imf", "main_psnr"),
     "imf-baseline": ("imf", "baseline"),
     "imf-baseline-main": ("imf", "baseline_main"),
     "svd": ("svd", "svd"),

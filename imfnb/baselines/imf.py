@@ -14,7 +14,7 @@ from . import Codec
 from .files import Block, check_settings, pack_file, quality_ranks, split, unpack_file
 from .indices import decode_mixed, encode_mixed
 
-__all__ = ["baseline", "baseline_main", "main"]
+__all__ = ["baseline", "baseline_main", "main", "main_psnr"]
 
 _BASELINE_LEVELS = (1.5, 3.0, 5.0, 8.0, 11.0, 14.0, 18.0, 22.0, 28.0, 34.0, 40.0)
 
@@ -23,14 +23,26 @@ def main(
     *,
     patch_size: int | str = "auto",
     subsampling: str | None = None,
+    tune: str = "visual",
     device: str = "auto",
     threads: int | None = None,
 ) -> Codec:
     """The main profile; the options are those of :func:`imfnb.encode`."""
-    settings = {"profile": "main", "patch_size": patch_size, "subsampling": subsampling}
-    text = f"imfnb, main profile, patch size {patch_size}"
+    settings = {"profile": "main", "patch_size": patch_size, "subsampling": subsampling, "tune": tune}
+    text = f"imfnb, main profile, tune={tune}, patch size {patch_size}"
     levels = tuple(float(q) for q in range(4, 93, 8))
-    return _codec("imf", text, levels, settings, device, threads)
+    return _codec("imf" if tune == "visual" else "imf-psnr", text, levels, settings, device, threads)
+
+
+def main_psnr(
+    *,
+    patch_size: int | str = "auto",
+    subsampling: str | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+) -> Codec:
+    """The main profile with the least squared error; the options are those of :func:`imfnb.encode`."""
+    return main(patch_size=patch_size, subsampling=subsampling, tune="psnr", device=device, threads=threads)
 
 
 def baseline(

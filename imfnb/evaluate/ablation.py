@@ -38,7 +38,7 @@ def _baseline(name: str, *parts: str, **options: Any) -> Codec:
 
 
 def _main(name: str, *parts: str, **options: Any) -> Codec:
-    found = without("imf", *parts, **options)
+    found = without("imf-psnr", *parts, **options)
     return replace(found, name=name, description=f"{found.description}: {name}")
 
 

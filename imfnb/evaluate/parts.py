@@ -34,7 +34,7 @@ from ..runtime.run import HostRun, Run, Task
 
 __all__ = ["PARTS", "without"]
 
-_PROFILES = {"imf": "main", "imf-baseline": "baseline"}
+_PROFILES = {"imf": "main", "imf-psnr": "main", "imf-baseline": "baseline"}
 
 
 def _continue(
@@ -190,7 +190,7 @@ def without(name: str, *off: str, **options: Any) -> Codec:
 
     Parameters
     ----------
-    name : {"imf", "imf-baseline"}
+    name : {"imf", "imf-psnr", "imf-baseline"}
         Which.
     *off : str
         Some of :data:`PARTS`.
@@ -215,10 +215,12 @@ def without(name: str, *off: str, **options: Any) -> Codec:
         parts = _TOLD.get(part, lambda same: same)(parts)
     start = next((_STARTS[part] for part in off if part in _STARTS), init_v)
 
+    tuned = {"tune": "psnr"} if name == "imf-psnr" else {}
+
     def encode(image: np.ndarray, level: float) -> bytes:
         pixels, channels = check_image(image)
         frame = Frame(profile, pixels.shape[0], pixels.shape[1], channels)
-        settings = EncodeOptions(profile=profile, quality=float(level), **options)
+        settings = EncodeOptions(profile=profile, quality=float(level), **tuned, **options)
         with _PartialRun(off) as run:
             if profile == "main":
                 return main.encode_image(pixels, frame, settings, run, parts)

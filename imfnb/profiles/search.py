@@ -205,7 +205,8 @@ class _Trials:
             other = round(STEP_MIN * 2 ** (number / NEARBY_STEPS))
             for size in PATCH_SIZES if wish == "auto" else (wish,):
                 if STEP_MIN <= other <= STEP_MAX:
-                    choices = main.Choices(other, self.subsample, (size,) * 4)
+                    choices = main.first_choices(self._options, self.subsample, other)
+                    choices = replace(choices, patch_sizes=(size,) * 4)
                     attempt, found = self._tried(choices)
                     if found >= limit if self._name == "psnr" else found <= limit:
                         yield attempt
