@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["CELL", "EDGES", "OFFSET", "SYMBOLS", "WINDOW"]
 
 #: Side of a cell in samples, and of the window around it in cells.
-CELL, WINDOW = 4, 5
+CELL, WINDOW = 4, 3
 
 #: Added to every variance, in squared 1/16 gray levels: the constant of structural similarity, (0.03 * 255)**2.
 OFFSET = round(58.5 * 256)

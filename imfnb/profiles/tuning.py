@@ -80,7 +80,7 @@ class Tune:
 PSNR = Tune(PLAIN, PLAIN, _CHROMA_STEP, 4, False, 1.0)
 
 #: What the eye sees.
-VISUAL = Tune(Weighting(40, 26), Weighting(52, 24), {True: 0.6, False: 1.04}, 5, True, 0.8)
+VISUAL = Tune(Weighting(40, 22), Weighting(52, 24), _CHROMA_STEP, 5, True, 0.62)
 
 #: The same by the names of the option.
 TUNES = {"psnr": PSNR, "visual": VISUAL}
