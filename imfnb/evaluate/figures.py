@@ -36,6 +36,7 @@ _SOLID, _DASHED, _DOTTED, _DASH_DOT = "-", (0, (5, 2)), (0, (1, 1.4)), (0, (5, 1
 # Colour, dashes and width of every codec that has a name.
 _LOOKS: dict[str, tuple[str, Any, float]] = {
     "imf": (PALETTE[0], _SOLID, 2.2),
+    "imf-psnr": (PALETTE[0], _DASHED, 1.8),
     "imf-baseline": (PALETTE[4], _SOLID, 1.8),
     "imf-lrf": (PALETTE[4], _DASHED, 1.5),
     "imf-baseline-main": (PALETTE[4], _DOTTED, 1.8),
