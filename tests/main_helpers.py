@@ -20,7 +20,7 @@ from imfnb.factorization.rdoq import pipeline
 from imfnb.profiles import decide, search, stacks
 from imfnb.runtime.run import HostRun, finish
 
-encode = functools.partial(imfnb.encode, profile="main")
+encode = functools.partial(imfnb.encode, profile="main", tune="psnr")
 
 #: Number of the profile in the header.
 MAIN = 1

@@ -182,11 +182,11 @@ def test_a_search_without_a_rate_rounds():
 def test_large_pictures_use_it_where_it_pays(searched, monkeypatch):
     monkeypatch.setattr(decide, "SEARCHED_SAMPLES", searched)
     image = stretched(256, 384)
-    plain = imfnb.encode(image, step=40, patch_size=8)
+    plain = imfnb.encode(image, step=40, patch_size=8, tune="psnr")
     assert imfnb.info(plain)["free_v"] == (0,)
     errors = [np.square(imfnb.decode(plain).astype(int) - image).mean()]
     as_if_large(monkeypatch, adapted=0)
-    mixed = imfnb.encode(image, step=40, patch_size=8)
+    mixed = imfnb.encode(image, step=40, patch_size=8, tune="psnr")
     info = imfnb.info(mixed)
     assert info["free_v"] == (1,)
     assert sum(info["components"]["gray"]) == info["segments"]["gray"]
@@ -215,7 +215,7 @@ def test_both_devices_agree_on_files_and_pixels(searched, monkeypatch):
 def test_slices_share_a_v(monkeypatch):
     image = stretched(256, 384)
     as_if_large(monkeypatch, slices=1 << 15, adapted=0)
-    data = imfnb.encode(image, step=40, patch_size=8)
+    data = imfnb.encode(image, step=40, patch_size=8, tune="psnr")
     assert imfnb.info(data)["free_v"][0] > 1
     assert np.square(imfnb.decode(data).astype(int) - image).mean() < 200
 
@@ -233,7 +233,7 @@ def test_a_small_file_with_a_v_of_its_own(monkeypatch):
     image = stretched(48, 48)
     as_if_large(monkeypatch, adapted=0)
     monkeypatch.setattr(basis_search, "LEAST_GAIN", -1.0)
-    data = imfnb.encode(image, step=40, patch_size=8)
+    data = imfnb.encode(image, step=40, patch_size=8, tune="psnr")
     assert imfnb.info(data)["free_v"] == (1,)
     assert np.square(imfnb.decode(data).astype(int) - image).mean() < 300
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from imfnb.format.constants import STEP_MAX, STEP_MIN
 from imfnb.profiles import decide
+from imfnb.profiles.tuning import PSNR
 
 
 @given(st.floats(0, 100), st.floats(0, 100))
@@ -43,20 +44,22 @@ costs = st.lists(st.integers(0, 2**40), min_size=2, max_size=2)
 
 @given(costs, costs, st.integers(256, STEP_MAX))
 def test_half_chroma_pays_where_it_costs_less(whole, half, luma):
-    assert decide.half_chroma_pays([0, 0, 0], whole, [0, 0], luma)
-    assert not decide.half_chroma_pays([1, 1, 1], [0, 0], half, luma)
-    once = decide.half_chroma_pays([9, 9, 9], whole, half, luma)
-    assert once or not decide.half_chroma_pays([10, 9, 9], whole, half, luma)
-    assert once or not decide.half_chroma_pays([9, 9, 9], whole, [half[0], half[1] + 1], luma)
+    assert decide.half_chroma_pays([0, 0, 0], whole, [0, 0], luma, PSNR)
+    assert not decide.half_chroma_pays([1, 1, 1], [0, 0], half, luma, PSNR)
+    once = decide.half_chroma_pays([9, 9, 9], whole, half, luma, PSNR)
+    assert once or not decide.half_chroma_pays([10, 9, 9], whole, half, luma, PSNR)
+    assert once or not decide.half_chroma_pays([9, 9, 9], whole, [half[0], half[1] + 1], luma, PSNR)
     # Some choice would be kept at least if it were the cheaper one.
-    assert decide.half_chroma_pays([9, 9, 9], whole, half, luma, once) == once
+    assert decide.half_chroma_pays([9, 9, 9], whole, half, luma, PSNR, once) == once
 
 
 def test_a_resolution_is_given_up_for_a_clear_gain_only():
     def choices(share: float) -> list[bool]:
         """By what was kept, where half resolution costs this share of full resolution."""
         half = round(share * 0.95**2 / 0.55**2 / 3 * 10**6)
-        return [decide.half_chroma_pays([0, 0, 0], [10**6, 0], [half, 0], 6400, kept) for kept in (None, False, True)]
+        return [
+            decide.half_chroma_pays([0, 0, 0], [10**6, 0], [half, 0], 6400, PSNR, kept) for kept in (None, False, True)
+        ]
 
     assert choices(0.85) == [True, True, True]
     assert choices(0.95) == [True, False, True]

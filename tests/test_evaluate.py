@@ -565,7 +565,7 @@ def test_unknown_subject(tmp_path):
 # ----------------------------------------------------------------------------------------------- parts switched off
 
 
-def switched(image, level, *off, name="imf"):
+def switched(image, level, *off, name="imf-psnr"):
     """Bytes and pixels with some parts off."""
     found = parts.without(name, *off)
     data = found.encode(image, level)

@@ -229,7 +229,7 @@ def test_colour_does_not_depend_on_alpha():
 
 def test_default_is_quality_50_of_this_profile():
     image = picture(20, 23)
-    assert imfnb.encode(image) == encode(image, quality=50)
+    assert imfnb.encode(image) == encode(image, quality=50, tune="visual")
 
 
 @pytest.mark.parametrize("quality", [0, 12.5, 50, 85, 100])

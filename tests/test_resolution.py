@@ -17,6 +17,7 @@ from imfnb.metrics import psnr
 from imfnb.options import EncodeOptions
 from imfnb.profiles import decide, main, resolution, search
 from imfnb.profiles.stacks import Analysis, analyse
+from imfnb.profiles.tuning import PSNR
 from imfnb.runtime.run import HostRun
 
 
@@ -59,7 +60,7 @@ def test_costs_are_the_same_on_both_backends_in_strips_and_as_a_whole(height, wi
         for device, threads, merges in places:
             with HostRun(device, threads) as run:
                 run.merges = merges
-                found.append(run.drive(resolution._costs(analysis_of(images, run), step)))
+                found.append(run.drive(resolution._costs(analysis_of(images, run), step, PSNR)))
     assert found[0] == found[1] == found[2] == found[3]
     assert len(found[0]) == 2
 
@@ -68,9 +69,9 @@ def test_costs_are_those_of_the_picture():
     """A gray picture loses nothing by half resolution; lines in colour lose much, and cost it."""
     with HostRun("cpu", 1) as run:
         gray = np.repeat(picture(24, 24, 1), 3, axis=2)
-        (costs,) = run.drive(resolution._costs(analysis_of([gray], run), 1000))
+        (costs,) = run.drive(resolution._costs(analysis_of([gray], run), 1000, PSNR))
         assert costs[0] == [0, 0, 0]
-        (costs,) = run.drive(resolution._costs(analysis_of([coloured_lines(64, 64)], run), 1000))
+        (costs,) = run.drive(resolution._costs(analysis_of([coloured_lines(64, 64)], run), 1000, PSNR))
         assert all(error > 256 * 64 * 64 for error in costs[0]) and all(
             w > h > 0 for w, h in zip(*costs[1:], strict=True)
         )
@@ -79,7 +80,7 @@ def test_costs_are_those_of_the_picture():
 @pytest.mark.parametrize("step", [3, 25, 60])
 def test_a_stack_of_both_kinds_is_its_pictures_one_by_one(step):
     images = [smooth_colours(64, 48), coloured_lines(64, 48), smooth_colours(64, 48)[::-1].copy()]
-    options, frame = EncodeOptions(step=step), Frame("main", 64, 48, 3)
+    options, frame = EncodeOptions(step=step, tune="psnr"), Frame("main", 64, 48, 3)
     with HostRun("cpu", 1) as run:
         files = [file.result() for file in run.drive(main.encode_stack(images, frame, options, run))]
     assert files == [encode(image, step=step, device="cpu") for image in images]

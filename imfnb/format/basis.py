@@ -118,7 +118,6 @@ def _lengths(patch_size: int, step: int, weighting: Weighting) -> np.ndarray:
     return (column_length(step) * weights + WEIGHT_ONE // 2) // WEIGHT_ONE
 
 
-@lru_cache(maxsize=64)
 def dct_basis(patch_size: int, step: int, weighting: Weighting = PLAIN) -> np.ndarray:
     """Return V (N x N): column r is the 2-D DCT vector of zig-zag index r, of length step * 2**(s - 2) w_r.
 
@@ -137,6 +136,11 @@ def dct_basis(patch_size: int, step: int, weighting: Weighting = PLAIN) -> np.nd
     -------
     int32 array of shape (patch_size**2, patch_size**2), read-only
     """
+    return _dct_basis(patch_size, step, weighting)
+
+
+@lru_cache(maxsize=64)
+def _dct_basis(patch_size: int, step: int, weighting: Weighting) -> np.ndarray:
     return scaled_basis(patch_size, _lengths(patch_size, step, weighting))
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..runtime.jit import kernel
-from .reference import WEIGHT
-from .tuning import CELL, EDGES, OFFSET, SYMBOLS, WINDOW
+from .tuning import CELL, EDGES, OFFSET, SYMBOLS, WEIGHT, WINDOW
 
 __all__ = ["classify"]
 

@@ -12,8 +12,7 @@ from numba import int64
 
 from ..runtime.cuda import SIMULATED, kernel, stream, tile_of_block
 from ..runtime.cuda import cuda as _cuda
-from .reference import WEIGHT
-from .tuning import CELL, EDGES, OFFSET, SYMBOLS, WINDOW
+from .tuning import CELL, EDGES, OFFSET, SYMBOLS, WEIGHT, WINDOW
 
 __all__ = ["classify"]
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .tuning import CELL, EDGES, OFFSET, SYMBOLS, WINDOW
+from .tuning import CELL, EDGES, OFFSET, SYMBOLS, WEIGHT, WINDOW
 
-__all__ = ["WEIGHT", "classify"]
-
-#: The inverse of a variance and OFFSET is an integer in 1/WEIGHT.
-WEIGHT = 1 << 30
+__all__ = ["classify"]
 
 
 def classify(planes: np.ndarray, bits: int, out: np.ndarray) -> None:

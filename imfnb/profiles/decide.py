@@ -60,10 +60,10 @@ def chroma_step(luma: int, subsample: bool, tune: Tune = PSNR) -> int:
     return min(max(round(luma * tune.chroma_step[subsample]), STEP_MIN), STEP_MAX)
 
 
-def alpha_step(wish: float | str | None, luma: int) -> int:
+def alpha_step(wish: float | str | None, luma: int, tune: Tune = PSNR) -> int:
     """The step of alpha for that of luma, both in 1/64 gray level; `wish` is the option `alpha_quality`."""
     if wish is None or isinstance(wish, str):
-        return min(luma, ALPHA_STEP)
+        return min(round(luma / tune.finer), ALPHA_STEP)
     return step_for("quality", wish)
 
 

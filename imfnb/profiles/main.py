@@ -90,7 +90,7 @@ class Choices:
     @property
     def alpha_step(self) -> int:
         """Step of alpha."""
-        return decide.alpha_step(self.alpha_quality, self.step)
+        return decide.alpha_step(self.alpha_quality, self.step, self.tune)
 
     def plane_step(self, spec: PlaneSpec) -> int:
         """Step of a plane."""

@@ -135,7 +135,7 @@ class _Trials:
     def predict(self, step: int) -> list[float]:
         if self.subsample not in self._models:
             self._models[self.subsample] = self._curves(self.subsample)
-        octave, octaves = math.log2(step), np.log2(rdoq.SPECTRUM_STEPS)
+        octave, octaves = math.log2(step * self._tune.plain), np.log2(rdoq.SPECTRUM_STEPS)
         return [float(np.interp(octave, octaves, curve)) for curve in self._models[self.subsample]]
 
     def _expected_step(self, value: float) -> int:
@@ -262,7 +262,7 @@ class _Trials:
         for alpha in self._on_host.alphas:
             for n, step in enumerate(rdoq.SPECTRUM_STEPS):
                 known[n] += alpha.estimated_bytes(
-                    decide.alpha_step(self._options.alpha_quality, round(step)),
+                    decide.alpha_step(self._options.alpha_quality, round(step), self._tune),
                     decide.lossy_alpha(self._options.alpha_quality),
                 )
         samples = 3 * (self._image[:, :, 0].size if self._visible is None else np.count_nonzero(self._visible))

@@ -40,7 +40,7 @@ def test_gray(shape):
 def test_batch_with_different_choices():
     """One launch per patch size: images that prefer 8 and 16, with and without restoration; half-size chroma."""
     flat = np.full((9, 5, 3), 90, np.uint8)
-    files = check([picture(9, 5, 3), flat], step=120)
+    files = check([picture(9, 5, 3), flat], step=120, tune="psnr")
     assert [imfnb.info(data)["patch_sizes"][0] for data in files] == [8, 16]
     assert [imfnb.info(data)["restoration"][0] for data in files] == [True, False]
 
