@@ -334,14 +334,13 @@ class MainOfVersion2(Main):
         self.planes = []
         for index in range(3 if mode else max(1, channels)):
             coding = header.u8()
-            require(coding <= 15, "coding of a plane")
+            require(coding <= 3, "coding of a plane")
             chroma = channels >= 3 and index in (1, 2)
             h, w = height, width
             if chroma and self.subsample:
                 h, w = ceil_div(height, 2), ceil_div(width, 2)
             step = steps[(0, 1, 1, 2)[index]]
             plane = Plane(h, w, step, (8, 16)[coding & 1], bool(coding & 2), chroma)
-            plane.strength = 4 + (coding >> 2)
             self.planes.append(plane)
         if flags & 8:
             for group in (slice(0, 1), slice(1, 3))[: 2 if channels >= 3 else 1]:
@@ -382,7 +381,7 @@ class Plane:
 
     def __init__(self, h: int, w: int, step: int, p: int, restored: bool, chroma: bool) -> None:
         self.h, self.w, self.step, self.p, self.restored, self.chroma = h, w, step, p, restored, chroma
-        self.strength, self.weights, self.local = 4, weights(p, 64, 0), None
+        self.weights, self.local = weights(p, 64, 0), None
         self.rows, self.columns = ceil_div(h, p), ceil_div(w, p)
         count = ceil_div(self.rows * self.columns * p * p, 4194304)
         size = ceil_div(self.rows, count)
@@ -392,7 +391,7 @@ class Plane:
         """The samples, from one segment for each slice."""
         out = np.concatenate([self.slice(Fields(next(segments)), top, bottom) for top, bottom in self.slices])
         out = unlap(out, self.p)[: self.h, : self.w]
-        return restore(out, min(self.step * self.strength // 4, 16384), self.chroma) if self.restored else out
+        return restore(out, self.step, self.chroma) if self.restored else out
 
     def take_local_steps(self, symbols: np.ndarray, b: int, f: int) -> None:
         """9.2: M of every patch."""

@@ -275,7 +275,7 @@ ALLOWED = {
     "bytes behind a map": _mapped(bytes([2, 0, 7, 255]), 3, CLASSES + bytes(9)),
     "constant alpha": _colour(channels=4, flags=4, value=b"\x4d"),
     "local steps": _main(flags=16, more=b"\3", size=(120, 120), segments=[LONG, BLOCKS]),
-    "weights and every strength": _colour(flags=9, codings=(15, 10, 6), more=bytes([40, 64, 64, 0])),
+    "weights": _colour(flags=9, codings=(3, 2, 1), more=bytes([40, 64, 64, 0])),
     "chunks": _baseline(
         features=varint(32) + varint(2) + _chunk(b"XMP ", b"<x/>") + _chunk(b"none", b""), chunks=(b"<x/>",)
     ),
@@ -348,7 +348,7 @@ REFUSED = {
     "step above 16384": _main(steps=(16385,)),
     "step of chroma below 64": _colour(steps=(640, 63)),
     "step of chroma above 16384": _colour(steps=(640, 16385)),
-    "coding 16": _main(codings=(16,)),
+    "coding 4": _main(codings=(4,)),
     "main segment without bytes": _main(segments=[b""]),
     "coded data end too early": _main(segments=[b"\0"]),
     "no classes": _colour(channels=4, steps=(640, 640, 640), codings=(0,) * 4),

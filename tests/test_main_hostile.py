@@ -26,7 +26,7 @@ GOOD = main_fields(1, 1280, 704, 2, 0, 2)
 @pytest.fixture(scope="module")
 def small() -> bytes:
     """A small valid file: RGB, 11 x 13, chroma of half the size, three segments."""
-    return encode(picture(11, 13), step=20, patch_size=8)
+    return encode(picture(11, 13), step=20, patch_size=8, subsampling="4:2:0")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def translucent() -> bytes:
     """A file with lossless alpha: RGBA, 11 x 13, four segments."""
     image = picture(11, 13, 4)
     image[:, 4:9, 3], image[:, :4, 3], image[:, 9:, 3] = 255, 0, 0
-    return encode(image, step=25)
+    return encode(image, step=25, subsampling="4:2:0")
 
 
 def constant_segment(value: int, grid: tuple[int, int] = (2, 2), p: int = 8) -> bytes:
@@ -127,7 +127,7 @@ def test_steps_have_a_range(step):
     refuse(message, 4, main_fields(0, 640, 640, 0, 0, 0, 0, alpha=step), 4)
 
 
-@pytest.mark.parametrize("coding", [16, 17, 128, 255])
+@pytest.mark.parametrize("coding", [4, 5, 128, 255])
 @pytest.mark.parametrize("plane", [0, 1, 2])
 def test_codings_are_known(coding, plane):
     codings = [0, 0, 0]

@@ -32,7 +32,7 @@ def slice_factors(grid: PatchGrid, seed: int) -> list[rdoq.Factors]:
 def samples_of(grid, factors, rows, step, chroma, which, run, overwrite=False, there=False):
     """Rows before and after restoration of a plane or, for lists of factors, of a stack of planes."""
     (unit,) = units(grid.shape, [grid.patch_size] * len(factors), "", run)
-    products = Products([unit], rows, step, PLAIN, 4, chroma, "", run)
+    products = Products([unit], rows, step, PLAIN, chroma, "", run)
     for number, part in enumerate(grid.slices):
         mine = [planes[number] for planes in factors]
         run.drive(products.add(unit, part, mine, run.drive(rdoq.upload(mine, run, "")) if there else None))
@@ -93,7 +93,7 @@ def test_rows_that_others_do_not_reach_are_never_computed(p, rows):
             asked.append(shape)
             return super().array(name, shape, dtype)
 
-    Products([unit], rows, 640, PLAIN, 4, False, "", Asking("cpu", 1))
+    Products([unit], rows, 640, PLAIN, False, "", Asking("cpu", 1))
     reach = restoration.HALO + lapped.halo(p)
     needed = range(max(rows.start - reach, 0) // p, -(-min(rows.stop + reach, grid.extended[0]) // p))
     assert asked == [(1, len(needed) * p, grid.extended[1])]
@@ -117,7 +117,7 @@ def test_patches_of_both_sizes_in_one_stack():
     parts = units(shape, sizes, "", run)
     assert [(unit.grid.patch_size, unit.which) for unit in parts] == [(8, (1,)), (16, (0, 2))]
     stack = [slice_factors(PatchGrid(shape, p), seed) for seed, p in enumerate(sizes)]
-    products = Products(parts, slice(0, 21), step, PLAIN, 4, False, "", run)
+    products = Products(parts, slice(0, 21), step, PLAIN, False, "", run)
     for unit in parts:
         (part,) = unit.grid.slices
         run.drive(products.add(unit, part, [stack[n][0] for n in unit.which], None))

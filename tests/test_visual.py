@@ -16,7 +16,6 @@ from imfnb.factorization.rdoq import cpu, reference
 from imfnb.factorization.rdoq.basis import analysis_basis
 from imfnb.format import basis
 from imfnb.format.masking import FACTORS
-from imfnb.format.restoration import restoration_step
 from imfnb.profiles.tuning import PSNR, VISUAL
 
 weightings = st.builds(
@@ -161,6 +160,3 @@ def test_tunes_are_within_the_format():
         for weighting in (tune.luma, tune.chroma):
             assert basis.FIRST_MIN <= weighting.first <= basis.FIRST_MAX
             assert 0 <= weighting.strength <= basis.STRENGTH_MAX
-        assert 4 <= tune.strength <= 7
-    assert restoration_step(640, 4) == 640 and restoration_step(640, 5) == 800
-    assert restoration_step(16384, 7) == 16384

@@ -215,12 +215,12 @@ def without(name: str, *off: str, **options: Any) -> Codec:
         parts = _TOLD.get(part, lambda same: same)(parts)
     start = next((_STARTS[part] for part in off if part in _STARTS), init_v)
 
-    tuned = {"tune": "psnr"} if name == "imf-psnr" else {}
+    tune = "psnr" if name == "imf-psnr" else None
 
     def encode(image: np.ndarray, level: float) -> bytes:
         pixels, channels = check_image(image)
         frame = Frame(profile, pixels.shape[0], pixels.shape[1], channels)
-        settings = EncodeOptions(profile=profile, quality=float(level), **tuned, **options)
+        settings = EncodeOptions(profile=profile, quality=float(level), tune=tune, **options)
         with _PartialRun(off) as run:
             if profile == "main":
                 return main.encode_image(pixels, frame, settings, run, parts)

@@ -17,7 +17,6 @@ from .bytestream import Reader, put_varint
 from .constants import ALPHA_VALUES, LISTED_VALUES, PATCH_SIZES, STEP_MAX, STEP_MIN
 from .container import Frame, newer
 from .masking import SIDE_BITS
-from .restoration import QUARTERS, restoration_step
 
 __all__ = [
     "AlphaCoding",
@@ -74,20 +73,12 @@ class PlaneParameters:
         Whether the restoration filter is on.
     weighting : Weighting
         How the lengths of the columns of V grow with the frequency.
-    strength : int
-        What restoration takes for the step: so many quarters of it, 4 to 7.
     """
 
     step: int
     patch_size: int
     restore: bool
     weighting: Weighting = PLAIN
-    strength: int = QUARTERS
-
-    @property
-    def restoration_step(self) -> int:
-        """The step that restoration is for."""
-        return restoration_step(self.step, self.strength)
 
 
 @dataclass(frozen=True)
@@ -151,7 +142,7 @@ def serialize(parameters: Parameters, frame: Frame) -> bytes:
     elif parameters.alpha is AlphaCoding.CONSTANT:
         out.append(parameters.alpha_value)
     for plane in parameters.planes:
-        out.append(PATCH_SIZES.index(plane.patch_size) | plane.restore << 1 | (plane.strength - QUARTERS) << 2)
+        out.append(PATCH_SIZES.index(plane.patch_size) | plane.restore << 1)
     if weighted:
         for plane in parameters.planes[: 2 if frame.channels >= 3 else 1]:
             out += bytes([plane.weighting.first, plane.weighting.strength])
@@ -197,7 +188,7 @@ def parse_v2(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
     planes = []
     for spec in main_planes(frame.height, frame.width, frame.channels, subsample, alpha.lossy):
         coding = reader.byte()
-        if coding > 15:
+        if coding > 3:
             raise newer(f"coding {coding} of plane {spec.index}")
         planes.append(_plane(coding, steps.get(spec.kind, luma)))
     if flags & 8:
@@ -237,7 +228,7 @@ def _read_step(reader: Reader) -> int:
 
 def _plane(coding: int, step: int) -> PlaneParameters:
     """A plane of the byte that says how it is coded."""
-    return PlaneParameters(step, PATCH_SIZES[coding & 1], bool(coding & 2), strength=QUARTERS + (coding >> 2))
+    return PlaneParameters(step, PATCH_SIZES[coding & 1], bool(coding & 2))
 
 
 def _parsed(parameters: Parameters, frame: Frame) -> tuple[Parameters, int, int]:

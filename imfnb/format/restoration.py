@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .color import FRACTION
-from .constants import STEP_MAX, STEP_UNIT
+from .constants import STEP_UNIT
 
 SAMPLE_LIMIT = 2**14
 """Largest magnitude of a sample, 1024 gray levels: eight times what a centred 8-bit sample needs."""
@@ -37,9 +37,6 @@ DIRECTIONS = 5
 CLASSES = ACTIVITIES * DIRECTIONS
 ACTIVITY_THRESHOLDS = (3, 10, 30, 80)
 """Bounds between activities, in quarter steps summed over the window: 3 is a mean second difference of 0.03 steps."""
-
-QUARTERS = 4
-"""The step that restoration is for is a number of quarters of the plane's, from so many on."""
 
 # Fractional bits of steps.
 _STEP_BITS = STEP_UNIT.bit_length() - 1
@@ -69,11 +66,6 @@ CLIPPING_LIMITS = (
     ((3, 16), (2, 12)),
     ((3, 16), (2, 12)),
 )
-
-
-def restoration_step(step: int, strength: int) -> int:
-    """The step that restoration is for, `strength` quarters of that of the plane, in 1/64 gray level."""
-    return min(step * strength // QUARTERS, STEP_MAX)
 
 
 def filter_set(step: int, chroma: bool) -> tuple[NDArray[np.int16], NDArray[np.int32]]:

@@ -66,8 +66,6 @@ class PlaneCandidate:
         Its step in 1/64 gray level, and the side of its patches.
     weighting : Weighting
         Weights of the columns of V.
-    strength : int
-        What restoration takes for the step, in quarters of it.
     slices : tuple of SliceCandidate
         Its slices.
     restore : bool or None
@@ -77,7 +75,6 @@ class PlaneCandidate:
     step: int
     patch_size: int
     weighting: Weighting
-    strength: int
     slices: tuple[SliceCandidate, ...]
     restore: bool | None = None
 
@@ -117,9 +114,7 @@ def try_choices(analysis: Analysis, choices: Choices) -> Task[Candidate]:
     slices = yield from factorize(analysis, groups, keep, keep=True)
     works = {owner: work for group in groups for work in group for owner in work.owners}
     planes = {
-        index: PlaneCandidate(
-            work.step, work.unit.grid.patch_size, work.weighting, work.strength, tuple(slices[0, index])
-        )
+        index: PlaneCandidate(work.step, work.unit.grid.patch_size, work.weighting, tuple(slices[0, index]))
         for (_, index), work in sorted(works.items(), key=lambda item: item[0])
     }
     sizes = tuple(planes[index].patch_size if index in planes else None for index in range(4))
@@ -250,8 +245,7 @@ def _with_flags(old: Candidate, groups: Sequence[Sequence[Work]], flags: Sequenc
 def to_coded(old: Candidate) -> Coded:
     """A candidate that has its bytes on its way to a file, whose length does not depend on restoration."""
     planes = tuple(
-        PlaneParameters(plane.step, plane.patch_size, bool(plane.restore), plane.weighting, plane.strength)
-        for plane in old.planes
+        PlaneParameters(plane.step, plane.patch_size, bool(plane.restore), plane.weighting) for plane in old.planes
     )
     segments = tuple(part.segment for plane in old.planes for part in plane.slices if part.segment is not None)
     return Coded(old.choices.subsample, planes, segments, old.alpha, old.local)

@@ -34,7 +34,7 @@ from .resolution import subsampled
 from .slices import decode_slice, encode_slice, read_update
 from .stacks import ALL_PARTS, Analysis, Owner, Parts, Stack, analyse, join, stacks
 from .synthesis import Products, Work, restoration_of, rows_of, units, watch
-from .tuning import PSNR, TUNES, Tune
+from .tuning import TUNES, Tune
 
 __all__ = [
     "STACK_TARGETS",
@@ -101,10 +101,6 @@ class Choices:
     def weighting(self, spec: PlaneSpec) -> Weighting:
         """Weights of the columns of V of a plane."""
         return PLAIN if spec.kind == "alpha" else self.tune.chroma if spec.chroma else self.tune.luma
-
-    def strength(self, spec: PlaneSpec) -> int:
-        """What restoration of a plane takes for the step, in quarters of it."""
-        return PSNR.strength if spec.kind == "alpha" else self.tune.strength
 
     @property
     def local_bits(self) -> int | None:
@@ -186,7 +182,7 @@ def encode_stack(
     analysis.forget()
     flags = yield from run.together(restoration_of(group, watched[group[0].stack], run) for group in groups)
     planes = {
-        owner: PlaneParameters(work.step, work.unit.grid.patch_size, flag[n], work.weighting, work.strength)
+        owner: PlaneParameters(work.step, work.unit.grid.patch_size, flag[n], work.weighting)
         for group, flag in zip(groups, flags, strict=True)
         for work in group
         for n, owner in zip(work.unit.which, work.owners, strict=True)
@@ -251,7 +247,7 @@ def works_of(
         symbols = [maps[b].symbols for b, _ in stack.owners]
         parts = with_local(parts, stack.spec, symbols, maps[0].bits, run)
     step, weighting = choices.plane_step(stack.spec), choices.weighting(stack.spec)
-    return [Work(stack, planes, step, unit, weighting, choices.strength(stack.spec)) for unit in parts]
+    return [Work(stack, planes, step, unit, weighting) for unit in parts]
 
 
 def _patch_sizes(analysis: Analysis, stack: Stack, planes: Any, step: int, choices: Choices) -> Task[list[int]]:
@@ -355,7 +351,7 @@ def to_file(coded: Coded, frame: Frame) -> bytes:
 def stack_key(container: Container) -> tuple[Any, ...]:
     """What files must have in common to be decoded together; patch sizes and restoration may differ."""
     p = container.parameters
-    lengths = tuple((plane.step, plane.weighting, plane.strength) for plane in p.planes)
+    lengths = tuple((plane.step, plane.weighting) for plane in p.planes)
     return container.frame, p.subsample, p.alpha, lengths, p.local_bits
 
 
@@ -395,7 +391,7 @@ def decode_stack(
         for stack, codings, mine in groups:
             inner = stack.spec.rows_of(rows, frame.height)
             above = max(above, stack.spec.above(rows))
-            lengths = codings[0].step, codings[0].weighting, codings[0].strength
+            lengths = codings[0].step, codings[0].weighting
             products = Products(mine, inner, *lengths, stack.spec.chroma, stack.name, run)
             for unit in mine:
                 for part in unit.grid.slices:

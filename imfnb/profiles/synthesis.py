@@ -18,7 +18,7 @@ import numpy as np
 from .. import lapped, restoration
 from ..factorization import rdoq
 from ..format.basis import Weighting
-from ..format.restoration import filter_set, restoration_step
+from ..format.restoration import filter_set
 from ..layout import PatchGrid, Slice
 from ..runtime.run import Run, Task
 from . import decide
@@ -90,8 +90,6 @@ class Work:
         Which of them.
     weighting : Weighting
         Weights of the columns of V.
-    strength : int
-        What restoration takes for the step, in quarters of it.
     """
 
     stack: Stack
@@ -99,7 +97,6 @@ class Work:
     step: int
     unit: Unit
     weighting: Weighting
-    strength: int
 
     @property
     def owners(self) -> list[Owner]:
@@ -120,8 +117,6 @@ class Products:
         Step of the planes in 1/64 gray level.
     weighting : Weighting
         Weights of the columns of V.
-    strength : int
-        What restoration takes for the step, in quarters of it.
     chroma : bool
         Whether they are chroma.
     name : str
@@ -136,13 +131,12 @@ class Products:
         rows: slice,
         step: int,
         weighting: Weighting,
-        strength: int,
         chroma: bool,
         name: str,
         run: Run,
     ) -> None:
         self._units, self._rows, self._step, self._weighting = parts, rows, step, weighting
-        self._strength, self._chroma, self._name, self._run = strength, chroma, name, run
+        self._chroma, self._name, self._run = chroma, name, run
         self._starts, self._samples = [], []
         for unit in parts:
             p, (height, width) = unit.grid.patch_size, unit.grid.extended
@@ -199,15 +193,13 @@ class Products:
             which = run.constant(f"{unit.name}which", np.array(unit.which, np.int32))
             run.kernels("lapped").inverse(samples, unit.grid.patch_size, out, which)
         self._samples = []
-        step = restoration_step(self._step, self._strength)
-        return Samples(out, start, self._rows, step, self._chroma, self._name, run)
+        return Samples(out, start, self._rows, self._step, self._chroma, self._name, run)
 
 
 class Samples:
     """Rows of decoded planes before restoration, which is made when it is asked for."""
 
     def __init__(self, planes: Any, first: int, rows: slice, step: int, chroma: bool, name: str, run: Run) -> None:
-        # `step` is the one that restoration is for.
         self._planes, self._first, self._rows = planes, first, rows
         self._step, self._chroma, self._name, self._run = step, chroma, name, run
 
@@ -247,7 +239,7 @@ def watch(group: Sequence[Work], run: Run, whole: bool = False) -> Watched:
     height, parts = stack.spec.shape[0], [work.unit for work in group]
     rows = [slice(0, height)] if whole or run.merges else decide.sampled_rows(height)
     first = group[0]
-    numbers = first.step, first.weighting, first.strength, stack.spec.chroma, stack.name, run
+    numbers = first.step, first.weighting, stack.spec.chroma, stack.name, run
     return [(part, Products(parts, part, *numbers)) for part in rows]
 
 

@@ -60,8 +60,6 @@ class Tune:
         Weights of the columns of V.
     chroma_step : mapping from bool to float
         Step of chroma as a share of luma's, with half (True) and with full resolution.
-    strength : int
-        What restoration takes for the step, in quarters of it.
     local : bool
         Whether patches have steps of their own, by what their surroundings mask.
     finer : float
@@ -73,17 +71,16 @@ class Tune:
     luma: Weighting
     chroma: Weighting
     chroma_step: Mapping[bool, float]
-    strength: int
     local: bool
     finer: float
     plain: float
 
 
 #: The squared error of all samples.
-PSNR = Tune(PLAIN, PLAIN, _CHROMA_STEP, 4, False, 1.0, 1.0)
+PSNR = Tune(PLAIN, PLAIN, _CHROMA_STEP, False, 1.0, 1.0)
 
 #: What the eye sees.
-VISUAL = Tune(Weighting(40, 16), Weighting(52, 24), _CHROMA_STEP, 5, True, 0.66, 1.45)
+VISUAL = Tune(Weighting(40, 16), Weighting(52, 24), _CHROMA_STEP, True, 0.66, 1.45)
 
 #: The same by the names of the option.
 TUNES = {"psnr": PSNR, "visual": VISUAL}

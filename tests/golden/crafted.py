@@ -81,7 +81,7 @@ def _restored(luma: int, chroma: int) -> bytes:
 
 
 def _visual(b: int, half: bool, sizes: Sequence[int], first: int, a: int) -> bytes:
-    """Every symbol of a map of local steps, weights, and every strength of restoration."""
+    """Every symbol of a map of local steps, and weights."""
     rng = np.random.default_rng(b)
     image = np.clip(picture(75, 91, 3, 12) + rng.normal(0, 5, (75, 91, 3)), 0, 255).astype(np.uint8)
     subsampling = "4:2:0" if half else "4:4:4"
@@ -91,9 +91,7 @@ def _visual(b: int, half: bool, sizes: Sequence[int], first: int, a: int) -> byt
     segments = [planes[0][0], planes[1][1], planes[1][2]]
     blocks = rng.integers(0, 9, (-(-75 >> b), -(-91 >> b))).astype(np.uint8)
     segments.append(encode_map(blocks, 9))
-    codings = [
-        (p == 16) | 2 | k << 2 for p, k in zip((*sizes, sizes[1]), (b % 4, (b + 1) % 4, (b + 2) % 4), strict=True)
-    ]
+    codings = [(p == 16) | 2 for p in (*sizes, sizes[1])]
     fields = bytes([half | 8 | 16]) + varint(20 * 64) + varint(900) + bytes(codings) + bytes([first, a, 64, a // 2, b])
     return assemble(header(75, 91, 3, fields, segments, profile=1), segments)
 
