@@ -19,6 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarn
 
 def check(images: list[np.ndarray], **options) -> list[bytes]:
     """Encode and decode on both devices; the files must be the same, and so the pixels."""
+    options = {"tune": "visual"} | options
     expected = [encode(image, device="cpu", threads=1, **options) for image in images]
     if len(images) == 1:
         assert encode(images[0], device="cuda", threads=2, **options) == expected[0]
