@@ -94,7 +94,7 @@ def imfnb_encode(image: UInt8Image, setting: float) -> bytes:
     """Encode with imfnb's main profile; `setting` is the step."""
     import imfnb
 
-    return imfnb.encode(image, step=setting)
+    return imfnb.encode(image, step=setting, tune="psnr")
 
 
 def imfnb_decode(data: bytes) -> UInt8Image:
