@@ -108,7 +108,7 @@ def encode(
     tune : {"visual", "psnr"}, optional
         Main profile: what errors are to be small for. "visual" puts them where the eye overlooks them, at high
         frequencies and in what is active, "psnr" makes their squares least. By default "psnr" where the target is a
-        PSNR or the objective an error, else "visual".
+        PSNR, else "visual".
     device : {"auto", "cpu", "cuda", "reference"}, default "auto"
         Which kernels to use; all give the same bytes.
     threads : int, optional

@@ -190,8 +190,7 @@ class EncodeOptions:
     @property
     def tuned(self) -> str:
         """What errors are to be small for: the option, or what the target leaves open."""
-        by_error = self.target[0] == "psnr" or self.objective == "svd"
-        return self.tune or ("psnr" if by_error else "visual")
+        return self.tune or ("psnr" if self.target[0] == "psnr" else "visual")
 
     def _check_target(self, name: str) -> Any:
         value = getattr(self, name)

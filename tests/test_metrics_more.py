@@ -208,7 +208,7 @@ def test_rate_distortion_cost():
 def test_objective(profile, channels):
     """Never more cost than the default; the same file where nothing is left open; a target is kept."""
     image = picture(40, 48, channels, seed=2)
-    for target in ({"quality": 30}, {"bpp": 1.5}):
+    for target in ({"quality": 30}, {"bpp": 2.5}):
         plain = imfnb.encode(image, profile=profile, **target)
         chosen = imfnb.encode(image, profile=profile, objective="svd", **target)
         costs = [metrics.rd_cost(0.0, imfnb.decode(data), image, 1.0) for data in (plain, chosen)]
@@ -216,7 +216,7 @@ def test_objective(profile, channels):
         weight = rate / (0.25 * costs[0])
         assert metrics.bpp(chosen, image) + weight * costs[1] <= rate + weight * costs[0] + 1e-9
         if "bpp" in target:
-            assert metrics.bpp(chosen, image) <= 1.5
+            assert metrics.bpp(chosen, image) <= 2.5
     fixed = {"patch_size": 8, "quality": 30, "profile": profile, "subsampling": "4:4:4"}
     assert imfnb.encode(image, **fixed) == imfnb.encode(image, objective="svd", **fixed)
 
