@@ -11,7 +11,7 @@ from strategies import seeds
 from imfnb.format.masking import FACTORS, SIDE_BITS, map_shape, steps_of_patches
 from imfnb.layout import PatchGrid, PlaneSpec
 from imfnb.masking import cpu, reference
-from imfnb.masking.tuning import EDGES, SYMBOLS
+from imfnb.masking.tuning import CELL, EDGES, SYMBOLS
 
 sides = st.integers(*SIDE_BITS)
 
@@ -19,7 +19,8 @@ sides = st.integers(*SIDE_BITS)
 def classified(kernels, planes: np.ndarray, bits: int) -> np.ndarray:
     """The symbols by a backend."""
     out = np.full((len(planes), *map_shape(*planes.shape[1:], bits)), 77, np.int32)
-    kernels.classify(planes, bits, out)
+    cells = np.full((len(planes), 2, *(-(-size // CELL) for size in planes.shape[1:])), 77, np.int64)
+    kernels.classify(planes, bits, cells, out)
     return out
 
 

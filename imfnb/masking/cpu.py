@@ -56,12 +56,10 @@ def _weigh(first, second, y, out):
 
 
 @_jit
-def _classify(plane, bits, symbols):
-    """See :func:`classify`."""
-    height, width = plane.shape
-    rows, columns = (height + CELL - 1) // CELL, (width + CELL - 1) // CELL
-    first, second = np.empty((rows, columns), np.int64), np.empty((rows, columns), np.int64)
-    work = np.empty((2, width), np.int64)
+def _classify(plane, bits, first, second, symbols):
+    """See :func:`classify`; first and second receive the sums of cells."""
+    rows, columns = first.shape
+    work = np.empty((2, plane.shape[1]), np.int64)
     for y in range(rows):
         _sum_cells(plane, y, work, first[y], second[y])
     side = (1 << bits) // CELL
@@ -81,7 +79,7 @@ def _classify(plane, bits, symbols):
             symbols[block, x] = _SYMBOLS[place]
 
 
-def classify(planes: np.ndarray, bits: int, out: np.ndarray) -> None:
+def classify(planes: np.ndarray, bits: int, scratch: np.ndarray, out: np.ndarray) -> None:
     """Counterpart of :func:`imfnb.masking.reference.classify`."""
-    for plane, symbols in zip(planes, out, strict=True):
-        _classify(plane, bits, symbols)
+    for plane, cells, symbols in zip(planes, scratch, out, strict=True):
+        _classify(plane, bits, cells[0], cells[1], symbols)

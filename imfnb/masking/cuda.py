@@ -71,11 +71,9 @@ def _weigh(cells, side, symbols):
     symbols[n, block, place] = known[found]
 
 
-def classify(planes: Any, bits: int, out: Any) -> None:
+def classify(planes: Any, bits: int, scratch: Any, out: Any) -> None:
     """Counterpart of :func:`imfnb.masking.reference.classify`."""
-    count, height, width = planes.shape
-    rows, columns = -(-height // CELL), -(-width // CELL)
-    cells = _cuda.device_array((count, 2, rows, columns), np.int64, stream=stream())
-    _sum_cells[count * rows * -(-columns // _THREADS), _THREADS, stream()](planes, cells)
+    count, _, rows, columns = scratch.shape
+    _sum_cells[count * rows * -(-columns // _THREADS), _THREADS, stream()](planes, scratch)
     blocks = count * out.shape[1] * -(-out.shape[2] // _THREADS)
-    _weigh[blocks, _THREADS, stream()](cells, np.int32((1 << bits) // CELL), out)
+    _weigh[blocks, _THREADS, stream()](scratch, np.int32((1 << bits) // CELL), out)

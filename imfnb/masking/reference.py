@@ -9,7 +9,7 @@ from .tuning import CELL, EDGES, OFFSET, SYMBOLS, WEIGHT, WINDOW
 __all__ = ["classify"]
 
 
-def classify(planes: np.ndarray, bits: int, out: np.ndarray) -> None:
+def classify(planes: np.ndarray, bits: int, scratch: np.ndarray, out: np.ndarray) -> None:
     """Find the activity of every block and what it stands for.
 
     Parameters
@@ -18,6 +18,8 @@ def classify(planes: np.ndarray, bits: int, out: np.ndarray) -> None:
         Luma in 1/16 gray level, within +-2**12.
     bits : int
         Binary logarithm of the side of a block, 3 to 8.
+    scratch : ndarray of int64, shape (K, 2, ceil(H / CELL), ceil(W / CELL))
+        Memory for the work of the kernels; what is in it is lost.
     out : ndarray of int32, shape (K, rows, columns)
         Receives the symbols, indexes of `format.masking.FACTORS`; rows = ceil(H / 2**bits), columns likewise.
     """

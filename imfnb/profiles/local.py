@@ -13,6 +13,7 @@ from ..entropy.maps import decode_map_checked
 from ..format.container import Container
 from ..format.masking import FACTORS, map_shape, steps_of_patches
 from ..layout import PlaneSpec
+from ..masking.tuning import CELL
 from ..runtime.run import Run, Task
 from .synthesis import Unit
 
@@ -42,7 +43,8 @@ def find_maps(luma: Any, bits: int, run: Run) -> Task[list[LocalMap]]:
     """The maps of images, from their planes of luma (P, H, W)."""
     count, height, width = luma.shape
     symbols = run.array("symbols", (count, *map_shape(height, width, bits)), np.int32)
-    run.kernels("masking").classify(luma, bits, symbols)
+    scratch = run.array("cells", (count, 2, -(-height // CELL), -(-width // CELL)), np.int64)
+    run.kernels("masking").classify(luma, bits, scratch, symbols)
     (found,) = yield from run.fetch("symbols", symbols)
     images = list(found.astype(np.uint8))
     coder = run.host_kernels("entropy.maps")

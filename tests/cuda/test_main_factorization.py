@@ -22,6 +22,7 @@ from imfnb.format import basis as v0
 from imfnb.format import context_model
 from imfnb.format.basis_update import COLUMNS, ROWS, UPDATE_BITS, UPDATE_LIMIT
 from imfnb.format.constants import STEP_MAX
+from imfnb.format.masking import FACTORS
 from imfnb.runtime.cuda import SIMULATED
 from imfnb.runtime.run import finish
 
@@ -179,6 +180,25 @@ def check_product(grid: tuple[int, int], p: int, step: int, rank: int, largest: 
     same(found, expected)
 
 
+def check_local(grid: tuple[int, int], p: int, step: int, count: int, seed: int) -> None:
+    """Steps of patches of their own, there and back."""
+    rng = np.random.default_rng(seed)
+    local = rng.choice(FACTORS, (count, *grid)).astype(np.int32)
+    products = rng.integers(-(2**31) + 1, 2**31, (count, p * p, layout.padded_size(*grid)[0])).astype(np.int32)
+    found, expected = up(products), products.copy()
+    cuda.normalize(found, up(local), grid)
+    reference.normalize(expected, local, grid)
+    np.testing.assert_array_equal(inside(found.copy_to_host(), grid), inside(expected, grid))
+    factors, _ = make_factors(grid, 3, 0.5, 9000, 90, seed)
+    stack = np.stack([factors] * count)
+    samples = rng.integers(-(2**24), 2**24, (count, grid[0] * p, grid[1] * p)).astype(np.int32)
+    numbers = int(v0.dct_basis(p, step)[0, 0]), v0.magnitude_limit(step, p), v0.scale_bits(step), p
+    found, expected = up(samples), samples.copy()
+    cuda.denormalize(*up(stack, local), *numbers, found)
+    reference.denormalize(stack, local, *numbers, expected)
+    same(found, expected)
+
+
 def check_proxy(planes: np.ndarray, step: int, p: int) -> None:
     found, expected = up(np.full(len(planes), 7, np.int64)), np.full(len(planes), 7, np.int64)
     cuda.proxy(up(planes), p, step, found)
@@ -245,6 +265,12 @@ def test_a_warp_multiplies_like_its_lanes(p, monkeypatch):
             np.testing.assert_array_equal(found, product(cuda._lane_product, np.uint32(lane)))
             for (j, i), value in np.ndenumerate(found):
                 assert value == expected[lane // 4 + i // 2 * 8, 8 * j + lane % 4 * 2 + i % 2]
+
+
+@given(patch_sizes, st.integers(1, 3), st.integers(1, 4), steps, st.integers(1, 2), seeds)
+@settings(max_examples=3)
+def test_steps_of_patches(p, rows, columns, step, count, seed):
+    check_local((rows, columns), p, step, count, seed)
 
 
 @given(problems())
