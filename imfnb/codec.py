@@ -64,9 +64,9 @@ def encode(
         Gray, RGB or RGBA, alpha not premultiplied. Arrays on the GPU (CuPy, PyTorch, JAX: whatever has
         ``__cuda_array_interface__``) are encoded there.
     quality : float or tuple of float, optional
-        0 to 100. In the main profile it stands for a step of 2**(8 - 0.07 q) gray levels, for the eye of 0.66 times that,
-        which takes about the same bytes from 50 on. In the baseline profile it is the rank in percent of the largest, R = max(1, round(min(M, N) q / 100)), half of that for chroma; a tuple
-        gives one quality per plane.
+        0 to 100. In the main profile it stands for a step of 2**(8 - 0.07 q) gray levels; for the eye for 0.66 times
+        that, which takes about the same bytes from 50 on. In the baseline profile it is the rank in percent of the
+        largest, R = max(1, round(min(M, N) q / 100)), half of that for chroma; a tuple gives one quality per plane.
     bpp : float, optional
         Bits per pixel not to be exceeded, all bytes of the file counted.
     size : int, optional
@@ -77,8 +77,8 @@ def encode(
     rank : int or tuple of int, optional
         Baseline profile: rank of luma (chroma: half of it), or of each plane. Ranks above min(M, N) are lowered to it.
     step : float, optional
-        Main profile: length of the columns of V for luma, the quantizer's step, in gray levels; 1 to 256. For the eye it
-        is that of the lowest frequencies, in patches whose surroundings mask errors neither much nor little.
+        Main profile: length of the columns of V for luma, the quantizer's step, in gray levels; 1 to 256. For the eye
+        it is that of the lowest frequencies, in patches whose surroundings mask errors neither much nor little.
     profile : {"main", "baseline"}, default "main"
         "baseline" is the method of the paper; "main" adds rate-distortion optimization, a lapped filter, context
         coding and a restoration filter, and needs less than half the bits.
