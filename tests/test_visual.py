@@ -118,6 +118,7 @@ def test_every_backend_gives_the_same(channels, options):
     )
 
 
+@pytest.mark.jit
 def test_a_large_picture_is_the_same_by_any_number_of_threads():
     """Several slices, own bases, strips."""
     image = np.tile(picture(256, 384, 3), (8, 6, 1))
@@ -137,6 +138,7 @@ def test_what_the_default_is():
     assert imfnb.encode(image, step=10, tune="visual") != imfnb.encode(image, step=10, tune="psnr")
 
 
+@pytest.mark.jit
 def test_bytes_rise_with_the_quality():
     image = picture(120, 150, 3)
     sizes = [len(imfnb.encode(image, quality=quality)) for quality in range(0, 101, 10)]
