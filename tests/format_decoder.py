@@ -281,12 +281,15 @@ class Main:
         for index in range(max(1, channels) - self.lossless_alpha):
             coding = header.u8()
             require(coding <= 3, "coding of a plane")
-            chroma = channels >= 3 and index in (1, 2)
-            h, w = height, width
-            if chroma and self.subsample:
-                h, w = ceil_div(height, 2), ceil_div(width, 2)
-            self.planes.append(Plane(h, w, steps[chroma], (8, 16)[coding & 1], bool(coding & 2), chroma))
+            self.planes.append(self.plane(index, steps[index in (1, 2)], coding))
         self.segments = sum(len(plane.slices) for plane in self.planes) + self.lossless_alpha
+
+    def plane(self, index: int, step: int, coding: int) -> Plane:
+        """3: a plane of its size."""
+        chroma, h, w = self.channels >= 3 and index in (1, 2), self.height, self.width
+        if chroma and self.subsample:
+            h, w = ceil_div(h, 2), ceil_div(w, 2)
+        return Plane(h, w, step, (8, 16)[coding & 1], bool(coding & 2), chroma)
 
     def pixels(self, segments: list[bytes]) -> np.ndarray:
         """The picture, shape (H, W, max(1, C))."""
@@ -335,13 +338,7 @@ class MainOfVersion2(Main):
         for index in range(3 if mode else max(1, channels)):
             coding = header.u8()
             require(coding <= 3, "coding of a plane")
-            chroma = channels >= 3 and index in (1, 2)
-            h, w = height, width
-            if chroma and self.subsample:
-                h, w = ceil_div(height, 2), ceil_div(width, 2)
-            step = steps[(0, 1, 1, 2)[index]]
-            plane = Plane(h, w, step, (8, 16)[coding & 1], bool(coding & 2), chroma)
-            self.planes.append(plane)
+            self.planes.append(self.plane(index, steps[(0, 1, 1, 2)[index]], coding))
         if flags & 8:
             for group in (slice(0, 1), slice(1, 3))[: 2 if channels >= 3 else 1]:
                 first, a = header.u8(), header.u8()

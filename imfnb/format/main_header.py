@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
+from math import prod
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from .basis import FIRST_MAX, FIRST_MIN, PLAIN, STRENGTH_MAX, Weighting
 from .bytestream import Reader, put_varint
 from .constants import ALPHA_VALUES, LISTED_VALUES, PATCH_SIZES, STEP_MAX, STEP_MIN
 from .container import Frame, newer
-from .masking import SIDE_BITS
+from .masking import SIDE_BITS, map_shape
 
 __all__ = [
     "AlphaCoding",
@@ -185,18 +186,19 @@ def parse_v2(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
     opacity = _read_step(reader) if alpha.lossy else luma
     value = reader.byte() if alpha is AlphaCoding.CONSTANT else 0
     steps = {"chroma": chroma, "alpha": opacity}
+    specs = main_planes(frame.height, frame.width, frame.channels, subsample, alpha.lossy)
     planes = []
-    for spec in main_planes(frame.height, frame.width, frame.channels, subsample, alpha.lossy):
+    for spec in specs:
         coding = reader.byte()
         if coding > 3:
             raise newer(f"coding {coding} of plane {spec.index}")
         planes.append(_plane(coding, steps.get(spec.kind, luma)))
     if flags & 8:
-        weightings = [_read_weighting(reader) for _ in range(2 if frame.channels >= 3 else 1)]
-        kinds = [0, 1, 1] if frame.channels >= 3 else [0]
-        planes[: len(kinds)] = [
-            replace(plane, weighting=weightings[kind]) for plane, kind in zip(planes, kinds, strict=False)
-        ]
+        main = _read_weighting(reader)
+        other = _read_weighting(reader) if frame.channels >= 3 else main
+        weightings = {"chroma": other, "alpha": PLAIN}
+        pairs = zip(planes, specs, strict=True)
+        planes = [replace(plane, weighting=weightings.get(spec.kind, main)) for plane, spec in pairs]
     local = _read_local_bits(reader) if flags & 16 else None
     return _parsed(Parameters(subsample, tuple(planes), alpha, value, local), frame)
 
@@ -244,14 +246,15 @@ def _working_bytes(parameters: Parameters, frame: Frame) -> int:
         p, shape = grid.patch_size, grid.shape
         # The int16 factors with guards, and their magnitudes in bytes while a slice is decoded.
         factors += (3 if len(grid.slices) == 1 else 2) * (shape[0] + 4 * p) * (shape[1] + 5 * p)
-        # A step of its own for every patch, and a map of symbols that is no larger.
-        factors += 5 * grid.rows * grid.columns * (parameters.local_bits is not None)
+        # A step of its own for every patch.
+        factors += 4 * grid.rows * grid.columns * (parameters.local_bits is not None)
         # A strip of int32 samples of every plane, and a copy of one that is cut to size.
         strip = 4 * (min(height + 3 * p, shape[0]) + p) * (shape[1] + p)
         total, largest = total + strip, max(largest, strip)
     # Alpha's own segment: symbols with guards, values, and what they are put together with.
     alpha = 4 * frame.height * frame.width if parameters.alpha.has_segment else 0
-    return factors + total + largest + alpha
+    symbols = 0 if parameters.local_bits is None else prod(map_shape(frame.height, frame.width, parameters.local_bits))
+    return factors + total + largest + alpha + symbols
 
 
 def put_values(values: Sequence[int]) -> bytes:

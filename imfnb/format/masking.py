@@ -1,4 +1,4 @@
-"""Steps of patches of their own: what a map of symbols stands for. Section 9.4 of FORMAT.md."""
+"""Steps of patches of their own: what a map of symbols stands for. Section 9.2 of FORMAT.md."""
 
 from __future__ import annotations
 

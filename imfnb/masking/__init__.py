@@ -4,7 +4,7 @@ What is active hides errors: structural similarity divides an error by the local
 squared error that is divided so, the best step of a patch grows with the activity around it. The activity of a block is
 the harmonic mean of variance plus OFFSET over its cells of 4 x 4 samples, each with its neighbours: a block with a flat
 part counts as flat, since errors show there. A symbol is a step relative to the picture's
-(:data:`imfnb.format.masking.FACTORS`) that grows with the fourth root of the activity.
+(:data:`imfnb.format.masking.FACTORS`) that grows with the activity's power of `tuning.SLOPE`.
 
 `reference`, `cpu` and `cuda` have the stage; its numbers are the encoder's (`tuning`), what symbols mean is `format`'s.
 """

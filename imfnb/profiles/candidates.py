@@ -17,10 +17,10 @@ from ..layout import Slice
 from ..runtime.run import Run, Task
 from .alpha import NO_ALPHA, CodedAlpha
 from .local import LocalMap
-from .main import Choices, Coded, factorize, local_maps, plan, works_of
+from .main import Choices, Coded, factorize, local_maps, plan, prepare_slice, works_of
 from .slices import encode_slice
 from .stacks import Analysis, join
-from .synthesis import Work, decoded, rows_of, watch
+from .synthesis import Work, decoded, watch
 
 __all__ = [
     "Candidate",
@@ -131,18 +131,8 @@ def with_lambda(analysis: Analysis, base: Candidate, lambda_scale: int) -> Task[
     def again(work: Work, old: SliceCandidate) -> Task[SliceCandidate]:
         unit, last, update = work.unit, old.last_choice, old.factors.basis_update
         if last is None:
-            rows = rows_of(analysis.filtered(work.stack, work.planes, unit), old.part.samples)
-            last = rdoq.prepare(
-                rows,
-                work.step,
-                unit.grid.patch_size,
-                run,
-                unit.name,
-                update,
-                analysis.parts.rdoq,
-                work.weighting,
-                unit.local_of(old.part),
-            )
+            filtered = analysis.filtered(work.stack, work.planes, unit)
+            last = prepare_slice(analysis, work, filtered, update, old.part)
         there = rdoq.choose_last(last, run, unit.name, lambda_scale, keep=True)
         (factors,) = yield from rdoq.download(*there, old.part.patches, update, run, unit.name)
         return SliceCandidate(old.part, factors, old.last_choice)

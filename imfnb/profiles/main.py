@@ -46,9 +46,12 @@ __all__ = [
     "encode_stack",
     "factorize",
     "first_choices",
+    "local_maps",
     "plan",
+    "prepare_slice",
     "stack_key",
     "to_file",
+    "works_of",
 ]
 
 _T = TypeVar("_T")
@@ -322,15 +325,22 @@ def _factorize_slice(
     """X -> U, V for a slice of the planes of a unit."""
     run, unit, adapts = analysis.run, work.unit, analysis.parts.adapts(part)
     update = update if adapts else None
-    rows = rows_of(filtered, part.samples)
-    numbers = work.step, unit.grid.patch_size, run, unit.name, update, analysis.parts.rdoq
-    last = rdoq.prepare(rows, *numbers, work.weighting, unit.local_of(part))
+    last = prepare_slice(analysis, work, filtered, update, part)
     again = keep and run.retains and not adapts
     there = rdoq.choose_last(last, run, unit.name, keep=again)
     kept = last if again else None
-    del last, rows  # larger than the slice
+    del last  # larger than the slice
     factors = yield from rdoq.download(*there, part.patches, update, run, unit.name)
     return (yield from visit(work, part, factors, there, kept))
+
+
+def prepare_slice(
+    analysis: Analysis, work: Work, filtered: Any, update: np.ndarray | None, part: Slice
+) -> rdoq.LastChoice:
+    """X -> U, V but for the last choice of U."""
+    unit = work.unit
+    numbers = work.step, unit.grid.patch_size, analysis.run, unit.name, update, analysis.parts.rdoq
+    return rdoq.prepare(rows_of(filtered, part.samples), *numbers, work.weighting, unit.local_of(part))
 
 
 def to_file(coded: Coded, frame: Frame) -> bytes:

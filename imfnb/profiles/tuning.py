@@ -79,14 +79,14 @@ class Tune:
 #: The squared error of all samples.
 PSNR = Tune(PLAIN, PLAIN, _CHROMA_STEP, False, 1.0, 1.0)
 
-#: What the eye sees.
+#: What the eye sees. benchmarks/RESULTS.md, "For the eye", has what each part is worth and what was tried beside it.
 VISUAL = Tune(Weighting(40, 16), Weighting(52, 24), _CHROMA_STEP, True, 0.66, 1.45)
 
 #: The same by the names of the option.
 TUNES = {"psnr": PSNR, "visual": VISUAL}
 
 #: From this step of luma on, in 1/64 gray level, blocks with steps of their own have 32 x 32 samples instead of 16 x
-#: 16: their map takes a fifth of the bytes.
+#: 16: their map takes a quarter to a third of the bytes.
 LARGE_BLOCKS_FROM = 40 * STEP_UNIT
 
 #: Below this step of luma, in 1/64 gray level, chroma keeps its full resolution without a look at the picture: at steps

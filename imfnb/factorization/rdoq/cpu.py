@@ -75,9 +75,10 @@ def _pair(first, second):
 def _project(plane, p, basis, out):
     """Write X v_r to out (int32, (N, size)) inside its guards; the patch is the SIMD lane.
 
-    Samples are within +-2**14 (see `lapped.forward`) and an entry of V is at most 2 / p of its length of 2**14: both
-    fit 16 bits. |X v| <= |X| |v| with |X| <= 2**17 (2048 * 16, doubled per direction for the filter's overlap) and
-    |v| <= 2**14 stays within int32; partial sums may wrap, the total does not.
+    Samples are within +-2**14 (see `lapped.forward`) and an entry of V is at most 2 / p of its length of 1.6 * 2**14
+    (the first column of `basis.analysis_basis` at its shortest weight): both fit 16 bits. |X v| <= |X| |v| stays within
+    int32, since |X| <= 2**16: 2048 times the root of the 32 x 32 samples that overlapping patches of 16 x 16 see.
+    Partial sums may wrap, the total does not.
     """
     gw = plane.shape[1] // p
     count, half, stride = plane.shape[0] // p * gw, p // 2, gw + 4
@@ -455,9 +456,11 @@ def _proxy(plane, cosines, step):
 def _product(U, ranks, columns, limit, scale, p, plane):
     """Write 2**-s U V^T to plane (int32); columns is V^T, int32 (N, N); |u| is clamped to limit.
 
-    Entries of V are at most 3 / p times the length of a column, see `basis.updated_basis`. Columns of length 2**12 or
-    more have s = 2: |u v| < 2**17 per entry by the choice of limit, and the sum of at most 256 terms is below 2**25.
-    Shorter ones have entries of at most 3 / p * 2**12 and |u| < 2**13: p**2 terms stay within 3 p * 2**25 < 2**31.
+    Entries of V are at most 3 / p times the length of a column, see `basis.updated_basis`: with the largest weight 5
+    times 2**14, they fit 16 bits. Without weights, columns of length 2**12 or more have s = 2: |u v| < 2**17 per entry
+    by the choice of limit, and the sum of at most 256 terms is below 2**25. Shorter ones have entries of at most
+    3 / p * 2**12 and |u| < 2**13: p**2 terms stay within 3 p * 2**25 < 2**31. With the largest weights of a file, limit
+    times the sum of the magnitudes of a row of V is at most 0.3 * 2**31 (`tests/test_visual.py` adds them up).
     """
     gh, gw = plane.shape[0] // p, plane.shape[1] // p
     top = min(U.shape[0], columns.shape[0])

@@ -149,7 +149,7 @@ def normalize(products: Array, local: Array, grid: Grid) -> None:
         Patches down and across.
     """
     inside = _inside(products, grid)[:, 1:]
-    inverse = ((2 << INVERSE_BITS) * 16 + local) // (2 * local)
+    inverse = ((32 << INVERSE_BITS) + local) // (2 * local)
     found = (inside.astype(np.int64) * inverse[:, None] + (1 << (INVERSE_BITS - 1))) >> INVERSE_BITS
     inside[...] = np.clip(found, -(2**31) + 1, 2**31 - 1)
 
