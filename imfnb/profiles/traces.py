@@ -43,7 +43,7 @@ def earlier_step(strips: Sequence[np.ndarray], patch_size: int) -> int | None:
     # Frequency k is a step of _LENGTH / (_CLASSES k) gray levels.
     first, last = (_LENGTH // (_CLASSES * step) for step in (TRACE_LARGEST, TRACE_SMALLEST))
     near = first + int(np.argmax(cosines[first : last + 1]))
-    for part in (4, 3, 2):  # the multiples of a step are multiples of its half, too
+    for part in range(near // first, 1, -1):  # the multiples of a step are multiples of its half, third ..., too
         low = near // part - 1
         other = low + int(np.argmax(cosines[low : low + 4]))
         if low >= first and cosines[other] > 0.8 * cosines[near]:
