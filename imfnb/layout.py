@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from .format.constants import ADAPTED_SAMPLES, SLICE_SAMPLES
 
-__all__ = ["PatchGrid", "PlaneSpec", "Slice", "half", "main_planes", "strips"]
+__all__ = ["PatchGrid", "PlaneSpec", "Slice", "column_planes", "half", "main_planes", "row_slices", "strips"]
 
 
 def half(size: int) -> int:
@@ -23,8 +23,8 @@ class PlaneSpec:
     Attributes
     ----------
     index : int
-        Its number in the file: 0 gray or luma, 1 and 2 chroma, 3 alpha.
-    kind : {"gray", "luma", "chroma", "alpha"}
+        Its number in the file: 0 gray or luma, 1 and 2 chroma, 3 alpha; of an array the column of V.
+    kind : {"gray", "luma", "chroma", "alpha", "column"}
         What its samples are.
     shape : (int, int)
         Height and width.
@@ -83,6 +83,19 @@ def main_planes(height: int, width: int, channels: int, subsample: bool, alpha: 
     if channels == 4 and alpha:
         planes.append(PlaneSpec(3, "alpha", whole))
     return tuple(planes)
+
+
+@lru_cache(maxsize=64)
+def column_planes(height: int, width: int, count: int) -> tuple[PlaneSpec, ...]:
+    """The planes of an array in the main profile: the columns of pixels times V."""
+    return tuple(PlaneSpec(index, "column", (height, width)) for index in range(count))
+
+
+@lru_cache(maxsize=64)
+def row_slices(height: int, samples: int, limit: int) -> tuple[slice, ...]:
+    """Rows cut into as many as have at most `limit` samples, of which each row has `samples`; the last may be fewer."""
+    rows = max(1, limit // samples)
+    return tuple(slice(top, min(top + rows, height)) for top in range(0, height, rows))
 
 
 @dataclass(frozen=True)

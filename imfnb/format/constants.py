@@ -7,6 +7,8 @@ __all__ = [
     "ALPHA_VALUES",
     "LISTED_VALUES",
     "PATCH_SIZES",
+    "RESIDUAL_SAMPLES",
+    "SHIFT_MAX",
     "SLICE_SAMPLES",
     "STEP_MAX",
     "STEP_MIN",
@@ -33,3 +35,9 @@ ALPHA_VALUES = 16
 
 #: Values of lossless alpha in version 2 are listed up to this number, more are a bit field.
 LISTED_VALUES = 32
+
+#: V of an array has at most so many fractional bits.
+SHIFT_MAX = 30
+
+#: Residuals are cut into slices of whole rows, each of at most so many samples where a row has fewer.
+RESIDUAL_SAMPLES = 1 << 20

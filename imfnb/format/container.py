@@ -28,8 +28,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..errors import FormatError, LimitError
 from .bytestream import Reader, put_varint
+from .samples import (
+    CHANNEL_LIMIT,
+    ArrayFields,
+    read_bound,
+    read_mask,
+    read_samples,
+    serialize_bound,
+    serialize_mask,
+    serialize_samples,
+)
 
 __all__ = ["MAX_PIXELS", "VERSION", "Container", "Frame", "Parsers", "newer", "pack", "unpack"]
 
@@ -41,15 +53,22 @@ VERSION = 2
 PROFILES = ("baseline", "main")
 
 #: Arrangements of samples that are read, and lengths of the channel axis that version 1 knows: gray without and with
-#: such an axis, RGB, RGBA. The numbers of these are equal in both versions.
+#: such an axis, RGB, RGBA. The numbers of these are equal in both versions; version 2 has bands, too.
 ARRANGEMENTS = (0, 1, 3, 4)
+BANDS = 5
 
-#: Bits of the features that are read, each of which announces a part of the header.
-CHUNKS = 1 << 5
-FEATURES = CHUNKS
+#: Bits of the features that are read, each of which announces a part of the header. A file with any of the bits in
+#: ARRAY, or of bands, is coded as an array (see `imfnb.format.samples`), others as a picture.
+SAMPLES, COUNT, FRAMES, MASK, BOUND, CHUNKS = (1 << n for n in range(6))
+FEATURES = SAMPLES | COUNT | FRAMES | MASK | BOUND | CHUNKS
+ARRAY = SAMPLES | COUNT | MASK | BOUND
 
-#: A file has at most so many chunks.
+#: A file has at most so many chunks, and frames.
 CHUNK_LIMIT = 1024
+FRAME_LIMIT = 1 << 20
+
+# How frames are coded, in the order of their numbers in the header; see `Frame`.
+_TOGETHER = ("", "bands", "times")
 
 #: Default limit of the number of pixels that decoding allows.
 MAX_PIXELS = 2**28
@@ -75,19 +94,43 @@ class Frame:
         How the segments are coded.
     height, width : int
         Size in pixels.
-    channels : {0, 1, 3, 4}
+    channels : int
         Length of the last axis of the image; 0 for a gray image without one.
+    array : ArrayFields or None
+        What else is to be said of arrays that are no pictures of 8 bits.
+    frames : int
+        Number of images along a first axis; 0 without that axis.
+    together : {"", "bands", "times"}
+        How frames are coded: each as a file of its own, or as one image with the bands of all of them, one frame after
+        the other; "times" if a frame is one band without an axis of channels.
     """
 
     profile: str
     height: int
     width: int
     channels: int
+    array: ArrayFields | None = None
+    frames: int = 0
+    together: str = ""
+
+    @property
+    def apart(self) -> bool:
+        """Whether every frame is a file of its own."""
+        return self.frames > 0 and not self.together
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the image as an array."""
-        return (self.height, self.width, self.channels) if self.channels else (self.height, self.width)
+        channels = self.channels // self.frames if self.together == "bands" else self.channels
+        shape = (self.height, self.width)
+        if channels and self.together != "times":
+            shape = (*shape, channels)
+        return (self.frames, *shape) if self.frames else shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of its samples, in the byte order of the machine."""
+        return np.dtype("uint8" if self.array is None else self.array.dtype)
 
 
 #: For a profile and a version a function of the reader and the frame that reads the profile's fields, checks their
@@ -186,8 +229,7 @@ def pack(frame: Frame, parameters: bytes, segments: list[bytes], chunks: Sequenc
     header = bytearray([PROFILES.index(frame.profile)])
     put_varint(header, frame.height)
     put_varint(header, frame.width)
-    header.append(frame.channels)
-    put_varint(header, CHUNKS if chunks else 0)
+    _put_kind(header, frame, bool(chunks))
     if chunks:
         put_varint(header, len(chunks))
         for kind, chunk in chunks:
@@ -205,6 +247,26 @@ def pack(frame: Frame, parameters: bytes, segments: list[bytes], chunks: Sequenc
     out += header
     out += zlib.crc32(out).to_bytes(4, "little")
     return bytes(out) + payload
+
+
+def _put_kind(out: bytearray, frame: Frame, chunks: bool) -> None:
+    """Append the arrangement, the features, and what all of them but the chunks announce."""
+    array = frame.array
+    bands = array is not None and array.bands
+    out.append(BANDS if bands else frame.channels)
+    features = CHUNKS * chunks | FRAMES * bool(frame.frames) | COUNT * bands
+    if array is not None:
+        features |= SAMPLES | MASK * (array.mask is not None) | BOUND * (array.bound is not None)
+    put_varint(out, features)
+    if array is not None:
+        out += serialize_samples(array)
+    if bands:
+        put_varint(out, frame.channels)
+    if frame.frames:
+        put_varint(out, frame.frames)
+        out.append(_TOGETHER.index(frame.together))
+    if array is not None:
+        out += serialize_mask(array) + serialize_bound(array)
 
 
 def _put_part(out: bytearray, data: bytes) -> None:
@@ -276,18 +338,17 @@ def _parse_header(
     height, width = header.varint(), header.varint()
     if not height or not width:
         raise FormatError(f"damaged file: the image is empty ({height} x {width} pixels)")
-    channels, features = _parse_kind_v1(header) if version == 1 else _parse_kind_v2(header)
-    frame = Frame(PROFILES[profile], height, width, channels)
-    if height * width > max_pixels:
-        raise LimitError(
-            f"the image has {height} x {width} pixels, more than max_pixels={max_pixels}; "
-            "raise max_pixels if you trust the file"
-        )
-    chunks = _parse_chunks(header) if features & CHUNKS else []
-    parser = parsers.get((frame.profile, version))
-    if parser is None:
-        raise FormatError(f"files of the profile {frame.profile} in version {version} are not expected here")
-    parameters, count, working = parser(header, frame)
+    kind = _parse_kind_v1(header) if version == 1 else _parse_kind_v2(header)
+    channels, frames, together, array, chunks = kind
+    frame = Frame(PROFILES[profile], height, width, channels, array, frames, together)
+    _check_pixels(frame, max_pixels)
+    if frame.apart:
+        parameters, count, working = None, frames, 0
+    else:
+        parser = parsers.get((frame.profile, version))
+        if parser is None or (array is not None and frame.profile != "main"):
+            raise FormatError(f"files of the profile {frame.profile} in version {version} are not expected here")
+        parameters, count, working = parser(header, frame)
     if working > _WORKING_BYTES * max_pixels + _STRIPE_BYTES:
         raise LimitError(
             f"decoding needs {working} bytes, more than max_pixels={max_pixels} allows; raise it if you trust the file"
@@ -301,23 +362,71 @@ def _parse_header(
     return frame, parameters, segments, chunks
 
 
-def _parse_kind_v1(header: Reader) -> tuple[int, int]:
-    """The number of channels of version 1, and its features: none."""
+def _check_pixels(frame: Frame, max_pixels: int) -> None:
+    """Refuse images that are too large: every four bands or frames count as a picture."""
+    pictures = max(1, frame.frames if frame.apart else 0) * max(1, -(-frame.channels // 4))
+    if frame.height * frame.width * pictures > max_pixels:
+        what = " of ".join(
+            [f"{frame.height} x {frame.width} pixels"]
+            + [f"{frame.channels} bands"] * (frame.channels > 4)
+            + [f"{frame.frames} frames"] * bool(frame.frames)
+        )
+        raise LimitError(
+            f"the image has {what}, more than max_pixels={max_pixels}; raise max_pixels if you trust the file"
+        )
+
+
+# The number of channels, that of frames and how they are coded, what is said of an array, and of the chunks.
+_Kind = tuple[int, int, str, "ArrayFields | None", list[_Part]]
+
+
+def _parse_kind_v1(header: Reader) -> _Kind:
+    """The number of channels, which is all that version 1 says."""
     channels = header.byte()
     if channels not in ARRANGEMENTS:
         raise FormatError(f"damaged file: {channels} channels; expected 0, 1, 3 or 4")
-    return channels, 0
+    return channels, 0, "", None, []
 
 
-def _parse_kind_v2(header: Reader) -> tuple[int, int]:
-    """The arrangement, which is the number of channels as long as these are all that is read, and the features."""
+def _parse_kind_v2(header: Reader) -> _Kind:
+    """The arrangement, the features and what they announce."""
     arrangement = header.byte()
-    if arrangement not in ARRANGEMENTS:
+    if arrangement not in (*ARRANGEMENTS, BANDS):
         raise newer(f"arrangement {arrangement} of its samples")
     features = header.varint()
     if features & ~FEATURES:
         raise newer(f"feature {(features & ~FEATURES).bit_length() - 1}")
-    return arrangement, features
+    if (arrangement == BANDS) != bool(features & COUNT):
+        raise FormatError(f"damaged file: features {features} do not fit arrangement {arrangement}")
+    array = ArrayFields(bands=arrangement == BANDS) if features & ARRAY else None
+    if array is not None and features & SAMPLES:
+        array = read_samples(header, array)
+    channels = arrangement
+    if features & COUNT:
+        channels = header.varint()
+        if not 1 <= channels <= CHANNEL_LIMIT:
+            raise FormatError(f"damaged file: {channels} bands; expected 1 to {CHANNEL_LIMIT}")
+    frames, together = 0, ""
+    if features & FRAMES:
+        frames, together = _parse_frames(header, channels, arrangement)
+    if array is not None and features & MASK:
+        array = read_mask(header, array)
+    if array is not None and features & BOUND:
+        array = read_bound(header, array)
+    return channels, frames, together, array, _parse_chunks(header) if features & CHUNKS else []
+
+
+def _parse_frames(header: Reader, channels: int, arrangement: int) -> tuple[int, str]:
+    """The number of frames and how they are coded."""
+    frames, number = header.varint(), header.byte()
+    if not 1 <= frames <= FRAME_LIMIT:
+        raise FormatError(f"damaged file: {frames} frames; expected 1 to {FRAME_LIMIT}")
+    if number >= len(_TOGETHER):
+        raise newer(f"the coding {number} of frames")
+    together = _TOGETHER[number]
+    if together and (arrangement != BANDS or channels % frames or (together == "times" and channels != frames)):
+        raise FormatError(f"damaged file: {frames} frames do not fit {channels} bands")
+    return frames, together
 
 
 def _parse_chunks(header: Reader) -> list[_Part]:

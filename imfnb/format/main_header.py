@@ -12,15 +12,24 @@ from math import prod
 import numpy as np
 
 from ..errors import FormatError
-from ..layout import PatchGrid, PlaneSpec, main_planes, strips
+from ..layout import PatchGrid, PlaneSpec, column_planes, main_planes, row_slices, strips
 from .basis import FIRST_MAX, FIRST_MIN, PLAIN, STRENGTH_MAX, Weighting
 from .bytestream import Reader, put_varint
-from .constants import ALPHA_VALUES, LISTED_VALUES, PATCH_SIZES, STEP_MAX, STEP_MIN
+from .constants import (
+    ALPHA_VALUES,
+    LISTED_VALUES,
+    PATCH_SIZES,
+    RESIDUAL_SAMPLES,
+    SHIFT_MAX,
+    STEP_MAX,
+    STEP_MIN,
+)
 from .container import Frame, newer
 from .masking import SIDE_BITS, map_shape
 
 __all__ = [
     "AlphaCoding",
+    "ArrayParameters",
     "Parameters",
     "PlaneParameters",
     "decode_palette",
@@ -123,14 +132,69 @@ class Parameters:
         return sum(len(grid.slices) for grid in self.grids(frame))
 
 
+@dataclass(frozen=True)
+class ArrayParameters:
+    """Fields of the header that only arrays have.
+
+    Attributes
+    ----------
+    planes : tuple of PlaneParameters
+        One for each column of V; none where a residual layer is all there is.
+    shift : int
+        Fractional bits of V.
+    """
+
+    planes: tuple[PlaneParameters, ...]
+    shift: int = 0
+
+    #: What pictures have beside this.
+    subsample, alpha, local_bits = False, AlphaCoding.NONE, None
+
+    def specs(self, frame: Frame) -> tuple[PlaneSpec, ...]:
+        """The planes: columns of pixels times V."""
+        return column_planes(frame.height, frame.width, len(self.planes))
+
+    def grids(self, frame: Frame) -> tuple[PatchGrid, ...]:
+        """Their patches."""
+        return _grids(self, frame)
+
+    def slices(self, frame: Frame) -> int:
+        """Number of slices, whose segments come first; those of V, of the mask and of residuals follow."""
+        return sum(len(grid.slices) for grid in self.grids(frame))
+
+    def basis(self, frame: Frame) -> int:
+        """Number of the segment of V, where there is a plane."""
+        return self.slices(frame)
+
+    def mask(self, frame: Frame) -> int:
+        """Number of the segment of the mask, where there is one."""
+        return self.slices(frame) + bool(self.planes)
+
+    def residuals(self, frame: Frame) -> dict[slice, int]:
+        """Number of the segment of the residuals of some rows."""
+        array = frame.array
+        if array is None or array.bound is None:
+            return {}
+        first = self.mask(frame) + (array.mask is not None)
+        rows = row_slices(frame.height, frame.width * max(1, frame.channels), RESIDUAL_SAMPLES)
+        return {part: first + number for number, part in enumerate(rows)}
+
+    def segments(self, frame: Frame) -> int:
+        """Number of segments of the file."""
+        masked = frame.array is not None and frame.array.mask is not None
+        return self.mask(frame) + masked + len(self.residuals(frame))
+
+
 @lru_cache(maxsize=64)
-def _grids(parameters: Parameters, frame: Frame) -> tuple[PatchGrid, ...]:
+def _grids(parameters: Parameters | ArrayParameters, frame: Frame) -> tuple[PatchGrid, ...]:
     pairs = zip(parameters.specs(frame), parameters.planes, strict=True)
     return tuple(PatchGrid(spec.shape, plane.patch_size) for spec, plane in pairs)
 
 
-def serialize(parameters: Parameters, frame: Frame) -> bytes:
+def serialize(parameters: Parameters | ArrayParameters, frame: Frame) -> bytes:
     """The profile's header fields as bytes, in the version that is written."""
+    if isinstance(parameters, ArrayParameters):
+        return _serialize_array(parameters)
     coding = _ALPHA_CODINGS.index(parameters.alpha) if frame.channels == 4 else 0
     weighted = any(plane.weighting != PLAIN for plane in parameters.planes)
     local = parameters.local_bits is not None
@@ -143,13 +207,64 @@ def serialize(parameters: Parameters, frame: Frame) -> bytes:
     elif parameters.alpha is AlphaCoding.CONSTANT:
         out.append(parameters.alpha_value)
     for plane in parameters.planes:
-        out.append(PATCH_SIZES.index(plane.patch_size) | plane.restore << 1)
+        out.append(_coding(plane))
     if weighted:
         for plane in parameters.planes[: 2 if frame.channels >= 3 else 1]:
             out += bytes([plane.weighting.first, plane.weighting.strength])
     if parameters.local_bits is not None:
         out.append(parameters.local_bits)
     return bytes(out)
+
+
+def _serialize_array(parameters: ArrayParameters) -> bytes:
+    """The header fields of an array."""
+    out = bytearray()
+    put_varint(out, len(parameters.planes))
+    if parameters.planes:
+        out.append(parameters.shift)
+    for plane in parameters.planes:
+        put_varint(out, plane.step)
+        out.append(_coding(plane))
+    return bytes(out)
+
+
+def _parse_array(reader: Reader, frame: Frame) -> tuple[ArrayParameters, int, int]:
+    """Read and check the header fields of an array."""
+    count = reader.varint()
+    channels = max(1, frame.channels)
+    if count > channels or (not count and (frame.array is None or frame.array.bound is None)):
+        raise FormatError(f"damaged file: {count} columns of V for {channels} bands")
+    shift = reader.byte() if count else 0
+    if shift > SHIFT_MAX:
+        raise FormatError(f"damaged file: V has {shift} fractional bits; expected at most {SHIFT_MAX}")
+    planes = []
+    for index in range(count):
+        step, coding = _read_step(reader), reader.byte()
+        if coding > 3:
+            raise newer(f"coding {coding} of plane {index}")
+        planes.append(_plane(coding, step))
+    parameters = ArrayParameters(tuple(planes), shift)
+    return parameters, parameters.segments(frame), _array_working_bytes(parameters, frame)
+
+
+def _array_working_bytes(parameters: ArrayParameters, frame: Frame) -> int:
+    """Bytes that decoding an array needs beside it: factors, residuals, masks and a strip of every plane."""
+    factors = planes = 0
+    height = max(rows.stop - rows.start for rows in strips(frame.height, frame.width, 1))
+    for grid in parameters.grids(frame):
+        p, shape = grid.patch_size, grid.shape
+        factors += 2 * (shape[0] + 4 * p) * (shape[1] + 5 * p)
+        planes += 8 * (min(height + 3 * p, shape[0]) + p) * (shape[1] + p)
+    # Residuals of int32, masks, and what numbers of 64 bits are made of in a strip.
+    samples = frame.height * frame.width * max(1, frame.channels)
+    array = frame.array
+    layers = 0 if array is None else 4 * (array.bound is not None) + (array.mask is not None)
+    return factors + planes + layers * samples + 16 * height * frame.width * max(1, frame.channels)
+
+
+def _coding(plane: PlaneParameters) -> int:
+    """The byte that says how a plane is coded."""
+    return PATCH_SIZES.index(plane.patch_size) | plane.restore << 1
 
 
 def parse_v1(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
@@ -172,8 +287,10 @@ def parse_v1(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
     return _parsed(Parameters(subsample, tuple(planes), alpha), frame)
 
 
-def parse_v2(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
+def parse_v2(reader: Reader, frame: Frame) -> tuple[Parameters | ArrayParameters, int, int]:
     """Read and check the fields of a file of version 2; see :data:`imfnb.format.container.Parsers`."""
+    if frame.array is not None:
+        return _parse_array(reader, frame)
     flags = reader.byte()
     subsample, mode = bool(flags & 1), flags >> 1 & 3
     if flags > 31:

@@ -117,7 +117,7 @@ def try_choices(analysis: Analysis, choices: Choices) -> Task[Candidate]:
         index: PlaneCandidate(work.step, work.unit.grid.patch_size, work.weighting, tuple(slices[0, index]))
         for (_, index), work in sorted(works.items(), key=lambda item: item[0])
     }
-    sizes = tuple(planes[index].patch_size if index in planes else None for index in range(4))
+    sizes = tuple(planes[index].patch_size if index in planes else None for index in range(len(choices.patch_sizes)))
     alpha = choices.coded(analysis.alphas[0]) if analysis.alphas else NO_ALPHA
     made = replace(choices, patch_sizes=sizes, lossy_alpha=alpha.coding.lossy)
     maps = yield from local_maps(analysis, choices)
@@ -204,7 +204,7 @@ def with_restoration(analysis: Analysis, old: Candidate) -> Task[Candidate]:
 def _groups_of(analysis: Analysis, old: Candidate) -> list[list[Work]]:
     """The planes of a candidate, as `plan` has them."""
     found = []
-    for stack, planes in analysis.planes(old.choices.subsample, (0,) if old.alpha.coding.lossy else ()):
+    for stack, planes in analysis.planes(old.choices.variant, (0,) if old.alpha.coding.lossy else ()):
         sizes = [old.planes[index].patch_size for _, index in stack.owners]
         maps = [] if old.local is None else [old.local]
         found.append(works_of(stack, planes, old.choices, sizes, maps, analysis.run))

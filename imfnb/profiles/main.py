@@ -33,22 +33,26 @@ from .local import LocalMap, read_map, with_local
 from .resolution import subsampled
 from .slices import decode_slice, encode_slice, read_update
 from .stacks import ALL_PARTS, Analysis, Owner, Parts, Stack, analyse, join, stacks
-from .synthesis import Products, Work, restoration_of, rows_of, units, watch
+from .synthesis import Products, Unit, Work, restoration_of, rows_of, units, watch
 from .tuning import TUNES, Tune
 
 __all__ = [
     "STACK_TARGETS",
     "Choices",
     "Coded",
+    "CodedPlanes",
+    "coded_planes",
     "decode_stack",
     "describe",
     "encode_image",
+    "encode_planes",
     "encode_stack",
     "factorize",
     "first_choices",
     "local_maps",
     "plan",
     "prepare_slice",
+    "reconstruct",
     "stack_key",
     "to_file",
     "works_of",
@@ -89,6 +93,11 @@ class Choices:
     alpha_quality: float | str | None = None
     lossy_alpha: bool | None = None
     lambda_scale: int = rdoq.LAMBDA_ONE
+
+    @property
+    def variant(self) -> int:
+        """Which planes of the image are coded."""
+        return int(self.subsample)
 
     @property
     def alpha_step(self) -> int:
@@ -168,8 +177,24 @@ def encode_stack(
     if len(set(halves)) > 1:
         return (yield from _encode_by_resolution(images, halves, frame, options, run, parts))
     choices = first_choices(options, halves[0], step)
-    groups = yield from plan(analysis, choices)
     maps = yield from local_maps(analysis, choices)
+    planes, segments = yield from encode_planes(analysis, choices)
+    coded = []
+    for image in range(len(images)):
+        mine = sorted(owner for owner in planes if owner[0] == image)
+        parts_of = tuple(segment for owner in mine for segment in segments[owner])
+        alpha = choices.coded(analysis.alphas[image]) if analysis.alphas else NO_ALPHA
+        of_planes = tuple(planes[owner] for owner in mine)
+        coded.append(Coded(choices.subsample, of_planes, parts_of, alpha, maps[image] if maps else None))
+    return [run.submit(to_file, each, frame) for each in coded]
+
+
+def encode_planes(
+    analysis: Analysis, choices: Choices
+) -> Task[tuple[dict[Owner, PlaneParameters], dict[Owner, list[Future[bytes]]]]]:
+    """planes -> X -> U, V -> bytes: how every plane is coded, and the segments of its slices."""
+    run, parts = analysis.run, analysis.parts
+    groups = yield from plan(analysis, choices)
     watched = {group[0].stack: watch(group, run) for group in groups}
     coder = run.host_kernels("entropy")
 
@@ -190,14 +215,7 @@ def encode_stack(
         for work in group
         for n, owner in zip(work.unit.which, work.owners, strict=True)
     }
-    coded = []
-    for image in range(len(images)):
-        mine = sorted(owner for owner in planes if owner[0] == image)
-        parts_of = tuple(segment for owner in mine for segment in segments[owner])
-        alpha = choices.coded(analysis.alphas[image]) if analysis.alphas else NO_ALPHA
-        of_planes = tuple(planes[owner] for owner in mine)
-        coded.append(Coded(choices.subsample, of_planes, parts_of, alpha, maps[image] if maps else None))
-    return [run.submit(to_file, each, frame) for each in coded]
+    return planes, segments
 
 
 def _encode_by_resolution(
@@ -223,7 +241,7 @@ def first_choices(options: EncodeOptions, subsample: bool, step: int) -> Choices
 def plan(analysis: Analysis, choices: Choices) -> Task[list[list[Work]]]:
     """What there is to do: for every stack its units, with the side of the patches of each plane chosen."""
     lossy = tuple(b for b, alpha in enumerate(analysis.alphas) if choices.coded(alpha).coding.lossy)
-    run, sources = analysis.run, analysis.planes(choices.subsample, lossy)
+    run, sources = analysis.run, analysis.planes(choices.variant, lossy)
     steps = [choices.plane_step(stack.spec) for stack, _ in sources]
     sizes = yield from run.together(
         _patch_sizes(analysis, *source, step, choices) for source, step in zip(sources, steps, strict=True)
@@ -372,51 +390,106 @@ def decode_stack(
     frame, first = containers[0].frame, containers[0].parameters
     count, whole = len(containers), slice(0, frame.height)
     lossy = range(count) if first.alpha.lossy else ()
-    groups, items = [], []
-    symbols = []
+    symbols: list[np.ndarray] = []
     if first.local_bits is not None:
         symbols = yield from run.wait(run.submit_all(lambda container: read_map(container, run), containers))
+    groups = []
     for stack in stacks(frame, count, first.subsample, lossy, run):
-        codings = [containers[b].parameters.planes[index] for b, index in stack.owners]
-        parts_of = units(stack.spec.shape, [coding.patch_size for coding in codings], stack.name, run)
+        group = coded_planes(containers, stack, run)
         if symbols and stack.spec.kind != "alpha":
             mine = [symbols[b] for b, _ in stack.owners]
-            parts_of = with_local(parts_of, stack.spec, mine, first.local_bits, run)
-        groups.append((stack, codings, parts_of))
-        items += [(stack.owners[n], part) for unit in parts_of for part in unit.grid.slices for n in unit.which]
+            group = replace(group, units=with_local(group.units, stack.spec, mine, first.local_bits, run))
+        groups.append(group)
+    stored = first.alpha not in (AlphaCoding.NONE, AlphaCoding.PLANE)
+    alphas = run.submit_all(lambda container: stored_alpha(container, run), containers) if stored else []
+    images = run.canvas(outs, (count, frame.height, frame.width, max(1, frame.channels)))
+
+    def put(rows: slice, decoded: list[tuple[Stack, Any]], above: int) -> Task[None]:
+        join(decoded, images if rows == whole else images[:, rows], run, above)
+        return
+        yield
+
+    yield from reconstruct(containers, groups, max_rank, run, put, parts)
+    if alphas:
+        yield from put_alpha((yield from run.wait(alphas)), images, first.alpha.lossy, run)
+    yield from run.deliver(images, outs)
+
+
+@dataclass(frozen=True)
+class CodedPlanes:
+    """A stack of planes in files.
+
+    Attributes
+    ----------
+    stack : Stack
+        The stack.
+    codings : tuple of PlaneParameters
+        How each of them is coded.
+    units : sequence of Unit
+        Those with patches of one side.
+    """
+
+    stack: Stack
+    codings: tuple[PlaneParameters, ...]
+    units: Sequence[Unit]
+
+
+def coded_planes(containers: Sequence[Container], stack: Stack, run: Run) -> CodedPlanes:
+    """A stack of planes of some files."""
+    codings = tuple(containers[b].parameters.planes[index] for b, index in stack.owners)
+    sizes = [coding.patch_size for coding in codings]
+    return CodedPlanes(stack, codings, units(stack.spec.shape, sizes, stack.name, run))
+
+
+# What becomes of decoded planes: of the rows of the image, with the stacks, which may begin some rows of it above.
+_Put = Callable[[slice, "list[tuple[Stack, Any]]", int], "Task[None]"]
+
+
+def reconstruct(
+    containers: Sequence[Container],
+    groups: Sequence[CodedPlanes],
+    max_rank: int | None,
+    run: Run,
+    put: _Put,
+    parts: Parts = ALL_PARTS,
+) -> Task[None]:
+    """bytes -> U, V -> X -> planes, for some rows after the other; `put` takes each."""
+    frame = containers[0].frame
+    items = [
+        (group.stack.owners[n], part)
+        for group in groups
+        for unit in group.units
+        for part in unit.grid.slices
+        for n in unit.which
+    ]
     coder = run.host_kernels("entropy")
 
     def decode_item(item: tuple[Owner, Slice]) -> rdoq.Factors:
         (b, index), part = item
         return decode_slice(_segment(containers[b], index, part), part, max_rank, coder, parts)
 
-    stored = first.alpha not in (AlphaCoding.NONE, AlphaCoding.PLANE)
-    alphas = run.submit_all(lambda container: stored_alpha(container, run), containers) if stored else []
     factors = dict(zip(items, run.submit_all(decode_item, items), strict=True))
-    images = run.canvas(outs, (count, frame.height, frame.width, max(1, frame.channels)))
 
     def region(rows: slice) -> Task[None]:
-        joined = []
+        decoded = []
         above = 0
-        for stack, codings, mine in groups:
+        for group in groups:
+            stack, codings = group.stack, group.codings
             inner = stack.spec.rows_of(rows, frame.height)
             above = max(above, stack.spec.above(rows))
             lengths = codings[0].step, codings[0].weighting
-            products = Products(mine, inner, *lengths, stack.spec.chroma, stack.name, run)
-            for unit in mine:
+            products = Products(group.units, inner, *lengths, stack.spec.chroma, stack.name, run)
+            for unit in group.units:
                 for part in unit.grid.slices:
                     found = yield from run.wait([factors[stack.owners[n], part] for n in unit.which])
                     yield from products.add(unit, part, found, None)
             samples = products.samples()
             flagged = [n for n, coding in enumerate(codings) if coding.restore]
-            joined.append((stack, samples.restored(flagged, True) if flagged else samples.decoded))
-        join(joined, images if rows == whole else images[:, rows], run, above)
+            decoded.append((stack, samples.restored(flagged, True) if flagged else samples.decoded))
+        yield from put(rows, decoded, above)
 
-    regions = [whole] if run.merges else strips(frame.height, frame.width, run.threads)
+    regions = [slice(0, frame.height)] if run.merges else strips(frame.height, frame.width, run.threads)
     yield from run.together(map(region, regions))
-    if alphas:
-        yield from put_alpha((yield from run.wait(alphas)), images, first.alpha.lossy, run)
-    yield from run.deliver(images, outs)
 
 
 def _segment(container: Container, index: int, part: Slice) -> Reader:
