@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, TypeVar, overload
 
 import numpy as np
@@ -13,8 +14,10 @@ from .errors import OptionError
 from .format.container import MAX_PIXELS, Container, Frame, unpack
 from .kinds import describe, kind_of
 from .objective import least_svd_cost
-from .options import SEARCHES, EncodeOptions, check_image, check_integer
+from .options import SEARCHES, EncodeOptions, check_integer
+from .frames import encode_frames, frame_of
 from .profiles import PARSERS, pipeline
+from .rasters import prepare, to_array
 from .runtime.devices import DeviceArray, is_device_array, resolve_device, resolve_threads, run_on
 from .runtime.run import HostRun, Run
 
@@ -51,34 +54,44 @@ def encode(
     alpha_quality: float | str | None = None,
     keep_hidden: bool = False,
     tune: str | None = None,
+    max_error: float | None = None,
+    lossless: bool = False,
+    channels: str = "auto",
+    axes: str | None = None,
+    nodata: float | None = None,
+    mask: Any = None,
     device: str = "auto",
     threads: int | None = None,
 ) -> bytes:
-    """Compress an image.
+    """Compress a picture, or an array of any number of bands.
 
-    At most one of `quality`, `bpp`, `size`, `psnr`, `rank` and `step` is given; without any, quality is 50.
+    At most one of `quality`, `bpp`, `size`, `psnr`, `rank`, `step`, `max_error` and `lossless` is given; without any,
+    quality is 50.
 
     Parameters
     ----------
-    image : array_like of uint8, shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
-        Gray, RGB or RGBA, alpha not premultiplied. Arrays on the GPU (CuPy, PyTorch, JAX: whatever has
+    image : array_like, shape (H, W) or (H, W, C)
+        Samples of uint8, int8, uint16, int16, float32 or float64, in 1 to 1024 channels (baseline profile: uint8, and
+        1, 3 or 4). Alpha is not premultiplied. Arrays of uint8 on the GPU (CuPy, PyTorch, JAX: whatever has
         ``__cuda_array_interface__``) are encoded there.
     quality : float or tuple of float, optional
         0 to 100. In the main profile it stands for a step of 2**(8 - 0.07 q) gray levels; for the eye for 0.66 times
-        that, which takes about the same bytes from 50 on. In the baseline profile it is the rank in percent of the
+        that, which takes about the same bytes from 50 on. For other arrays than pictures of 8 bits, half the range of
+        the data (of their strongest combination of bands) stands for 128 gray levels. In the baseline profile it is the rank in percent of the
         largest, R = max(1, round(min(M, N) q / 100)), half of that for chroma; a tuple gives one quality per plane.
     bpp : float, optional
-        Bits per pixel not to be exceeded, all bytes of the file counted.
+        Bits per pixel, of all channels together, not to be exceeded; all bytes of the file count.
     size : int, optional
         Bytes not to be exceeded.
     psnr : float, optional
         Peak signal-to-noise ratio, in dB, to be reached with the fewest bytes: over all samples but alpha and, in the
-        main profile, colours under an alpha of 0.
+        main profile, colours under an alpha of 0 and samples without data. The peak is the range of the type of
+        integers (255 for 8 bits, 65535 for 16, whatever the samples use of it) and that of the samples of floats.
     rank : int or tuple of int, optional
         Baseline profile: rank of luma (chroma: half of it), or of each plane. Ranks above min(M, N) are lowered to it.
     step : float, optional
-        Main profile: length of the columns of V for luma, the quantizer's step, in gray levels; 1 to 256. For the eye
-        it is that of the lowest frequencies, in patches whose surroundings mask errors neither much nor little.
+        Main profile: length of the columns of V for luma, the quantizer's step, in units of the data; 1 to 256 for
+        pictures of 8 bits. For the eye it is that of the lowest frequencies, in patches whose surroundings mask errors neither much nor little.
     profile : {"main", "baseline"}, default "main"
         "baseline" is the method of the paper; "main" adds rate-distortion optimization, a lapped filter, context
         coding and a restoration filter, and needs less than half the bits.
@@ -110,6 +123,24 @@ def encode(
         Main profile: what errors are to be small for. "visual" puts them where the eye overlooks them, at high
         frequencies and in what is active, "psnr" makes their squares least. By default "psnr" where the target is a
         PSNR, else "visual".
+    max_error : float, optional
+        Main profile: no sample that is decoded is further than this from the given one, in units of the data. The file
+        is decoded once to see to that. 0 is `lossless`; floats need a larger number.
+    lossless : bool, default False
+        Main profile: nothing is lost. For integers.
+    channels : {"auto", "gray", "rgb", "rgba", "bands"}, default "auto"
+        What the last axis is. By default three channels of uint8 or uint16 are RGB, four of uint8 RGBA, and all other
+        numbers but one are bands. Only pictures of 8 bits are converted to YCbCr; for all others the best combinations
+        of channels are found.
+    axes : str, optional
+        The axes of the array by name: H, W, C for channels, T for frames, as in "CHW" or "THWC"; "HW" and "HWC" by
+        default. Frames are coded each on its own, or as bands of one array, whichever takes fewer bytes.
+    nodata : float, optional
+        Main profile: the value of samples without data; may be NaN. They are decoded exactly, count in no target, and
+        do not bleed into their surroundings. NaN in floats always means that there is no data.
+    mask : array_like of bool, optional
+        Main profile: True where there is no data, of the shape of the image or (H, W). Such samples are decoded as
+        `nodata`, without it as NaN (floats) or 0. A masked array's mask is taken by itself.
     device : {"auto", "cpu", "cuda", "reference"}, default "auto"
         Which kernels to use; all give the same bytes.
     threads : int, optional
@@ -152,23 +183,38 @@ def encode(
         alpha_quality=alpha_quality,
         keep_hidden=keep_hidden,
         tune=tune,
+        max_error=max_error,
+        lossless=lossless,
+        channels=channels,
+        axes=axes,
+        nodata=nodata,
+        mask=mask,
     )
-    pixels, channels = check_image(image)
-    frame = Frame(options.profile, pixels.shape[0], pixels.shape[1], channels)
-    work = "search" if options.target[0] in SEARCHES else "encode"
-    backend, workers = _choose(device, work, frame, is_device_array(pixels)), resolve_threads(threads)
+    array, options = to_array(image, options)
+    workers = resolve_threads(threads)
+    if options.axes is not None:
+        one = partial(_encode, device=device, workers=workers)
+        return encode_frames(array, options, one, lambda data: decode(data, device=device, threads=workers))
+    return _encode(array, options, device, workers)
+
+
+def _encode(array: Any, options: EncodeOptions, device: str, workers: int) -> bytes:
+    """Compress what :func:`imfnb.rasters.to_array` gives."""
+    pixels, frame = prepare(array, options)
+    resident = is_device_array(pixels)
+    backend = _choose(device, "search" if options.target[0] in SEARCHES else "encode", frame, resident)
 
     def run(options: EncodeOptions) -> bytes:
         def work(chosen: str) -> bytes:
-            image = pixels.copy_to_host() if chosen != "cuda" and is_device_array(pixels) else pixels
+            image = pixels.copy_to_host() if chosen != "cuda" and resident else pixels
             with open_run(chosen, workers) as run:
-                return pipeline(options.profile).encode_image(image, frame, options, run)
+                return pipeline(frame).encode_image(image, frame, options, run)
 
         return run_on(device, backend, work)
 
     if options.objective == "svd":
-        host = pixels.copy_to_host() if is_device_array(pixels) else pixels
-        return least_svd_cost(host, options, run, lambda data: decode(data, device=device, threads=threads))
+        host = pixels.copy_to_host() if resident else pixels
+        return least_svd_cost(host, options, run, lambda data: decode(data, device=device, threads=workers))
     return run(options)
 
 
@@ -239,6 +285,8 @@ def decode(
     threads: int | None = ...,
     max_pixels: int = ...,
     max_rank: int | None = ...,
+    bands: Sequence[int] | None = ...,
+    frame: int | None = ...,
 ) -> np.ndarray: ...
 
 
@@ -251,6 +299,8 @@ def decode(
     threads: int | None = ...,
     max_pixels: int = ...,
     max_rank: int | None = ...,
+    bands: Sequence[int] | None = ...,
+    frame: int | None = ...,
 ) -> _Out: ...
 
 
@@ -262,16 +312,18 @@ def decode(
     threads: int | None = None,
     max_pixels: int = MAX_PIXELS,
     max_rank: int | None = None,
+    bands: Sequence[int] | None = None,
+    frame: int | None = None,
 ) -> Any:
-    """Decompress an image.
+    """Decompress a picture or an array.
 
     Parameters
     ----------
     data : bytes-like
         The contents of an .imf file. What lies behind its end, such as zeros up to an even length, is ignored. It is
         read before this returns or raises and not held on to: a memory map can be closed right after it.
-    out : ndarray of uint8, optional
-        Array to decode into, of the image's shape; any memory layout. An array on the GPU is decoded into there.
+    out : ndarray, optional
+        Array to decode into, of the image's shape and type; any memory layout. An array on the GPU is decoded into there.
     device : {"auto", "cpu", "cuda", "reference"}, default "auto"
         Which kernels to use; all give the same pixels.
     threads : int, optional
@@ -279,11 +331,16 @@ def decode(
     max_pixels : int, default 2**28
         Larger images are refused before memory is allocated.
     max_rank : int, optional
-        Use only the first components of every plane, as a preview: the factorization is progressive.
+        Use only the first components of every plane, as a preview: the factorization is progressive. A bound of the
+        error holds for all components only.
+    bands : sequence of int, optional
+        Numbers of the channels to decode, from 0, in this order; of arrays only their rows of V are multiplied.
+    frame : int, optional
+        The number of the frame of a stack to decode alone.
 
     Returns
     -------
-    ndarray of uint8, shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
+    ndarray, shape (H, W), (H, W, C), (T, H, W) or (T, H, W, C)
         The image, `out` if that was given.
 
     Raises
@@ -305,21 +362,11 @@ def decode(
         container = open_container(data, max_pixels)
     finally:
         del data  # see `open_container`
-    frame = container.frame
-    backend = _choose(device, "decode", frame, resident)
-    target = _check_out(out, frame.shape, resident)
+    plan = _Plan(container, _check_number("frame", frame, container.frame.frames), bands, max_rank, max_pixels)
+    target = _check_out(out, plan.shape, container.frame.dtype, resident)
     direct = target is not None and (resident or target.flags.c_contiguous)
-    result: np.ndarray | DeviceArray = target if direct else np.empty(frame.shape, np.uint8)
-    canvas = result.reshape(frame.height, frame.width, max(1, frame.channels))
-
-    def work(chosen: str) -> None:
-        image = np.empty(canvas.shape, np.uint8) if chosen != "cuda" and resident else canvas
-        with open_run(chosen, workers) as run:
-            run.drive(pipeline(frame.profile).decode_stack([container], [image], max_rank, run))
-        if is_device_array(canvas) and image is not canvas:
-            canvas.copy_to_device(image)
-
-    run_on(device, backend, work)
+    result: np.ndarray | DeviceArray = target if direct else np.empty(plan.shape, container.frame.dtype)
+    plan.fill(result, device, workers)
     if out is None:
         return result
     if not direct:
@@ -327,7 +374,120 @@ def decode(
     return out
 
 
-def _check_out(out: Any, shape: tuple[int, ...], resident: bool) -> Any:
+class _Plan:
+    """What is to be decoded of a file: all of it, a frame, some bands.
+
+    Parameters
+    ----------
+    container : Container
+        The file.
+    number : int or None
+        The frame of a stack; all if there is none.
+    bands : sequence of int or None
+        Numbers of the bands; all if there is none.
+    max_rank : int or None
+        As in :func:`decode`.
+    max_pixels : int
+        As in :func:`decode`.
+
+    Raises
+    ------
+    OptionError
+        If the file has not got them.
+    """
+
+    def __init__(
+        self, container: Container, number: int | None, bands: Any, max_rank: int | None, max_pixels: int
+    ) -> None:
+        frame = container.frame
+        self._container, self._number = container, number
+        self._max_rank, self._max_pixels = max_rank, max_pixels
+        shape = frame.shape
+        if number is not None:
+            shape = shape[1:]
+        self._bands = _check_bands(bands, shape, frame)
+        if self._bands is not None:
+            shape = (*shape[:-1], len(self._bands))
+        self.shape = shape
+
+    def fill(self, out: Any, device: str, workers: int) -> None:
+        """Decode into an array of the shape."""
+        frame = self._container.frame
+        if frame.apart:
+            numbers = range(frame.frames) if self._number is None else [self._number]
+            images = out if self._number is None else [out]
+            for number, image in zip(numbers, images, strict=True):
+                one = frame_of(self._container, number, self._max_pixels)
+                _fill(one, image, self._bands, self._max_rank, device, workers)
+        elif frame.together:
+            self._fill_together(out, device, workers)
+        else:
+            _fill(self._container, out, self._bands, self._max_rank, device, workers)
+
+    def _fill_together(self, out: np.ndarray, device: str, workers: int) -> None:
+        """Decode frames that are bands of one array."""
+        frame = self._container.frame
+        each = frame.channels // frame.frames
+        numbers = range(frame.frames) if self._number is None else [self._number]
+        bands = range(each) if self._bands is None else self._bands
+        wanted = [number * each + band for number in numbers for band in bands]
+        joined = np.empty((frame.height, frame.width, len(wanted)), frame.dtype)
+        _fill(self._container, joined, wanted, self._max_rank, device, workers)
+        stack = np.moveaxis(joined.reshape(frame.height, frame.width, len(numbers), -1), 2, 0)
+        out[...] = stack.reshape(out.shape)
+
+
+def _fill(
+    container: Container, out: Any, bands: Sequence[int] | None, max_rank: int | None, device: str, workers: int
+) -> None:
+    """Decode one image into an array, C-contiguous or on the GPU."""
+    frame, resident = container.frame, is_device_array(out)
+    backend = _choose(device, "decode", frame, resident)
+    canvas = out.reshape(frame.height, frame.width, -1)
+    options = {} if bands is None else {"bands": bands}
+
+    def work(chosen: str) -> None:
+        beside = resident and (chosen != "cuda" or frame.array is not None)
+        image = np.empty(canvas.shape, frame.dtype) if beside else canvas
+        with open_run(chosen, workers) as run:
+            run.drive(pipeline(frame).decode_stack([container], [image], max_rank, run, **options))
+        if beside:
+            canvas.copy_to_device(image)
+
+    if bands is not None and frame.array is None:  # bands of a picture, whose transform needs all of them
+        whole = np.empty((frame.height, frame.width, max(1, frame.channels)), np.uint8)
+        _fill(container, whole, None, max_rank, device, workers)
+        canvas[...] = whole[:, :, list(bands)]
+        return
+    run_on(device, backend, work)
+
+
+def _check_number(name: str, value: Any, count: int) -> int | None:
+    """The number of a frame, or an OptionError."""
+    if value is None:
+        return None
+    if not count:
+        raise OptionError(f"{name} is {value!r}, but the file is no stack; leave it out")
+    return check_integer(name, value, 0, count - 1, f"an integer from 0 to {count - 1}, or None for all frames")
+
+
+def _check_bands(bands: Any, shape: tuple[int, ...], frame: Frame) -> list[int] | None:
+    """Numbers of bands, or an OptionError."""
+    if bands is None:
+        return None
+    count = shape[-1] if frame.channels and frame.together != "times" else 0
+    if not count:
+        raise OptionError(f"bands is {bands!r}, but the image has no axis of channels; leave it out")
+    try:
+        found = list(bands)
+    except TypeError:
+        found = []
+    if not found:
+        raise OptionError(f"bands is {bands!r}; expected a sequence of numbers from 0 to {count - 1}")
+    return [check_integer("bands", band, 0, count - 1, f"numbers from 0 to {count - 1}") for band in found]
+
+
+def _check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype, resident: bool) -> Any:
     """`out` of :func:`decode` as something to write to, None for None; or an OptionError."""
     if out is None:
         return None
@@ -337,9 +497,9 @@ def _check_out(out: Any, shape: tuple[int, ...], resident: bool) -> Any:
         target = as_device(out)
     else:
         target = out if isinstance(out, np.ndarray) else None
-    if target is None or target.dtype != np.uint8 or tuple(target.shape) != shape:
+    if target is None or target.dtype != dtype or tuple(target.shape) != shape:
         found = type(out).__name__ if target is None else f"{target.dtype} {tuple(target.shape)}"
-        raise OptionError(f"out is {found}; expected an array of uint8 with shape {shape}")
+        raise OptionError(f"out is {found}; expected an array of {dtype} with shape {shape}")
     if not resident and not target.flags.writeable:
         raise OptionError("out is read-only; expected a writeable array")
     return target
@@ -394,14 +554,23 @@ def info(data: Any, *, max_pixels: int = MAX_PIXELS) -> Info:
     finally:
         del data  # see `open_container`
     frame = container.frame
-    pixels = frame.height * frame.width
-    details = pipeline(frame.profile).describe(container)
+    pixels = frame.height * frame.width * max(1, frame.frames)
+    details = _details(container)
     return Info(
         version=container.version,
         profile=frame.profile,
         shape=frame.shape,
+        dtype=frame.dtype.name,
+        frames=frame.frames,
         **details,
         size=container.total,
         padding=container.padding,
         bpp=8 * container.total / pixels,
     )
+
+
+def _details(container: Container) -> dict[str, Any]:
+    """What the profile says of a file; of a stack of files, the bytes of each frame."""
+    if not container.frame.apart:
+        return pipeline(container.frame).describe(container)
+    return {"segments": {f"frame {number}": size for number, size in enumerate(container.sizes)}}

@@ -12,17 +12,29 @@ from .errors import OptionError
 from .pictures.arrays import as_samples
 from .runtime.devices import DeviceArray, is_device_array, resolve_device
 
-__all__ = ["BOUND_LIMIT", "PATCH_SIZES", "SEARCHES", "STEP_RANGE", "EncodeOptions", "check_image", "check_integer"]
+__all__ = [
+    "BOUND_LIMIT",
+    "CHANNELS",
+    "PATCH_SIZES",
+    "SEARCHES",
+    "STEP_RANGE",
+    "EncodeOptions",
+    "check_image",
+    "check_integer",
+]
 
 PATCH_SIZES = (4, 8, 16, 32, None)
 
 #: Largest magnitude of a factor's entry in a file.
 BOUND_LIMIT = 2**15 - 1
 
-_TARGETS = ("quality", "bpp", "size", "psnr", "rank", "step")
+_TARGETS = ("quality", "bpp", "size", "psnr", "rank", "step", "max_error", "lossless")
 _PROFILES = ("main", "baseline")
 _OBJECTIVES = ("mse", "svd")
 _TUNES = ("visual", "psnr")
+
+#: What the last axis can be.
+CHANNELS = ("auto", "gray", "rgb", "rgba", "bands")
 
 #: Targets that take several trials.
 SEARCHES = ("bpp", "size", "psnr")
@@ -137,6 +149,11 @@ def _each(check: Any, name: str, value: Any, *args: Any) -> Any:
     return check(name, value, *args)
 
 
+def _is_nan(value: Any) -> bool:
+    number = _scalar(value)
+    return isinstance(number, (float, np.floating)) and math.isnan(number)
+
+
 @dataclass(frozen=True)
 class EncodeOptions:
     """How to encode; see :func:`imfnb.encode` for the meaning of each field.
@@ -163,6 +180,12 @@ class EncodeOptions:
     alpha_quality: Any = None
     keep_hidden: bool = False
     tune: str | None = None
+    max_error: float | None = None
+    lossless: bool = False
+    channels: str = "auto"
+    axes: str | None = None
+    nodata: Any = None
+    mask: Any = None
     target: tuple[str, Any] = field(init=False, default=("quality", 50.0))
 
     def __post_init__(self) -> None:
@@ -170,7 +193,9 @@ class EncodeOptions:
             raise OptionError(f"profile is {self.profile!r}; expected one of {', '.join(map(repr, _PROFILES))}")
         if self.objective not in _OBJECTIVES:
             raise OptionError(f"objective is {self.objective!r}; expected 'mse' or 'svd'")
-        given = [name for name in _TARGETS if getattr(self, name) is not None]
+        if not isinstance(self.lossless, (bool, np.bool_)):
+            raise OptionError(f"lossless is {self.lossless!r}; expected True or False")
+        given = [name for name in _TARGETS if getattr(self, name) not in (None, False)]
         if len(given) > 1:
             raise OptionError(f"{' and '.join(given)} are given; expected at most one of {', '.join(_TARGETS)}")
         name = given[0] if given else "quality"
@@ -182,6 +207,12 @@ class EncodeOptions:
             object.__setattr__(self, "patch_size", int(patch_size))
         if not isinstance(self.keep_hidden, (bool, np.bool_)):
             raise OptionError(f"keep_hidden is {self.keep_hidden!r}; expected True or False")
+        if self.channels not in CHANNELS:
+            raise OptionError(f"channels is {self.channels!r}; expected one of {', '.join(map(repr, CHANNELS))}")
+        self._check_axes()
+        if self.nodata is not None:
+            number = _number("nodata", self.nodata, -math.inf, math.inf, "a number") if not _is_nan(self.nodata) else math.nan
+            object.__setattr__(self, "nodata", number)
         if self.profile == "main":
             self._check_main()
         else:
@@ -192,9 +223,26 @@ class EncodeOptions:
         """What errors are to be small for: the option, or what the target leaves open."""
         return self.tune or ("psnr" if self.target[0] == "psnr" else "visual")
 
+    def _check_axes(self) -> None:
+        """Check the names of the axes: H, W and whatever else there is of C and T."""
+        axes = self.axes
+        if axes is None:
+            return
+        if not isinstance(axes, str) or len(set(axes)) != len(axes) or not {"H", "W"} <= set(axes) <= set("THWC"):
+            raise OptionError(
+                f"axes is {axes!r}; expected H for rows and W for columns and, if there are any, C for channels and "
+                "T for frames, in the order of the axes of the array: for example 'THWC' or 'CHW'"
+            )
+
     def _check_target(self, name: str) -> Any:
         value = getattr(self, name)
         main = self.profile == "main"
+        if name in ("max_error", "lossless") and not main:
+            raise OptionError(f"{name} belongs to profile='main'; leave it out, or give profile='main'")
+        if name == "lossless":
+            return True
+        if name == "max_error":
+            return _number(name, value, 0, 1e300, "a number that is not negative, in units of the data")
         if name == "quality" and main:
             return _number(name, value, 0, 100, "a number from 0 to 100")
         if name == "quality":
@@ -202,8 +250,7 @@ class EncodeOptions:
         if name == "step":
             if not main:
                 raise OptionError("step belongs to profile='main'; give quality, bpp, size, psnr or rank instead")
-            low, high = STEP_RANGE
-            return _number(name, value, low, high, f"a number of gray levels from {low} to {high}")
+            return _number(name, value, 1e-300, 1e300, "a positive number in units of the data")
         if name == "rank":
             if main:
                 raise OptionError("rank belongs to profile='baseline'; give quality, bpp, size, psnr or step instead")
@@ -229,8 +276,9 @@ class EncodeOptions:
             object.__setattr__(self, "alpha_quality", quality)
 
     def _check_baseline(self) -> None:
-        for name in ("alpha_quality", "keep_hidden", "tune"):
-            if getattr(self, name) not in (None, False):
+        for name in ("alpha_quality", "keep_hidden", "tune", "nodata", "mask", "axes"):
+            value = getattr(self, name)
+            if value is not None and value is not False:
                 raise OptionError(f"{name} belongs to profile='main'; leave it out, or give profile='main'")
         if self.color_space not in (None, "YCbCr", "RGB"):
             raise OptionError(f"color_space is {self.color_space!r}; expected 'YCbCr' or 'RGB'")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..runtime.jit import kernel
-from .reference import FRACTION, MIDDLE
+from .reference import FRACTION, MIDDLE, sums_of
 
 __all__ = ["FRACTION", "MIDDLE", "fill"]
 
@@ -14,7 +14,7 @@ _jit = kernel(error_model="numpy")
 
 @_jit
 def _halve(samples, known, shift, means, found):
-    """Means of the known among 2 x 2 pixels, int16 (h, w, C), and where there are any; returns whether everywhere."""
+    """Means of the known among 2 x 2 pixels, (h, w, C), and where there are any; returns whether everywhere."""
     height, width, channels = samples.shape
     complete = True
     for y in range(found.shape[0]):
@@ -61,10 +61,11 @@ def fill(samples: np.ndarray, known: np.ndarray) -> None:
         samples[...] = MIDDLE
         return
     levels, shift, complete = [(samples, known)], FRACTION, bool(known.all())
+    wide = sums_of(samples)
     while not complete:
         fine, mask = levels[-1]
         shape = -(-mask.shape[0] // 2), -(-mask.shape[1] // 2)
-        means, found = np.empty((*shape, fine.shape[2]), np.int16), np.empty(shape, np.bool_)
+        means, found = np.empty((*shape, fine.shape[2]), wide), np.empty(shape, np.bool_)
         complete = _halve(fine, mask, shift, means, found)
         levels.append((means, found))
         shift = 0

@@ -169,6 +169,8 @@ class Container:
         Length of the file in bytes, up to the end of its payload.
     padding : int
         Number of bytes behind that.
+    fields : bytes
+        The fields of the profile as they stand in the header.
     """
 
     version: int
@@ -176,6 +178,7 @@ class Container:
     parameters: Any
     total: int
     padding: int
+    fields: bytes
     _segments: tuple[tuple[_Part, bytes], ...]
     _chunks: tuple[tuple[_Part, bytes], ...]
 
@@ -194,6 +197,10 @@ class Container:
             If the checksum of one does not match.
         """
         return [(part.kind, part.checked(data, f"chunk {part.kind!r}")) for part, data in self._chunks]
+
+    def repacked(self, frame: Frame) -> bytes:
+        """The same file with another frame, whose segments and parameters are the same."""
+        return pack(frame, self.fields, [data for _, data in self._segments], self.chunks)
 
     def segment(self, index: int) -> Reader:
         """A reader over a segment whose CRC has been checked.
@@ -319,18 +326,19 @@ def unpack(data: memoryview, max_pixels: int, parsers: Parsers) -> Container:
         end = reader.position
         if reader.u32() != zlib.crc32(data[:end]):
             raise FormatError("damaged file: the checksum of the header does not match; fetch the file again")
-        frame, parameters, parts, chunks = _parse_header(Reader(fields), version, max_pixels, parsers)
+        header = _parse_header(Reader(fields), version, max_pixels, parsers)
+    frame, parameters, own, parts, chunks = header
     size = sum(part.size for part in (*parts, *chunks))
     if payload is not None and payload != size:
         raise FormatError(f"damaged file: a payload of {payload} bytes; its parts have {size}")
     taken = [(part, bytes(reader.take(part.size))) for part in (*parts, *chunks)]
     segments, rest = tuple(taken[: len(parts)]), tuple(taken[len(parts) :])
-    return Container(version, frame, parameters, reader.position, reader.left, segments, rest)
+    return Container(version, frame, parameters, reader.position, reader.left, own, segments, rest)
 
 
 def _parse_header(
     header: Reader, version: int, max_pixels: int, parsers: Parsers
-) -> tuple[Frame, Any, list[_Part], list[_Part]]:
+) -> tuple[Frame, Any, bytes, list[_Part], list[_Part]]:
     """Read and check a header: the frame, the profile's fields, and what it says of every segment and chunk."""
     profile = header.byte()
     if profile >= len(PROFILES):
@@ -342,6 +350,7 @@ def _parse_header(
     channels, frames, together, array, chunks = kind
     frame = Frame(PROFILES[profile], height, width, channels, array, frames, together)
     _check_pixels(frame, max_pixels)
+    start = header.position
     if frame.apart:
         parameters, count, working = None, frames, 0
     else:
@@ -354,12 +363,13 @@ def _parse_header(
             f"decoding needs {working} bytes, more than max_pixels={max_pixels} allows; raise it if you trust the file"
         )
 
+    own = bytes(header.data[start : header.position])
     found = header.varint()
     if found != count:
         raise FormatError(f"damaged file: {found} segments; expected {count}")
     segments = [_Part(header.varint(), header.u32()) for _ in range(count)]
     header.end()
-    return frame, parameters, segments, chunks
+    return frame, parameters, own, segments, chunks
 
 
 def _check_pixels(frame: Frame, max_pixels: int) -> None:

@@ -170,14 +170,14 @@ class ArrayParameters:
         """Number of the segment of the mask, where there is one."""
         return self.slices(frame) + bool(self.planes)
 
-    def residuals(self, frame: Frame) -> dict[slice, int]:
-        """Number of the segment of the residuals of some rows."""
+    def residuals(self, frame: Frame) -> list[tuple[slice, int]]:
+        """Rows and the number of the segment of their residuals."""
         array = frame.array
         if array is None or array.bound is None:
-            return {}
+            return []
         first = self.mask(frame) + (array.mask is not None)
         rows = row_slices(frame.height, frame.width * max(1, frame.channels), RESIDUAL_SAMPLES)
-        return {part: first + number for number, part in enumerate(rows)}
+        return [(part, first + number) for number, part in enumerate(rows)]
 
     def segments(self, frame: Frame) -> int:
         """Number of segments of the file."""
@@ -222,9 +222,8 @@ def _serialize_array(parameters: ArrayParameters) -> bytes:
     put_varint(out, len(parameters.planes))
     if parameters.planes:
         out.append(parameters.shift)
-    for plane in parameters.planes:
-        put_varint(out, plane.step)
-        out.append(_coding(plane))
+        put_varint(out, parameters.planes[0].step)
+    out += bytes(map(_coding, parameters.planes))
     return bytes(out)
 
 
@@ -237,9 +236,10 @@ def _parse_array(reader: Reader, frame: Frame) -> tuple[ArrayParameters, int, in
     shift = reader.byte() if count else 0
     if shift > SHIFT_MAX:
         raise FormatError(f"damaged file: V has {shift} fractional bits; expected at most {SHIFT_MAX}")
+    step = _read_step(reader) if count else STEP_MIN
     planes = []
     for index in range(count):
-        step, coding = _read_step(reader), reader.byte()
+        coding = reader.byte()
         if coding > 3:
             raise newer(f"coding {coding} of plane {index}")
         planes.append(_plane(coding, step))

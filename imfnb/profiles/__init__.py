@@ -22,7 +22,7 @@ import importlib
 from types import ModuleType
 
 from ..format import baseline_header, main_header
-from ..format.container import Parsers
+from ..format.container import Frame, Parsers
 
 __all__ = ["PARSERS", "pipeline"]
 
@@ -35,6 +35,6 @@ PARSERS: Parsers = {
 }
 
 
-def pipeline(name: str) -> ModuleType:
-    """The module of a profile by its name."""
-    return importlib.import_module(f".{name}", __name__)
+def pipeline(frame: Frame) -> ModuleType:
+    """The module of the profile of an image; arrays that are no pictures of 8 bits have one of their own."""
+    return importlib.import_module(f".{frame.profile if frame.array is None else 'arrays'}", __name__)

@@ -19,7 +19,7 @@ from .alpha import NO_ALPHA, CodedAlpha
 from .local import LocalMap
 from .main import Choices, Coded, factorize, local_maps, plan, prepare_slice, works_of
 from .slices import encode_slice
-from .stacks import Analysis, join
+from .stacks import Analysis
 from .synthesis import Work, decoded, watch
 
 __all__ = [
@@ -119,7 +119,7 @@ def try_choices(analysis: Analysis, choices: Choices) -> Task[Candidate]:
     }
     sizes = tuple(planes[index].patch_size if index in planes else None for index in range(len(choices.patch_sizes)))
     alpha = choices.coded(analysis.alphas[0]) if analysis.alphas else NO_ALPHA
-    made = replace(choices, patch_sizes=sizes, lossy_alpha=alpha.coding.lossy)
+    made = choices.settled(sizes, alpha.coding.lossy)
     maps = yield from local_maps(analysis, choices)
     return Candidate(made, tuple(planes.values()), alpha, maps[0] if maps else None)
 
@@ -186,10 +186,9 @@ def with_pixels(analysis: Analysis, old: Candidate) -> Task[tuple[Candidate, np.
     """A candidate with a decision on restoration, and what the decoder makes of it but for alpha."""
     run, groups = analysis.run, _groups_of(analysis, old)
     found = yield from run.together(_resynthesize(group, old, run, whole=True) for group in groups)
-    out = run.array("pixels", analysis.images.shape, np.uint8)
-    join([(group[0].stack, planes) for group, (_, planes) in zip(groups, found, strict=True)], out, run)
-    (pixels,) = yield from run.fetch("pixels", out)
-    return _with_flags(old, groups, [flags for flags, _ in found]), pixels[0]
+    decoded = [(group[0].stack, planes) for group, (_, planes) in zip(groups, found, strict=True)]
+    samples = yield from analysis.joined(old.choices.variant, decoded)
+    return _with_flags(old, groups, [flags for flags, _ in found]), samples
 
 
 def with_restoration(analysis: Analysis, old: Candidate) -> Task[Candidate]:

@@ -26,6 +26,7 @@ from .tuning import (
 
 __all__ = [
     "alpha_step",
+    "array_step",
     "chroma_step",
     "estimated_rows",
     "half_chroma_pays",
@@ -48,6 +49,11 @@ def step_for(name: str, value: float, tune: Tune = PSNR) -> int:
     """The step of luma, in 1/64 gray level, that the target quality or step stands for."""
     gray_levels = tune.finer * 2.0 ** (8.0 - 0.07 * value) if name == "quality" else value
     return min(max(round(gray_levels * STEP_UNIT), STEP_MIN), STEP_MAX)
+
+
+def array_step(quality: float) -> int:
+    """The step of an array for a quality: that of a picture, its range being that of the array (see `columns`)."""
+    return 2 * step_for("quality", quality)
 
 
 def local_bits(step: int) -> int:

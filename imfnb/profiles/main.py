@@ -24,7 +24,7 @@ from ..format.bytestream import Reader
 from ..format.constants import PATCH_SIZES, STEP_UNIT
 from ..format.container import Container, Frame, pack
 from ..format.main_header import AlphaCoding, Parameters, PlaneParameters, serialize
-from ..layout import PlaneSpec, Slice, strips
+from ..layout import PatchGrid, PlaneSpec, Slice, strips
 from ..options import EncodeOptions
 from ..runtime.run import Run, Task
 from . import decide
@@ -41,6 +41,7 @@ __all__ = [
     "Choices",
     "Coded",
     "CodedPlanes",
+    "bytes_of_components",
     "coded_planes",
     "decode_stack",
     "describe",
@@ -118,6 +119,10 @@ class Choices:
     def local_bits(self) -> int | None:
         """Binary logarithm of the side of blocks with steps of their own; None without."""
         return decide.local_bits(self.step) if self.tune.local else None
+
+    def settled(self, patch_sizes: tuple[int | None, ...], lossy_alpha: bool) -> Choices:
+        """The same with what was still to be chosen."""
+        return replace(self, patch_sizes=patch_sizes, lossy_alpha=lossy_alpha)
 
     def coded(self, alpha: Alpha) -> CodedAlpha:
         """What becomes of the alpha of an image."""
@@ -509,29 +514,34 @@ _ALPHA_NAMES = {
 }
 
 
+def bytes_of_components(container: Container, numbers: range, grid: PatchGrid) -> tuple[list[int], int, int]:
+    """Bytes of the components of a plane, the number that are used, and in how many slices V is not the DCT basis."""
+    total, free, rank = np.zeros(grid.patch_size**2 + 1, np.int64), 0, 1
+    for number, part in zip(numbers, grid.slices, strict=True):
+        segment = container.segment(number)
+        read_update(segment, part, ALL_PARTS)
+        total[0] += segment.position
+        free += segment.position > 1
+        data = bytes(segment.take(segment.left))
+        rank = max(rank, data[0] + 1 if data else 1)  # a segment begins with its largest rank
+        down, across = part.patches
+        total += component_bytes(data, down, across, grid.patch_size)
+    last = int(np.flatnonzero(total)[-1]) + 1 if total.any() else 1
+    return total[:last].tolist(), rank, free
+
+
 def describe(container: Container) -> dict[str, object]:
     """The profile's part of :func:`imfnb.info`."""
     frame, p = container.frame, container.parameters
     names = ["gray"] if frame.channels < 3 else ["Y", "Cb", "Cr", "alpha"]
     segments, components, ranks, adapted, number = {}, {}, [], [], 0
     for name, grid in zip(names, p.grids(frame), strict=False):
-        count = len(grid.slices)
-        segments[name] = sum(container.sizes[number : number + count])
-        total, free, rank = np.zeros(grid.patch_size**2 + 1, np.int64), 0, 1
-        for part in grid.slices:
-            segment = container.segment(number)
-            read_update(segment, part, ALL_PARTS)
-            total[0] += segment.position
-            free += segment.position > 1
-            data = bytes(segment.take(segment.left))
-            rank = max(rank, data[0] + 1 if data else 1)  # a segment begins with its largest rank
-            down, across = part.patches
-            total += component_bytes(data, down, across, grid.patch_size)
-            number += 1
-        last = int(np.flatnonzero(total)[-1]) + 1 if total.any() else 1
-        components[name] = total[:last].tolist()
+        numbers = range(number, number + len(grid.slices))
+        segments[name] = sum(container.sizes[number] for number in numbers)
+        components[name], rank, free = bytes_of_components(container, numbers, grid)
         ranks.append(rank)
         adapted.append(free)
+        number = numbers.stop
     if p.local_bits is not None:
         segments["local steps"] = container.sizes[number]
     if p.alpha.has_segment:

@@ -160,6 +160,13 @@ class Analysis:
         run.kernels("lapped").forward(planes, patch_size, out, which, rows)
         return out
 
+    def joined(self, variant: int, decoded: Sequence[tuple[Stack, Any]]) -> Task[np.ndarray]:
+        """What decoded planes of the only image show, on the host."""
+        out = self.run.array("pixels", self.images.shape, np.uint8)
+        join(decoded, out, self.run)
+        (pixels,) = yield from self.run.fetch("pixels", out)
+        return pixels[0]
+
     def forget(self, planes: bool = False) -> None:
         """Keep no filtered planes, and no others either if that is asked."""
         self._filtered.clear()

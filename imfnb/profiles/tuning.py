@@ -15,6 +15,7 @@ __all__ = [
     "ERRATIC_OCTAVES",
     "ERRATIC_PSNR",
     "FLAT_TONES",
+    "FLOAT_LEVELS",
     "FULL_CHROMA_BELOW",
     "FULL_CHROMA_GAIN",
     "HALF_CHROMA_WEIGHT",
@@ -159,3 +160,7 @@ HEADER_BYTES = 60
 SEARCHED_SAMPLES = 1 << 20
 SEARCHED_LINES = 16
 SEARCHED_FROM = ADAPTED_SAMPLES
+
+#: Without a bound of the error, floats are coded in so many levels: the rounding to these is 77 dB below the range even
+#: at the finest step.
+FLOAT_LEVELS = 1 << 16

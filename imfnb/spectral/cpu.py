@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..format.lapped import INPUT_LIMIT
-from ..format.spectral import PLANE_LIMIT
 from ..runtime.jit import kernel
+from .tuning import PLANE_LIMIT
 
 __all__ = ["forward", "inverse", "limit"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..format.lapped import INPUT_LIMIT
-from ..format.spectral import PLANE_LIMIT
+from .tuning import PLANE_LIMIT
 
 __all__ = ["forward", "inverse", "limit"]
 

@@ -7,6 +7,7 @@ __all__ = [
     "COARSE_LIMIT",
     "ENTRY_BITS",
     "LEAST_ENTRY_BITS",
+    "PLANE_LIMIT",
     "SAMPLED_PIXELS",
     "SPREAD",
     "SWEEPS",
@@ -16,11 +17,12 @@ __all__ = [
 #: Samples that are brought to float64 at a time, 32 MB.
 CHUNK = 1 << 22
 
+#: What planes have to either side: those of the finest steps, and those of all others, as of 8-bit pictures.
+PLANE_LIMIT = (1 << 12) - 1
+COARSE_LIMIT = (1 << 11) - 1
+
 #: Pixels by which the covariance of the bands is estimated.
 SAMPLED_PIXELS = 1 << 18
-
-#: Planes of all but the finest steps have this to either side, as 8-bit pictures do.
-COARSE_LIMIT = (1 << 11) - 1
 
 #: Most and fewest bits of an entry of V, relative to the length of its column.
 ENTRY_BITS, LEAST_ENTRY_BITS = 14, 3

@@ -1,0 +1,114 @@
+"""Targets of arrays in the main profile: the steps, lambdas and splices that lead to a rate or a PSNR."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..factorization import rdoq
+from ..format.constants import STEP_UNIT
+from ..options import EncodeOptions
+from ..rasters import Raster
+from . import candidates, decide
+from .arrays import to_file
+from .columns import FINEST, LONGEST, ColumnAnalysis, first_choices
+from .scaling import peak_of, squared_error, to_samples
+from .targets import on_scale, search_step
+from .tuning import HEADER_BYTES, WHOLE_SAMPLES
+
+__all__ = ["search_array"]
+
+# The octave of the step whose planes the predictions are made from: the finest of those with the usual range.
+_PREDICTING = 7
+
+
+def search_array(analysis: ColumnAnalysis, image: Raster, options: EncodeOptions) -> bytes:
+    """The file of an array for the targets bpp, size and psnr."""
+    name, value = options.target
+    height, width, _ = image.samples.shape
+    trials = _Trials(analysis, image, options)
+    return trials.file(search_step(trials, FINEST, LONGEST, height * width, name, value))
+
+
+class _Trials:
+    """What the search can try; see :class:`imfnb.profiles.targets.Trials`."""
+
+    def __init__(self, analysis: ColumnAnalysis, image: Raster, options: EncodeOptions) -> None:
+        self._analysis, self._image, self._options = analysis, image, options
+        self._name = options.target[0]
+        self._peak, self._valid = peak_of(image), image.valid
+        self._sizes: tuple[int | None, ...] | None = None
+        self._models: list[np.ndarray] | None = None
+
+    def step(self, step: int) -> tuple[candidates.Candidate, float]:
+        size = None if self._options.patch_size == "auto" else self._options.patch_size
+        choices = first_choices(step, size, self._image.samples.shape[2])
+        return self._measured(self._drive(candidates.try_choices(self._analysis, choices)))
+
+    def lambda_scale(self, attempt: candidates.Candidate, lambda_scale: int) -> tuple[candidates.Candidate, float]:
+        return self._measured(self._drive(candidates.with_lambda(self._analysis, attempt, lambda_scale)))
+
+    def splice(
+        self, one: candidates.Candidate, other: candidates.Candidate, share: float
+    ) -> tuple[candidates.Candidate, float]:
+        return self._measured(candidates.splice(one, other, share))
+
+    def predict(self, step: int) -> list[float]:
+        if self._models is None:
+            self._models = self._curves()
+        octave, octaves = math.log2(step / 2), np.log2(rdoq.SPECTRUM_STEPS)
+        found = []
+        for curve in self._models:
+            value = float(np.interp(octave, octaves, curve))
+            below = octaves[0] - octave
+            if below > 0:  # shorter steps than those of the models: as between the first two
+                value += below * float(curve[0] - curve[1]) / float(octaves[1] - octaves[0])
+            found.append(value)
+        return found
+
+    def file(self, attempt: candidates.Candidate) -> bytes:
+        """The file of an attempt."""
+        drive = self._drive
+        complete = drive(
+            candidates.with_bytes(self._analysis, drive(candidates.with_restoration(self._analysis, attempt)))
+        )
+        coded = candidates.to_coded(complete)
+        segments = [segment.result() for segment in coded.segments]
+        return to_file(self._analysis, attempt.choices, coded.planes, segments, self._image.missing)
+
+    def _drive(self, task):
+        return self._analysis.run.drive(task)
+
+    def _measured(self, attempt: candidates.Candidate) -> tuple[candidates.Candidate, float]:
+        if self._name != "psnr":
+            attempt = self._drive(candidates.with_bytes(self._analysis, attempt))
+            return attempt, len(self.file(attempt))
+        attempt, integers = self._drive(candidates.with_pixels(self._analysis, attempt))
+        samples = np.empty_like(self._image.samples)
+        to_samples(integers, self._analysis.frame.array, samples)
+        error = squared_error(self._image.samples, samples, self._valid)
+        return attempt, 10 * math.log10(self._peak**2 / error) if error else math.inf
+
+    def _curves(self) -> list[np.ndarray]:
+        """What the target measures at each of SPECTRUM_STEPS of planes of the usual range, by each model."""
+        analysis, p = self._analysis, rdoq.SPECTRUM_PATCH
+
+        def count(source) -> np.ndarray:
+            stack, planes = source
+            rows = decide.estimated_rows(stack.spec.shape)
+            found = sum(rdoq.spectrum(analysis.strip(stack, planes, p, part)[0], analysis.run.host) for part in rows)
+            return found * planes.size // found.sum() if planes.size > WHOLE_SAMPLES else found
+
+        spectra = analysis.run.each(count, analysis.planes(_PREDICTING))
+        pixels, bands = self._image.samples[:, :, 0].size, self._image.samples.shape[2]
+        # An error of a unit of the planes, 1/16 gray level of the models, in units of the data.
+        unit = 2 * analysis.unit * 16 * analysis.frame.array.scale
+        curves = []
+        for model in rdoq.SPECTRUM_MODELS:
+            if self._name == "psnr":
+                error = sum(model.error(counts) for counts in spectra) * unit**2 / (pixels * bands)
+                curves.append(10 * np.log10(self._peak**2 / np.maximum(error, 1e-12)))
+            else:
+                curves.append(np.log2(HEADER_BYTES + sum(model.bits(counts) for counts in spectra) / 8))
+        return curves

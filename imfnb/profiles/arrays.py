@@ -1,0 +1,261 @@
+"""Arrays in the main profile: integers out of samples, a lossy layer, a residual layer, and samples without data.
+
+    samples --scale--> integers --columns--> planes -- main --> bytes          the lossy layer, if there is one
+                       integers - what it decodes to --entropy.residual--> bytes     the residual layer, if there is one
+                       samples without data --entropy.maps--> bytes
+
+The lossy layer is the pipeline of pictures with columns of pixels times V for planes. The residual layer brings every
+sample within a bound of what was given; without a lossy layer below it, it is a lossless coder of samples that have
+been divided by 2 e + 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..entropy.residual import decode_residual_checked
+from ..entropy.spectral_basis import decode_spectral_basis, encode_spectral_basis
+from ..format import main_header
+from ..format.constants import RESIDUAL_SAMPLES, STEP_UNIT
+from ..format.container import Container, Frame, pack, unpack
+from ..format.main_header import ArrayParameters, PlaneParameters, serialize
+from ..format.samples import RANGE_LIMIT
+from ..layout import row_slices
+from ..options import EncodeOptions
+from ..rasters import Raster
+from ..runtime.run import Run, Task
+from . import decide, main
+from .columns import ColumnAnalysis, ColumnChoices, analyse_columns, column_stacks, first_choices, join_columns
+from .missing import decode_missing, encode_missing, filled
+from .scaling import largest_error, scaled, to_integers, to_samples
+from .stacks import Stack
+
+__all__ = ["STACK_TARGETS", "decode_stack", "describe", "encode_image", "stack_key", "to_file"]
+
+#: Every array is encoded alone.
+STACK_TARGETS = ()
+
+
+# --------------------------------------------------------------------------------------------------------- encoding
+
+
+def encode_image(image: Raster, frame: Frame, options: EncodeOptions, run: Run) -> bytes:
+    """Encode one array for any target."""
+    name, value = options.target
+    if name == "lossless":
+        value = 0
+    if name in ("max_error", "lossless"):
+        return _encode_bounded(image, frame, value, options, run)
+    from .array_search import search_array
+
+    array = scaled(image, frame.array)
+    frame = replace(frame, array=array)
+    analysis = _analysis(image, frame, run)
+    if name not in ("quality", "step"):
+        return search_array(analysis, image, options)
+    step = analysis.step(value / array.scale) if name == "step" else decide.array_step(value)
+    choices = first_choices(step, _wish(options), max(1, frame.channels))
+    return run.drive(_encode_lossy(analysis, choices, image.missing))
+
+
+def _wish(options: EncodeOptions) -> int | None:
+    """The side of patches that is asked for."""
+    return None if options.patch_size == "auto" else options.patch_size
+
+
+def _analysis(image: Raster, frame: Frame, run: Run) -> ColumnAnalysis:
+    """Begin with the lossy layer of an array whose fields are known."""
+    integers = to_integers(image.samples, frame.array)
+    if image.missing is not None:
+        integers = filled(integers, image.missing, run)
+    return analyse_columns(integers, frame, run)
+
+
+def _encode_lossy(analysis: ColumnAnalysis, choices: ColumnChoices, missing: np.ndarray | None) -> Task[bytes]:
+    """A file with a lossy layer only, with the least search."""
+    planes, segments = yield from main.encode_planes(analysis, choices)
+    mine = sorted(planes)
+    parts = [segment.result() for owner in mine for segment in segments[owner]]
+    return to_file(analysis, choices, tuple(planes[owner] for owner in mine), parts, missing)
+
+
+def to_file(
+    analysis: ColumnAnalysis,
+    choices: ColumnChoices,
+    planes: Sequence[PlaneParameters],
+    segments: Sequence[bytes],
+    missing: np.ndarray | None,
+    residuals: Sequence[bytes] = (),
+) -> bytes:
+    """The file of an array with a lossy layer, whose slices are coded."""
+    basis = analysis.basis(choices.variant)
+    parameters = ArrayParameters(tuple(planes), basis.shift)
+    coded = [*segments, encode_spectral_basis(basis.offsets, basis.matrix)]
+    if missing is not None:
+        coded.append(encode_missing(missing, analysis.run))
+    return pack(analysis.frame, serialize(parameters, analysis.frame), [*coded, *residuals])
+
+
+def _encode_bounded(image: Raster, frame: Frame, bound: float, options: EncodeOptions, run: Run) -> bytes:
+    """A file whose samples are no further from the array's than a bound."""
+    array = frame.array
+    assert array is not None
+    if array.real:
+        array = replace(scaled(image, array, bound), bound=0)
+    else:
+        array = replace(scaled(image, array), bound=min(math.floor(bound), RANGE_LIMIT))
+    frame = replace(frame, array=array)
+    integers = to_integers(image.samples, array)
+    valid = None if image.missing is None else ~image.missing
+    parameters = ArrayParameters(())
+    base = np.full((1, 1, 1), array.low + array.bound, np.int32)
+    segments = [] if image.missing is None else [encode_missing(image.missing, run)]
+    segments += _encode_residuals(integers, base, array.bound, valid, frame, run)
+    data = pack(frame, serialize(parameters, frame), segments)
+    _verify(data, image, bound, run)
+    return data
+
+
+def _encode_residuals(
+    integers: np.ndarray, base: np.ndarray, bound: int, valid: np.ndarray | None, frame: Frame, run: Run
+) -> list[bytes]:
+    """The segments of the residual layer: n - base in units of 2 bound + 1, rounded."""
+    coder, unit = run.host_kernels("entropy.residual"), 2 * bound + 1
+
+    def encode(rows: slice) -> bytes:
+        below = base[rows] if base.shape[0] > 1 else base
+        steps = (integers[rows] - below + bound) // unit
+        known = None if valid is None else _by_bands(valid[rows])
+        return coder.encode_residual(np.ascontiguousarray(np.moveaxis(steps, 2, 0)), known)
+
+    height, width, bands = integers.shape
+    futures = run.submit_all(encode, row_slices(height, width * bands, RESIDUAL_SAMPLES))
+    return [future.result() for future in futures]
+
+
+def _by_bands(valid: np.ndarray) -> np.ndarray:
+    """Which samples have data, as the residual coder takes it: (H, W) or (C, H, W)."""
+    return np.ascontiguousarray(np.moveaxis(valid, 2, 0) if valid.ndim == 3 else valid)
+
+
+def _verify(data: bytes, image: Raster, bound: float, run: Run) -> None:
+    """Decode a file and see that it keeps its bound."""
+    samples = np.empty_like(image.samples)
+    container = unpack(memoryview(data), 1 << 62, {("main", 2): main_header.parse_v2})
+    run.drive(decode_stack([container], [samples], None, run))
+    valid = image.valid
+    largest = largest_error(image.samples, samples, valid)
+    if largest > bound:
+        raise AssertionError(f"a largest error of {largest} for a bound of {bound}; this is a bug of imfnb")
+
+
+# --------------------------------------------------------------------------------------------------------- decoding
+
+
+def stack_key(container: Container) -> Any:
+    """Every array is decoded alone."""
+    return id(container)
+
+
+def decode_stack(
+    containers: Sequence[Container],
+    outs: Sequence[np.ndarray],
+    max_rank: int | None,
+    run: Run,
+    bands: Sequence[int] | None = None,
+) -> Task[None]:
+    """bytes -> integers -> samples, of one file; only some of the bands, if that is asked."""
+    (container,), (out,) = containers, outs
+    frame, p = container.frame, container.parameters
+    array, chosen = frame.array, slice(None) if bands is None else list(bands)
+    missing = None
+    if array.mask is not None:
+        missing = decode_missing(container.segment(p.mask(frame)), frame, run)
+    parts = p.residuals(frame)
+
+    def put(rows: slice, base: np.ndarray) -> None:
+        integers = base
+        for part, number in parts:
+            first, last = max(rows.start, part.start), min(rows.stop, part.stop)
+            if first < last:
+                steps = steps_of[number].result()[:, first - part.start : last - part.start]
+                inside = slice(first - rows.start, last - rows.start)
+                added = base[inside] + (2 * array.bound + 1) * np.moveaxis(steps, 0, 2)[:, :, chosen]
+                integers[inside] = np.clip(added, array.low, array.high)
+        to_samples(integers, array, out[rows])
+        if missing is not None:
+            holes = missing[rows] if missing.shape[2] == 1 else missing[rows][:, :, chosen]
+            np.copyto(out[rows], out.dtype.type(array.nodata), where=holes)
+
+    def residual(item: tuple[slice, int]) -> np.ndarray:
+        part, number = item
+        valid = None if missing is None else _by_bands(~(missing[part, :, 0] if missing.shape[2] == 1 else missing[part]))
+        segment, shape = container.segment(number), (max(1, frame.channels), part.stop - part.start, frame.width)
+        data = bytes(segment.take(segment.left))
+        return decode_residual_checked(run.host_kernels("entropy.residual"), data, shape, valid)
+
+    steps_of = dict(zip((number for _, number in parts), run.submit_all(residual, parts), strict=True))
+    if not p.planes:
+        for part, _ in parts:
+            put(part, np.full(out[part].shape, array.low + array.bound, np.int32))
+        return
+    offsets, matrix = (part[chosen] for part in read_basis(container))
+    stacks = column_stacks(frame, len(p.planes), run)
+    groups = [main.coded_planes(containers, stack, run) for stack in stacks]
+
+    def join(rows: slice, decoded: list[tuple[Stack, Any]], above: int) -> Task[None]:
+        shape = rows.stop - rows.start, frame.width, len(offsets)
+        joined = run.array("array", shape, np.int32)
+        join_columns(decoded, offsets, matrix, p.shift, array.low, array.high, joined, run)
+        (integers,) = yield from run.fetch("array", joined)
+        put(rows, integers)
+
+    yield from main.reconstruct(containers, groups, max_rank, run, join)
+
+
+def read_basis(container: Container) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets and V of a file with a lossy layer."""
+    frame, p = container.frame, container.parameters
+    segment = container.segment(p.basis(frame))
+    data = bytes(segment.take(segment.left))
+    return decode_spectral_basis(data, max(1, frame.channels), len(p.planes))
+
+
+def describe(container: Container) -> dict[str, object]:
+    """The profile's part of :func:`imfnb.info`."""
+    frame, p = container.frame, container.parameters
+    array = frame.array
+    segments: dict[str, int] = {}
+    components: dict[str, list[int]] = {}
+    number = 0
+    for index, grid in enumerate(p.grids(frame)):
+        name = f"column {index}"
+        count = len(grid.slices)
+        segments[name] = sum(container.sizes[number : number + count])
+        components[name] = main.bytes_of_components(container, range(number, number + count), grid)[0]
+        number += count
+    if p.planes:
+        segments["V"] = container.sizes[number]
+        number += 1
+    if array.mask is not None:
+        segments["mask"] = container.sizes[number]
+        number += 1
+    if array.bound is not None:
+        segments["residuals"] = sum(container.sizes[number:])
+    return {
+        "channels": "bands" if array.bands else {3: "rgb", 4: "rgba"}.get(frame.channels, "gray"),
+        "columns": len(p.planes),
+        "steps": tuple(plane.step / STEP_UNIT for plane in p.planes),
+        "patch_sizes": tuple(plane.patch_size for plane in p.planes),
+        "restoration": tuple(plane.restore for plane in p.planes),
+        "nodata": None if array.mask is None else array.nodata,
+        "max_error": None if array.bound is None else array.bound * array.scale + array.scale / 2 * array.real,
+        "segments": segments,
+        "components": components,
+    }
