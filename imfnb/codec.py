@@ -128,9 +128,9 @@ def encode(
         is decoded once to see to that. 0 is `lossless`; floats need a larger number.
     lossless : bool, default False
         Main profile: nothing is lost. For integers.
-    channels : {"auto", "gray", "rgb", "rgba", "bands"}, default "auto"
-        What the last axis is. By default three channels of uint8 or uint16 are RGB, four of uint8 RGBA, and all other
-        numbers but one are bands. Only pictures of 8 bits are converted to YCbCr; for all others the best combinations
+    channels : {"auto", "gray", "gray+alpha", "rgb", "rgba", "bands"}, default "auto"
+        What the last axis is. By default three channels of uint8 or uint16 are RGB, two and four of uint8 gray and RGB
+        with alpha, and all other numbers but one are bands. Only pictures of 8 bits are converted to YCbCr; for all others the best combinations
         of channels are found.
     axes : str, optional
         The axes of the array by name: H, W, C for channels, T for frames, as in "CHW" or "THWC"; "HW" and "HWC" by

@@ -23,7 +23,7 @@ class PlaneSpec:
     Attributes
     ----------
     index : int
-        Its number in the file: 0 gray or luma, 1 and 2 chroma, 3 alpha; of an array the column of V.
+        Its number in the file: 0 gray or luma, 1 and 2 chroma, the last alpha; of an array the column of V.
     kind : {"gray", "luma", "chroma", "alpha", "column"}
         What its samples are.
     shape : (int, int)
@@ -63,12 +63,12 @@ def main_planes(height: int, width: int, channels: int, subsample: bool, alpha: 
     ----------
     height, width : int
         Of the picture.
-    channels : {0, 1, 3, 4}
-        Length of its last axis, 0 without one.
+    channels : {0, 1, 2, 3, 4}
+        Length of its last axis, 0 without one; the second of two channels, and the fourth of four, is alpha.
     subsample : bool
         Whether chroma has half the size.
     alpha : bool
-        Whether alpha, the fourth channel, is a plane like the others (and not stored losslessly).
+        Whether alpha, the last channel, is a plane like the others (and not stored losslessly).
 
     Returns
     -------
@@ -76,12 +76,12 @@ def main_planes(height: int, width: int, channels: int, subsample: bool, alpha: 
         In the order of the file.
     """
     whole = height, width
-    if channels < 3:
-        return (PlaneSpec(0, "gray", whole),)
-    chroma = (half(height), half(width)) if subsample else whole
-    planes = [PlaneSpec(0, "luma", whole), *(PlaneSpec(i, "chroma", chroma, subsample) for i in (1, 2))]
-    if channels == 4 and alpha:
-        planes.append(PlaneSpec(3, "alpha", whole))
+    planes = [PlaneSpec(0, "gray" if channels < 3 else "luma", whole)]
+    if channels >= 3:
+        chroma = (half(height), half(width)) if subsample else whole
+        planes += [PlaneSpec(i, "chroma", chroma, subsample) for i in (1, 2)]
+    if channels in (2, 4) and alpha:
+        planes.append(PlaneSpec(len(planes), "alpha", whole))
     return tuple(planes)
 
 

@@ -34,7 +34,7 @@ _OBJECTIVES = ("mse", "svd")
 _TUNES = ("visual", "psnr")
 
 #: What the last axis can be.
-CHANNELS = ("auto", "gray", "rgb", "rgba", "bands")
+CHANNELS = ("auto", "gray", "gray+alpha", "rgb", "rgba", "bands")
 
 #: Targets that take several trials.
 SEARCHES = ("bpp", "size", "psnr")
@@ -44,14 +44,14 @@ STEP_RANGE = (1.0, 256.0)
 
 
 @overload
-def check_image(image: np.ndarray) -> tuple[np.ndarray, int]: ...
+def check_image(image: np.ndarray, gray_alpha: bool = ...) -> tuple[np.ndarray, int]: ...
 
 
 @overload
-def check_image(image: Any) -> tuple[np.ndarray | DeviceArray, int]: ...
+def check_image(image: Any, gray_alpha: bool = ...) -> tuple[np.ndarray | DeviceArray, int]: ...
 
 
-def check_image(image: Any) -> tuple[Any, int]:
+def check_image(image: Any, gray_alpha: bool = False) -> tuple[Any, int]:
     """Validate an image.
 
     Parameters
@@ -59,12 +59,14 @@ def check_image(image: Any) -> tuple[Any, int]:
     image : array_like or device array of uint8, shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
         Gray, RGB or RGBA. Of other objects, such as Pillow's images, what they show; see
         :func:`imfnb.pictures.arrays.as_samples`.
+    gray_alpha : bool, default False
+        Whether (H, W, 2), gray with alpha, will do.
 
     Returns
     -------
     image : ndarray or device array of uint8, shape (H, W, C), C-contiguous
         The image with a channel axis, copied only if needed.
-    channels : {0, 1, 3, 4}
+    channels : {0, 1, 2, 3, 4}
         Length of the given channel axis, 0 if there was none.
 
     Raises
@@ -78,7 +80,7 @@ def check_image(image: Any) -> tuple[Any, int]:
         raise OptionError(
             f"image has dtype {array.dtype}; expected uint8 with samples 0 to 255: {_remedy(array.dtype)}"
         )
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4, *[2] * gray_alpha)):
         raise OptionError(
             f"image has shape {array.shape}; expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) with the channels last"
         )

@@ -121,7 +121,7 @@ def prepare(image: Any, options: EncodeOptions) -> tuple[Any, Frame]:
         picture and options.target[0] not in ("max_error", "lossless")
     ):
         _check_step(options)
-        pixels, channels = check_image(image)
+        pixels, channels = check_image(image, gray_alpha=options.profile == "main")
         return pixels, Frame(options.profile, pixels.shape[0], pixels.shape[1], channels)
     if dtype.newbyteorder("=") not in map(np.dtype, DTYPES):
         check_image(image.reshape(-1)[:0].astype(dtype))  # says what to do with it
@@ -143,18 +143,18 @@ def prepare(image: Any, options: EncodeOptions) -> tuple[Any, Frame]:
 def _kind(dtype: np.dtype, shape: tuple[int, ...], options: EncodeOptions) -> str:
     """What the last axis is."""
     channels = shape[2] if len(shape) == 3 else 1
-    expected = {"gray": (1,), "rgb": (3,), "rgba": (4,)}
+    expected = {"gray": 1, "gray+alpha": 2, "rgb": 3, "rgba": 4}
     if options.channels == "bands":
         return "bands" if len(shape) == 3 else "gray"
     if options.channels != "auto":
-        if channels not in expected[options.channels]:
+        if channels != expected[options.channels]:
             raise OptionError(f"channels={options.channels!r} does not fit an image of shape {shape}")
         return options.channels
     if channels == 1:
         return "gray"
     if channels == 3 and dtype in (np.uint8, np.uint16):
         return "rgb"
-    return "rgba" if channels == 4 and dtype == np.uint8 else "bands"
+    return {2: "gray+alpha", 4: "rgba"}.get(channels, "bands") if dtype == np.uint8 else "bands"
 
 
 def _check_step(options: EncodeOptions) -> None:

@@ -53,9 +53,9 @@ VERSION = 2
 PROFILES = ("baseline", "main")
 
 #: Arrangements of samples that are read, and lengths of the channel axis that version 1 knows: gray without and with
-#: such an axis, RGB, RGBA. The numbers of these are equal in both versions; version 2 has bands, too.
+#: such an axis, RGB, RGBA. The numbers of these are equal in both versions; version 2 has gray with alpha, and bands.
 ARRANGEMENTS = (0, 1, 3, 4)
-BANDS = 5
+GRAY_ALPHA, BANDS = 2, 5
 
 #: Bits of the features that are read, each of which announces a part of the header. A file with any of the bits in
 #: ARRAY, or of bands, is coded as an array (see `imfnb.format.samples`), others as a picture.
@@ -126,6 +126,11 @@ class Frame:
         if channels and self.together != "times":
             shape = (*shape, channels)
         return (self.frames, *shape) if self.frames else shape
+
+    @property
+    def alpha(self) -> bool:
+        """Whether the last channel of a picture is alpha."""
+        return self.channels in (2, 4) and self.array is None
 
     @property
     def dtype(self) -> np.dtype:
@@ -349,6 +354,8 @@ def _parse_header(
     kind = _parse_kind_v1(header) if version == 1 else _parse_kind_v2(header)
     channels, frames, together, array, chunks = kind
     frame = Frame(PROFILES[profile], height, width, channels, array, frames, together)
+    if channels == GRAY_ALPHA and array is None and frame.profile != "main":
+        raise FormatError(f"damaged file: gray with alpha in the profile {frame.profile}")
     _check_pixels(frame, max_pixels)
     start = header.position
     if frame.apart:
@@ -401,7 +408,7 @@ def _parse_kind_v1(header: Reader) -> _Kind:
 def _parse_kind_v2(header: Reader) -> _Kind:
     """The arrangement, the features and what they announce."""
     arrangement = header.byte()
-    if arrangement not in (*ARRANGEMENTS, BANDS):
+    if arrangement not in (*ARRANGEMENTS, GRAY_ALPHA, BANDS):
         raise newer(f"arrangement {arrangement} of its samples")
     features = header.varint()
     if features & ~FEATURES:

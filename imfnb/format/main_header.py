@@ -195,7 +195,7 @@ def serialize(parameters: Parameters | ArrayParameters, frame: Frame) -> bytes:
     """The profile's header fields as bytes, in the version that is written."""
     if isinstance(parameters, ArrayParameters):
         return _serialize_array(parameters)
-    coding = _ALPHA_CODINGS.index(parameters.alpha) if frame.channels == 4 else 0
+    coding = _ALPHA_CODINGS.index(parameters.alpha) if frame.alpha else 0
     weighted = any(plane.weighting != PLAIN for plane in parameters.planes)
     local = parameters.local_bits is not None
     out = bytearray([parameters.subsample | coding << 1 | weighted << 3 | local << 4])
@@ -203,7 +203,7 @@ def serialize(parameters: Parameters | ArrayParameters, frame: Frame) -> bytes:
     if frame.channels >= 3:
         put_varint(out, parameters.planes[1].step)
     if parameters.alpha.lossy:
-        put_varint(out, parameters.planes[3].step)
+        put_varint(out, parameters.planes[-1].step)
     elif parameters.alpha is AlphaCoding.CONSTANT:
         out.append(parameters.alpha_value)
     for plane in parameters.planes:
@@ -295,9 +295,9 @@ def parse_v2(reader: Reader, frame: Frame) -> tuple[Parameters | ArrayParameters
     subsample, mode = bool(flags & 1), flags >> 1 & 3
     if flags > 31:
         raise newer(f"flag {flags.bit_length() - 1} of the main profile")
-    if (subsample and frame.channels < 3) or mode > 2 or (mode and frame.channels != 4):
+    if (subsample and frame.channels < 3) or mode > 2 or (mode and not frame.alpha):
         raise FormatError(f"damaged file: flags {flags} do not fit {frame.channels} channels")
-    alpha = _ALPHA_CODINGS[mode] if frame.channels == 4 else AlphaCoding.NONE
+    alpha = _ALPHA_CODINGS[mode] if frame.alpha else AlphaCoding.NONE
     luma = _read_step(reader)
     chroma = _read_step(reader) if frame.channels >= 3 else luma
     opacity = _read_step(reader) if alpha.lossy else luma

@@ -89,21 +89,21 @@ class Alpha:
 
 
 def visible(image: np.ndarray) -> np.ndarray | None:
-    """Which pixels of an image (H, W, C) are not fully transparent; None if all."""
-    if image.shape[2] != 4:
+    """Which pixels of a picture (H, W, C) are not fully transparent; None if all."""
+    if image.shape[2] not in (2, 4):
         return None
-    mask = image[:, :, 3] > 0
+    mask = image[:, :, -1] > 0
     return None if mask.all() else mask
 
 
 def analyse_alpha(image: np.ndarray, keep_hidden: bool, run: Run) -> tuple[np.ndarray, Alpha]:
-    """What may become of the alpha of an image (H, W, 4), and the image with the samples that are coded.
+    """What may become of the alpha of an image (H, W, C), and the image with the samples that are coded.
 
     Colours under an alpha of 0 continue those around them, unless they are to be kept, and so does alpha where the
     class of a sample tells it, if that is likely to be cheaper.
     """
     coder = run.host_kernels("entropy.maps")
-    alpha = np.ascontiguousarray(image[:, :, 3])
+    alpha = np.ascontiguousarray(image[:, :, -1])
     values = np.flatnonzero(np.bincount(alpha.reshape(-1), minlength=256)).tolist()
     if len(values) == 1:
         found = Alpha(CodedAlpha(AlphaCoding.CONSTANT, values[0]), None, np.zeros(0))
@@ -115,7 +115,7 @@ def analyse_alpha(image: np.ndarray, keep_hidden: bool, run: Run) -> tuple[np.nd
     out, shown, fill = image, alpha > 0, run.host_kernels("fill").fill
     if not keep_hidden and not shown.all():
         out = image.copy()
-        fill(out[:, :, :3], shown)
+        fill(out[:, :, :-1], shown)
     classes = _classes(alpha)
     if len(values) == 1 or not (classes == _BETWEEN).any():
         return out, found
@@ -126,7 +126,7 @@ def analyse_alpha(image: np.ndarray, keep_hidden: bool, run: Run) -> tuple[np.nd
     best = min((0, 1), key=lambda n: np.interp(ALPHA_STEP, rdoq.SPECTRUM_STEPS, costs[n]))
     if best:
         out = image.copy() if out is image else out
-        out[:, :, 3] = planes[best]
+        out[:, :, -1] = planes[best]
     return out, Alpha(found.lossless, CodedAlpha(AlphaCoding.CLASSES, segment=segment), costs[best])
 
 
@@ -163,13 +163,13 @@ def stored_alpha(container: Container, run: Run) -> np.ndarray:
 
 
 def put_alpha(stored: Sequence[np.ndarray], images: Any, lossy: bool, run: Run) -> Task[None]:
-    """Complete the alpha of decoded images (B, H, W, 4) with what :func:`stored_alpha` tells of each."""
-    color, found = run.kernels("color"), stored
+    """Complete the alpha of decoded images (B, H, W, C) with what :func:`stored_alpha` tells of each."""
+    color, found, channel = run.kernels("color"), stored, images.shape[3] - 1
     if lossy:
-        plane = color.take_channel(images, 3, run.array("alpha plane", images.shape[:3], np.uint8))
+        plane = color.take_channel(images, channel, run.array("alpha plane", images.shape[:3], np.uint8))
         (planes,) = yield from run.fetch("alpha plane", plane)
         found = [_completed(*pair) for pair in zip(planes, stored, strict=True)]
-    color.put_channel(run.upload("alpha", found), 3, images)
+    color.put_channel(run.upload("alpha", found), channel, images)
 
 
 def _completed(plane: np.ndarray, classes: np.ndarray) -> np.ndarray:

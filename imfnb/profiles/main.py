@@ -533,7 +533,7 @@ def bytes_of_components(container: Container, numbers: range, grid: PatchGrid) -
 def describe(container: Container) -> dict[str, object]:
     """The profile's part of :func:`imfnb.info`."""
     frame, p = container.frame, container.parameters
-    names = ["gray"] if frame.channels < 3 else ["Y", "Cb", "Cr", "alpha"]
+    names = [*(["gray"] if frame.channels < 3 else ["Y", "Cb", "Cr"]), "alpha"]
     segments, components, ranks, adapted, number = {}, {}, [], [], 0
     for name, grid in zip(names, p.grids(frame), strict=False):
         numbers = range(number, number + len(grid.slices))

@@ -241,7 +241,7 @@ class _Trials:
 
     def _psnr(self, pixels: np.ndarray) -> float:
         """PSNR of the colours of what is not fully transparent."""
-        one, two = self._image[:, :, :3], pixels[:, :, :3]
+        one, two = (image[:, :, : image.shape[2] - self._frame.alpha] for image in (self._image, pixels))
         if self._visible is not None:
             one, two = one[self._visible], two[self._visible]
         return psnr(one, two) if one.size else math.inf
@@ -265,8 +265,8 @@ class _Trials:
                     decide.alpha_step(self._options.alpha_quality, round(step), self._tune),
                     decide.lossy_alpha(self._options.alpha_quality),
                 )
-        samples = 3 * (self._image[:, :, 0].size if self._visible is None else np.count_nonzero(self._visible))
-        samples = samples if self._frame.channels >= 3 else self._image.size
+        pixels = self._image[:, :, 0].size if self._visible is None else np.count_nonzero(self._visible)
+        samples = pixels * (3 if self._frame.channels >= 3 else 1)
         spectra = self._spectra(subsample)
         curves = []
         for model in rdoq.SPECTRUM_MODELS:

@@ -53,10 +53,13 @@ def stacks(frame: Frame, count: int, subsample: bool, alphas: Sequence[int], run
         spec.index: spec for spec in main_planes(frame.height, frame.width, frame.channels, subsample, bool(alphas))
     }
     found = []
-    for group in [(0,), (1, 2), (3,)] if run.merges else [(0,), (1,), (2,), (3,)]:
-        owners = [(b, index) for index in group if index in specs for b in (alphas if index == 3 else range(count))]
+    groups = [[index] for index in specs]
+    if run.merges and 2 in specs:
+        groups[1:3] = [[1, 2]]
+    for group in groups:
+        spec = specs[group[0]]
+        owners = [(b, index) for index in group for b in (alphas if spec.kind == "alpha" else range(count))]
         if owners:
-            spec = specs[owners[0][1]]
             name = f"{spec.kind}{'' if run.merges else spec.index} {'half' if spec.subsampled else 'whole'} "
             found.append(Stack(spec, tuple(owners), name))
     return found
@@ -179,7 +182,7 @@ def analyse(
 ) -> Task[Analysis]:
     """Begin with images, and with what may become of their alpha; `keep_hidden` is the option."""
     alphas: tuple[Alpha, ...] = ()
-    if frame.channels == 4:
+    if frame.alpha:
         here = [image if isinstance(image, np.ndarray) else image.copy_to_host() for image in images]
         found = yield from run.wait(run.submit_all(lambda image: analyse_alpha(image, keep_hidden, run), here))
         images, alphas = zip(*found, strict=True)
@@ -194,7 +197,7 @@ def split(images: Any, target: Sequence[tuple[Stack, Any]], run: Run) -> None:
     elif views:
         color.gray_to_q4(images, 0, views[0])
     for b, plane in _alphas(target):
-        color.gray_to_q4(images[b : b + 1], 3, plane)
+        color.gray_to_q4(images[b : b + 1], images.shape[3] - 1, plane)
 
 
 def join(source: Sequence[tuple[Stack, Any]], images: Any, run: Run, above: int = 0) -> None:
@@ -205,7 +208,7 @@ def join(source: Sequence[tuple[Stack, Any]], images: Any, run: Run, above: int 
     else:
         color.q4_to_gray(views[0], images, 0)
     for b, plane in _alphas(source):
-        color.q4_to_gray(plane, images[b : b + 1], 3)
+        color.q4_to_gray(plane, images[b : b + 1], images.shape[3] - 1)
 
 
 def _views(source: Sequence[tuple[Stack, Any]]) -> dict[int, Any]:
@@ -213,13 +216,14 @@ def _views(source: Sequence[tuple[Stack, Any]]) -> dict[int, Any]:
     return {
         index: planes[stack.places(index)]
         for stack, planes in source
-        for index in sorted({index for _, index in stack.owners} - {3})
+        if stack.spec.kind != "alpha"
+        for index in sorted({index for _, index in stack.owners})
     }
 
 
 def _alphas(source: Sequence[tuple[Stack, Any]]) -> Iterator[tuple[int, Any]]:
     """Number of the image and plane (1, H, W) of every alpha."""
     for stack, planes in source:
-        for n, (b, index) in enumerate(stack.owners):
-            if index == 3:
+        if stack.spec.kind == "alpha":
+            for n, (b, _) in enumerate(stack.owners):
                 yield b, planes[n : n + 1]
