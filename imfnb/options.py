@@ -197,7 +197,7 @@ class EncodeOptions:
             raise OptionError(f"objective is {self.objective!r}; expected 'mse' or 'svd'")
         if not isinstance(self.lossless, (bool, np.bool_)):
             raise OptionError(f"lossless is {self.lossless!r}; expected True or False")
-        given = [name for name in _TARGETS if getattr(self, name) not in (None, False)]
+        given = [name for name in _TARGETS if getattr(self, name) is not (False if name == "lossless" else None)]
         if len(given) > 1:
             raise OptionError(f"{' and '.join(given)} are given; expected at most one of {', '.join(_TARGETS)}")
         name = given[0] if given else "quality"

@@ -358,6 +358,8 @@ def test_info_of_colour(photo):
         "version": 2,
         "profile": "baseline",
         "shape": (37, 29, 3),
+        "dtype": "uint8",
+        "frames": 0,
         "color_space": "YCbCr",
         "subsampling": "4:2:0",
         "patch_size": 8,

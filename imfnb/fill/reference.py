@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["FRACTION", "MIDDLE", "fill", "sums_of"]
+__all__ = ["FRACTION", "MIDDLE", "fill"]
 
 #: Fractional bits of samples on the way: four samples of 8 bits add up within 16 bits, those of 25 within 32.
 FRACTION = 4
