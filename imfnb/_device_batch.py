@@ -109,7 +109,7 @@ class _Groups(Generic[_T]):
 
 def encode_items(
     items: Iterable[Any],
-    open_item: Callable[[Any, int], tuple[Any, Frame]],
+    open_item: Callable[[Any, int], tuple[Any, Frame | None]],
     options: EncodeOptions,
     threads: int,
     whole: bool,
@@ -121,7 +121,8 @@ def encode_items(
     items : iterable
         What the caller gave.
     open_item : callable
-        From an item and its number to a checked image, shape (H, W, C), and its description.
+        From an item and its number to a checked image, as :func:`imfnb.rasters.prepare` has it, and its description; or
+        to the file of what is encoded in another way, and None.
     options : EncodeOptions
         The validated options.
     threads : int
@@ -135,8 +136,6 @@ def encode_items(
     Future of bytes
         Done: the files in the order of `items`, or why an image has none.
     """
-    module = pipeline(options.profile)
-    grouped = options.target[0] in module.STACK_TARGETS
     results = _Results()
     coding: deque[list[Future]] = deque()
 
@@ -145,23 +144,27 @@ def encode_items(
         for index, item in enumerate(items):
             try:
                 image, frame = open_item(item, index)
+                grouped = frame is not None and options.target[0] in pipeline(frame).STACK_TARGETS
                 if not grouped:
-                    with device_run(threads) as run:
-                        results.put(index, module.encode_image(image, frame, options, run))
+                    results.put(index, image if frame is None else encode_alone(image, frame))
             except Exception as error:
                 _fail(results, index, error)
                 yield []
                 continue
-            if not grouped:
+            if frame is not None and grouped:
+                yield from groups.add(frame, (index, image, frame), frame.height * frame.width)
+            else:
                 yield []
-                continue
-            yield from groups.add(frame, (index, image, frame), frame.height * frame.width)
         yield from groups.rest()
+
+    def encode_alone(image: Any, frame: Frame) -> bytes:
+        with device_run(threads) as run:
+            return pipeline(frame).encode_image(image, frame, options, run)
 
     def task(chunk: Sequence[tuple[int, Any, Frame]], slot: Slot) -> Task[Any]:
         images, run = [image for _, image, _ in chunk], DeviceRun(slot, pool)
         try:
-            return (yield from module.encode_stack(images, chunk[0][2], options, run))
+            return (yield from pipeline(chunk[0][2]).encode_stack(images, chunk[0][2], options, run))
         except ImfError as error:  # an option that does not fit images of this shape
             return error
 
@@ -182,7 +185,7 @@ def encode_items(
 
 def decode_items(
     items: Iterable[Any],
-    open_item: Callable[[Any, int], Container],
+    open_item: Callable[[Any, int], Container | np.ndarray],
     max_rank: int | None,
     threads: int,
     whole: bool,
@@ -194,7 +197,7 @@ def decode_items(
     items : iterable
         What the caller gave.
     open_item : callable
-        From an item and its number to a checked file.
+        From an item and its number to a checked file, or to what is in one that is decoded in another way.
     max_rank : int or None
         Use only the first components.
     threads, whole
@@ -202,7 +205,7 @@ def decode_items(
 
     Yields
     ------
-    Future of ndarray of uint8
+    Future of ndarray
         Done: the images in the order of `items`, or why a file has none.
     """
     results = _Results()
@@ -211,22 +214,28 @@ def decode_items(
         groups: _Groups[tuple[int, Container]] = _Groups(math.inf if whole else _PATIENCE)
         for index, item in enumerate(items):
             try:
-                container = open_item(item, index)
-                key = pipeline(container.frame.profile).stack_key(container)
+                opened = open_item(item, index)
+                if isinstance(opened, np.ndarray):
+                    results.put(index, opened)
+                    yield []
+                    continue
+                key = pipeline(opened.frame).stack_key(opened)
             except Exception as error:
                 _fail(results, index, error)
                 yield []
                 continue
-            frame = container.frame
-            yield from groups.add(key, (index, container), frame.height * frame.width)
+            if key is None:
+                yield [(index, opened)]
+            else:
+                yield from groups.add(key, (index, opened), opened.frame.height * opened.frame.width)
         yield from groups.rest()
 
     def task(chunk: Sequence[tuple[int, Container]], slot: Slot) -> Task[Any]:
         frame = chunk[0][1].frame
-        outs = [np.empty((frame.height, frame.width, max(1, frame.channels)), np.uint8) for _ in chunk]
+        outs = [np.empty((frame.height, frame.width, max(1, frame.channels)), frame.dtype) for _ in chunk]
         try:
             containers = [container for _, container in chunk]
-            yield from pipeline(frame.profile).decode_stack(containers, outs, max_rank, DeviceRun(slot, pool))
+            yield from pipeline(frame).decode_stack(containers, outs, max_rank, DeviceRun(slot, pool))
         except ImfError as error:
             return error
         return [out.reshape(frame.shape) for out in outs]

@@ -17,13 +17,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .codec import check_max_pixels, check_max_rank, decode, encode, open_container
+from .codec import (
+    check_max_pixels,
+    check_max_rank,
+    decode,
+    decode_container,
+    encode,
+    encode_array,
+    open_container,
+)
 from .errors import FormatError, MetadataWarning, OptionError, naming
 from .files import read_bytes
 from .format.container import MAX_PIXELS, Container, Frame
 from .kinds import describe, kind_of
-from .options import SEARCHES, EncodeOptions, check_image
+from .options import SEARCHES, EncodeOptions
 from .pictures import read_picture
+from .rasters import prepare, to_array
 from .runtime.devices import is_device_array, resolve_device, resolve_threads, run_on
 
 __all__ = ["decode_batch", "decode_iter", "encode_batch", "encode_iter", "run_batch"]
@@ -429,18 +438,24 @@ def _encode_on(
     if backend == "cuda" and valid.objective == "mse":
         from ._device_batch import encode_items
 
-        def open_item(item: Any, number: int) -> tuple[Any, Frame]:
+        def open_item(item: Any, number: int) -> tuple[Any, Frame | None]:
             item, place = take(item, number)
+            found: tuple[Any, Frame | None]
             with _about(item, place):
                 image, dropped = _load(item)
-                pixels, channels = check_image(image)
+                array, own = to_array(image, valid)
+                if own.axes is None:
+                    found = prepare(array, own)
+                else:  # frames, which are encoded in several ways
+                    found = encode_array(array, own, "cuda", workers), None
             _warn(dropped)
             opened[number] = _nameable(item), place
-            return pixels, Frame(valid.profile, pixels.shape[0], pixels.shape[1], channels)
+            return found
 
         opened: dict[int, tuple[Any, str]] = {}
+        workers = resolve_threads(threads)
         whole = listed and isinstance(images, (list, tuple))
-        outcomes = encode_items(images, open_item, valid, resolve_threads(threads), whole)
+        outcomes = encode_items(images, open_item, valid, workers, whole)
         return _results(_on_gpu(outcomes, opened, images, progress, guarded=not listed), errors)
     inner = 1
     if backend == "cuda":  # other objectives, which `encode` looks after image by image
@@ -622,16 +637,20 @@ def _decode_on(
 
     _, max_pixels, max_rank = _decode_options(**options)
 
-    def open_item(item: Any, number: int) -> Container:
+    def open_item(item: Any, number: int) -> Container | np.ndarray:
         item, place = take(item, number)
+        found: Container | np.ndarray
         with _about(item, place):
-            container = open_container(_load_file(item), max_pixels)
+            found = open_container(_load_file(item), max_pixels)
+            if found.frame.frames:
+                found = decode_container(found, max_rank, max_pixels, "cuda", workers)
         opened[number] = _nameable(item), place
-        return container
+        return found
 
     opened: dict[int, tuple[Any, str]] = {}
+    workers = resolve_threads(threads)
     whole = listed and isinstance(files, (list, tuple))
-    outcomes = decode_items(files, open_item, max_rank, resolve_threads(threads), whole)
+    outcomes = decode_items(files, open_item, max_rank, workers, whole)
     return _results(_on_gpu(outcomes, opened, files, progress), errors)
 
 
@@ -671,7 +690,7 @@ def decode_iter(
 
     Returns
     -------
-    generator of ndarray of uint8
+    generator of ndarray
         Images in the order of `files`; with ``errors="return"`` an exception where a file failed.
 
     Raises
@@ -729,7 +748,7 @@ def decode_batch(
 
     Returns
     -------
-    list of ndarray of uint8
+    list of ndarray
         Images in the order of `files`; with ``errors="return"`` an exception where a file failed.
 
     Raises

@@ -21,7 +21,17 @@ from .rasters import prepare, to_array
 from .runtime.devices import DeviceArray, is_device_array, resolve_device, resolve_threads, run_on
 from .runtime.run import HostRun, Run
 
-__all__ = ["Info", "check_max_pixels", "check_max_rank", "decode", "encode", "info", "open_container"]
+__all__ = [
+    "Info",
+    "check_max_pixels",
+    "check_max_rank",
+    "decode",
+    "decode_container",
+    "encode",
+    "encode_array",
+    "info",
+    "open_container",
+]
 
 # What to do with a kind of argument that is not the contents of a file.
 _REMEDIES = {
@@ -191,7 +201,11 @@ def encode(
         mask=mask,
     )
     array, options = to_array(image, options)
-    workers = resolve_threads(threads)
+    return encode_array(array, options, device, resolve_threads(threads))
+
+
+def encode_array(array: Any, options: EncodeOptions, device: str, workers: int) -> bytes:
+    """Compress what :func:`imfnb.rasters.to_array` gives, an image or a stack."""
     if options.axes is not None:
         one = partial(_encode, device=device, workers=workers)
         return encode_frames(array, options, one, lambda data: decode(data, device=device, threads=workers))
@@ -199,7 +213,7 @@ def encode(
 
 
 def _encode(array: Any, options: EncodeOptions, device: str, workers: int) -> bytes:
-    """Compress what :func:`imfnb.rasters.to_array` gives."""
+    """Compress an image."""
     pixels, frame = prepare(array, options)
     resident = is_device_array(pixels)
     backend = _choose(device, "search" if options.target[0] in SEARCHES else "encode", frame, resident)
@@ -371,6 +385,16 @@ def decode(
         return result
     if not direct:
         out[...] = result
+    return out
+
+
+def decode_container(
+    container: Container, max_rank: int | None, max_pixels: int, device: str, workers: int
+) -> np.ndarray:
+    """Decompress all of a file that has been taken apart."""
+    plan = _Plan(container, None, None, max_rank, max_pixels)
+    out = np.empty(plan.shape, container.frame.dtype)
+    plan.fill(out, device, workers)
     return out
 
 

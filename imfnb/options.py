@@ -75,7 +75,7 @@ def check_image(image: Any, gray_alpha: bool = False) -> tuple[Any, int]:
         If dtype or shape are others, or the object holds more than an array of samples.
     """
     resident = is_device_array(image)
-    array = _as_device(image) if resident else as_samples(image)
+    array = on_device(image) if resident else as_samples(image)
     if array.dtype != np.uint8:
         raise OptionError(
             f"image has dtype {array.dtype}; expected uint8 with samples 0 to 255: {_remedy(array.dtype)}"
@@ -106,8 +106,8 @@ def _remedy(dtype: np.dtype) -> str:
     return "give an array of numbers"
 
 
-def _as_device(image: Any) -> Any:
-    """An image on the GPU as Numba's device array."""
+def on_device(image: Any) -> Any:
+    """An array on the GPU as Numba's device array."""
     resolve_device("cuda")
     from .runtime.memory import as_device
 

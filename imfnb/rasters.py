@@ -12,7 +12,7 @@ import numpy as np
 from .errors import OptionError
 from .format.container import Frame
 from .format.samples import CHANNEL_LIMIT, DTYPES, ArrayFields
-from .options import STEP_RANGE, EncodeOptions, check_image
+from .options import STEP_RANGE, EncodeOptions, check_image, on_device
 from .pictures.arrays import as_samples
 from .runtime.devices import is_device_array
 
@@ -65,7 +65,7 @@ def to_array(image: Any, options: EncodeOptions) -> Any:
     if is_device_array(image):
         if options.axes is not None:
             raise OptionError("axes are for arrays of the host; copy the array there first")
-        return image, options
+        return on_device(image), options
     array = as_samples(image)
     if options.axes is None:
         return array, options

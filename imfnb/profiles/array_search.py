@@ -19,6 +19,9 @@ from .tuning import HEADER_BYTES, WHOLE_SAMPLES
 
 __all__ = ["search_array"]
 
+# A candidate with the analysis that it belongs to: that of the runner, or that of the CPU.
+_Attempt = tuple[ColumnAnalysis, candidates.Candidate]
+
 # The octave of the step whose planes the predictions are made from: the finest of those with the usual range.
 _PREDICTING = 7
 
@@ -32,27 +35,43 @@ def search_array(analysis: ColumnAnalysis, image: Raster, options: EncodeOptions
 
 
 class _Trials:
-    """What the search can try; see :class:`imfnb.profiles.targets.Trials`."""
+    """What the search can try; see :class:`imfnb.profiles.targets.Trials`.
+
+    As for pictures, other lambdas are tried on the CPU, and so are spectra looked at.
+    """
 
     def __init__(self, analysis: ColumnAnalysis, image: Raster, options: EncodeOptions) -> None:
         self._analysis, self._image, self._options = analysis, image, options
+        self._on_host = analysis.on_host()
+        self._counterpart: tuple[candidates.Candidate, _Attempt] | None = None
         self._name = options.target[0]
         self._peak, self._valid = peak_of(image), image.valid
         self._sizes: tuple[int | None, ...] | None = None
         self._models: list[np.ndarray] | None = None
 
-    def step(self, step: int) -> tuple[candidates.Candidate, float]:
+    def step(self, step: int) -> tuple[_Attempt, float]:
         size = None if self._options.patch_size == "auto" else self._options.patch_size
         choices = first_choices(step, size, self._image.samples.shape[2])
-        return self._measured(self._drive(candidates.try_choices(self._analysis, choices)))
+        analysis = self._analysis
+        return self._measured((analysis, analysis.run.drive(candidates.try_choices(analysis, choices))))
 
-    def lambda_scale(self, attempt: candidates.Candidate, lambda_scale: int) -> tuple[candidates.Candidate, float]:
-        return self._measured(self._drive(candidates.with_lambda(self._analysis, attempt, lambda_scale)))
+    def lambda_scale(self, attempt: _Attempt, lambda_scale: int) -> tuple[_Attempt, float]:
+        analysis, base = self._refinable(attempt)
+        return self._measured((analysis, analysis.run.drive(candidates.with_lambda(analysis, base, lambda_scale))))
 
-    def splice(
-        self, one: candidates.Candidate, other: candidates.Candidate, share: float
-    ) -> tuple[candidates.Candidate, float]:
-        return self._measured(candidates.splice(one, other, share))
+    def splice(self, one: _Attempt, other: _Attempt, share: float) -> tuple[_Attempt, float]:
+        analysis, base = self._refinable(one)
+        return self._measured((analysis, candidates.splice(base, other[1], share)))
+
+    def _refinable(self, attempt: _Attempt) -> _Attempt:
+        """An attempt on the CPU; made once for all that is tried from there."""
+        analysis, candidate = attempt
+        if analysis is self._on_host:
+            return attempt
+        if self._counterpart is None or self._counterpart[0] is not candidate:
+            same = self._on_host.run.drive(candidates.try_choices(self._on_host, candidate.choices))
+            self._counterpart = candidate, (self._on_host, same)
+        return self._counterpart[1]
 
     def predict(self, step: int) -> list[float]:
         if self._models is None:
@@ -67,32 +86,29 @@ class _Trials:
             found.append(value)
         return found
 
-    def file(self, attempt: candidates.Candidate) -> bytes:
+    def file(self, attempt: _Attempt) -> bytes:
         """The file of an attempt."""
-        drive = self._drive
-        complete = drive(
-            candidates.with_bytes(self._analysis, drive(candidates.with_restoration(self._analysis, attempt)))
-        )
+        analysis, candidate = attempt
+        drive = analysis.run.drive
+        complete = drive(candidates.with_bytes(analysis, drive(candidates.with_restoration(analysis, candidate))))
         coded = candidates.to_coded(complete)
         segments = [segment.result() for segment in coded.segments]
-        return to_file(self._analysis, attempt.choices, coded.planes, segments, self._image.missing)
+        return to_file(analysis, candidate.choices, coded.planes, segments, self._image.missing)
 
-    def _drive(self, task):
-        return self._analysis.run.drive(task)
-
-    def _measured(self, attempt: candidates.Candidate) -> tuple[candidates.Candidate, float]:
+    def _measured(self, attempt: _Attempt) -> tuple[_Attempt, float]:
+        analysis, candidate = attempt
         if self._name != "psnr":
-            attempt = self._drive(candidates.with_bytes(self._analysis, attempt))
-            return attempt, len(self.file(attempt))
-        attempt, integers = self._drive(candidates.with_pixels(self._analysis, attempt))
+            candidate = analysis.run.drive(candidates.with_bytes(analysis, candidate))
+            return (analysis, candidate), len(self.file((analysis, candidate)))
+        candidate, integers = analysis.run.drive(candidates.with_pixels(analysis, candidate))
         samples = np.empty_like(self._image.samples)
-        to_samples(integers, self._analysis.frame.array, samples)
+        to_samples(integers, analysis.frame.array, samples)
         error = squared_error(self._image.samples, samples, self._valid)
-        return attempt, 10 * math.log10(self._peak**2 / error) if error else math.inf
+        return (analysis, candidate), 10 * math.log10(self._peak**2 / error) if error else math.inf
 
     def _curves(self) -> list[np.ndarray]:
         """What the target measures at each of SPECTRUM_STEPS of planes of the usual range, by each model."""
-        analysis, p = self._analysis, rdoq.SPECTRUM_PATCH
+        analysis, p = self._on_host, rdoq.SPECTRUM_PATCH
 
         def count(source) -> np.ndarray:
             stack, planes = source

@@ -16,8 +16,8 @@ from ..factorization import rdoq
 from ..format.basis import PLAIN, Weighting
 from ..format.constants import STEP_MAX, STEP_MIN, STEP_UNIT
 from ..format.container import Frame
-from ..layout import PatchGrid, PlaneSpec, column_planes
-from ..runtime.run import Run, Task
+from ..layout import PlaneSpec, column_planes
+from ..runtime.run import HostRun, Run, Task
 from ..spectral.basis import Basis, Statistics, find_basis, half_range, measure
 from ..spectral.tuning import COARSE_LIMIT
 from .stacks import ALL_PARTS, Analysis, Parts, Stack
@@ -112,6 +112,13 @@ class ColumnAnalysis(Analysis):
     _found: Statistics | None = None
     _basis: dict[int, Basis] = field(default_factory=dict)
 
+    def on_host(self) -> ColumnAnalysis:
+        """The same on the CPU, with the same V, unless this is where arrays last."""
+        if self.run.retains:
+            return self
+        images, found = self.samples[None], self.statistics
+        return replace(self, images=images, run=HostRun("cpu", 1), _found=found, _planes={}, _filtered={}, _maps={})
+
     @property
     def statistics(self) -> Statistics:
         """Covariance of the bands, and ranges."""
@@ -172,7 +179,6 @@ class ColumnAnalysis(Analysis):
         out = super().strip(stack, planes, patch_size, rows)
         self.run.kernels("spectral").limit(out)
         return out
-
 
     def joined(self, variant: int, decoded: Sequence[tuple[Stack, Any]]) -> Task[np.ndarray]:
         """What decoded planes show, int32 (H, W, C) on the host."""
