@@ -71,7 +71,9 @@ def _wish(options: EncodeOptions) -> int | None:
 
 def _analysis(image: Raster, frame: Frame, run: Run) -> ColumnAnalysis:
     """Begin with the lossy layer of an array whose fields are known."""
-    integers = to_integers(image.samples, frame.array)
+    integers = image.samples
+    if frame.array.real or image.missing is not None:
+        integers = to_integers(image.samples, frame.array)
     if image.missing is not None:
         integers = filled(integers, image.missing, run)
     return analyse_columns(integers, frame, run)

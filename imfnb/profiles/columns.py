@@ -16,13 +16,13 @@ from ..factorization import rdoq
 from ..format.basis import PLAIN, Weighting
 from ..format.constants import STEP_MAX, STEP_MIN, STEP_UNIT
 from ..format.container import Frame
-from ..layout import PlaneSpec, column_planes
+from ..layout import PlaneSpec, column_planes, row_slices
 from ..runtime.run import HostRun, Run, Task
 from ..spectral.basis import Basis, Statistics, find_basis, half_range, measure
 from ..spectral.tuning import COARSE_LIMIT
 from .stacks import ALL_PARTS, Analysis, Parts, Stack
 from .synthesis import Unit
-from .tuning import COMPACT_SAMPLES, PSNR, Tune
+from .tuning import COMPACT_SAMPLES, PSNR, SPLIT_SAMPLES, Tune
 
 __all__ = [
     "FINEST",
@@ -105,7 +105,7 @@ def column_stacks(frame: Frame, count: int, run: Run) -> list[Stack]:
 class ColumnAnalysis(Analysis):
     """An array and all that does not depend on the step, made when it is first asked for.
 
-    `images` is int32 (1, H, W, C), where the kernels read it, and `samples` the same on the host.
+    `samples` are integers (H, W, C) on the host, `images` the same where the kernels read them, int32 on the GPU.
     """
 
     samples: np.ndarray = field(default_factory=lambda: np.zeros((1, 1, 1), np.int32))
@@ -156,16 +156,23 @@ class ColumnAnalysis(Analysis):
         return self._planes[variant]
 
     def _split(self, variant: int) -> list[tuple[Stack, Any]]:
-        run, basis = self.run, self.basis(variant)
-        count = basis.matrix.shape[1]
-        planes = run.array("columns", (count, self.frame.height, self.frame.width), np.int32)
+        run, basis, frame = self.run, self.basis(variant), self.frame
+        shape = basis.matrix.shape[1], frame.height, frame.width
         arrays = run.constant("offsets", basis.offsets), run.constant("column weights", basis.weights)
-        run.kernels("spectral").forward(self.images[0], *arrays, basis.weight_shift, planes)
-        found = column_stacks(self.frame, count, run)
-        if run.merges:
+        forward, found = run.kernels("spectral").forward, column_stacks(frame, shape[0], run)
+        if not run.retains:
+            planes = run.array("columns", shape, np.int32)
+            forward(self.images[0], *arrays, basis.weight_shift, planes)
             return [(found[0], planes)]
-        if planes[0].size > COMPACT_SAMPLES:
-            planes = planes.astype(np.int16)
+        planes = np.empty(shape, np.int16 if shape[1] * shape[2] > COMPACT_SAMPLES else np.int32)
+
+        def split(rows: slice) -> None:  # some at a time, since integers of 32 bits may be twice the array
+            part = np.empty((shape[0], rows.stop - rows.start, shape[2]), np.int32)
+            samples = np.ascontiguousarray(self.samples[rows], np.int32)
+            forward(samples, *arrays, basis.weight_shift, part)
+            planes[:, rows] = part
+
+        run.each(split, row_slices(frame.height, frame.width * self.samples.shape[2], SPLIT_SAMPLES))
         return [(stack, planes[n : n + 1]) for n, stack in enumerate(found)]
 
     def filtered(self, stack: Stack, planes: Any, unit: Unit) -> Any:
@@ -191,8 +198,9 @@ class ColumnAnalysis(Analysis):
 
 
 def analyse_columns(samples: np.ndarray, frame: Frame, run: Run, parts: Parts = ALL_PARTS) -> ColumnAnalysis:
-    """Begin with an array, int32 (H, W, C)."""
-    return ColumnAnalysis(run.upload("images", [samples]), frame, [], run, parts, samples=samples)
+    """Begin with an array of integers (H, W, C)."""
+    images = samples[None] if run.retains else run.upload("images", [samples.astype(np.int32)])
+    return ColumnAnalysis(images, frame, [], run, parts, samples=samples)
 
 
 def join_columns(

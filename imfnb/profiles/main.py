@@ -305,9 +305,11 @@ def factorize(
     """X -> U, V: for every plane what `visit` makes of its slices."""
     run = analysis.run
     results: dict[Owner, list[_T]] = {}
-    # On the GPU one unit after the other, which use the same memory; on the CPU all at once, on its threads.
+    # On the GPU one unit after the other, which use the same memory; on the CPU all at once, on its threads, unless
+    # they are so large that a slice of one is enough work.
     works = [work for group in groups for work in group]
-    for batch in [[work] for work in works] if run.merges else [works]:
+    one_by_one = run.merges or (not keep and len(works[0].unit.grid.slices) > 1)
+    for batch in [[work] for work in works] if one_by_one else [works]:
         ready = yield from run.together(_prepare(analysis, work) for work in batch)
         jobs = [(work, *made, part) for work, made in zip(batch, ready, strict=True) for part in work.unit.grid.slices]
         del ready
@@ -316,6 +318,8 @@ def factorize(
             for owner, part in zip(work.owners, parts, strict=True):
                 results.setdefault(owner, []).append(part)
         del jobs
+        if one_by_one and not keep:
+            analysis.forget()
     return results
 
 

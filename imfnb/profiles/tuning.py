@@ -30,6 +30,7 @@ __all__ = [
     "SEARCHED_FROM",
     "SEARCHED_LINES",
     "SEARCHED_SAMPLES",
+    "SPLIT_SAMPLES",
     "TRACE_LARGEST",
     "TRACE_SHARE",
     "TRACE_SMALLEST",
@@ -126,6 +127,9 @@ WHOLE_SAMPLES = 1 << 22
 
 #: Planes of more samples are kept in 16 bits, which halves their memory.
 COMPACT_SAMPLES = 1 << 22
+
+#: Samples of an array that become planes at a time.
+SPLIT_SAMPLES = 1 << 22
 
 #: Choices are made by the quarter in the middle of every so many rows of a plane.
 SAMPLED_PERIOD = 256
