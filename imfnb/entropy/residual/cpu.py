@@ -25,6 +25,8 @@ from ...format.residual_model import (
     NUMBERS,
     PALETTE,
     PREDICTION_BITS,
+    REPEATED,
+    REPEATED_EXACTLY,
     RIDGE,
     RIDGE_SHIFT,
     SAMPLE_LIMIT,
@@ -63,7 +65,7 @@ from ..cpu import (
 from ..layout import DECODE, ENCODE
 from ..model import COUNT_BITS
 from .model import ABOVE, BELOW, SIDES, initial_residual_model, padded, taps
-from .planning import Plan, plan_bands
+from .planning import Plan, best_order, plan_bands
 from .simd import SIDE, accumulate, dot, eliminate, scale
 
 __all__ = ["decode_residual", "encode_residual"]
@@ -89,18 +91,24 @@ _inline = kernel(error_model="numpy", forceinline=True)
 
 
 @_inline
-def _single(mode, bit, states, i, M):
-    """Code one bin by a state alone; return the bit."""
+def _learn(bit, states, i):
+    """Adapt a state that works alone to a bit."""
     state = np.int64(states[_u(i)])
-    p = min(max(state >> _SHIFT, 1), _LARGEST)
-    if mode == DECODE:
-        bit = _get(p, M)
-    else:
-        _put(bit, p, M)
     n = state & COUNT_MASK
     probability = state >> COUNT_BITS
     probability = min(probability + bit + (((STATE_ONE * bit - probability) * RATE[_u(n)]) >> 16), STATE_ONE)
     states[_u(i)] = (probability << COUNT_BITS) + min(n + 1, COUNT_LIMIT)
+
+
+@_inline
+def _single(mode, bit, states, i, M):
+    """Code one bin by a state alone; return the bit."""
+    p = min(max(np.int64(states[_u(i)]) >> _SHIFT, 1), _LARGEST)
+    if mode == DECODE:
+        bit = _get(p, M)
+    else:
+        _put(bit, p, M)
+    _learn(bit, states, i)
     return bit
 
 
@@ -271,7 +279,10 @@ def _code(mode, V, E, K, valid, b, height, width, bands, offsets, n, A, M):
                 aw, an, anw, ane, aww, ann = abs(ew), abs(en), abs(enw), abs(ene), abs(eww), abs(enn)
                 missed = 2 * (aw + an) + anw + ane + aww + ann
                 value = np.int64(V[_u(o)])
-                flat = False
+                spread = missed + (missed >> 1)
+                bits = _bits(spread)
+                k = max(bits - UNIT_BITS, 0)
+                done, repeats, asked_w, asked_n, pattern = False, False, False, False, _ZERO
                 if missed == 0 and vw == vn and vw == vnw and vw == vne and vw == vww and vw == vnn:
                     around = _ZERO
                     if b:
@@ -279,9 +290,27 @@ def _code(mode, V, E, K, valid, b, height, width, bands, offsets, n, A, M):
                         around = _ONE + (2 if V[r] == V[r - 1] and V[r] == V[r - stride] else 0)
                         around += 1 if V[r] == V[r + 1] and V[r] == V[r + stride] else 0
                     if _single(mode, 1 if value == vw else 0, M.areas, around, M):
-                        flat = True
+                        done = True
                         V[_u(o)] = vw
-                if not flat:
+                elif k or missed == 0:
+                    repeats = True
+                    pattern = (1 if vn == vnw else 0) + (2 if vn == vne else 0) + (4 if vw == vnw else 0)
+                    pattern += (8 if vw == vww else 0) + (16 if vn == vnn else 0) + (32 if vw == vn else 0)
+                    pattern += 64 if k else 0
+                    least = REPEATED if k else REPEATED_EXACTLY
+                    if (M.repeats[pattern] >> _SHIFT) >= least:
+                        asked_w = True
+                        if _single(mode, 1 if value == vw else 0, M.repeats, pattern, M):
+                            done = True
+                            V[_u(o)], E[_u(e)], K[_u(e)] = vw, ew, K[_u(e - 1)]
+                    if not done and vn != vw and (M.repeats[128 + pattern] >> _SHIFT) >= least:
+                        asked_n = True
+                        if _single(mode, 1 if value == vn else 0, M.repeats, 128 + pattern, M):
+                            done = True
+                            V[_u(o)], E[_u(e)], K[_u(e)] = vn, en, K[_u(e - stride)]
+                    if done and not asked_w:
+                        _learn(_ZERO, M.repeats, pattern)
+                if not done:
                     if not solved:
                         _solve(A, block, n, shifts, D, L, column, w)
                         for i in range(SIDE * SIDE):
@@ -304,9 +333,6 @@ def _code(mode, V, E, K, valid, b, height, width, bands, offsets, n, A, M):
                         ec, kc = np.int64(E[_u(r)]), np.int64(K[_u(r)])
                         ahead = abs(np.int64(E[_u(r + 1)])) + abs(np.int64(E[_u(r + stride)]))
                         behind = abs(np.int64(E[_u(r - 1)])) + abs(np.int64(E[_u(r - stride)]))
-                    spread = missed + (missed >> 1)
-                    bits = _bits(spread)
-                    k = max(bits - UNIT_BITS, 0)
                     place = (spread >> k) + 16 * min(k, 2)
                     p = predicted >> PREDICTION_BITS
                     part = predicted & _PART
@@ -355,6 +381,10 @@ def _code(mode, V, E, K, valid, b, height, width, bands, offsets, n, A, M):
                     M.ix[7] = s + 7 * z + ((ln * 11 + lc) * 8 + (_level((behind << 1) >> kc) >> 1)) * _TYPES
                     a = _size(mode, a, k, place, M)
                     value = min(max(p + 1 + a if up else p - a, -VALUE_LIMIT), VALUE_LIMIT)
+                    if repeats and not asked_w:
+                        _learn(_ONE if value == vw else _ZERO, M.repeats, pattern)
+                    if repeats and not asked_n and vn != vw and (asked_w or value != vw):
+                        _learn(_ONE if value == vn else _ZERO, M.repeats, 128 + pattern)
                     V[_u(o)] = value
                     E[_u(e)] = value - ((predicted + (1 << (PREDICTION_BITS - 1))) >> PREDICTION_BITS)
                     K[_u(e)] = k
@@ -379,7 +409,7 @@ def _code(mode, V, E, K, valid, b, height, width, bands, offsets, n, A, M):
 
 
 @_jit
-def _run(mode, V, out, valid, per_band, shape, kinds, palettes, starts, bands, offsets, counts, M):
+def _run(mode, V, out, valid, per_band, shape, swapped, kinds, palettes, starts, bands, offsets, counts, M):
     """Code all bands. In DECODE, out (int32, flat) gets the samples; in ENCODE kinds, palettes and starts are a plan's.
 
     valid (bool, flat) has one plane, or as many as there are bands if per_band.
@@ -392,8 +422,11 @@ def _run(mode, V, out, valid, per_band, shape, kinds, palettes, starts, bands, o
     blocks = min((width + COLUMNS - 1) // COLUMNS, BLOCKS)
     A = np.zeros((blocks + 2, SIDE * SIDE), np.int32)
     palette = np.zeros(1, np.int32)
+    if C > 1:
+        swapped = _single(mode, swapped, M.kinds, np.int64(4), M)
     for b in range(C):
-        mask = valid[b * plane : (b + 1) * plane] if per_band else valid[:plane]
+        place = (1 - b if swapped and b < 2 else b) * plane
+        mask = valid[place : place + plane] if per_band else valid[:plane]
         kind = np.int64(kinds[b]) if mode == ENCODE else _ZERO
         if _single(mode, 1 if kind == PALETTE else 0, M.kinds, _ZERO, M):
             kind = np.int64(PALETTE)
@@ -444,8 +477,9 @@ def _run(mode, V, out, valid, per_band, shape, kinds, palettes, starts, bands, o
                         if kind == PALETTE:
                             value = np.int64(palette[min(max(value, 0), len(palette) - 1)])
                         elif kind:
-                            value += out[(b - kind) * plane + i]
-                        out[b * plane + i] = min(max(value, -SAMPLE_LIMIT), SAMPLE_LIMIT)
+                            a = b - kind
+                            value += out[(1 - a if swapped and a < 2 else a) * plane + i]
+                        out[place + i] = min(max(value, -SAMPLE_LIMIT), SAMPLE_LIMIT)
 
 
 def _flat(shape: tuple[int, int, int], valid: np.ndarray | None) -> tuple[np.ndarray, bool]:
@@ -454,8 +488,9 @@ def _flat(shape: tuple[int, int, int], valid: np.ndarray | None) -> tuple[np.nda
     return mask.reshape(-1), mask.ndim == 3
 
 
-def _encode(plan: Plan, shape: tuple[int, int, int], mask: np.ndarray, per_band: bool) -> bytes:
+def _encode(plan: Plan, shape: tuple[int, int, int], valid: np.ndarray | None) -> bytes:
     """Code samples with a plan."""
+    mask, per_band = _flat(shape, valid)
     room = 1024 + 4 * shape[2] * _SAMPLE_BYTES + 3 * plan.values.size + _NUMBER_BYTES * len(plan.palettes)
     bands, offsets, counts = taps(*shape[1:])
     while True:  # again with more room, which noise of many bits may need
@@ -466,7 +501,7 @@ def _encode(plan: Plan, shape: tuple[int, int, int], mask: np.ndarray, per_band:
         _attach(model, buffer)
         _run(
             ENCODE, planes.reshape(-1), np.zeros(1, np.int32), mask, per_band, shape,
-            plan.kinds, plan.palettes, plan.starts, bands, offsets, counts, record,
+            np.int64(plan.swapped), plan.kinds, plan.palettes, plan.starts, bands, offsets, counts, record,
         )  # fmt: skip
         if not model["overrun"][0]:
             return buffer[: _finish(record)].tobytes()
@@ -475,8 +510,8 @@ def _encode(plan: Plan, shape: tuple[int, int, int], mask: np.ndarray, per_band:
 
 def encode_residual(samples: np.ndarray, valid: np.ndarray | None = None) -> bytes:
     """Counterpart of :func:`imfnb.entropy.residual.reference.encode_residual`."""
-    mask, per_band = _flat(samples.shape, valid)
-    return _encode(plan_bands(samples, valid), samples.shape, mask, per_band)
+    plan = plan_bands(samples, valid, *best_order(_encode, samples, valid))
+    return _encode(plan, samples.shape, valid)
 
 
 def decode_residual(
@@ -492,6 +527,6 @@ def decode_residual(
     none = np.zeros(1, np.int64)
     _run(
         DECODE, planes.reshape(-1), out.reshape(-1), mask, per_band, shape,
-        none, none, none, *taps(*shape[1:]), record,
+        _ZERO, none, none, none, *taps(*shape[1:]), record,
     )  # fmt: skip
     return out, bool(model["overrun"][0])

@@ -19,6 +19,7 @@ from ...format.residual_model import (
     MAP_ROWS,
     NEIGHBOURS,
     NUMBERS,
+    REPEAT_PROBABILITY,
     STATES,
     TAPS,
     WEIGHT_ROWS,
@@ -41,9 +42,10 @@ _MODEL = np.dtype([
     ("states", np.int32, (STATES,)),
     ("weights", np.int32, (WEIGHT_ROWS * CONTEXTS,)),
     ("maps", np.int32, (MAP_ROWS * NODES,)),
-    ("areas", np.int32, (4,)),
+    ("areas", np.int32, (5,)),
+    ("repeats", np.int32, (256,)),
     ("parts", np.int32, (4 * 64 * 3,)),
-    ("kinds", np.int32, (4,)),
+    ("kinds", np.int32, (5,)),
     ("numbers", np.int32, (3 * NUMBERS,)),
 ], align=True)
 # fmt: on
@@ -55,6 +57,7 @@ def _first_model() -> np.ndarray:
     model["range"] = 0xFFFFFFFF
     for name in ("states", "parts", "kinds", "numbers"):
         model[name] = half
+    model["repeats"] = REPEAT_PROBABILITY << COUNT_BITS
     model["weights"] = FIRST_WEIGHT
     model["maps"] = np.tile(SQUASH[np.clip(np.arange(NODES) * 128, 0, 4095)], MAP_ROWS)
     model["areas"] = FLAT_PROBABILITY << COUNT_BITS | FLAT_COUNT

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from ...format.residual_model import PALETTE
 
-__all__ = ["Plan", "plan_bands"]
+__all__ = ["Plan", "best_order", "plan_bands"]
+
+#: Bands up to which differences are tried, on so many rows at least and this part of them. (Of satellite bands, which
+#: differ in gain as well, least squares make more than of their differences; of the channels of photographs less.)
+_TRIED_BANDS = 4
+_TRIED_ROWS, _TRIED_PART = 32, 10
 
 
 class Plan(NamedTuple):
     """What is coded in place of samples."""
 
     values: np.ndarray  # int32 (C, H, W): samples, differences, or numbers of entries
+    swapped: bool  # whether the first two bands have changed places; everything else is in this order
     kinds: np.ndarray  # int64 (C,): 0, the distance of the band that was subtracted, or PALETTE
     palettes: np.ndarray  # int64: entries of the palettes of all bands, rising
     starts: np.ndarray  # int64 (C + 1,): where those of each band begin
@@ -43,7 +50,7 @@ def _palette(values: np.ndarray) -> np.ndarray | None:
     return entries if (around * counts).sum() > 2 * cost else None
 
 
-def plan_bands(samples: np.ndarray, valid: np.ndarray | None, kind: int = 0) -> Plan:
+def plan_bands(samples: np.ndarray, valid: np.ndarray | None, swapped: bool = False, subtract: bool = False) -> Plan:
     """Decide how the bands are coded.
 
     Parameters
@@ -52,12 +59,16 @@ def plan_bands(samples: np.ndarray, valid: np.ndarray | None, kind: int = 0) -> 
         The samples.
     valid : ndarray of bool, shape (H, W) or (C, H, W), or None
         Which of them there are.
-    kind : int
-        What bands without a palette are coded as, where there are so many earlier ones.
+    swapped : bool
+        Whether the second band comes first.
+    subtract : bool
+        Whether what comes first is subtracted from the next three bands, unless they have a palette.
     """
     mask = np.ones(samples.shape[1:], np.bool_) if valid is None else np.asarray(valid, np.bool_)
     masks = np.broadcast_to(mask, samples.shape)
-    values = np.where(masks, samples, 0).astype(np.int32)
+    order = [1, 0, *range(2, len(samples))] if swapped else list(range(len(samples)))
+    masks = masks[order]
+    values = np.where(masks, samples[order], 0).astype(np.int32)
     clean, kinds, palettes = values.copy(), [], []
     for b, there in enumerate(masks):
         palette = _palette(clean[b][there])
@@ -66,9 +77,36 @@ def plan_bands(samples: np.ndarray, valid: np.ndarray | None, kind: int = 0) -> 
             palettes.append(palette)
             values[b] = np.where(there, np.searchsorted(palette, clean[b]), 0)
         else:
-            kinds.append(kind if b >= kind else 0)
+            kinds.append(b if subtract and b < PALETTE else 0)
             palettes.append(np.zeros(0, np.int64))
             if kinds[-1]:
-                values[b] -= clean[b - kind]
+                values[b] -= clean[0]
     starts = np.cumsum([0, *map(len, palettes)])
-    return Plan(values, np.array(kinds), np.concatenate(palettes).astype(np.int64), starts)
+    return Plan(values, swapped, np.array(kinds), np.concatenate(palettes).astype(np.int64), starts)
+
+
+def best_order(
+    encode: Callable[[Plan, tuple[int, int, int], np.ndarray | None], bytes],
+    samples: np.ndarray,
+    valid: np.ndarray | None,
+) -> tuple[bool, bool]:
+    """Find out on rows in the middle whether differences make fewer bytes; return two arguments of `plan_bands`.
+
+    Parameters
+    ----------
+    encode : callable
+        What codes a plan for samples of a shape.
+    samples, valid
+        As in :func:`plan_bands`.
+    """
+    bands, height, _ = samples.shape
+    if not 1 < bands <= _TRIED_BANDS:
+        return False, False
+    rows = min(height, max(_TRIED_ROWS, height // _TRIED_PART))
+    part = slice((height - rows) // 2, (height - rows) // 2 + rows)
+    samples, valid = samples[:, part], None if valid is None else valid[..., part, :]
+    sizes = {}
+    for choice in ((False, False), (bands > 2, True)):
+        plan = plan_bands(samples, valid, *choice)
+        sizes[choice] = len(encode(plan, samples.shape, valid))
+    return min(sizes, key=sizes.__getitem__)
