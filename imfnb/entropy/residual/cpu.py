@@ -40,7 +40,6 @@ from ...format.residual_model import (
     STATE_START,
     TAP_BITS,
     TAP_LIMIT,
-    TAPS,
     UNARY,
     UNIT_BITS,
     VALUE_LIMIT,
@@ -358,7 +357,9 @@ def _code(mode, V, E, K, valid, b, height, width, bands, offsets, n, A, M):
                     M.ix[6] = s + 6 * z + below
                     M.ix[7] = s + 7 * z + _signed_level((ene << 1) >> k) * 11 + _signed_level((enw << 1) >> k)
                     w1 = place >> 2
-                    up = _bin(mode, 1 if value > p else 0, _ZERO, _W0_SIGN + min(k, 2), _W1_SIGN + w1, _MAP_SIGN + w1, M)
+                    up = _bin(
+                        mode, 1 if value > p else 0, _ZERO, _W0_SIGN + min(k, 2), _W1_SIGN + w1, _MAP_SIGN + w1, M
+                    )
                     if up:
                         a = value - p - 1
                         part = _PART - part
@@ -373,7 +374,9 @@ def _code(mode, V, E, K, valid, b, height, width, bands, offsets, n, A, M):
                     s, z = _STATE_SIZE, _STRIDE
                     M.ix[0] = s + (place * 8 + (part >> 3)) * _TYPES
                     M.ix[1] = s + z + (_level((aw << 2) >> k) * 16 + _level((an << 2) >> k)) * _TYPES
-                    M.ix[2] = s + 2 * z + (_level(((ane + anw) << 1) >> k) * 16 + _level(((aww + ann) << 1) >> k)) * _TYPES
+                    M.ix[2] = (
+                        s + 2 * z + (_level(((ane + anw) << 1) >> k) * 16 + _level(((aww + ann) << 1) >> k)) * _TYPES
+                    )
                     M.ix[3] = s + 3 * z + (_level((abs(ec) << 2) >> kc) * 16 + _level((ahead << 1) >> kc)) * _TYPES
                     M.ix[4] = s + 4 * z + (_level(edges >> k) * 16 + _level((abs(guess - p) << 2) >> k)) * _TYPES
                     M.ix[5] = s + 5 * z + (lg * 11 + lw) * _TYPES

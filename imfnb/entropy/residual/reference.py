@@ -317,10 +317,8 @@ class Coder:
         else:
             a, sign = p - value, 0
             lg, lw, ln, lc = 10 - lg, 10 - lw, 10 - ln, 10 - lc
-        if k:
-            mixed = ((w - p) >> k) * 5 + ((n - p) >> k)
-        else:
-            mixed = (((w - p) * 5 + (n - p)) * 7 + (nw - p)) * 3 + (ne - p)
+        fine = (((w - p) * 5 + (n - p)) * 7 + (nw - p)) * 3 + (ne - p)
+        mixed = ((w - p) >> k) * 5 + ((n - p) >> k) if k else fine
         edges = abs(w - nw) + abs(n - ne) + abs(n - nw) + abs(w - ww)
         self.size.slots = [
             place * 8 + (part >> 3),
@@ -337,7 +335,10 @@ class Coder:
         V[y, x], K[y, x] = value, k
         E[y, x] = value - ((predicted + (1 << (PREDICTION_BITS - 1))) >> PREDICTION_BITS)
         shift = max(bits, LEAST_BITS) - SCALE_BITS
-        X = [_clamp(_clamp(v >> max(shift, 0), SCALED_LIMIT) << max(-shift, 0), SCALED_LIMIT) for v in [*X, value - guess]]
+        X = [
+            _clamp(_clamp(v >> max(shift, 0), SCALED_LIMIT) << max(-shift, 0), SCALED_LIMIT)
+            for v in [*X, value - guess]
+        ]
         for row, v in zip(self.products, X, strict=True):
             row[:] = [old + v * other for old, other in zip(row, X, strict=False)]
         return value

@@ -133,7 +133,7 @@ if nb.config.DISABLE_JIT:
         return sum(int(weights[i]) * int(x[i]) for i in range(SIDE))
 
     def eliminate(matrix, row, factor, column, first, last):
-        """Subtract (factor column[c]) >> 16 from matrix[SIDE row + c], modulo 2^32, in blocks first to last of eight."""
+        """Subtract (factor column[c]) >> 16 from matrix[SIDE row + c], modulo 2^32, in some blocks of eight."""
         for c in range(LANES * first, LANES * (last + 1)):
             value = int(matrix[SIDE * row + c]) - ((int(factor) * int(column[c])) >> 16)
             matrix[SIDE * row + c] = (value + (1 << 31)) % (1 << 32) - (1 << 31)
