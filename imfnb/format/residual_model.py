@@ -1,8 +1,8 @@
 """The coder of residual arrays: sections, tables of neighbours and the numbers of its prediction.
 
 Section 14 of FORMAT.md; `probability` has the arithmetic of a bin. How a sample is predicted and how its contexts are
-formed stands in :mod:`imfnb.entropy.residual.reference`. Section 0 codes the magnitude of what the prediction misses, in
-units that grow with what neighbours missed, section 1 its sign.
+formed stands in :mod:`imfnb.entropy.residual.reference`. Section 0 codes the magnitude of what the prediction misses,
+in units that grow with what neighbours missed, section 1 its sign.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ FIRST_WEIGHT = WEIGHT_ONE // 12
 UNARY = 9
 ESCAPE_BITS = 27
 
-#: A magnitude is coded in units of 2^k, k such that the weighted mean of what six neighbours missed is 1.3 to 2.7 units,
-#: or less if k is 0. (One bit less: the same bytes with more bins. One more: +0.3%.)
+#: A magnitude is coded in units of 2^k, k such that the weighted mean of what six neighbours missed is 1.3 to 2.7
+#: units, or less if k is 0. (One bit less: the same bytes with more bins. One more: +0.3%.)
 UNIT_BITS = 5
 
 #: Probability that a sample repeats its neighbours where all are alike and were predicted, and how often that has been
