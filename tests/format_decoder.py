@@ -926,6 +926,332 @@ def decode_map(data: bytes, height: int, width: int, count: int) -> np.ndarray:
     return image.inner()
 
 
+# ---- 14. Residual arrays ---------------------------------------------------------------------------------------------
+
+#: 14.4: (bands before, rows below, columns to the right).
+# fmt: off
+NEIGHBOURS = (
+    (
+        (0, 0, -1), (0, -1, 0), (0, -1, -1), (0, -1, 1), (0, -2, 0), (0, 0, -2), (0, -2, -1), (0, 0, -3), (0, -3, 0),
+        (0, -3, -1), (0, -2, 1), (0, -1, -2), (0, -1, 3), (0, -1, -3), (0, -2, -3), (0, -2, -2), (0, -3, 1),
+        (0, -3, -2), (0, -2, 3), (0, -3, 2), (0, -1, 2), (0, -2, 2),
+    ),
+    (
+        (0, 0, -1), (0, -1, 0), (0, -1, -1), (0, -1, 1), (1, 0, 0), (1, 0, -1), (1, -2, 1), (1, -1, 0), (1, -1, -1),
+        (0, 0, -2), (1, 1, 0), (0, -2, 0), (1, -2, 0), (1, -1, 1), (0, -3, 0), (0, 0, -3), (1, 0, 1), (0, -2, 1),
+        (0, -2, -1), (1, 0, -2), (0, -3, -1), (0, -1, -2), (0, -1, 3), (0, -2, -2), (0, -1, -3), (1, 0, 2),
+        (1, 1, -1), (1, 2, 0), (0, -2, -3), (1, -1, 2), (0, -1, 2),
+    ),
+    (
+        (0, 0, -1), (0, -1, 0), (0, -1, -1), (0, -1, 1), (1, 0, 0), (2, 0, 0), (2, 1, 0), (2, -1, 0), (2, 0, -1),
+        (1, -1, 0), (0, -2, 0), (1, 1, 0), (2, 1, -2), (1, 0, -2), (2, -1, -1), (1, 0, -1), (2, -1, 1), (2, 1, 1),
+        (0, -3, 0), (1, 0, 1), (2, 0, 1), (1, -1, -1), (0, -2, -1), (0, 0, -2), (0, 0, -3), (1, -1, 1), (0, -2, 1),
+        (2, -2, 0), (0, -1, -2), (1, 2, -1), (0, -3, -1),
+    ),
+    (
+        (0, 0, -1), (0, -1, 0), (0, -1, -1), (0, -1, 1), (1, 0, 0), (2, 0, 0), (3, 0, 0), (1, 0, -1), (3, 1, 0),
+        (1, -1, 0), (3, -1, 0), (1, 1, 0), (0, -2, 0), (1, -2, 0), (3, 1, -1), (2, -1, -1), (1, -1, 1), (0, 0, -2),
+        (0, -3, 0), (1, 1, -2), (0, -1, -2), (3, -1, -1), (3, 0, 1), (2, -1, 0), (2, 0, -1), (2, 1, 0), (3, 0, -1),
+        (3, 1, -2), (1, -1, -1), (1, -2, 1), (0, -2, 1),
+    ),
+)
+# fmt: on
+
+
+class Mixed(Section):
+    """14.1: a section of residual arrays, in its initial state."""
+
+    def __init__(self, coder: RangeDecoder, slots: int, types: int, rows: tuple[int, int, int]) -> None:
+        self.coder, self.types, self.stride, self.at = coder, types, slots * types, []
+        self.p, self.n = [1 << 21] * (8 * self.stride), [0] * (8 * self.stride)
+        self.a, self.b = ([[5461] * 8 for _ in range(count)] for count in rows[:2])
+        self.m = [[SQUASH[min(128 * i, 4095)] for i in range(33)] for _ in range(rows[2])]
+
+
+class Alone:
+    """14.1: a state that works alone."""
+
+    def __init__(self, coder: RangeDecoder, f: int, g: int = 0) -> None:
+        self.coder, self.f, self.g = coder, f, g
+
+    def learn(self, bit: int) -> None:
+        """Adapt to a bit."""
+        self.f = min(self.f + bit + (((4194303 * bit - self.f) * RATE[self.g]) >> 16), 4194303)
+        self.g = min(self.g + 1, 255)
+
+    def one(self) -> int:
+        """Decode a bit and adapt."""
+        bit = self.coder.decode(clamp(self.f >> 6, 1, 65535))
+        self.learn(bit)
+        return bit
+
+
+def _shift(x: int, n: int) -> int:
+    return x << n if n >= 0 else x >> -n
+
+
+def least_squares(R: list[list[list[int]]], B: int, N: int) -> list[int]:
+    """14.4: the weights of N neighbours."""
+    D = [[R[B - 1][i][j] + R[B][i][j] + R[B + 1][i][j] for j in range(i + 1)] for i in range(N + 1)]
+    s = [15 - ((D[i][i].bit_length() + 1) >> 1) for i in range(N + 1)]
+    for i in range(N + 1):
+        for j in range(i + 1):
+            D[i][j] = clamp(_shift(D[i][j], s[i] + s[j]), -(2**30), 2**30)
+        if i < N:
+            D[i][i] += (D[i][i] >> 13) + 2**20
+    L = [[0] * N for _ in range(N + 1)]
+    for k in range(N):
+        r = 2**48 // max(D[k][k], 2**18)
+        for i in range(k + 1, N + 1):
+            L[i][k] = clamp((D[i][k] * r) >> 32, -(2**22), 2**22)
+            for j in range(k + 1, i + 1):
+                x = D[i][j] - ((L[i][k] * D[j][k]) >> 16)
+                D[i][j] = ((x + 2**31) & (2**32 - 1)) - 2**31
+    u = [0] * N
+    for i in reversed(range(N)):
+        u[i] = clamp(L[N][i] - sum((L[j][i] * u[j]) >> 16 for j in range(i + 1, N)), -(2**24), 2**24)
+    return [clamp(_shift(u[i], s[i] - s[N] - 2), -(2**18), 2**18) for i in range(N)]
+
+
+class Residual:
+    """14: the decoder of one array."""
+
+    def __init__(self, data: bytes, bands: int, height: int, width: int) -> None:
+        self.coder = coder = RangeDecoder(data)
+        self.height, self.width = height, width
+        self.size = Mixed(coder, 1024, 16, (24, 128, 128))
+        self.sign = Mixed(coder, 512, 1, (3, 16, 16))
+        self.kind = [Alone(coder, 1 << 21) for _ in range(5)]
+        self.numbers = [Alone(coder, 1 << 21) for _ in range(3 * 1056)]
+        self.flat = [Alone(coder, 3932160, 6) for _ in range(5)]
+        self.repeat = [Alone(coder, 262144) for _ in range(256)]
+        self.part = [Alone(coder, 1 << 21) for _ in range(4 * 64 * 3)]
+        # Rows begin at index 3, columns too.
+        self.V, self.E, self.K = (
+            [[[0] * (width + 6) for _ in range(height + 5)] for _ in range(bands)] for _ in range(3)
+        )
+        self.blocks = min(ceil_div(width, 32), 1024)
+
+    def number(self, j: int) -> int:
+        """14.1: a number of a palette."""
+        e, v = 0, 1
+        while e < 27 and self.numbers[1056 * j + e].one():
+            e += 1
+        for k in reversed(range(e)):
+            v = 2 * v + self.numbers[1056 * j + 32 + 32 * e + k].one()
+        return v - 1
+
+    def palette(self, count: int) -> list[int]:
+        """14.2: the entries, of which there are no more than valid samples."""
+        n = min(self.number(0) + 1, max(1, count))
+        s = self.number(1)
+        Y = [clamp(-((s + 1) // 2) if s & 1 else s // 2, -(2**25), 2**25)]
+        while len(Y) < n:
+            Y.append(clamp(Y[-1] + self.number(2) + 1, -(2**25), 2**25))
+        return Y
+
+    def values(self, b: int, valid: np.ndarray) -> None:
+        """14.3: the values of a band."""
+        V, W = self.V[b], self.width
+        q = min(b, 3)
+        N = len(NEIGHBOURS[q])
+        if b <= 3:
+            self.R = [[[0] * (i + 1) for i in range(N + 1)] for _ in range(self.blocks + 2)]
+        else:
+            self.R = [[[x >> 3 for x in row] for row in block] for block in self.R]
+        for y in range(3, self.height + 3):
+            if y > 3:
+                V[y][0] = V[y][1] = V[y][2] = V[y - 1][3]
+            for x in range(3, W + 3):
+                if y == 3:
+                    for row in V[:3]:
+                        row[x : x + 4] = [V[3][x - 1]] * 4
+                if (x - 3) % 32 == 0:
+                    self.w: list[int] | None = None
+                V[y][x] = self.value(b, y, x) if valid[y - 3, x - 3] else self.med(b, y, x)
+                if self.w is not None and ((x - 3) % 32 == 31 or x == W + 2):
+                    for i, row in enumerate(self.R[self.block(x)]):
+                        for j in range(i + 1):
+                            row[j] += self.Q[i][j] - (row[j] >> 3)
+            V[y][W + 3 :] = [V[y][W + 2]] * 3
+            if y == 3:
+                for row in V[:4]:
+                    row[:3] = [V[3][3]] * 3
+        V[-1], V[-2] = V[-3].copy(), V[-3].copy()
+
+    def block(self, x: int) -> int:
+        """14.4: the number of a column's block."""
+        return 1 + (x - 3) // 32 % 1024
+
+    def med(self, b: int, y: int, x: int) -> int:
+        """14.3: the median edge detector's guess."""
+        V = self.V[b]
+        w, n, nw = V[y][x - 1], V[y - 1][x], V[y - 1][x - 1]
+        return clamp(w + n - nw, min(w, n), max(w, n))
+
+    def value(self, b: int, y: int, x: int) -> int:
+        """14.3: a value."""
+        V, E, K = self.V[b], self.E[b], self.K[b]
+        w, n, nw, ne, ww, nn = V[y][x - 1], V[y - 1][x], V[y - 1][x - 1], V[y - 1][x + 1], V[y][x - 2], V[y - 2][x]
+        missed = 2 * (abs(E[y][x - 1]) + abs(E[y - 1][x])) + abs(E[y - 1][x - 1]) + abs(E[y - 1][x + 1])
+        missed += abs(E[y][x - 2]) + abs(E[y - 2][x])
+        spread = missed + (missed >> 1)
+        k = max(spread.bit_length() - 5, 0)
+        if missed == 0 and w == n == nw == ne == ww == nn:
+            around = 0
+            if b > 0:
+                P = self.V[b - 1]
+                around = 1 + 2 * (P[y][x] == P[y][x - 1] == P[y - 1][x])
+                around += P[y][x] == P[y][x + 1] == P[y + 1][x]
+            return w if self.flat[around].one() else self.residual(b, y, x, spread, k)
+        if k == 0 and missed > 0:
+            return self.residual(b, y, x, spread, k)
+        pattern = (n == nw) + 2 * (n == ne) + 4 * (w == nw) + 8 * (w == ww) + 16 * (n == nn) + 32 * (w == n)
+        pattern += 64 * (k > 0)
+        rw, rn, least = self.repeat[pattern], self.repeat[128 + pattern], 24576 if k else 57344
+        of_w = rw.f >> 6 >= least
+        if of_w and rw.one():
+            E[y][x], K[y][x] = E[y][x - 1], K[y][x - 1]
+            return w
+        of_n = n != w and rn.f >> 6 >= least
+        if of_n and rn.one():
+            E[y][x], K[y][x] = E[y - 1][x], K[y - 1][x]
+            if not of_w:
+                rw.learn(0)
+            return n
+        found = self.residual(b, y, x, spread, k)
+        if not of_w:
+            rw.learn(int(found == w))
+        if not of_n and n != w and (of_w or found != w):
+            rn.learn(int(found == n))
+        return found
+
+    def residual(self, b: int, y: int, x: int, spread: int, k: int) -> int:
+        """14.4: a value that is predicted."""
+        q = min(b, 3)
+        N = len(NEIGHBOURS[q])
+        if self.w is None:
+            self.w, self.Q = least_squares(self.R, self.block(x), N), [[0] * (N + 1) for _ in range(N + 1)]
+        guess = [self.med(b - j, y, x) for j in range(q + 1)]
+        X = [self.V[b - j][y + dy][x + dx] - guess[j] for j, dy, dx in NEIGHBOURS[q]]
+        dot = sum(self.w[i] * X[i] for i in range(N))
+        pred = clamp(64 * guess[0] + (dot >> 8), -(2**32), 2**32)
+        found = self.missed(b, y, x, guess[0], pred, spread, k)
+        self.E[b][y][x], self.K[b][y][x] = found - ((pred + 32) >> 6), k
+        X.append(found - guess[0])
+        s = max(spread.bit_length(), 4) - 7
+        for i in range(N + 1):
+            X[i] = clamp(_shift(clamp(_shift(X[i], min(-s, 0)), -2047, 2047), max(-s, 0)), -2047, 2047)
+            for j in range(i + 1):
+                self.Q[i][j] += X[i] * X[j]
+        return found
+
+    def missed(self, b: int, y: int, x: int, guess: int, pred: int, spread: int, k: int) -> int:
+        """14.5: the value from what the prediction misses."""
+        V, E = self.V[b], self.E[b]
+        w, n, nw, ne, ww, nn = V[y][x - 1], V[y - 1][x], V[y - 1][x - 1], V[y - 1][x + 1], V[y][x - 2], V[y - 2][x]
+        ew, en, enw, ene, eww, enn = (
+            E[y][x - 1],
+            E[y - 1][x],
+            E[y - 1][x - 1],
+            E[y - 1][x + 1],
+            E[y][x - 2],
+            E[y - 2][x],
+        )
+        ec = kc = ahead = behind = 0
+        if b > 0:
+            P = self.E[b - 1]
+            ec, kc = P[y][x], self.K[b - 1][y][x]
+            ahead, behind = abs(P[y][x + 1]) + abs(P[y + 1][x]), abs(P[y][x - 1]) + abs(P[y - 1][x])
+        place, c, p, part = (spread >> k) + 16 * min(k, 2), min(k, 2), pred >> 6, pred & 63
+
+        def S(v: int) -> int:
+            return slevel((2 * v) >> k)
+
+        lc, lg, lw, ln = slevel((2 * ec) >> kc), S(guess - p), S(w - p), S(n - p)
+        larger = [v > p for v in (n, w, nw, ne, ww, nn, 2 * n - nn, 2 * w - ww)]
+        self.sign.slots(
+            64 * (part >> 3) + place,
+            11 * S(ew) + S(en),
+            11 * lg + lc,
+            11 * lw + ln,
+            11 * S(ne - p) + S(nw - p),
+            3 * (8 * lc + (part >> 3)) + c,
+            sum(2**i * is_larger for i, is_larger in enumerate(larger)),
+            11 * S(ene) + S(enw),
+        )
+        up = self.sign.bin(0, c, place >> 2, place >> 2)
+        if up:
+            part = 63 - part
+        else:
+            lg, lw, ln, lc = 10 - lg, 10 - lw, 10 - ln, 10 - lc
+        h = 3 * (7 * (5 * (w - p) + (n - p)) + (nw - p)) + (ne - p)
+        if k > 0:
+            h = 5 * ((w - p) >> k) + ((n - p) >> k)
+        self.size.slots(
+            8 * place + (part >> 3),
+            16 * level((4 * abs(ew)) >> k) + level((4 * abs(en)) >> k),
+            16 * level((2 * (abs(ene) + abs(enw))) >> k) + level((2 * (abs(eww) + abs(enn))) >> k),
+            16 * level((4 * abs(ec)) >> kc) + level((2 * ahead) >> kc),
+            16 * level((abs(w - nw) + abs(n - ne) + abs(n - nw) + abs(w - ww)) >> k) + level((4 * abs(guess - p)) >> k),
+            11 * lg + lw,
+            ((40503 * h) >> 4) & 1023,
+            8 * (11 * ln + lc) + (level((2 * behind) >> kc) >> 1),
+        )
+        a = self.magnitude(k, c, place)
+        return clamp(p + 1 + a if up else p - a, -(2**26), 2**26)
+
+    def magnitude(self, k: int, c: int, place: int) -> int:
+        """14.6: a magnitude in units of 2^k."""
+        r, t = 8 * (place >> 2), 0
+
+        def ubin(t: int, g: int) -> int:
+            return self.size.bin(t, 8 * c + g, r + g, r + g)
+
+        while t < 9 and ubin(t, (0, 1, 2, 3, 4, 4, 5, 5, 5)[t]):
+            t += 1
+        if t == 9:
+            e, v = 0, 1
+            while e < 27 and ubin(9 + min(e, 4), 6):
+                e += 1
+            for i in reversed(range(e)):
+                v = 2 * v + (ubin(15, 7) if i == e - 1 else self.coder.raw())
+            t = 8 + v
+        f, x = 3 * (64 * min(t, 3) + place), 0
+        if k >= 1:
+            x = self.part[f].one()
+            t = 2 * t + x
+        if k >= 2:
+            t = 2 * t + self.part[f + 1 + x].one()
+        for _ in range(k - 2):
+            t = 2 * t + self.coder.raw()
+        return t
+
+
+def decode_residual(data: bytes, bands: int, height: int, width: int, valid: np.ndarray) -> np.ndarray:
+    """The samples, shape (bands, height, width), as is valid."""
+    array, out = Residual(data, bands, height, width), np.zeros((bands, height, width), np.int64)
+    order = list(range(bands))
+    if bands > 1 and array.kind[4].one():
+        order[:2] = 1, 0
+    for b, place in enumerate(order):
+        Y, d = None, 0
+        if array.kind[0].one():
+            Y = array.palette(int(valid[place].sum()))
+        elif b > 0:
+            h = array.kind[1].one()
+            d = min(2 * h + array.kind[2 + h].one(), b)
+        array.values(b, valid[place])
+        for y, x in zip(*np.nonzero(valid[place]), strict=True):
+            v = array.V[b][y + 3][x + 3]
+            if Y is not None:
+                v = Y[clamp(v, 0, len(Y) - 1)]
+            elif d:
+                v += int(out[order[b - d], y, x])
+            out[place, y, x] = clamp(v, -(2**25), 2**25)
+    return out
+
+
 # ---- 8. V that has left the DCT basis --------------------------------------------------------------------------------
 
 

@@ -21,7 +21,8 @@ _I32 = ir.IntType(32)
 _VECTOR = ir.VectorType(_I32, LANES)
 
 
-def _clamp(builder, value, limit):
+def clamp(builder, value, limit):
+    """Every lane within plus or minus a limit."""
     low = ir.Constant(_VECTOR, [-limit] * LANES)
     high = ir.Constant(_VECTOR, [limit] * LANES)
     value = builder.select(builder.icmp_signed("<", value, low), low, value)
@@ -58,7 +59,7 @@ def _mix_vector(typing_context, states, slots, t, shift, stretch, inputs, weight
             order = [k + width if k < width else k for k in range(LANES)]
             turned = builder.shuffle_vector(product, undefined, ir.Constant(_VECTOR, order))
             product = builder.add(product, turned)
-        product = _clamp(builder, builder.ashr(product, ir.Constant(_VECTOR, [11] * LANES)), limit.literal_value)
+        product = clamp(builder, builder.ashr(product, ir.Constant(_VECTOR, [11] * LANES)), limit.literal_value)
         return builder.sext(builder.extract_element(product, ir.Constant(_I32, 0)), ir.IntType(64))
 
     return signature, generate
@@ -76,7 +77,7 @@ def _train_vector(typing_context, weights, a, b, inputs, error, shift, limit):
         delta = builder.ashr(delta, ir.Constant(_VECTOR, [shift_value] * LANES))
         lanes = Lanes(context, builder, signature.args[0], args[0], LANES)
         for index in args[1:3]:
-            lanes.store(_clamp(builder, builder.add(lanes.load(index), delta), limit_value), index)
+            lanes.store(clamp(builder, builder.add(lanes.load(index), delta), limit_value), index)
 
     return signature, generate
 
