@@ -1,0 +1,149 @@
+"""Metadata of a file: what its chunks hold, and how one gets into a finished file.
+
+A chunk of type "GEOT" holds the tags by which a TIFF says where on Earth its pixels lie, and what GDAL adds to that:
+for this package they are opaque numbers that a TIFF is given back. FORMAT.md, section 2.2, has its layout.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..errors import FormatError
+from .bytestream import Reader, put_varint
+from .container import CHUNKS, MAGIC, VERSION, newer
+
+__all__ = ["GEOT", "GEO_TAGS", "TYPE_SIZES", "Tag", "pack_tags", "parse_tags", "with_chunks"]
+
+#: Type of the chunk that holds tags.
+GEOT = b"GEOT"
+
+#: The tags that it may hold: ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GeoDoubleParams,
+#: GeoAsciiParams, GDAL_METADATA and GDAL_NODATA. What else a TIFF says is of its own bytes, or never read from here.
+GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
+
+#: Bytes of a value of each of TIFF's types.
+TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+
+
+@dataclass(frozen=True)
+class Tag:
+    """One tag of a TIFF.
+
+    Attributes
+    ----------
+    number : int
+        Which tag.
+    type : int
+        TIFF's number of the type of its values, a key of :data:`TYPE_SIZES`.
+    count : int
+        Number of values.
+    data : bytes
+        The values, little-endian.
+    """
+
+    number: int
+    type: int
+    count: int
+    data: bytes
+
+
+def pack_tags(tags: Iterable[Tag]) -> bytes:
+    """The contents of a chunk of type GEOT.
+
+    Parameters
+    ----------
+    tags : iterable of Tag
+        Tags of :data:`GEO_TAGS`.
+
+    Returns
+    -------
+    bytes
+        What :func:`parse_tags` reads.
+    """
+    tags = list(tags)
+    out = bytearray()
+    put_varint(out, len(tags))
+    for tag in tags:
+        put_varint(out, tag.number)
+        out.append(tag.type)
+        put_varint(out, tag.count)
+        out += tag.data
+    return bytes(out)
+
+
+def parse_tags(data: bytes) -> tuple[Tag, ...]:
+    """The tags in a chunk of type GEOT.
+
+    Parameters
+    ----------
+    data : bytes
+        Contents of the chunk.
+
+    Returns
+    -------
+    tuple of Tag
+        Those of :data:`GEO_TAGS`, each once; others are skipped.
+
+    Raises
+    ------
+    FormatError
+        If the chunk is malformed.
+    """
+    reader = Reader(memoryview(data))
+    tags: dict[int, Tag] = {}
+    for _ in range(reader.varint()):
+        number, kind, count = reader.varint(), reader.byte(), reader.varint()
+        if kind not in TYPE_SIZES:
+            raise FormatError(f"damaged metadata: type {kind} of tag {number} is not one of TIFF's")
+        values = bytes(reader.take(TYPE_SIZES[kind] * count))
+        if number in GEO_TAGS and count:
+            tags.setdefault(number, Tag(number, kind, count, values))
+    reader.end()
+    return tuple(tags.values())
+
+
+def with_chunks(data: bytes, chunks: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """A finished file with metadata added.
+
+    Parameters
+    ----------
+    data : bytes
+        A file of version 2 whose header announces no part.
+    chunks : sequence of (bytes, bytes)
+        Type, of four bytes, and contents of each chunk.
+
+    Returns
+    -------
+    bytes
+        The same picture; `data` itself where there are no chunks.
+    """
+    if not chunks:
+        return data
+    reader = Reader(memoryview(data))
+    reader.take(len(MAGIC) + 1)
+    length, payload = reader.varint(), reader.varint()
+    header = Reader(reader.take(length))
+    reader.u32()
+    header.byte()
+    header.varint(), header.varint()  # height and width
+    header.byte()
+    place = header.position
+    if header.varint():
+        raise newer("what its header announces where metadata are to be added")
+    out = bytearray(header.data[:place])
+    put_varint(out, CHUNKS)
+    put_varint(out, len(chunks))
+    for kind, chunk in chunks:
+        out += kind
+        put_varint(out, len(chunk))
+        out += zlib.crc32(chunk).to_bytes(4, "little")
+    out += header.take(header.left)
+    head = bytearray(MAGIC)
+    head.append(VERSION)
+    put_varint(head, len(out))
+    put_varint(head, payload + sum(len(chunk) for _, chunk in chunks))
+    head += out
+    head += zlib.crc32(head).to_bytes(4, "little")
+    return b"".join([head, reader.take(payload), *(chunk for _, chunk in chunks)])
