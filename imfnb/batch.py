@@ -20,10 +20,11 @@ import numpy as np
 from .codec import check_max_pixels, check_max_rank, decode, encode, open_container
 from .errors import FormatError, MetadataWarning, OptionError, naming
 from .files import read_bytes
+from .format.chunks import with_chunks
 from .format.container import MAX_PIXELS, Container, Frame
 from .kinds import describe, kind_of
 from .options import SEARCHES, EncodeOptions, check_image
-from .pictures import read_picture
+from .pictures import Picture, read_picture
 from .runtime.devices import is_device_array, resolve_device, resolve_threads, run_on
 
 __all__ = ["decode_batch", "decode_iter", "encode_batch", "encode_iter", "run_batch"]
@@ -89,12 +90,11 @@ def _take_contents(item: Any, place: str) -> Any:
         return _take_file(item)
 
 
-def _load(item: Any) -> tuple[Any, tuple[str, ...]]:
-    """An image, read if it is in a file, and what of the file is not kept."""
+def _load(item: Any) -> Picture:
+    """An image, read if it is in a file, with what the file says of it."""
     if not isinstance(item, (str, os.PathLike, _Contents)):
-        return item, ()
-    picture = read_picture(io.BytesIO(item.data) if isinstance(item, _Contents) else item)
-    return picture.pixels, picture.dropped
+        return Picture(item, ())
+    return read_picture(io.BytesIO(item.data) if isinstance(item, _Contents) else item)
 
 
 def _load_file(item: Any) -> Any:
@@ -114,8 +114,9 @@ def _nameable(item: Any) -> Any:
 def _encode_item(item: Any, place: str, **options: Any) -> tuple[bytes, tuple[str, ...]]:
     """Encode an item, and say what of its file is not kept; at module level so that processes can import it."""
     with _about(item, place):
-        image, dropped = _load(item)
-        return encode(image, **options), dropped
+        picture = _load(item)
+        data = encode(picture.pixels, **{**picture.options, **options})
+        return with_chunks(data, picture.chunks), picture.dropped
 
 
 def _decode_item(item: Any, place: str, **options: Any) -> np.ndarray:
@@ -130,7 +131,7 @@ def _warn(dropped: Iterable[str]) -> None:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(f"{__package__}."):
         level, frame = level + 1, frame.f_back
     for word in dropped:  # in words that are the same for each file, so that Python shows them once
-        message = f"a picture's {word} is not kept: an .imf file holds nothing but samples"
+        message = f"a picture's {word} is not kept in the .imf file"
         warnings.warn(message, MetadataWarning, stacklevel=level)
 
 
@@ -432,9 +433,12 @@ def _encode_on(
         def open_item(item: Any, number: int) -> tuple[Any, Frame]:
             item, place = take(item, number)
             with _about(item, place):
-                image, dropped = _load(item)
-                pixels, channels = check_image(image)
-            _warn(dropped)
+                picture = _load(item)
+                if picture.options:
+                    told = ", ".join(f"{name}={value!r}" for name, value in picture.options.items())
+                    raise OptionError(f"its file says {told}, which batches on the GPU do not know; use device='cpu'")
+                pixels, channels = check_image(picture.pixels)
+            _warn((*picture.dropped, *(["georeference"] if picture.tags else [])))
             opened[number] = _nameable(item), place
             return pixels, Frame(valid.profile, pixels.shape[0], pixels.shape[1], channels)
 

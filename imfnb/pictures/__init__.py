@@ -11,9 +11,9 @@ other formats.
 from __future__ import annotations
 
 from .reading import Picture, read_picture
-from .writing import write_picture
+from .writing import fits_png, write_picture
 
-__all__ = ["SUFFIXES", "Picture", "read_picture", "write_picture"]
+__all__ = ["SUFFIXES", "Picture", "fits_png", "read_picture", "write_picture"]
 
 #: What of a folder is taken for a picture.
 SUFFIXES = (

@@ -62,7 +62,7 @@ def write_picture(
     OptionError
         If there is no writer for the extension, or not for this kind of image.
     """
-    kind = suffix.lower()
+    kind, image = suffix.lower(), np.ascontiguousarray(image)
     if kind == ".npy":
         buffer = io.BytesIO()
         np.lib.format.write_array(buffer, image, allow_pickle=False)
