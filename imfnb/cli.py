@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from . import _console
 from ._arguments import parser
@@ -148,7 +149,7 @@ def _check_picture_name(target: str) -> None:
 def _decode(arguments: argparse.Namespace) -> int:
     from .codec import decode, info, open_container
     from .errors import FormatError
-    from .format.chunks import GEOT, Tag, parse_tags
+    from .format.chunks import GEOT, Tag, is_plain, parse_tags
     from .format.container import MAX_PIXELS
     from .pictures import fits_png, write_picture
 
@@ -156,18 +157,25 @@ def _decode(arguments: argparse.Namespace) -> int:
     chosen = {name: getattr(arguments, name) for name in ("bands", "frame") if getattr(arguments, name) is not None}
     damaged: list[str] = []
 
+    def describe(data: bytes) -> dict[str, Any]:
+        """What `info` says, which takes a good part of the time of decoding; nothing of a plain picture."""
+        return {} if is_plain(data) else info(data, max_pixels=limit)
+
     def suffix(source: str) -> str:
         """PNG, or TIFF for what no PNG holds; of a file that cannot be read, `convert` will tell."""
         if source == "-" or not os.path.isfile(source):  # what can be read once
             return ".png"
         try:
+            with open(source, "rb") as file:
+                if is_plain(file.read(32)):
+                    return ".png"
             details = info(_read(source), max_pixels=limit)
         except Exception:
             return ".png"
-        stack = details.get("frames") is not None
+        stack = details["frames"] is not None
         shape = details["shape"][stack:]
         bands = len(arguments.bands or range(shape[2] if len(shape) == 3 else 1))
-        fits = fits_png(details.get("dtype", "uint8"), bands) and (not stack or arguments.frame is not None)
+        fits = fits_png(details["dtype"], bands) and (not stack or arguments.frame is not None)
         return ".png" if fits else ".tif"
 
     def place(source: str, data: bytes) -> tuple[Tag, ...]:
@@ -188,7 +196,7 @@ def _decode(arguments: argparse.Namespace) -> int:
             max_rank=arguments.max_rank,
             **chosen,
         )
-        details = info(data, max_pixels=limit)
+        details = describe(data)
         kind = ".png" if target == "-" else os.path.splitext(target)[1].lower()
         channels = details.get("channels")
         return write_picture(

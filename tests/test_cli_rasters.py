@@ -47,7 +47,7 @@ class Codec:
         return image if bands is None else image[..., bands]
 
     def info(self, _data: bytes, **_options) -> dict[str, object]:
-        return {"shape": self.image.shape, "dtype": self.image.dtype.name, **self.details}
+        return {"shape": self.image.shape, "dtype": self.image.dtype.name, "frames": None, **self.details}
 
 
 @pytest.fixture
@@ -58,6 +58,7 @@ def codec(monkeypatch, tmp_path):
     instead = Codec()
     for name in ("encode", "decode", "info"):
         monkeypatch.setattr(f"imfnb.codec.{name}", getattr(instead, name))
+    monkeypatch.setattr("imfnb.format.chunks.is_plain", lambda _: False)
     return instead
 
 

@@ -16,7 +16,7 @@ from test_pictures import DTYPES, chunk, png, refusal
 
 import imfnb
 from imfnb.errors import FormatError, LimitError, OptionError
-from imfnb.format.chunks import GEOT, Tag, pack_tags, parse_tags, with_chunks
+from imfnb.format.chunks import GEOT, Tag, is_plain, pack_tags, parse_tags, with_chunks
 from imfnb.pictures import Picture, read_picture, write_picture
 
 
@@ -347,6 +347,12 @@ def test_npz():
     assert "an archive" in refusal(buffer.getvalue())
 
 
+@pytest.mark.parametrize("shape", ["(0, 4)", "(-1, 4)", "(4, -4)"])
+def test_arrays_without_samples(shape):
+    head = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}".encode().ljust(117) + b"\n"
+    assert "the array is empty" in refusal(b"\x93NUMPY\1\0" + struct.pack("<H", 118) + head + bytes(16))
+
+
 def test_pickles_are_never_read():
     class Harmful:
         def __reduce__(self):
@@ -487,6 +493,13 @@ def test_chunks_are_added_to_a_file():
     from imfnb.codec import open_container
 
     assert open_container(longer).chunks == [(GEOT, b"\0"), (b"XMP ", b"words" * 99)]
+    for file in (data, longer, longer[:32]):
+        assert is_plain(file)
+    other = bytearray(longer)
+    other[12] |= 2  # the features, behind magic, version, lengths of three bytes, profile, height, width, arrangement
+    assert not is_plain(bytes(other))
+    with pytest.raises(FormatError):
+        is_plain(data[:9])
     with pytest.raises(FormatError, match="newer"):
         with_chunks(longer, [(GEOT, b"\0")])
 

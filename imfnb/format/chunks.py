@@ -14,7 +14,7 @@ from ..errors import FormatError
 from .bytestream import Reader, put_varint
 from .container import CHUNKS, MAGIC, VERSION, newer
 
-__all__ = ["GEOT", "GEO_TAGS", "TYPE_SIZES", "Tag", "pack_tags", "parse_tags", "with_chunks"]
+__all__ = ["GEOT", "GEO_TAGS", "TYPE_SIZES", "Tag", "is_plain", "pack_tags", "parse_tags", "with_chunks"]
 
 #: Type of the chunk that holds tags.
 GEOT = b"GEOT"
@@ -102,6 +102,34 @@ def parse_tags(data: bytes) -> tuple[Tag, ...]:
             tags.setdefault(number, Tag(number, kind, count, values))
     reader.end()
     return tuple(tags.values())
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether a file holds one picture of eight bits, gray, RGB or RGBA, and nothing beside it but metadata.
+
+    Parameters
+    ----------
+    data : bytes
+        The first 32 bytes of a file, which hold magic, version, profile, arrangement and five numbers, or more.
+
+    Returns
+    -------
+    bool
+        By the header, which is not checked.
+
+    Raises
+    ------
+    FormatError
+        If it ends before it says so.
+    """
+    reader = Reader(memoryview(data))
+    reader.take(len(MAGIC))
+    if reader.byte() == 1:
+        return True
+    reader.varint(), reader.varint()  # lengths of header and payload
+    reader.byte()
+    reader.varint(), reader.varint()  # height and width
+    return reader.byte() in (0, 1, 3, 4) and not reader.varint() & ~CHUNKS
 
 
 def with_chunks(data: bytes, chunks: Sequence[tuple[bytes, bytes]]) -> bytes:

@@ -98,7 +98,7 @@ def check_array(dtype: np.dtype, shape: Sequence[int], axes: str | None, max_pix
             f"axes {axes!r} name {len(names)} dimensions, and the picture has {len(shape)} ({told}); name each once"
         )
     sizes = dict(zip(names, shape, strict=True))
-    if 0 in shape:
+    if min(shape) < 1:
         raise OptionError(f"the array is empty ({told}); expected at least one sample")
     if sizes.get("C", 1) > MOST_BANDS:
         raise OptionError(
