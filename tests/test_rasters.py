@@ -332,6 +332,13 @@ def test_axes_of_npy():
         assert "axes is" in refusal(data, axes=axes)
 
 
+def test_axes_of_pictures():
+    rows = [row.astype(">u2").tobytes() for row in samples("uint16", 6, 7, 3)]
+    for data in (png(16, 2, rows, 7), png(8, 2, [row[:21] for row in rows], 7), b"P5 1 1 999\n\0\0"):
+        assert "leave axes out" in refusal(data, axes="CHW")
+        assert read(data, axes="HWC").pixels.size
+
+
 def test_npz():
     first, second = samples("uint16", 5, 6), samples("float32", 7, 8, 2)
     buffer = io.BytesIO()

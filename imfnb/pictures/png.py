@@ -63,9 +63,9 @@ def png(file: BinaryIO, frame: int | None) -> Survey:
         if found.frame is None:
             raise OptionError(f"the picture is an animation with {depth}-bit samples, {DEEPER}")
         found.load, found.reader = partial(load_png, b"".join(rest), (sides[0], sides[1])), "imagecodecs"
-        found.channels = {0: "gray+alpha" if keyed else None, 2: "rgba" if keyed else None, 4: "gray+alpha"}.get(
-            color, "rgba"
-        )
+        if color in (4, 6) or keyed:
+            found.channels = "gray+alpha" if color in (0, 4) else "rgba"
+        return found
     found.file = io.BytesIO(b"".join(rest if found.frame == 0 else animated))
     return found
 

@@ -191,11 +191,11 @@ def one_error(what: str, reader: str = "Pillow") -> Iterator[None]:
 
 def _read(file: BinaryIO, head: bytes, frame: int | None, max_pixels: int, axes: str | None, bands: bool) -> Picture:
     found = survey(file, frame, axes, bands)
+    if axes not in (None, "HW", "HWC") and found.reader not in ("tifffile", "NumPy"):
+        raise OptionError(f"axes is {axes!r}, and the picture is one of rows and columns; leave axes out")
     if found.load is not None:
         with one_error(name_of(head) or "a picture", found.reader):
             return _raster(found, found.load(max_pixels))
-    if axes not in (None, "HW", "HWC"):
-        raise OptionError(f"axes is {axes!r}, and the picture is one of rows and columns; leave axes out")
     with _open(found, head, max_pixels) as picture:
         _select(picture, found, head, frame)
         check_pixels(picture.size, max_pixels)
