@@ -481,8 +481,8 @@ def encode_iter(
     Parameters
     ----------
     images : iterable of array_like, path or binary file object
-        Arrays as :func:`imfnb.encode` takes them, or pictures and rasters as the command line reads them. File objects are read
-        as they are taken; an array must not be changed before its file is there.
+        Arrays as :func:`imfnb.encode` takes them, or pictures and rasters as the command line reads them. File objects
+        are read as they are taken; an array must not be changed before its file is there.
     executor : Executor, optional
         Anything with the ``submit`` of :mod:`concurrent.futures`; a pool of threads by default.
     threads : int, optional

@@ -88,6 +88,15 @@ def test_what_bands_of_tiff_are(bands, photometric, extra, channels):
     same(read(data, bands=True), image, channels="bands")
 
 
+@pytest.mark.parametrize("compression", ["jpegxl", "lerc", "png"])
+def test_eight_bits_that_pillow_does_not_read(compression):
+    image = picture(16, 20)
+    data = tiff(image, photometric="rgb", compression=compression)
+    same(read(data), image)
+    assert "compression" in refusal(data[: len(data) // 2])
+    same(read(tiff(image, photometric="rgb", bigtiff=True, byteorder=">")), image)
+
+
 def test_samples_of_fewer_bits():
     image = samples("uint16", 8, 24) >> 4
     same(read(tiff(image, bitspersample=12)), image)

@@ -43,8 +43,10 @@ class Survey:
     load : callable or None
         Where Pillow would not keep the samples: from the largest number of pixels to accept to the samples, in the
         order T, H, W, C. Pillow is not asked then.
+    spare : callable or None
+        The same for samples that Pillow would keep, if it read the file.
     reader : str
-        Whose code that is.
+        Whose code `load` is.
     stack : bool
         Whether these samples are those of several frames.
     channels : str or None
@@ -64,6 +66,7 @@ class Survey:
     dropped: list[str] = field(default_factory=list)
     without_exif: BinaryIO | None = None
     load: Callable[[int], np.ndarray] | None = None
+    spare: Callable[[int], np.ndarray] | None = None
     reader: str = "Pillow"
     stack: bool = False
     channels: str | None = None

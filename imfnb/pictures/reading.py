@@ -196,7 +196,19 @@ def _read(file: BinaryIO, head: bytes, frame: int | None, max_pixels: int, axes:
     if found.load is not None:
         with one_error(name_of(head) or "a picture", found.reader):
             return _raster(found, found.load(max_pixels))
-    with _open(found, head, max_pixels) as picture:
+    try:
+        opened = _open(found, max_pixels)
+    except Unreadable as error:
+        try:
+            if found.spare is not None:
+                return _raster(found, found.spare(max_pixels))
+        except (ImfError, MemoryError):
+            raise
+        except Exception:  # whatever a damaged file makes of tifffile
+            pass
+        reason = describe_tiff(found.file) if name_of(head) == "a TIFF file" else error.reason
+        raise OptionError(refusal(head, error.format, reason)) from None
+    with opened as picture:
         _select(picture, found, head, frame)
         check_pixels(picture.size, max_pixels)
         depth = check_mode(picture)
@@ -229,13 +241,10 @@ def _raster(found: Survey, samples: np.ndarray) -> Picture:
     return Picture(samples, tuple(found.dropped), found.channels, axes, nodata, found.tags)
 
 
-def _open(found: Survey, head: bytes, max_pixels: int) -> Any:
+def _open(found: Survey, max_pixels: int) -> Any:
     """What Pillow makes of a file, its pixels not decoded yet."""
     try:
         return open_picture(found.file, max_pixels)
-    except Unreadable as error:
-        reason = describe_tiff(found.file) if name_of(head) == "a TIFF file" else error.reason
-        raise OptionError(refusal(head, error.format, reason)) from None
     except (ValueError, SyntaxError) as error:
         if isinstance(error, ImfError) or found.without_exif is None:
             raise

@@ -122,8 +122,10 @@ def tiff(file: BinaryIO, frame: int | None, axes: str | None, bands: bool) -> Su
     found.tags = tuple(kept for number in GEO_TAGS if number not in broken and (kept := page.tag(number)))
     if raster or page.number(262) in (1, 2):  # else samples are not what they are in the file
         found.nodata = _nodata(page)
+    choice = Choice(None if whole else found.frame, len(pages), axes, frame if stacked else None)
+    if not raster and page.number(262) in (1, 2):
+        found.spare = partial(load_tiff, found.file, choice)
     if raster:
-        choice = Choice(None if whole else found.frame, len(pages), axes, frame if stacked else None)
         found.load, found.reader = partial(load_tiff, found.file, choice), "tifffile"
         found.stack = stacked and frame is None
         if page.number(262) == 0:
