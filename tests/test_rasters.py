@@ -51,7 +51,7 @@ def same(found: Picture, expected: np.ndarray, **told: object) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("bands", [2, 3, 5, 20])
+@pytest.mark.parametrize("bands", [2, 3, 20])
 @pytest.mark.parametrize("planar", [False, True])
 def test_bands_of_tiff(dtype, bands, planar):
     image = samples(dtype, 9, 13, bands)
@@ -62,9 +62,17 @@ def test_bands_of_tiff(dtype, bands, planar):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("options", [{}, {"byteorder": ">"}, {"bigtiff": True}, {"tile": (16, 16)}])
-@pytest.mark.parametrize("compression", [None, "zlib", "lzw", "zstd"])
-def test_gray_tiff(dtype, options, compression):
+@pytest.mark.parametrize(
+    ("compression", "options"),
+    [
+        (None, {}),
+        (None, {"byteorder": ">"}),
+        ("zlib", {"bigtiff": True}),
+        ("lzw", {"tile": (16, 16), "byteorder": ">"}),
+        ("zstd", {}),
+    ],
+)
+def test_gray_tiff(dtype, compression, options):
     image = samples(dtype, 20, 33)
     same(read(tiff(image, compression=compression, predictor=compression is not None, **options)), image)
 
