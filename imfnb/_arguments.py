@@ -55,6 +55,8 @@ def parser() -> argparse.ArgumentParser:
     target.add_argument("--bpp", type=float, metavar="B", help="largest number of bits per pixel")
     target.add_argument("--size", type=int, metavar="BYTES", help="largest number of bytes")
     target.add_argument("--psnr", type=float, metavar="DB", help="smallest PSNR in dB")
+    target.add_argument("--max-error", type=float, metavar="E", help="largest error of any sample, in its own units")
+    target.add_argument("--lossless", action="store_true", help="exactly the same samples, if they are integers")
     target.add_argument("--rank", type=_integers, metavar="R[,R,R]", help="baseline: rank of luma, or of each plane")
     target.add_argument("--step", type=float, metavar="S", help="main: quantizer step of luma in gray levels")
     encode.add_argument("--profile", default="main", choices=("main", "baseline"), help="codec profile (default: main)")
@@ -77,11 +79,22 @@ def parser() -> argparse.ArgumentParser:
     )
     encode.add_argument("--keep-hidden", action="store_true", help="main: keep colours under an alpha of 0")
     encode.add_argument("--frame", type=int, metavar="N", help="which picture of a file with several, from 0")
+    encode.add_argument(
+        "--axes", metavar="AXES", help="of a TIFF, .npy or .npz: H, W, C (bands), T (frames) in their order, as THWC"
+    )
+    encode.add_argument("--bands", action="store_true", help="samples are bands of their own, not gray, RGB or alpha")
+    encode.add_argument(
+        "--nodata", type=_nodata, metavar="VALUE", help="of missing samples; nan, or none (default: as the TIFF says)"
+    )
     encode.add_argument("--max-pixels", type=int, metavar="N", help="refuse larger pictures")
     kernels(encode)
 
     decode = command("decode", "Decompress .imf files.", ".imf files, folders of them, or - for stdin")
-    decode.add_argument("-o", "--output", metavar="OUT", help="picture, folder, or - for PNG (default: beside, .png)")
+    decode.add_argument(
+        "-o", "--output", metavar="OUT", help="picture, .tif, .npy, folder, or - for PNG (default: beside)"
+    )
+    decode.add_argument("--bands", type=_band_numbers, metavar="B[,B...]", help="which bands, counted from 0, as 3,2,1")
+    decode.add_argument("--frame", type=int, metavar="N", help="which frame of several, counted from 0")
     decode.add_argument("--max-rank", type=int, metavar="R", help="use only the first components, as a preview")
     decode.add_argument("--max-pixels", type=int, metavar="N", help="refuse larger images (default: 2^28)")
     kernels(decode)
@@ -158,6 +171,20 @@ def _bench_parser(commands: argparse._SubParsersAction) -> None:
 def _integers(text: str) -> int | tuple[int, ...]:
     numbers = tuple(int(part) for part in text.split(","))
     return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _band_numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+def _nodata(text: str) -> int | float | str:
+    """A number, an integer where it is written as one, or "none"."""
+    if text == "none":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 def _alpha_quality(text: str) -> float | str:

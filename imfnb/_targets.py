@@ -122,18 +122,18 @@ class Consent:
         raise exists_already(path)
 
 
-def _output(source: str, output: str | None, suffix: str, many: bool) -> str:
+def _output(source: str, output: str | None, suffix: Callable[[str], str], many: bool) -> str:
     """Where the result of `source` goes."""
     if source == "-" and output is None:
         return "-"
     base = "stdin" if source == "-" else os.path.splitext(source)[0]
     if output is None:
-        return base + suffix
+        return base + suffix(source)
     if os.path.isdir(output) or many or output.endswith(("/", os.sep)):
         if output == "-":
             raise Refused("-: several results cannot go to standard output; give -o a folder")
         os.makedirs(output, exist_ok=True)
-        return os.path.join(output, os.path.basename(base) + suffix)
+        return os.path.join(output, os.path.basename(base) + suffix(source))
     return output
 
 
@@ -151,7 +151,10 @@ def _folded(place: tuple[object, str]) -> tuple[object, str]:
 
 
 def plan(
-    arguments: argparse.Namespace, sources: Sequence[str], suffix: str, check_target: Callable[[str], None]
+    arguments: argparse.Namespace,
+    sources: Sequence[str],
+    suffix: Callable[[str], str],
+    check_target: Callable[[str], None],
 ) -> tuple[list[Job], list[tuple[str, Exception]]]:
     """What is to be done, after all questions have been asked.
 
@@ -161,8 +164,8 @@ def plan(
         Those of ``imfnb encode`` or ``decode``.
     sources : sequence of str
         The inputs, found by :func:`find_inputs`.
-    suffix : str
-        Extension of the results where only a folder is named.
+    suffix : callable
+        From an input to the extension of its result where only a folder is named, or nothing.
     check_target : callable
         Complains about names of results that promise what they are not.
 

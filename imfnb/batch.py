@@ -25,13 +25,14 @@ from .codec import (
     encode,
     encode_array,
     open_container,
+    with_chunks,
 )
 from .errors import FormatError, MetadataWarning, OptionError, naming
 from .files import read_bytes
 from .format.container import MAX_PIXELS, Container, Frame
 from .kinds import describe, kind_of
 from .options import SEARCHES, EncodeOptions
-from .pictures import read_picture
+from .pictures import Picture, read_picture
 from .rasters import prepare, to_array
 from .runtime.devices import is_device_array, resolve_device, resolve_threads, run_on
 
@@ -98,12 +99,11 @@ def _take_contents(item: Any, place: str) -> Any:
         return _take_file(item)
 
 
-def _load(item: Any) -> tuple[Any, tuple[str, ...]]:
-    """An image, read if it is in a file, and what of the file is not kept."""
+def _load(item: Any) -> Picture:
+    """An image, read if it is in a file, with what the file says of it."""
     if not isinstance(item, (str, os.PathLike, _Contents)):
-        return item, ()
-    picture = read_picture(io.BytesIO(item.data) if isinstance(item, _Contents) else item)
-    return picture.pixels, picture.dropped
+        return Picture(item, ())
+    return read_picture(io.BytesIO(item.data) if isinstance(item, _Contents) else item)
 
 
 def _load_file(item: Any) -> Any:
@@ -123,8 +123,9 @@ def _nameable(item: Any) -> Any:
 def _encode_item(item: Any, place: str, **options: Any) -> tuple[bytes, tuple[str, ...]]:
     """Encode an item, and say what of its file is not kept; at module level so that processes can import it."""
     with _about(item, place):
-        image, dropped = _load(item)
-        return encode(image, **options), dropped
+        picture = _load(item)
+        data = encode(picture.pixels, **{**picture.options, **options})
+        return with_chunks(data, picture.chunks), picture.dropped
 
 
 def _decode_item(item: Any, place: str, **options: Any) -> np.ndarray:
@@ -139,7 +140,7 @@ def _warn(dropped: Iterable[str]) -> None:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(f"{__package__}."):
         level, frame = level + 1, frame.f_back
     for word in dropped:  # in words that are the same for each file, so that Python shows them once
-        message = f"a picture's {word} is not kept: an .imf file holds nothing but samples"
+        message = f"a picture's {word} is not kept in the .imf file"
         warnings.warn(message, MetadataWarning, stacklevel=level)
 
 
@@ -442,13 +443,14 @@ def _encode_on(
             item, place = take(item, number)
             found: tuple[Any, Frame | None]
             with _about(item, place):
-                image, dropped = _load(item)
-                array, own = to_array(image, valid)
+                picture = _load(item)
+                given = {key: value for key, value in options.items() if key != "device"}
+                array, own = to_array(picture.pixels, EncodeOptions(**{**given, **picture.options}))
                 if own.axes is None:
                     found = prepare(array, own)
                 else:  # frames, which are encoded in several ways
                     found = encode_array(array, own, "cuda", workers), None
-            _warn(dropped)
+            _warn((*picture.dropped, *(["georeference"] if picture.tags else [])))
             opened[number] = _nameable(item), place
             return found
 
@@ -492,8 +494,8 @@ def encode_iter(
     Parameters
     ----------
     images : iterable of array_like, path or binary file object
-        Arrays as :func:`imfnb.encode` takes them, or pictures in any format that Pillow reads. File objects are read
-        as they are taken; an array must not be changed before its file is there.
+        Arrays as :func:`imfnb.encode` takes them, or pictures and rasters as the command line reads them. File objects
+        are read as they are taken; an array must not be changed before its file is there.
     executor : Executor, optional
         Anything with the ``submit`` of :mod:`concurrent.futures`; a pool of threads by default.
     threads : int, optional

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from . import _console
 from ._arguments import parser
@@ -17,8 +19,8 @@ from ._console import Refused, say, tell
 
 __all__ = ["main"]
 
-#: From the name and the bytes of an input, the name of its output and a number of threads to the output's bytes.
-_Converter = Callable[[str, bytes, str, "int | None"], bytes]
+#: From the name of an input, the name of its output and a number of threads to the output's bytes.
+_Converter = Callable[[str, str, "int | None"], bytes]
 
 #: Seconds that an interrupted command gives the images in work to end.
 _PATIENCE = 1.5
@@ -52,7 +54,7 @@ def _complain(error: BaseException, source: str | None = None) -> None:
 def _convert(
     arguments: argparse.Namespace,
     suffixes: tuple[str, ...],
-    suffix: str,
+    suffix: Callable[[str], str],
     check_target: Callable[[str], None],
     convert: _Converter,
 ) -> int:
@@ -71,7 +73,7 @@ def _convert(
 
     def work(job: Job) -> None:
         with naming(job.source):
-            data = convert(job.source, _read(job.source), job.target, threads)
+            data = convert(job.source, job.target, threads)
         # A result is written as soon as it is there: what is finished survives an interruption.
         writer.write(job, data)
 
@@ -88,63 +90,128 @@ def _convert(
 
 
 def _encode(arguments: argparse.Namespace) -> int:
-    from .codec import encode
+    from .codec import encode, with_chunks
     from .files import check_name
     from .pictures import SUFFIXES, read_picture
 
     targets = ("quality", "bpp", "size", "psnr", "rank", "step")
     settings = ("profile", "color_space", "subsampling", "patch_size", "bounds", "iterations", "alpha_quality", "tune")
     options = {name: getattr(arguments, name) for name in (*targets, *settings, "keep_hidden", "device")}
-    reading = {name: getattr(arguments, name) for name in ("frame", "max_pixels")}
+    if arguments.max_error is not None:
+        options["max_error"] = arguments.max_error
+    if arguments.lossless:
+        options["lossless"] = True
+    if arguments.nodata is not None:
+        options["nodata"] = None if arguments.nodata == "none" else arguments.nodata
+    reading = {name: getattr(arguments, name) for name in ("frame", "max_pixels", "axes")}
     reading = {name: value for name, value in reading.items() if value is not None}
     dropped: dict[str, tuple[str, ...]] = {}
+    missing: dict[str, str] = {}
 
-    def convert(source: str, data: bytes, _: str, threads: int | None) -> bytes:
-        picture = read_picture(io.BytesIO(data), **reading)
-        coded = encode(picture.pixels, threads=threads, **options)
+    def convert(source: str, _: str, threads: int | None) -> bytes:
+        file = io.BytesIO(_console.read_input()) if source == "-" else source
+        picture = read_picture(file, bands=arguments.bands, **reading)
+        told = {**picture.options, **({"channels": "bands"} if arguments.bands else {})}
+        coded = with_chunks(encode(picture.pixels, threads=threads, **{**told, **options}), picture.chunks)
         if picture.dropped:
             dropped[source] = picture.dropped
+        if picture.nodata is not None and "nodata" not in options:
+            missing[source] = f"{picture.nodata}"
         return coded
 
     try:
-        return _convert(arguments, SUFFIXES, ".imf", check_name, convert)
+        return _convert(arguments, SUFFIXES, lambda _: ".imf", check_name, convert)
     finally:
-        _note(dropped)
+        if dropped:
+            kinds = ", ".join(dict.fromkeys(kind for source in sorted(dropped) for kind in dropped[source]))
+            tell(f"note: not kept in .imf files: {kinds} ({_first(dropped)})")
+        if missing:
+            values = " or ".join(dict.fromkeys(missing[source] for source in sorted(missing)))
+            tell(
+                f"note: samples of {values} are taken for missing, as the tag GDAL_NODATA says ({_first(missing)}); "
+                "--nodata says otherwise"
+            )
 
 
-def _note(dropped: dict[str, tuple[str, ...]]) -> None:
-    """Say once what of the pictures an .imf file does not hold."""
-    if dropped:
-        first, *others = sorted(dropped)
-        kinds = ", ".join(dict.fromkeys(kind for source in sorted(dropped) for kind in dropped[source]))
-        more = f" and {len(others)} other{'s' if len(others) > 1 else ''}" if others else ""
-        tell(f"note: not kept in .imf files: {kinds} ({first}{more})")
+def _first(sources: Iterable[str]) -> str:
+    """The first of some files by name, and how many others there are."""
+    first, *others = sorted(sources)
+    return f"{first} and {len(others)} other{'s' if len(others) > 1 else ''}" if others else first
 
 
 def _check_picture_name(target: str) -> None:
     """Complain about an .imf file as the output of decoding."""
     if target.lower().endswith(".imf"):
-        raise Refused(f"{target}: the name promises an .imf file, but the result is a picture; name it .png")
+        raise Refused(f"{target}: the name promises an .imf file, but the result is a picture; name it .png or .tif")
 
 
 def _decode(arguments: argparse.Namespace) -> int:
-    from .codec import decode
+    from .codec import decode, info, open_container
+    from .errors import FormatError
+    from .format.chunks import GEOT, Tag, is_plain, parse_tags
     from .format.container import MAX_PIXELS
-    from .pictures import write_picture
+    from .pictures import fits_png, write_picture
 
     limit = MAX_PIXELS if arguments.max_pixels is None else arguments.max_pixels
+    chosen = {name: getattr(arguments, name) for name in ("bands", "frame") if getattr(arguments, name) is not None}
+    damaged: list[str] = []
 
-    def convert(_: str, data: bytes, target: str, threads: int | None) -> bytes:
+    def describe(data: bytes) -> dict[str, Any]:
+        """What `info` says, which takes a good part of the time of decoding; nothing of a plain picture."""
+        return {} if is_plain(data) else info(data, max_pixels=limit)
+
+    def suffix(source: str) -> str:
+        """PNG, or TIFF for what no PNG holds; of a file that cannot be read, `convert` will tell."""
+        if source == "-" or not os.path.isfile(source):  # what can be read once
+            return ".png"
+        try:
+            with open(source, "rb") as file:
+                if is_plain(file.read(32)):
+                    return ".png"
+            details = info(_read(source), max_pixels=limit)
+        except Exception:
+            return ".png"
+        stack = details["frames"] is not None
+        shape = details["shape"][stack:]
+        bands = len(arguments.bands or range(shape[2] if len(shape) == 3 else 1))
+        fits = fits_png(details["dtype"], bands) and (not stack or arguments.frame is not None)
+        return ".png" if fits else ".tif"
+
+    def place(source: str, data: bytes) -> tuple[Tag, ...]:
+        """What the file says of where its pixels lie, for a TIFF."""
+        try:
+            return next((parse_tags(chunk) for kind, chunk in open_container(data, limit).chunks if kind == GEOT), ())
+        except FormatError:
+            damaged.append(source)
+            return ()
+
+    def convert(source: str, target: str, threads: int | None) -> bytes:
+        data = _read(source)
         image = decode(
             data,
             device=arguments.device,
             threads=threads,
             max_pixels=limit,
             max_rank=arguments.max_rank,
+            **chosen,
         )
-        return write_picture(image, ".png" if target == "-" else os.path.splitext(target)[1])
+        details = describe(data)
+        kind = ".png" if target == "-" else os.path.splitext(target)[1].lower()
+        channels = details.get("channels")
+        return write_picture(
+            image,
+            kind,
+            channels="bands" if arguments.bands and channels is not None else channels,
+            frames=details.get("frames") is not None and arguments.frame is None,
+            nodata=details.get("nodata"),
+            tags=place(source, data) if kind in (".tif", ".tiff") else (),
+        )
 
-    return _convert(arguments, (".imf",), ".png", _check_picture_name, convert)
+    try:
+        return _convert(arguments, (".imf",), suffix, _check_picture_name, convert)
+    finally:
+        if damaged:
+            tell(f"note: what says where the pixels lie is damaged and was left out ({_first(damaged)})")
 
 
 def _info(arguments: argparse.Namespace) -> int:
@@ -162,11 +229,17 @@ def _info(arguments: argparse.Namespace) -> int:
             _complain(error, source)
             continue
         if arguments.json:
-            say(json.dumps({"file": source, **details}) + "\n")
+            known = {name: value if _is_json(value) else str(value) for name, value in details.items()}
+            say(json.dumps({"file": source, **known}) + "\n")
         else:
             head = f"{_console.shown(source)}\n" if len(sources) > 1 else ""
             say(f"{head}{details}\n")
     return 1 if failures else 0
+
+
+def _is_json(value: object) -> bool:
+    """Whether a value is none of the floats that JSON has no number for."""
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _bench(arguments: argparse.Namespace) -> int:

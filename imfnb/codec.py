@@ -272,6 +272,11 @@ def open_container(data: Any, max_pixels: int = MAX_PIXELS) -> Container:
         del data
 
 
+def with_chunks(data: bytes, chunks: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """A finished file with metadata added: types, of four bytes, and contents; `data` itself where there are none."""
+    return open_container(data, 1 << 62).repacked(chunks=chunks) if chunks else data
+
+
 def _bytes_of(data: Any) -> memoryview:
     """A view of one byte after the other, or an OptionError that says what `data` is."""
     try:
@@ -585,7 +590,7 @@ def info(data: Any, *, max_pixels: int = MAX_PIXELS) -> Info:
         profile=frame.profile,
         shape=frame.shape,
         dtype=frame.dtype.name,
-        frames=frame.frames,
+        frames=frame.frames or None,
         **details,
         size=container.total,
         padding=container.padding,

@@ -530,21 +530,6 @@ def png(width: int, height: int, depth: int, color: int, raw: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize(("color", "samples"), [(0, 1), (2, 3), (4, 2), (6, 4)])
-def test_sixteen_bits_are_refused_rather_than_cut(tmp_path, capsys, color, samples):
-    path = tmp_path / "a.png"
-    path.write_bytes(png(4, 3, 16, color, (b"\0" + bytes(range(8 * samples))) * 3))
-    assert main([*ENCODE, str(path)]) == 1
-    assert "deeper than 8 bits" in one_line(capsys)
-
-
-def test_float_pictures_are_refused(tmp_path, capsys):
-    path = tmp_path / "a.tif"
-    Image.fromarray(np.zeros((4, 5), np.float32)).save(path)
-    assert main([*ENCODE, str(path)]) == 1
-    assert "mode 'F'" in one_line(capsys)
-
-
 def damaged_pngs() -> dict[str, bytes]:
     good = png(4, 3, 8, 0, (b"\0" + bytes(4)) * 3)
     idat = good.index(b"IDAT")

@@ -191,7 +191,7 @@ def test_devices_and_pipes_are_written_to_without_questions(tmp_path, capsys):
         ("decode", "new.imf", "promises an .imf file"),
         ("decode", "new.IMF", "promises an .imf file"),
         ("decode", "back", "use .png, .tif, .webp or .jpg"),
-        ("decode", "a.npy", "use .png, .tif, .webp or .jpg"),
+        ("decode", "a.npz", "use .png, .tif, .webp or .jpg"),
     ],
 )
 def test_name_that_promises_another_format(tmp_path, monkeypatch, capsys, command, output, text):

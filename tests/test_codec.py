@@ -359,7 +359,7 @@ def test_info_of_colour(photo):
         "profile": "baseline",
         "shape": (37, 29, 3),
         "dtype": "uint8",
-        "frames": 0,
+        "frames": None,
         "color_space": "YCbCr",
         "subsampling": "4:2:0",
         "patch_size": 8,

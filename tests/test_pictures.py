@@ -20,6 +20,7 @@ from imfnb.pictures import Picture, read_picture
 
 RGB = picture(31, 45)
 GRAY = RGB[:, :, 1].copy()
+DTYPES = ("uint8", "int8", "uint16", "int16", "float32", "float64")
 
 
 def saved(image: np.ndarray | Image.Image, kind: str, **options) -> bytes:
@@ -240,69 +241,18 @@ def test_other_colours_become_rgb(mode, kind):
 # ------------------------------------------------------------------------------------------------------ what is refused
 
 
-@pytest.mark.parametrize("color", [0, 2, 4, 6])
-def test_deep_png(color):
-    samples = {0: 1, 2: 3, 4: 2, 6: 4}[color]
-    assert "16-bit samples, deeper than 8 bits" in refusal(png(16, color, [bytes(2 * samples * 5)] * 4, 5))
-
-
-def test_deep_netpbm():
-    deep = np.zeros((4, 5, 3), ">u2").tobytes()
-    for data in (b"P6\n5 4\n65535\n" + deep, b"P5\n5 4\n1023\n" + deep, b"P2\n#\n5 4 256\n" + b"0 " * 20):
-        assert "deeper than 8 bits" in refusal(data)
-    assert "floating point" in refusal(b"Pf\n5 4\n-1.0\n" + bytes(80))
+def test_netpbm_of_too_many_levels():
+    for data in (b"P6\n5 4\n65536\n" + bytes(120), b"P2\n#\n5 4 70000\n" + b"0 " * 20):
+        assert "end at 65535" in refusal(data)
 
 
 def test_netpbm_of_few_levels_is_stretched():
     np.testing.assert_array_equal(pixels(b"P5\n4 1\n3\n\0\1\2\3"), [[0, 85, 170, 255]])
 
 
-@pytest.mark.parametrize(
-    ("dtype", "found"),
-    [
-        ("uint16", "16-bit samples"),
-        ("uint32", "32-bit samples"),
-        ("int8", "8-bit signed samples"),
-        ("int16", "16-bit signed samples"),
-        ("float16", "16-bit floating point samples"),
-        ("float32", "32-bit floating point samples"),
-        ("float64", "64-bit floating point samples"),
-        ("complex64", "64-bit complex samples"),
-    ],
-)
-@pytest.mark.parametrize("layout", ["gray", "contiguous", "planar"])
-def test_deep_tiff(dtype, found, layout):
-    image, options = GRAY.astype(dtype), {"photometric": "minisblack"}
-    if layout != "gray":
-        image, options = RGB.astype(dtype), {"photometric": "rgb", "planarconfig": "contig"}
-    if layout == "planar":
-        image, options = image.transpose(2, 0, 1).copy(), {"photometric": "rgb", "planarconfig": "separate"}
-    assert found in refusal(tiff(image, **options))
-
-
-@pytest.mark.parametrize("planar", [False, True])
-@pytest.mark.parametrize(
-    ("bands", "options"),
-    [
-        (2, {"photometric": "minisblack", "extrasamples": ["unspecified"]}),
-        (3, {"photometric": "minisblack"}),
-        (4, {"photometric": "rgb", "extrasamples": ["unspecified"]}),
-        (5, {"photometric": "minisblack"}),
-        (5, {"photometric": "rgb", "extrasamples": ["unassalpha", "unspecified"]}),
-        (5, {"photometric": "separated", "extrasamples": ["unspecified"]}),
-        (9, {"photometric": "minisblack"}),
-    ],
-)
-def test_bands_of_tiff(bands, options, planar):
-    image = np.zeros((12, 16, bands), np.uint8)
-    image = image.transpose(2, 0, 1).copy() if planar else image
-    data = tiff(image, planarconfig="separate" if planar else "contig", **options)
-    assert f"the picture has {bands} bands" in refusal(data)
-
-
 def test_volume_of_tiff():
     data = tiff(np.zeros((5, 32, 32), np.uint8), photometric="minisblack", volumetric=True, tile=(16, 16))
-    assert "volume of 5 slices" in refusal(data)
+    assert "volume (5 x 32 x 32" in refusal(data)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -314,7 +264,6 @@ def test_valid_tiff_is_read_or_called_a_tiff(order, bigtiff):
         np.testing.assert_array_equal(pixels(data), RGB)
     except OptionError as error:
         assert "this is a TIFF file" in str(error) and "3 unsigned samples of 8 bits, RGB, no compression" in str(error)
-    assert "16-bit samples" in refusal(tiff(GRAY.astype(np.uint16), byteorder=order, bigtiff=bigtiff))
 
 
 def test_tiff_of_a_compression_without_reader():
@@ -679,11 +628,6 @@ def test_gif_comment_is_named():
     assert read(saved(GRAY, "GIF", comment=b"words")).dropped == ("comment",)
 
 
-def test_georeference_is_named():
-    data = tiff(GRAY, extratags=[(33550, "d", 3, (1.0, 1.0, 0.0), True)])
-    assert read(data).dropped == ("georeference",)
-
-
 # ----------------------------------------------------------------------------------------------------- damaged metadata
 
 BROKEN_EXIF = (b"", b"KM*\0", b"MM\0*", b"II*\0\xff\xff\xff\x7f", b"II*\0\x08\0\0\0\xff\xff", b"II*\0\x08\0\0\0\x01\0")
@@ -803,7 +747,7 @@ def test_photoshop_file():
         (b"<!DOCTYPE html>", "a web page"),
         (b"<svg xmlns=", "an SVG drawing"),
         (b"version https://git-lfs.github.com/spec/v1", "Git LFS"),
-        (b"\x93NUMPY", "numpy.load"),
+        (b"\x93NUMPY", "a NumPy array's file"),
         (b"\x89IMF\1", "an .imf file; it is compressed already"),
         (b"PK\3\4", "an archive"),
         (bytes(128) + b"DICM", "a DICOM file"),
@@ -863,15 +807,17 @@ def test_changed_bytes_on_disk(kind, tmp_path):
 
 
 def test_errors_name_the_file(tmp_path):
-    path = tmp_path / "deep.png"
-    path.write_bytes(png(16, 0, [bytes(10)] * 4, 5))
+    path = tmp_path / "deep.jpg"
+    data = bytearray(saved(RGB, "JPEG"))
+    data[data.index(b"\xff\xc0") + 4] = 12
+    path.write_bytes(data)
     with pytest.raises(OptionError) as error:
         read_picture(path)
     assert error.value.filename == str(path) and str(error.value).startswith(f"{path}: the picture has")
-    with open(path, "rb") as file, pytest.raises(OptionError, match=r"deep.png: "):
+    with open(path, "rb") as file, pytest.raises(OptionError, match=r"deep.jpg: "):
         read_picture(file)
     path.write_bytes(saved(RGB, "PNG"))
-    with pytest.raises(LimitError, match=r"deep.png: "):
+    with pytest.raises(LimitError, match=r"deep.jpg: "):
         read_picture(path, max_pixels=9)
 
 
@@ -1018,7 +964,7 @@ def test_changed_bytes(kind):
         except LimitError:
             pass
         else:
-            assert found.pixels.dtype == np.uint8 and found.pixels.size and found.pixels.ndim in (2, 3)
+            assert found.pixels.dtype.name in DTYPES and found.pixels.size and found.pixels.ndim in (2, 3)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF", "AVIF", "MPO"])

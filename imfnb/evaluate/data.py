@@ -154,7 +154,18 @@ def _resolve(source: str) -> list[Picture]:
 
 
 def _file(path: Path) -> Picture:
-    return Picture(path.name, lambda: read_picture(path).pixels)
+    return Picture(path.name, partial(_read_file, path))
+
+
+def _read_file(path: str | Path) -> np.ndarray:
+    """Pixels of eight bits: the codecs that are compared take no others."""
+    picture = read_picture(path)
+    if picture.pixels.dtype != np.uint8 or picture.channels is not None:
+        raise OptionError(
+            f"{os.fspath(path)}: the picture has samples of {picture.pixels.dtype}, {picture.channels or 'gray'}; "
+            "studies take gray, RGB and RGBA of 8 bits: convert it first"
+        )
+    return picture.pixels
 
 
 def _photograph(name: str) -> np.ndarray:
@@ -166,7 +177,7 @@ def _photograph(name: str) -> np.ndarray:
 
 
 def _read_kodak(name: str) -> np.ndarray:
-    return read_picture(_kodak_file(name)).pixels
+    return _read_file(_kodak_file(name))
 
 
 def _kodak_file(name: str) -> str:

@@ -203,9 +203,10 @@ class Container:
         """
         return [(part.kind, part.checked(data, f"chunk {part.kind!r}")) for part, data in self._chunks]
 
-    def repacked(self, frame: Frame) -> bytes:
-        """The same file with another frame, whose segments and parameters are the same."""
-        return pack(frame, self.fields, [data for _, data in self._segments], self.chunks)
+    def repacked(self, frame: Frame | None = None, chunks: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
+        """The same file with another frame for the same segments and parameters, or with more chunks."""
+        segments = [data for _, data in self._segments]
+        return pack(frame or self.frame, self.fields, segments, [*self.chunks, *chunks])
 
     def segment(self, index: int) -> Reader:
         """A reader over a segment whose CRC has been checked.

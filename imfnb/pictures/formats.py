@@ -9,7 +9,7 @@ __all__ = ["name_of", "refusal"]
 _CONVERT = "convert it to PNG or TIFF of 8 bits first"
 _RAW = "develop it to PNG or TIFF of 8 bits first"
 _VIDEO = "take single pictures out of it first"
-_ARRAY = "read it as an array, scale it to 0..255 and encode that"
+_ARRAY = "read it as an array and encode that, or save it as .npy or TIFF"
 
 # How files begin, as regular expressions; what they are; what to do.
 _KINDS = (
@@ -33,7 +33,7 @@ _KINDS = (
     (rb"8BP[SB]", "a Photoshop file", _CONVERT),
     (rb"gimp xcf", "a GIMP file", _CONVERT),
     (rb"P7\n", "a PAM file", _CONVERT),
-    (rb"farbfeld", "a farbfeld file with 16-bit samples", _CONVERT),
+    (rb"farbfeld", "a farbfeld file with 16-bit samples", "convert it to PNG or TIFF of 16 bits first"),
     (rb"DDS ", "a DDS file", ""),
     (rb"%PDF", "a PDF document", "render its pages first"),
     (rb"(%!PS|\xc5\xd0\xd3\xc6)", "a PostScript drawing", "render it first"),
@@ -44,7 +44,7 @@ _KINDS = (
     (rb"SIMPLE  =", "a FITS file", _ARRAY),
     (rb"(\x89HDF|CDF[\x01\x02\x05])", "an HDF5 or NetCDF file", _ARRAY),
     (rb".{128}DICM", "a DICOM file", _ARRAY),
-    (rb"\x93NUMPY", "a NumPy array's file", "load it with numpy.load and encode the array"),
+    (rb"\x93NUMPY", "a NumPy array's file", ""),
     (rb"\x89IMF", "an .imf file", "it is compressed already: decode it first"),
     (rb"(PK\x03\x04|\x1f\x8b|BZh|\xfd7zXZ\0|7z\xbc\xaf|Rar!|\x28\xb5\x2f\xfd)", "an archive", "unpack it first"),
     (rb"(\x1aE\xdf\xa3|RIFF.{4}AVI |\0\0\x01[\xb3\xba])", "a video", _VIDEO),

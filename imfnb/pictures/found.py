@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from ..errors import OptionError
+from ..format.chunks import Tag
 from .tags import read_exif
 
 __all__ = ["DEEPER", "Survey", "check_code_points", "choose_frame"]
 
-#: Ends what is said of samples of more than eight bits.
-DEEPER = "deeper than 8 bits; convert it to 8 bits first"
+#: Ends what is said of samples of more than eight bits in formats of which only eight are read.
+DEEPER = "deeper than 8 bits; convert it to TIFF or PNG of 16 bits first"
 
 # Resolutions that software writes where it knows none, in dots per inch.
 _NO_RESOLUTION = (0, 1, 72, 96)
@@ -36,6 +40,21 @@ class Survey:
         What an .imf file cannot hold, in words.
     without_exif : binary file object or None
         The same picture, for a reader that stumbles over damaged EXIF.
+    load : callable or None
+        Where Pillow would not keep the samples: from the largest number of pixels to accept to the samples, in the
+        order T, H, W, C. Pillow is not asked then.
+    spare : callable or None
+        The same for samples that Pillow would keep, if it read the file.
+    reader : str
+        Whose code `load` is.
+    stack : bool
+        Whether these samples are those of several frames.
+    channels : str or None
+        What the bands are, as for :func:`imfnb.encode`, where that is not what it would take them for.
+    nodata : float or None
+        What stands for missing samples.
+    tags : tuple of Tag
+        Tags of a TIFF that an .imf file keeps.
     """
 
     file: BinaryIO
@@ -46,6 +65,13 @@ class Survey:
     orientation: int | None = None
     dropped: list[str] = field(default_factory=list)
     without_exif: BinaryIO | None = None
+    load: Callable[[int], np.ndarray] | None = None
+    spare: Callable[[int], np.ndarray] | None = None
+    reader: str = "Pillow"
+    stack: bool = False
+    channels: str | None = None
+    nodata: float | None = None
+    tags: tuple[Tag, ...] = ()
 
     def drop(self, what: str) -> None:
         """Note that something will not be kept, once."""
@@ -86,7 +112,7 @@ class Survey:
         return found if self.orientation is None else 1
 
 
-def choose_frame(frame: int | None, count: int) -> int:
+def choose_frame(frame: int | None, count: int, what: str = "images", remedy: str = "") -> int:
     """Which of the images of a file to take.
 
     Parameters
@@ -95,6 +121,10 @@ def choose_frame(frame: int | None, count: int) -> int:
         What the caller asked for.
     count : int
         How many there are.
+    what : str, default "images"
+        What they are.
+    remedy : str, default ""
+        What else could be done than to take one.
 
     Returns
     -------
@@ -108,11 +138,11 @@ def choose_frame(frame: int | None, count: int) -> int:
     """
     if frame is None and count > 1:
         raise OptionError(
-            f"the file holds {count} images, an .imf file holds one; --frame N (frame=N in Python) takes one of them, "
-            f"from 0 to {count - 1}"
+            f"the file holds {count} {what}; --frame N (frame=N in Python) takes one of them, from 0 to {count - 1}"
+            f"{remedy}"
         )
     if frame is not None and frame >= count:
-        held = f"{count} images, frames 0 to {count - 1}" if count > 1 else "one image, frame 0"
+        held = f"{count} {what}, frames 0 to {count - 1}" if count > 1 else f"one {what[:-1]}, frame 0"
         raise OptionError(f"there is no frame {frame}; the file holds {held}")
     return frame or 0
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import io
 import re
 import struct
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, BinaryIO
+
+import numpy as np
 
 from ..errors import OptionError
+from .deep import load_netpbm, load_pfm, load_text
 from .found import DEEPER, Survey, check_code_points, choose_frame
 
 __all__ = ["avif", "jpeg2000", "netpbm"]
@@ -18,36 +22,69 @@ def netpbm(file: BinaryIO, frame: int | None) -> Survey:
     """Netpbm's formats, several of which may follow each other in one file."""
     data = file.read()
     if data[1:2] in b"fF":
-        raise OptionError("the picture has floating point samples (PFM); scale it to 0..255 first")
+        return _pfm(data, frame)
     if data[1:2] in b"123":  # written as text: one image by definition
         numbers = re.match(rb"P[123]" + _NUMBER * (2 if data[1:2] == b"1" else 3), data)
-        _check_maximum(int(numbers[3]) if numbers and data[1:2] != b"1" else 0)
-        return Survey(io.BytesIO(data), choose_frame(frame, 1))
+        found = Survey(io.BytesIO(data), choose_frame(frame, 1))
+        if numbers and data[1:2] != b"1" and _maximum(numbers) > 255:
+            found.load, found.reader = _loader(load_text, data, numbers, numbers.end()), "imfnb"
+        return found
     starts = [0]
+    headers: list[re.Match[bytes]] = []
     while True:
         start = starts[-1]
         kind = data[start + 1 : start + 2]
         numbers = re.compile(rb"P[456]" + _NUMBER * (2 if kind == b"4" else 3) + rb"\s").match(data, start)
         if not numbers:
             break
+        headers.append(numbers)
         width, height = int(numbers[1]), int(numbers[2])
-        row = (width + 7) // 8 if kind == b"4" else width * (3 if kind == b"6" else 1)
-        _check_maximum(int(numbers[3]) if kind != b"4" else 0)
+        deep = kind != b"4" and _maximum(numbers) > 255
+        row = (width + 7) // 8 if kind == b"4" else width * (3 if kind == b"6" else 1) * (1 + deep)
         following = numbers.end() + row * height
         if data[following : following + 2] not in (b"P4", b"P5", b"P6"):
             break
         starts.append(following)
     chosen = choose_frame(frame, len(starts))
-    return Survey(io.BytesIO(data[starts[chosen] : [*starts[1:], len(data)][chosen]]), 0)
+    found = Survey(io.BytesIO(data[starts[chosen] : [*starts[1:], len(data)][chosen]]), 0)
+    if chosen < len(headers) and data[starts[chosen] + 1 : starts[chosen] + 2] != b"4":
+        numbers = headers[chosen]
+        if _maximum(numbers) > 255:
+            found.load, found.reader = _loader(load_netpbm, data, numbers, numbers.end()), "imfnb"
+    return found
 
 
 # A number in the header of a Netpbm file, behind white space and comments. Longer ones are those of no picture.
 _NUMBER = rb"(?:\s|#[^\r\n]*[\r\n])+([0-9]{1,9})"
 
 
-def _check_maximum(value: int) -> None:
-    if value > 255:
-        raise OptionError(f"the picture has samples up to {value}, {DEEPER}")
+def _maximum(numbers: re.Match[bytes]) -> int:
+    """The largest sample that a header announces."""
+    value = int(numbers[3])
+    if value > 65535:
+        raise OptionError(f"the picture has samples up to {value}; Netpbm's end at 65535: write it again")
+    return value
+
+
+def _loader(load: Callable[..., np.ndarray], data: bytes, numbers: re.Match[bytes], start: int) -> Any:
+    """What reads the samples behind a header."""
+    bands = 3 if data[numbers.start() + 1 : numbers.start() + 2] in b"36" else 1
+    return partial(load, data, start, (int(numbers[1]), int(numbers[2])), bands)
+
+
+def _pfm(data: bytes, frame: int | None) -> Survey:
+    """Netpbm's floating point relative."""
+    numbers = re.match(rb"P([fF])" + _NUMBER * 2 + rb"\s+([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s", data)
+    if not numbers:
+        raise ValueError("its header is damaged")
+    scale = float(numbers[4])
+    found = Survey(io.BytesIO(data), choose_frame(frame, 1))
+    if abs(scale) != 1:
+        found.drop("scale")
+    size, bands = (int(numbers[2]), int(numbers[3])), 3 if numbers[1] == b"F" else 1
+    found.load = partial(load_pfm, data, numbers.end(), size, bands, "<" if scale < 0 else ">")
+    found.reader = "imfnb"
+    return found
 
 
 def jpeg2000(file: BinaryIO) -> Survey:
@@ -70,12 +107,12 @@ def jpeg2000(file: BinaryIO) -> Survey:
     components = struct.unpack_from(">H", data, start + 40)[0]
     depths = data[start + 42 : start + 42 + 3 * components : 3]
     if any(depth & 0x80 for depth in depths):
-        raise OptionError("the picture has signed samples; an .imf file holds unsigned ones of 8 bits: scale it first")
+        raise OptionError("the picture has signed samples, which are not read from JPEG 2000; convert it to TIFF first")
     if depths and max(depths) + 1 > 8:
         raise OptionError(f"the picture has {max(depths) + 1}-bit samples, {DEEPER}")
     if components > 4:
         raise OptionError(
-            f"the picture has {components} bands; an .imf file holds gray, RGB or RGBA: choose bands first"
+            f"the picture has {components} bands, which are not read from JPEG 2000; convert it to TIFF first"
         )
     return found
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from functools import partial
 from typing import BinaryIO
 
 from ..errors import OptionError
+from .deep import load_png
 from .found import DEEPER, Survey, check_code_points, choose_frame
 
 __all__ = ["png"]
@@ -21,16 +23,16 @@ def png(file: BinaryIO, frame: int | None) -> Survey:
     magic = file.read(8)
     animated, rest = [magic], [magic]  # the chunks with and without those of an animation
     found = Survey(file)
-    frames, pixels, depth = 0, False, 8
+    frames, pixels, keyed = 0, False, False
+    sides, depth, color = [0, 0], 8, 0
     while len(head := file.read(8)) == 8:
         size, kind = struct.unpack(">L4s", head)
         body, check = file.read(size), file.read(4)
         if not kind.isalpha() or kind[:1].isupper() or kind == b"tRNS":
             pixels |= kind == b"IDAT"
             if kind == b"IHDR" and len(body) > 8:
-                depth = body[8]
-                if depth > 8:
-                    raise OptionError(f"the picture has {depth}-bit samples, {DEEPER}")
+                *sides, depth, color = struct.unpack_from(">LLBB", body)
+            keyed |= kind == b"tRNS"
             if kind == b"tRNS" and len(body) == 2 and check == _crc(kind, body):  # Pillow takes higher bits for a level
                 body = struct.pack(">H", struct.unpack(">H", body)[0] & (2**depth - 1))
                 check = _crc(kind, body)
@@ -50,11 +52,20 @@ def png(file: BinaryIO, frame: int | None) -> Survey:
             try:
                 _metadata(found, kind, body)
             except OptionError:
-                raise
+                if depth <= 8:
+                    raise
+                found.drop("colours other than those of sRGB (not converted)")
             except (ValueError, LookupError, struct.error, zlib.error):
                 found.drop(f"damaged {_CHUNKS.get(kind, 'metadata')}")
     if not 1 <= frames <= 0x80000000:
         found.frame = choose_frame(frame, 1)
+    if depth > 8:
+        if found.frame is None:
+            raise OptionError(f"the picture is an animation with {depth}-bit samples, {DEEPER}")
+        found.load, found.reader = partial(load_png, b"".join(rest), (sides[0], sides[1])), "imagecodecs"
+        if color in (4, 6) or keyed:
+            found.channels = "gray+alpha" if color in (0, 4) else "rgba"
+        return found
     found.file = io.BytesIO(b"".join(rest if found.frame == 0 else animated))
     return found
 

@@ -12,11 +12,13 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from ..errors import ImfError, LimitError, OptionError, naming
+from ..format.chunks import GEOT, Tag, pack_tags
 from ..format.container import MAX_PIXELS
 from .color import check_mode, to_pixels, turned
 from .formats import name_of, refusal
 from .found import Survey, choose_frame
 from .plugins import Unreadable, check_pixels, open_picture, tell_orientation
+from .rasters import check_axes, fitting_nodata
 from .surveys import survey
 from .tiff import describe_tiff
 
@@ -31,34 +33,75 @@ class Picture(NamedTuple):
 
     Attributes
     ----------
-    pixels : ndarray of uint8, shape (H, W), (H, W, 3) or (H, W, 4)
-        Gray, RGB or RGBA, upright, in sRGB.
+    pixels : ndarray, shape (H, W), (H, W, C), (T, H, W) or (T, H, W, C)
+        Gray, RGB or RGBA of uint8, upright, in sRGB; or the samples of a raster as they are stored, of uint8, int8,
+        uint16, int16, float32 or float64.
     dropped : tuple of str
         What the file carries beside them and an .imf file cannot hold, in words: "ICC profile", "EXIF", "resolution".
+    channels : str, optional
+        What the bands are, where :func:`imfnb.encode` would take them for something else.
+    axes : str, optional
+        "THW" or "THWC" for a stack of frames.
+    nodata : int or float, optional
+        What stands for missing samples, as the tag GDAL_NODATA says.
+    tags : tuple of Tag
+        What a TIFF says of where its pixels lie.
     """
 
     pixels: np.ndarray
     dropped: tuple[str, ...]
+    channels: str | None = None
+    axes: str | None = None
+    nodata: int | float | None = None
+    tags: tuple[Tag, ...] = ()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What :func:`imfnb.encode` has to be told of the samples."""
+        told = {name: getattr(self, name) for name in ("channels", "axes", "nodata")}
+        return {name: value for name, value in told.items() if value is not None}
+
+    @property
+    def chunks(self) -> tuple[tuple[bytes, bytes], ...]:
+        """What an .imf file keeps beside the samples."""
+        return ((GEOT, pack_tags(self.tags)),) if self.tags else ()
 
 
 def read_picture(
-    source: str | bytes | os.PathLike | BinaryIO, *, frame: int | None = None, max_pixels: int = MAX_PIXELS
+    source: str | bytes | os.PathLike | BinaryIO,
+    *,
+    frame: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    axes: str | None = None,
+    bands: bool = False,
 ) -> Picture:
-    """Read a picture in any format that Pillow knows.
+    """Read a picture in any format that Pillow knows, or a raster.
 
     Transparency becomes alpha, palettes and CMYK become RGB, colours with a profile other than sRGB are converted to
-    it, and the picture is turned upright as its EXIF orientation says. What would be lost instead is refused: samples
-    of more than eight bits, further bands, all but one of several images.
+    it, and the picture is turned upright as its EXIF orientation says.
+
+    Rasters keep their samples as they are: TIFF of any number of bands, of 16 bits, signed or floating point (through
+    tifffile, in the extra "tiff"), PNG of 16 bits (through imagecodecs, in that extra, too), PPM, PGM and PFM, .npy,
+    which is mapped into memory, and .npz. Colour profiles are not applied to them.
+
+    What would be lost is refused: deep samples of other formats, all but one of several images.
 
     Parameters
     ----------
     source : path or binary file object
         Where to read from, from its beginning.
     frame : int, optional
-        Which of several images (of an animation, of a document of many pages) to take, from 0. By default a file
-        must hold one.
+        Which of several images (of an animation, of a document of many pages, of the arrays of an .npz file, of the
+        frames that `axes` names) to take, from 0. By default a file must hold one, or `axes` say what it holds.
     max_pixels : int, default 2**28
-        Larger pictures are refused before they are decoded. Pillow's own limit is neither asked nor changed.
+        Larger pictures are refused before they are decoded, the pixels of all frames counted. Pillow's own limit is
+        neither asked nor changed.
+    axes : str, optional
+        What the dimensions of an array in a TIFF, .npy or .npz file are: H and W, and C (bands) and T (frames, the
+        pages of a TIFF) if there are such, in their order, as in "CHW" or "THWC". By default what the file says of
+        it, which must not be more than rows, columns and bands; and (H, W) or (H, W, C) for files of NumPy's.
+    bands : bool, default False
+        Whether the samples of a TIFF are taken as they are, and all as bands, whatever they are said to mean.
 
     Returns
     -------
@@ -78,10 +121,12 @@ def read_picture(
         raise OptionError(f"frame is {frame!r}; expected a number from 0, or None for a file with one image")
     if isinstance(max_pixels, bool) or not isinstance(max_pixels, (int, np.integer)) or max_pixels < 1:
         raise OptionError(f"max_pixels is {max_pixels!r}; expected a positive integer")
+    if axes is not None:
+        check_axes(axes)
     with naming(source), _opened(source) as file:
         head = file.read(_HEAD)
         with one_error(name_of(head) or "a picture"):
-            return _read(file, head, None if frame is None else int(frame), int(max_pixels))
+            return _read(file, head, None if frame is None else int(frame), int(max_pixels), axes, bands)
 
 
 @contextmanager
@@ -93,7 +138,7 @@ def _opened(source: Any) -> Iterator[BinaryIO]:
         except ValueError as error:  # a zero byte
             raise OptionError(f"the path cannot be used: {error}") from None
         with opened:
-            yield opened
+            yield opened if opened.seekable() else io.BytesIO(opened.read())
         return
     if not hasattr(source, "read"):
         raise OptionError(f"the picture is given as a {type(source).__name__}; expected a path or a binary file object")
@@ -112,13 +157,15 @@ def _opened(source: Any) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def one_error(what: str) -> Iterator[None]:
-    """Make one error of whatever a reader of Pillow's raises over a damaged file.
+def one_error(what: str, reader: str = "Pillow") -> Iterator[None]:
+    """Make one error of whatever a reader, such as one of Pillow's, raises over a damaged file.
 
     Parameters
     ----------
     what : str
         What the file is, such as "a PNG file".
+    reader : str, default "Pillow"
+        Whose reader it is.
 
     Raises
     ------
@@ -137,14 +184,31 @@ def one_error(what: str) -> Iterator[None]:
         if type(error).__name__.startswith("DecompressionBomb"):  # from a reader that was not reached in `plugins`
             raise LimitError(f"Pillow refuses the picture ({text}); raise PIL.Image.MAX_IMAGE_PIXELS") from error
         raise OptionError(
-            f"this is {what} whose pixels Pillow cannot read ({text[:200]}); it is damaged or of a rare kind: "
-            "fetch it again, or convert it to PNG or TIFF of 8 bits first"
+            f"this is {what} whose pixels {reader} cannot read ({text[:200]}); it is damaged or of a rare kind: "
+            "fetch it again, or convert it to PNG or TIFF first"
         ) from error
 
 
-def _read(file: BinaryIO, head: bytes, frame: int | None, max_pixels: int) -> Picture:
-    found = survey(file, frame)
-    with _open(found, head, max_pixels) as picture:
+def _read(file: BinaryIO, head: bytes, frame: int | None, max_pixels: int, axes: str | None, bands: bool) -> Picture:
+    found = survey(file, frame, axes, bands)
+    if axes not in (None, "HW", "HWC") and found.reader not in ("tifffile", "NumPy"):
+        raise OptionError(f"axes is {axes!r}, and the picture is one of rows and columns; leave axes out")
+    if found.load is not None:
+        with one_error(name_of(head) or "a picture", found.reader):
+            return _raster(found, found.load(max_pixels))
+    try:
+        opened = _open(found, max_pixels)
+    except Unreadable as error:
+        try:
+            if found.spare is not None:
+                return _raster(found, found.spare(max_pixels))
+        except (ImfError, MemoryError):
+            raise
+        except Exception:  # whatever a damaged file makes of tifffile
+            pass
+        reason = describe_tiff(found.file) if name_of(head) == "a TIFF file" else error.reason
+        raise OptionError(refusal(head, error.format, reason)) from None
+    with opened as picture:
         _select(picture, found, head, frame)
         check_pixels(picture.size, max_pixels)
         depth = check_mode(picture)
@@ -157,16 +221,30 @@ def _read(file: BinaryIO, head: bytes, frame: int | None, max_pixels: int) -> Pi
         pixels, note = to_pixels(picture, depth, found.profile)
         if note:
             found.dropped.insert(0, note)
-        return Picture(turned(pixels, orientation), tuple(found.dropped))
+        nodata = None if found.nodata is None else fitting_nodata(found.nodata, pixels.dtype)
+        if note and "converted" in note:  # no sample has that value any more
+            nodata = None
+        return Picture(turned(pixels, orientation), tuple(found.dropped), nodata=nodata, tags=found.tags)
 
 
-def _open(found: Survey, head: bytes, max_pixels: int) -> Any:
+def _raster(found: Survey, samples: np.ndarray) -> Picture:
+    """What was read as it is stored, with what was found beside it."""
+    if found.profile:
+        found.dropped.insert(0, "ICC profile (not applied)")
+    orientation = found.upright() if found.orientation is None else found.orientation
+    axes = None
+    if found.stack:
+        axes = "THWC"[: samples.ndim]
+    elif orientation != 1:
+        samples = turned(samples, orientation)
+    nodata = None if found.nodata is None else fitting_nodata(found.nodata, samples.dtype)
+    return Picture(samples, tuple(found.dropped), found.channels, axes, nodata, found.tags)
+
+
+def _open(found: Survey, max_pixels: int) -> Any:
     """What Pillow makes of a file, its pixels not decoded yet."""
     try:
         return open_picture(found.file, max_pixels)
-    except Unreadable as error:
-        reason = describe_tiff(found.file) if name_of(head) == "a TIFF file" else error.reason
-        raise OptionError(refusal(head, error.format, reason)) from None
     except (ValueError, SyntaxError) as error:
         if isinstance(error, ImfError) or found.without_exif is None:
             raise

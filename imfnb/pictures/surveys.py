@@ -6,6 +6,7 @@ import re
 from typing import BinaryIO
 
 from ..errors import OptionError
+from .arrayfiles import npy, npz
 from .found import DEEPER, Survey
 from .jpeg import jpeg
 from .others import avif, jpeg2000, netpbm
@@ -16,7 +17,7 @@ from .tiff import tiff
 __all__ = ["survey"]
 
 
-def survey(file: BinaryIO, frame: int | None) -> Survey:
+def survey(file: BinaryIO, frame: int | None, axes: str | None, bands: bool) -> Survey:
     """Look through a file before Pillow does.
 
     Parameters
@@ -25,6 +26,10 @@ def survey(file: BinaryIO, frame: int | None) -> Survey:
         With `seek`.
     frame : int or None
         Which of several images is asked for.
+    axes : str or None
+        What the dimensions of an array in a file are.
+    bands : bool
+        Whether samples of a TIFF are taken as they are, whatever they are said to mean.
 
     Returns
     -------
@@ -46,7 +51,7 @@ def survey(file: BinaryIO, frame: int | None) -> Survey:
     if head.startswith(b"\xff\xd8\xff"):
         return jpeg(file, frame)
     if head[:4] in MAGICS:
-        return tiff(file, frame)
+        return tiff(file, frame, axes, bands)
     if re.match(rb"P[1-6fF][\s#]", head):
         return netpbm(file, frame)
     if head.startswith((b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n")):
@@ -55,4 +60,6 @@ def survey(file: BinaryIO, frame: int | None) -> Survey:
         return avif(file)
     if head.startswith(b"\x01\xda") and head[3:4] == b"\2":
         raise OptionError(f"the picture has 16-bit samples, {DEEPER}")
-    return Survey(file)
+    if head.startswith(b"\x93NUMPY"):
+        return npy(file, axes, frame)
+    return (npz(file, axes, frame) if head.startswith(b"PK\3\4") else None) or Survey(file)

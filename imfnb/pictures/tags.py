@@ -11,6 +11,10 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
+import numpy as np
+
+from ..format.chunks import TYPE_SIZES, Tag
+
 __all__ = ["MAGICS", "Directory", "directories", "read_exif"]
 
 #: How TIFF files begin: byte order and version, the last two being BigTIFF.
@@ -100,6 +104,23 @@ class Directory:
         if len(data) < size:
             raise ValueError(f"tag {tag} lies outside of the file")
         return data
+
+    def tag(self, tag: int) -> Tag | None:
+        """A tag as it is, but for the order of its bytes; None if there is none, or of no type of TIFF's.
+
+        Raises
+        ------
+        ValueError
+            As for :meth:`block`.
+        """
+        kind, count, _ = self._entries.get(tag, (0, 0, b""))
+        if kind not in TYPE_SIZES or not count:
+            return None
+        data, size = self.block(tag), TYPE_SIZES[kind]
+        if self._order == ">":
+            size //= 1 + (kind in (5, 10))  # a rational is two numbers
+            data = np.frombuffer(data, np.uint8).reshape(-1, size)[:, ::-1].tobytes()
+        return Tag(tag, kind, count, data)
 
     def numbers(self, tag: int, default: tuple[float, ...] = ()) -> tuple[float, ...]:
         """The values of a tag; of rationals their quotients.

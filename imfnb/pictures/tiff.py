@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
+from functools import partial
 from typing import BinaryIO
 
 from ..errors import OptionError
-from .found import DEEPER, Survey, choose_frame
+from ..format.chunks import GEO_TAGS
+from .found import Survey, choose_frame
+from .geotiff import Choice, load_tiff
 from .tags import Directory, directories
 
 __all__ = ["describe_tiff", "tiff"]
@@ -66,12 +70,13 @@ _TIFF_EXTRAS = {
     34377: "Photoshop data",
     37724: "Photoshop data",
     **dict.fromkeys((269, 270, 271, 272, 285, 306, 315, 316, 33432), "text"),
-    **dict.fromkeys((33550, 33922, 34264, 34735, 34736, 34737), "georeference"),
-    **dict.fromkeys((42112, 42113), "GDAL metadata"),
 }
 
+# Those that are kept and say where pixels lie, for which turning a picture would make them wrong.
+_PLACES = (33550, 33922, 34264)
 
-def tiff(file: BinaryIO, frame: int | None) -> Survey:
+
+def tiff(file: BinaryIO, frame: int | None, axes: str | None, bands: bool) -> Survey:
     """Look through a TIFF; see :func:`imfnb.pictures.surveys.survey`."""
     found = Survey(file)
     every: list[Directory] = []
@@ -88,13 +93,21 @@ def tiff(file: BinaryIO, frame: int | None) -> Survey:
     pages = [index for index, kind in enumerate(kinds) if not kind & 5] or list(range(min(1, len(every))))
     if not pages:
         raise OptionError("this is a TIFF file without an image; fetch it again")
-    found.frame = pages[choose_frame(frame, len(pages))]
+    stacked = axes is not None and "T" in axes
+    # What the pages of a file are, frames or bands, is for tifffile to find out, unless one of them is asked for.
+    many = frame is None and len(pages) > 1
+    if axes is None and many and not _DESCRIBED.match(_optional(every[pages[0]], 270) or b""):
+        choose_frame(frame, len(pages), remedy=", and --axes (axes= in Python), such as THW or CHW, all of them")
+    whole = axes is not None or many
+    found.frame = pages[0 if whole else choose_frame(frame, len(pages))]
+    if axes is not None and not stacked:
+        choose_frame(frame, 1)
     page = every[found.frame]
-    _check_samples(page)
+    raster, found.channels = _plan(page, bands, whole, whole and "C" in (axes or "C"))
     if any(kind & 4 for kind in kinds):
         found.drop("mask")
     for tag in page:
-        if tag in _TIFF_EXTRAS and not (tag == 270 and (_optional(page, tag) or b"").startswith(b'{"shape": ')):
+        if tag in _TIFF_EXTRAS and not (tag == 270 and (_optional(page, tag) or b"").startswith(_SHAPED)):
             found.drop(_TIFF_EXTRAS[tag])
     found.profile = _optional(page, 34675)
     broken = [tag for tag in page if tag not in _LAYOUT and _optional(page, tag) is None]
@@ -106,6 +119,21 @@ def tiff(file: BinaryIO, frame: int | None) -> Survey:
             found.drop("damaged ICC profile" if tag == 34675 else "damaged metadata")
         found.file = io.BytesIO(data)
     found.xmp = _optional(page, 700)
+    found.tags = tuple(kept for number in GEO_TAGS if number not in broken and (kept := page.tag(number)))
+    if raster or page.number(262) in (1, 2):  # else samples are not what they are in the file
+        found.nodata = _nodata(page)
+    choice = Choice(None if whole else found.frame, len(pages), axes, frame if stacked else None)
+    if not raster and page.number(262) in (1, 2):
+        found.spare = partial(load_tiff, found.file, choice)
+    if raster:
+        found.load, found.reader = partial(load_tiff, found.file, choice), "tifffile"
+        found.stack = stacked and frame is None
+        if page.number(262) == 0:
+            found.drop("that 0 stands for white")
+        if any(number in page for number in _PLACES) and page.number(274, 1) != 1:
+            found.drop("orientation")
+            found.orientation = 1
+            return found
     orientation = page.number(274)
     found.orientation = int(orientation) if orientation in range(1, 9) else None
     unit = page.number(296, 2)
@@ -115,6 +143,19 @@ def tiff(file: BinaryIO, frame: int | None) -> Survey:
     elif page.number(282) != page.number(283):
         found.drop("resolution")
     return found
+
+
+# How tifffile describes an array in a file of its own, and what else says which dimension of an array pages are.
+_SHAPED = b'{"shape": '
+_DESCRIBED = re.compile(rb'\{"shape": |ImageJ=|.{,4096}<OME', re.DOTALL)
+
+
+def _nodata(page: Directory) -> float | None:
+    """What stands for missing samples, as GDAL says it."""
+    try:
+        return float((_optional(page, 42113) or b"").rstrip(b"\0 "))
+    except ValueError:
+        return None
 
 
 def _optional(page: Directory, tag: int) -> bytes | None:
@@ -136,35 +177,51 @@ def _samples(page: Directory) -> tuple[tuple[int, ...], int, tuple[int, ...], in
     return bits, int(max(formats)), tuple(map(int, page.numbers(338))), None if photometric < 0 else photometric
 
 
-def _check_samples(page: Directory) -> None:
-    """Refuse samples that Pillow would cut, shift or leave out."""
+def _plan(page: Directory, bands: bool, whole: bool, stacked: bool) -> tuple[bool, str | None]:
+    """Whether Pillow would cut, shift or leave out samples, and what the bands are.
+
+    Parameters
+    ----------
+    page : Directory
+        The image.
+    bands : bool
+        Whether its samples are taken as they are, whatever they mean.
+    whole : bool
+        Whether further images of the file are to be read with it.
+    stacked : bool
+        Whether these are further bands.
+    """
     bits, kind, extra, photometric = _samples(page)
-    if kind not in (1, 4):
-        deep = f"{max(bits, default=0)}-bit {_FORMATS.get(kind, 'unknown')} samples"
-        mode = " (Pillow's mode 'F')" if (kind, bits) == (3, (32,)) else ""
-        raise OptionError(f"the picture has {deep}{mode}; an .imf file holds uint8: scale it to 0..255 first")
-    if max(bits, default=0) > 8:
-        raise OptionError(f"the picture has {max(bits)}-bit samples, {DEEPER}")
     name, colors = _PHOTOMETRIC.get(photometric, ("gray", 1))
-    if photometric == 5 and page.number(332, 1) != 1:
-        raise OptionError(f"the picture has {len(bits)} inks other than CMYK; convert it to RGB first")
-    depth = int(page.number(32997, 1))
-    if depth > 1:
-        raise OptionError(
-            f"the picture is a volume of {depth} slices; an .imf file holds one: save them one by one first"
-        )
-    more = len(bits) - colors
+    more, deep = len(bits) - colors, kind not in (1, 4) or max(bits, default=0) > 8
     # Where nothing is said of a fourth sample, it is taken for alpha, as Pillow does: all four are kept in any case.
     alpha = more == 1 and colors != 4 and (extra in _ALPHA or (colors == 3 and not extra))
-    if more > 0 and not alpha:
+    inks = photometric == 5 and page.number(332, 1) != 1
+    if bands:
+        return True, "bands"
+    if not (deep or whole or inks or (more > 0 and not alpha) or page.number(32997, 1) > 1):
+        return False, None
+    if len(bits) == 1 and stacked and photometric in (None, 0, 1):  # each of the pages is a band
+        return True, "bands"
+    if photometric not in (None, 0, 1, 2):
+        samples = f"{max(bits, default=0)}-bit {_FORMATS.get(kind, 'unknown')} samples"
+        colours = f"{len(bits)} inks other than CMYK" if inks else f"{len(bits)} bands, {name} among them"
         raise OptionError(
-            f"the picture has {len(bits)} bands, which are not {name} with or without alpha alone; "
-            "an .imf file holds gray, RGB or RGBA: choose its bands first"
+            f"the picture has {colours}, of {samples}; convert it to RGB first, or take them as they are with --bands "
+            "(bands=True in Python)"
         )
+    if kind != 1 or max(bits, default=0) > 16:  # what else is there is nothing but bands for `encode`
+        return True, None
+    if more == 1 and extra in _STRAIGHT:
+        return True, "rgba" if colors == 3 else "gray+alpha"
+    return True, None if len(bits) == 1 else "rgb" if len(bits) == colors == 3 else "bands"
 
 
 # What ExtraSamples says of alpha: premultiplied, not so, and CorelDRAW's number for it.
 _ALPHA = ((1,), (2,), (999,))
+
+# Where it is not premultiplied, which alpha in an .imf file never is.
+_STRAIGHT = ((2,), (999,))
 
 
 def describe_tiff(file: BinaryIO) -> str:
