@@ -134,7 +134,7 @@ def bands_bounded() -> ArrayCodec:
 def _array_settings(array: np.ndarray) -> dict[str, Any]:
     """What every encoding of an array is told: bands are bands, also where there are as many as colours."""
     several = np.ndim(array) == 3 and np.shape(array)[2] > 1
-    return {"channels": "bands" if several else "gray", "threads": 1}
+    return {"channels": "bands" if several else "gray", "tune": "psnr", "threads": 1}
 
 
 def _decode_array(data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
