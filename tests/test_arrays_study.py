@@ -24,7 +24,7 @@ def toy(name="toy", target="noise", calls=None, off=0, **options):
     def encode(array, level):
         if calls is not None:
             calls.append((name, level))
-        step = 3.5 * level if target == "noise" else 2 * level + (array.dtype.kind != "f")
+        step = 3.5 * level if target == "noise" else 2 * int(level) + 1 if array.dtype.kind != "f" else 1.9 * level
         indices = np.rint(array.astype(float) / step).astype("<i4")
         return np.float64(step).tobytes() + zlib.compress(indices.tobytes())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import struct
 from collections.abc import Callable, Iterable
 from types import ModuleType
 
@@ -155,7 +156,7 @@ def checked(
             return decode(bytes(data), tuple(shape), np.dtype(dtype))
         except FormatError:
             raise
-        except (RuntimeError, ValueError, IndexError, TypeError, OverflowError, MemoryError) as error:
+        except (RuntimeError, ValueError, IndexError, TypeError, OverflowError, MemoryError, struct.error) as error:
             raise FormatError(f"damaged stream: {type(error).__name__}: {error}") from None
 
     return wrapped
