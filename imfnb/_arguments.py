@@ -145,6 +145,9 @@ def _bench_parser(commands: argparse._SubParsersAction) -> None:
         help="compare between these bits per sample (default: 0.05 3)",
     )
     arrays.add_argument("--max-error", type=float, metavar="E", help="bound (default: 2; floats: 1/1000 of the range)")
+    arrays.add_argument(
+        "--rgb", action="store_true", help="take bands 3, 2 and 1 of every array as a picture in colour"
+    )
     arrays.add_argument("--bps", type=float, default=0.25, metavar="B", help="bits per sample of the collage")
     arrays.add_argument("--repeat", type=int, default=3, metavar="N", help="take the least of N times (default: 3)")
     ablation = study("ablation", "What each choice of a codec is worth.", many, codecs=False)

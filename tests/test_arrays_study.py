@@ -78,6 +78,16 @@ def test_files_and_folders(tmp_path):
     assert found[2].read().shape == (3, 4, 4) and found[1].read()[0, 0, 0] == 24
 
 
+def test_pictures_in_colour(tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(60).reshape(3, 5, 4).astype(np.uint16))
+    np.save(tmp_path / "b.npy", np.zeros((3, 5), np.uint16))
+    (found,) = scenes(tmp_path, colours=True)
+    assert (found.name, found.group) == ("a, rgb", "a, rgb")
+    np.testing.assert_array_equal(found.read()[0, 0], [2, 1, 0])
+    with pytest.raises(OptionError, match="none of the arrays has three bands"):
+        scenes(tmp_path / "b.npy", colours=True)
+
+
 def test_scenes_that_mean_nothing(tmp_path):
     np.save(tmp_path / "line.npy", np.arange(3))
     (tmp_path / "text.npy").write_text("no array")

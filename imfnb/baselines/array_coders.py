@@ -3,7 +3,8 @@
 Notes on the settings, with BD-rates or bits on Landsat 8 and Sentinel-2:
 
 - JPEG XL maps samples to a perceptual scale, in which steps grow with the value. One range for all bands instead of one
-  for each saves 10%, and mapping it to the upper half of the scale, where that is more uniform, 4 to 17% more.
+  for each saves 8 to 12%, and mapping it to the upper half of the scale, where that is more uniform, 3 to 17% more. For
+  three bands as a picture in colour the upper three quarters are as good on two scenes and save 10% on the third.
 - SPERR, SZ3 and ZFP take a volume (band, row, column), whose bands are the slowest axis (the other order needs up to
   40% more), or two dimensions. For SZ3 the bands are joined to one tall plane, which saves 4 to 14% against a stream
   for each.
@@ -23,6 +24,7 @@ import numpy as np
 
 from ..errors import OptionError
 from .array_streams import (
+    check_colours,
     check_level,
     checked,
     codecs,
@@ -40,6 +42,7 @@ __all__ = [
     "jpegls",
     "jpegxl",
     "jpegxl_lossless",
+    "jpegxl_rgb",
     "lerc",
     "sperr",
     "sperr_bands",
@@ -72,26 +75,41 @@ def _bands(shape: tuple[int, ...]) -> int:
 
 def jpegxl() -> ArrayCodec:
     """Lossy JPEG XL of every band, the range of the array in the upper half of a gray scale of 16 bits."""
+    text = f"JPEG XL of every band, effort {_EFFORT}, the array's range in the upper half of a 16-bit scale"
+    return _lossy_jpegxl("jpegxl", text, 0.5, colours=False)
+
+
+def jpegxl_rgb() -> ArrayCodec:
+    """Lossy JPEG XL of three bands, the range of the array in the upper three quarters of the scale."""
+    text = f"JPEG XL of a picture in colour, effort {_EFFORT}, its range in the upper 3/4 of a 16-bit scale"
+    return _lossy_jpegxl("jpegxl-rgb", text, 0.25, colours=True)
+
+
+def _lossy_jpegxl(name: str, text: str, lowest: float, *, colours: bool) -> ArrayCodec:
     imagecodecs = codecs("JPEGXL")
+    low_code, codes = round(65535 * lowest), 65535 - round(65535 * lowest)
 
     def encode(array: np.ndarray, level: float) -> bytes:
         bands = planes(array)
+        check_colours(bands, colours)
         low, high = float(bands.min()), float(bands.max())
         width = (high - low) or 1.0
-        # Half of the scale over the range of the data, in gray levels of 8 bits; the exponent fits measured errors.
-        distance = min(max((check_level(level) * 127.5 / width) ** 1.54, 0.01), 25.0)
-        gray = np.rint(32768 + (bands.astype(np.float64) - low) * (32767 / width)).astype(np.uint16)
-        streams = [imagecodecs.jpegxl_encode(band, distance=distance, effort=_EFFORT, numthreads=1) for band in gray]
-        return struct.pack("<dd", low, high) + joined(streams)
+        # The noise in gray levels of 8 bits; the exponent fits measured errors.
+        distance = min(max((check_level(level) * codes / 257 / width) ** 1.54, 0.01), 25.0)
+        gray = np.rint(low_code + (bands.astype(np.float64) - low) * (codes / width)).astype(np.uint16)
+        pictures = [np.ascontiguousarray(gray.transpose(1, 2, 0))] if colours else list(gray)
+        settings = {"distance": distance, "effort": _EFFORT, "numthreads": 1}
+        return struct.pack("<dd", low, high) + joined([imagecodecs.jpegxl_encode(p, **settings) for p in pictures])
 
     @checked
     def decode(data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         low, high = struct.unpack_from("<dd", data)
-        gray = np.stack([imagecodecs.jpegxl_decode(part, numthreads=1) for part in parted(data[16:], _bands(shape))])
-        return restored((gray.astype(np.float64) - 32768) * (((high - low) or 1.0) / 32767) + low, shape, dtype)
+        parts = parted(data[16:], 1 if colours else _bands(shape))
+        gray = np.stack([imagecodecs.jpegxl_decode(part, numthreads=1) for part in parts])
+        bands = gray[0].transpose(2, 0, 1) if colours else gray
+        return restored((bands.astype(np.float64) - low_code) * (((high - low) or 1.0) / codes) + low, shape, dtype)
 
-    text = f"JPEG XL of every band, effort {_EFFORT}, the array's range in the upper half of a 16-bit scale"
-    return ArrayCodec("jpegxl", text, "noise", encode, decode)
+    return ArrayCodec(name, text, "noise", encode, decode, colours=colours)
 
 
 def jpegxl_lossless() -> ArrayCodec:

@@ -23,11 +23,21 @@ import struct
 import numpy as np
 
 from ..errors import FormatError, OptionError
-from .array_streams import check_level, checked, codecs, planes, read_number, restored, unsigned, write_number
+from .array_streams import (
+    check_colours,
+    check_level,
+    checked,
+    codecs,
+    planes,
+    read_number,
+    restored,
+    unsigned,
+    write_number,
+)
 from .array_streams import signed_like as signed
 from .arrays import ArrayCodec
 
-__all__ = ["jpeg2000", "jpeg2000_lossless", "klt_jpeg2000"]
+__all__ = ["jpeg2000", "jpeg2000_lossless", "jpeg2000_rgb", "klt_jpeg2000"]
 
 # Units of the integers that are coded in one unit of noise; means are rounded to a fourth of the noise.
 _UNITS, _MEAN_UNITS = 8.0, 4.0
@@ -53,6 +63,13 @@ def jpeg2000() -> ArrayCodec:
     return _lossy("jpeg2000", "JPEG 2000 9/7 of the bands in one codestream, one slope for all", transform=False)
 
 
+def jpeg2000_rgb() -> ArrayCodec:
+    """JPEG 2000 of three bands with its own irreversible colour transform."""
+    return _lossy(
+        "jpeg2000-rgb", "JPEG 2000 9/7 of a picture in colour, its own transform", transform=False, colours=True
+    )
+
+
 def jpeg2000_lossless() -> ArrayCodec:
     """JPEG 2000 with the reversible 5/3 filter."""
     imagecodecs = codecs("JPEG2K")
@@ -71,18 +88,19 @@ def jpeg2000_lossless() -> ArrayCodec:
     return ArrayCodec("jpeg2000-lossless", text, "bound", encode, decode, largest=0.0, floats=False)
 
 
-def _codestream(bands: np.ndarray, **settings: object) -> bytes:
-    """A codestream of bands of unsigned integers, shape (C, H, W), without a transform between them."""
+def _codestream(bands: np.ndarray, *, colours: bool = False, **settings: object) -> bytes:
+    """A codestream of bands of unsigned integers, shape (C, H, W), with or without the format's colour transform."""
     extra = {"planar": True} if len(bands) > 1 else {}
     samples = bands if len(bands) > 1 else bands[0]
-    return codecs("JPEG2K").jpeg2k_encode(samples, codecformat="j2k", mct=False, numthreads=1, **extra, **settings)
+    return codecs("JPEG2K").jpeg2k_encode(samples, codecformat="j2k", mct=colours, numthreads=1, **extra, **settings)
 
 
-def _lossy(name: str, text: str, *, transform: bool) -> ArrayCodec:
+def _lossy(name: str, text: str, *, transform: bool, colours: bool = False) -> ArrayCodec:
     codecs("JPEG2K")
 
     def encode(array: np.ndarray, level: float) -> bytes:
         bands = planes(array)
+        check_colours(bands, colours)
         noise = float(np.float32(check_level(level)))
         samples = bands.reshape(len(bands), -1).astype(np.float64)
         mean = np.rint(samples.mean(axis=1) * (_MEAN_UNITS / noise))
@@ -92,7 +110,7 @@ def _lossy(name: str, text: str, *, transform: bool) -> ArrayCodec:
             exponents, basis = _basis(samples, noise)
             head += _pack(exponents, basis)
             samples = np.linalg.pinv(basis * 2.0**-exponents) @ samples
-        return head + _compress(samples.reshape(-1, *bands.shape[1:]), noise)
+        return head + _compress(samples.reshape(-1, *bands.shape[1:]), noise, colours)
 
     @checked
     def decode(data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -109,7 +127,7 @@ def _lossy(name: str, text: str, *, transform: bool) -> ArrayCodec:
         samples = basis @ samples + np.array(mean)[:, None] * (noise / _MEAN_UNITS)
         return restored(samples.reshape(count, *shape[:2]), shape, dtype)
 
-    return ArrayCodec(name, text, "noise", encode, decode)
+    return ArrayCodec(name, text, "noise", encode, decode, colours=colours)
 
 
 def _basis(samples: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
@@ -152,7 +170,7 @@ def _unpack(data: bytes, position: int, count: int) -> tuple[np.ndarray, int]:
     return np.stack(columns, axis=1), position + length
 
 
-def _compress(components: np.ndarray, noise: float) -> bytes:
+def _compress(components: np.ndarray, noise: float, colours: bool) -> bytes:
     """Components of shape (K, H, W) with one slope of rate and distortion: a byte with their bits, and a codestream."""
     values = np.rint(components * (_UNITS / noise)).astype(np.int64)
     depth = max(8, int(np.abs(values).max()).bit_length() + 1)
@@ -162,7 +180,8 @@ def _compress(components: np.ndarray, noise: float) -> bytes:
     samples = (values + (1 << (depth - 1))).astype(dtype)
     # The quality is a PSNR whose peak is that of the bit depth, over all components.
     quality = 20.0 * math.log10(((1 << depth) - 1) / _UNITS)
-    return bytes([depth]) + _codestream(samples, level=quality, reversible=False, bitspersample=depth)
+    settings = {"level": quality, "reversible": False, "bitspersample": depth}
+    return bytes([depth]) + _codestream(samples, colours=colours, **settings)
 
 
 def _expand(data: bytes, noise: float) -> np.ndarray:

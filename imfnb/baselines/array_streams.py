@@ -14,6 +14,7 @@ from ..errors import FormatError, OptionError
 from ..metrics.extras import need
 
 __all__ = [
+    "check_colours",
     "check_level",
     "checked",
     "codecs",
@@ -73,6 +74,12 @@ def check_level(level: float, lossless: bool = False) -> float:
     if not (0.0 < level < float("inf") or (lossless and level == 0)):
         raise OptionError(f"level is {level!r}; expected a positive number{' or 0' if lossless else ''}")
     return float(level)
+
+
+def check_colours(bands: np.ndarray, colours: bool) -> None:
+    """Complain about what is no picture in colour, where one is wanted."""
+    if colours and len(bands) != 3:
+        raise OptionError(f"the array has {len(bands)} bands; this codec is for pictures in colour: expected 3")
 
 
 def tolerance(bands: np.ndarray, level: float) -> float:

@@ -14,6 +14,7 @@ are needed to part them, so sizes are those of real bytes. There are two kinds o
                                     all in one codestream, whose rates one threshold allots
 ``jpeg2000``, ``jpeg2000-lossless`` all bands in one codestream without a transform between them
 ``jpegxl``, ``jpegxl-lossless``     every band for itself, effort 7
+``jpeg2000-rgb``, ``jpegxl-rgb``    three bands as a picture in colour, with the colour transform of the format
 ``sperr``, ``sz3``, ``zfp``         the array as a volume; ``-bands`` appended: in two dimensions; ``-bounded``
                                     appended: with a bound, as a volume or not, whichever is smaller
 ``lerc``                            Esri's codec of elevations, with Zstandard
@@ -40,7 +41,9 @@ _HOMES = {
     "imf": ("imf", "bands"),
     "klt-jpeg2000": ("array_jpeg2000", "klt_jpeg2000"),
     "jpeg2000": ("array_jpeg2000", "jpeg2000"),
+    "jpeg2000-rgb": ("array_jpeg2000", "jpeg2000_rgb"),
     "jpegxl": ("array_coders", "jpegxl"),
+    "jpegxl-rgb": ("array_coders", "jpegxl_rgb"),
     "sperr": ("array_coders", "sperr"),
     "sperr-bands": ("array_coders", "sperr_bands"),
     "sz3": ("array_coders", "sz3"),
@@ -79,6 +82,8 @@ class ArrayCodec:
         The largest bound that can be given; 0 for a codec that is lossless and nothing else.
     floats : bool
         Whether it takes arrays of floats.
+    colours : bool
+        Whether it takes arrays of three bands and no others.
     """
 
     name: str
@@ -88,6 +93,12 @@ class ArrayCodec:
     decode: Callable[[bytes, tuple[int, ...], np.dtype], np.ndarray]
     largest: float = float("inf")
     floats: bool = True
+    colours: bool = False
+
+    def takes(self, array: np.ndarray) -> bool:
+        """Whether it can code arrays of this dtype and number of bands."""
+        in_colour = array.ndim == 3 and array.shape[2] == 3
+        return (self.floats or array.dtype.kind != "f") and (in_colour or not self.colours)
 
 
 def array_names() -> tuple[str, ...]:

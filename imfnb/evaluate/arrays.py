@@ -113,8 +113,8 @@ def run(
         raise OptionError(f"no codecs are given; name some of {', '.join(array_names())}")
     place = Place("arrays", output, figure, ["arrays.json", "table.txt", "collage.png"], guard)
     found = _collect(scenes, codecs, place.points(), rates, max_error, threads, progress)
-    curves = {c.name: found[c.name] for c in codecs if c.target == "noise"}
-    bounded = {c.name: found[c.name] for c in codecs if c.target == "bound"}
+    curves = {c.name: found[c.name] for c in codecs if c.target == "noise" and found[c.name]}
+    bounded = {c.name: found[c.name] for c in codecs if c.target == "bound" and found[c.name]}
     times = _times(scenes, codecs, curves, repeat) if repeat else {}
     tables = [
         _bd_table(scenes, curves, rates),
@@ -135,7 +135,8 @@ def run(
     files = place.files
     if curves:
         place.draw(draw_curves(_groups(scenes), curves, rates))
-        shown = [c for n, c in enumerate(codecs) if c.name in curves and (n == 0 or c.name in _SHOWN)]
+        lossy = [c for c in codecs if c.target == "noise" and c.takes(scenes[0].read())]
+        shown = [c for n, c in enumerate(lossy) if n == 0 or c.name in _SHOWN]
         place.draw(draw_collage(scenes[0], shown, bps), "collage.png", dpi=144)
     else:
         files = [path for path in files if path.suffix in (".json", ".txt")]
@@ -174,7 +175,7 @@ def _collect(
                 points.add(known)
             return known
 
-        if codec.floats or stamped.image.dtype.kind != "f":
+        if codec.takes(stamped.image):
             if codec.target == "noise":
                 measured = _ladder(stamped, point, rates, stop)
             else:

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace, progress: Progress, guard: Guard) -> Outc
     study = arguments.study
     if study == "arrays":
         return arrays.run(
-            scenes(arguments.data),
+            scenes(arguments.data, colours=arguments.rgb),
             arrays.codecs_of_arrays(arguments.codec),
             rates=arguments.rates,
             max_error=arguments.max_error,

@@ -45,7 +45,7 @@ class Scene:
         return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 
-def scenes(sources: str | os.PathLike | Iterable[str | os.PathLike] = ()) -> list[Scene]:
+def scenes(sources: str | os.PathLike | Iterable[str | os.PathLike] = (), *, colours: bool = False) -> list[Scene]:
     """Arrays by name.
 
     Parameters
@@ -54,6 +54,10 @@ def scenes(sources: str | os.PathLike | Iterable[str | os.PathLike] = ()) -> lis
         Each is a .npy file, a folder of them, or one of :data:`SYNTHETIC` ("synthetic" stands for all of them, as does
         nothing at all). A file with an array of shape (H, W) or (H, W, C) is one scene; one of (T, H, W, C) is T
         scenes of one set, and one more in which all T C bands are stacked.
+
+    colours : bool, default False
+        Whether only bands 3, 2 and 1 are taken, as red, green and blue of a picture; arrays with fewer are left out,
+        and so are stacked ones.
 
     Returns
     -------
@@ -71,11 +75,20 @@ def scenes(sources: str | os.PathLike | Iterable[str | os.PathLike] = ()) -> lis
     found: list[Scene] = []
     for source in [os.fspath(source) for source in sources] or ["synthetic"]:
         found += _resolve(source)
+    if colours:
+        found = [_in_colour(scene) for scene in found if not scene.stacked and scene.read().shape[2:] > (2,)]
+        if not found:
+            raise OptionError("none of the arrays has three bands; give others, or leave colours out")
     names = [scene.name for scene in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise OptionError(f"two arrays are named {twice[0]}; give files whose names differ")
     return found
+
+
+def _in_colour(scene: Scene) -> Scene:
+    """The scene's bands 3, 2 and 1."""
+    return Scene(f"{scene.name}, rgb", f"{scene.group}, rgb", lambda: scene.load()[:, :, 2::-1])
 
 
 def _resolve(source: str) -> list[Scene]:
