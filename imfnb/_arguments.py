@@ -120,7 +120,7 @@ def _bench_parser(commands: argparse._SubParsersAction) -> None:
         sub = studies.add_parser(name, help=text, description=text)
         if name == "ablation":
             sub.add_argument("subject", choices=SUBJECTS, help="what to vary; parts: those of the main profile")
-        sub.add_argument("data", nargs="+", metavar="DATA", help=inputs)
+        sub.add_argument("data", nargs="*" if name == "arrays" else "+", metavar="DATA", help=inputs)
         sub.add_argument("-o", "--output", metavar="DIR", help="folder of the results (default: imfnb-bench/STUDY)")
         sub.add_argument("--figure", metavar="FILE", help=".png, .svg, .pdf or .jpg (default: figure.png there)")
         sub.add_argument("--force", action="store_true", help="replace files that the study did not write")
@@ -146,6 +146,23 @@ def _bench_parser(commands: argparse._SubParsersAction) -> None:
         "--published", nargs="+", default=[], metavar="FILE", help="JSON or CSV files of curves to draw beside"
     )
     curves.add_argument("--limits", action="store_true", help="add what Gaussian patches would need at least")
+    arrays = study(
+        "arrays", "Arrays of any dtype and number of bands.", ".npy files, or folders of them (default: synthetic)"
+    )
+    arrays.add_argument(
+        "--rates",
+        nargs=2,
+        type=float,
+        default=(0.05, 3.0),
+        metavar=("LOW", "HIGH"),
+        help="compare between these bits per sample (default: 0.05 3)",
+    )
+    arrays.add_argument("--max-error", type=float, metavar="E", help="bound (default: 2; floats: 1/1000 of the range)")
+    arrays.add_argument(
+        "--rgb", action="store_true", help="take bands 3, 2 and 1 of every array as a picture in colour"
+    )
+    arrays.add_argument("--bps", type=float, default=0.25, metavar="B", help="bits per sample of the collage")
+    arrays.add_argument("--repeat", type=int, default=3, metavar="N", help="take the least of N times (default: 3)")
     ablation = study("ablation", "What each choice of a codec is worth.", many, codecs=False)
     ablation.add_argument("--metric", default="psnr", choices=METRICS, help="measure of quality (default: psnr)")
     timing = study("timing", "Encoding and decoding times at about one rate.", many, threads=False)

@@ -247,7 +247,8 @@ def _bench(arguments: argparse.Namespace) -> int:
     from .evaluate import command
     from .pictures import SUFFIXES
 
-    read = [*find_inputs(arguments.data, SUFFIXES)[0], *getattr(arguments, "published", [])]
+    suffixes = (".npy",) if arguments.study == "arrays" else SUFFIXES
+    read = [*find_inputs(arguments.data, suffixes)[0], *getattr(arguments, "published", [])]
     consent = Consent(arguments.force, read)
     outcome = command.run(arguments, _console.progress, consent.check)
     say(f"{outcome.table}\n\n" + "".join(f"wrote {path}\n" for path in outcome.files))

@@ -11,10 +11,15 @@ from ..factorization import factorize
 from ..format.bytestream import Reader
 from ..options import EncodeOptions
 from . import Codec
+from .array_streams import check_level
+from .arrays import ArrayCodec
 from .files import Block, check_settings, pack_file, quality_ranks, split, unpack_file
 from .indices import decode_mixed, encode_mixed
 
-__all__ = ["baseline", "baseline_main", "main", "main_psnr"]
+__all__ = ["bands", "bands_bounded", "baseline", "baseline_main", "main", "main_psnr"]
+
+# Quantizer steps in one unit of the noise that they leave; zeros make the error smaller than a uniform one's.
+_STEPS = 3.6
 
 _BASELINE_LEVELS = (1.5, 3.0, 5.0, 8.0, 11.0, 14.0, 18.0, 22.0, 28.0, 34.0, 40.0)
 
@@ -104,6 +109,36 @@ def baseline_main(
 
     text = f"imfnb, baseline profile's factors, {_describe(**settings)}, context-mixing coder of the main profile"
     return Codec("imf-baseline-main", text, _BASELINE_LEVELS, encode_level, decode_bytes, limits=(0.0, 100.0))
+
+
+def bands() -> ArrayCodec:
+    """The main profile on arrays of any dtype and number of bands, by its step."""
+
+    def encode_array(array: np.ndarray, level: float) -> bytes:
+        return encode(array, **_array_settings(array), step=_STEPS * check_level(level))
+
+    return ArrayCodec("imf", "imfnb, main profile, step", "noise", encode_array, _decode_array)
+
+
+def bands_bounded() -> ArrayCodec:
+    """The main profile on arrays with a bound of the error of every sample; 0 is lossless."""
+
+    def encode_array(array: np.ndarray, level: float) -> bytes:
+        bound = check_level(level, lossless=np.asarray(array).dtype.kind != "f")
+        target: dict[str, Any] = {"max_error": bound} if bound else {"lossless": True}
+        return encode(array, **_array_settings(array), **target)
+
+    return ArrayCodec("imf-bounded", "imfnb, main profile, max_error or lossless", "bound", encode_array, _decode_array)
+
+
+def _array_settings(array: np.ndarray) -> dict[str, Any]:
+    """What every encoding of an array is told: bands are bands, also where there are as many as colours."""
+    several = np.ndim(array) == 3 and np.shape(array)[2] > 1
+    return {"channels": "bands" if several else "gray", "tune": "psnr", "threads": 1}
+
+
+def _decode_array(data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    return decode(data, threads=1).reshape(shape).astype(dtype, copy=False)
 
 
 def _describe(

@@ -7,6 +7,7 @@ Every study is one module with one function, `run`, and one command, ``imfnb ben
 - `timing`: encoding and decoding times at one rate;
 - `collage`: all codecs at one rate side by side;
 - `factor_maps`: what U and V of a picture look like;
+- `arrays`: codecs of arrays of any dtype and number of bands, with `scenes` (the arrays) and `array_figures`;
 - `classification`: accuracy of any classifier on decoded pictures against the rate.
 
 Around them: `data` names the pictures, `measures` the measures of quality, `records` keeps every measured point at

@@ -6,9 +6,10 @@ import argparse
 from typing import Any
 
 from ..errors import OptionError
-from . import ablation, classification, collage, factor_maps, rate_distortion, timing
+from . import ablation, arrays, classification, collage, factor_maps, rate_distortion, timing
 from .data import pictures
 from .records import Progress
+from .scenes import scenes
 from .study import Guard, Outcome, codecs_by_name
 
 __all__ = ["run"]
@@ -34,8 +35,19 @@ def run(arguments: argparse.Namespace, progress: Progress, guard: Guard) -> Outc
     """
     common: dict[str, Any] = {"output": arguments.output, "figure": arguments.figure}
     common |= {"progress": progress, "guard": guard}
-    chosen = pictures(arguments.data)
     study = arguments.study
+    if study == "arrays":
+        return arrays.run(
+            scenes(arguments.data, colours=arguments.rgb),
+            arrays.codecs_of_arrays(arguments.codec),
+            rates=arguments.rates,
+            max_error=arguments.max_error,
+            bps=arguments.bps,
+            repeat=arguments.repeat,
+            threads=arguments.threads,
+            **common,
+        )
+    chosen = pictures(arguments.data)
     if study in ("collage", "factor-maps"):
         if len(chosen) > 1:
             raise OptionError(f"{study} shows one picture; {len(chosen)} are given")

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import OptionError
 from ..metrics import bd_psnr, bd_rate
-from .measures import METRICS
+from .measures import METRICS, Metric
 
 __all__ = ["Curve", "Difference", "compare", "document", "mean_at", "read_published", "value_at"]
 
@@ -40,19 +40,20 @@ def _column(points: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float64
     return np.array([math.nan if value is None else value for value in values], np.float64)
 
 
-def _quality(points: Sequence[Mapping[str, Any]], metric: str) -> NDArray[np.float64]:
+def _quality(points: Sequence[Mapping[str, Any]], metric: str | Metric) -> NDArray[np.float64]:
     """One measure of all points on the scale on which it is compared, nan where it is missing."""
-    return METRICS[metric].scaled(_column(points, METRICS[metric].key))
+    metric = METRICS[metric] if isinstance(metric, str) else metric
+    return metric.scaled(_column(points, metric.key))
 
 
-def value_at(points: Sequence[Mapping[str, Any]], metric: str, bpp: ArrayLike) -> NDArray[np.float64]:
+def value_at(points: Sequence[Mapping[str, Any]], metric: str | Metric, bpp: ArrayLike) -> NDArray[np.float64]:
     """A measure of one picture's curve at given rates.
 
     Parameters
     ----------
     points : sequence of dict
         The curve.
-    metric : str
+    metric : str or Metric
         Such as "psnr".
     bpp : array_like of float
         Bits per pixel.
@@ -77,14 +78,14 @@ def value_at(points: Sequence[Mapping[str, Any]], metric: str, bpp: ArrayLike) -
     return np.where(np.isnan(out) & np.isclose(wanted, rate[0], rtol=1e-12), ends, out)
 
 
-def mean_at(curve: Curve, metric: str, bpp: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def mean_at(curve: Curve, metric: str | Metric, bpp: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean over pictures at equal rate.
 
     Parameters
     ----------
     curve : dict
         Points of every picture.
-    metric : str
+    metric : str or Metric
         Such as "psnr".
     bpp : array_like of float, shape (n,)
         Bits per pixel.
@@ -160,14 +161,16 @@ class Difference:
     pictures: int
 
 
-def compare(curve: Curve, anchor: Curve, metric: str = "psnr", rates: tuple[float, float] | None = None) -> Difference:
+def compare(
+    curve: Curve, anchor: Curve, metric: str | Metric = "psnr", rates: tuple[float, float] | None = None
+) -> Difference:
     """Compare a codec with an anchor on the pictures that both have.
 
     Parameters
     ----------
     curve, anchor : dict
         Points of every picture.
-    metric : str, default "psnr"
+    metric : str or Metric, default "psnr"
         The measure of quality.
     rates : (float, float), optional
         The part of both curves that counts, bits per pixel; all of it by default.
@@ -193,7 +196,7 @@ def compare(curve: Curve, anchor: Curve, metric: str = "psnr", rates: tuple[floa
 
 
 def _part(
-    points: Sequence[Mapping[str, Any]], metric: str, rates: tuple[float, float] | None
+    points: Sequence[Mapping[str, Any]], metric: str | Metric, rates: tuple[float, float] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rates and qualities of a curve, cut off at the ends of a range of rates where it goes on beyond them."""
     rate, quality = _column(points, "bpp"), _quality(points, metric)

@@ -58,6 +58,13 @@ _LOOKS: dict[str, tuple[str, Any, float]] = {
     "avif-default": (PALETTE[7], _DASHED, 1.2),
     "avif-psnr": (PALETTE[7], _DOTTED, 1.2),
     "jpegxl": (PALETTE[5], _DASH_DOT, 1.5),
+    "klt-jpeg2000": (PALETTE[2], _DASHED, 1.8),
+    "sperr": (PALETTE[1], _SOLID, 1.5),
+    "sperr-bands": (PALETTE[1], _DASHED, 1.2),
+    "sz3": (PALETTE[4], _SOLID, 1.5),
+    "sz3-bands": (PALETTE[4], _DASHED, 1.2),
+    "zfp": (PALETTE[7], _SOLID, 1.5),
+    "zfp-bands": (PALETTE[7], _DASHED, 1.2),
 }
 
 
@@ -82,14 +89,14 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **o
     return figure, axes
 
 
-def rate_axis(axis: Axes, low: float, high: float) -> None:
+def rate_axis(axis: Axes, low: float, high: float, unit: str = "pixel") -> None:
     """Make the x axis one of rates, logarithmic, with plain numbers."""
     axis.set_xscale("log")
     axis.set_xlim(low, high)
     ticks = [tick for tick in (0.02, 0.05, 0.1, 0.15, 0.25, 0.4, 0.6, 1, 1.5, 2.5, 4, 8) if low <= tick <= high]
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.minorticks_off()
-    axis.set_xlabel("rate (bits per pixel)", fontsize=9, color=INK)
+    axis.set_xlabel(f"rate (bits per {unit})", fontsize=9, color=INK)
 
 
 def label_ends(axis: Axes, lines: Sequence[Line2D], texts: Sequence[str], size: float = 8) -> None:

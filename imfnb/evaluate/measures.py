@@ -13,7 +13,7 @@ from .. import metrics
 from ..errors import OptionError
 from ..metrics.extras import need
 
-__all__ = ["METRICS", "Metric", "check_metrics"]
+__all__ = ["ARRAY_PSNR", "METRICS", "Metric", "check_metrics"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,10 @@ METRICS = {
     "ms-ssim": Metric("MS-SSIM", "ms-ssim-rgb", metrics.ms_ssim, side=161, similarity=True),
     "ssimulacra2": Metric("SSIMULACRA 2", "ssimulacra2", metrics.ssimulacra2, side=225, module="ssimulacra2", unit=""),
 }
+
+
+#: That of arrays, whose peak depends on the dtype.
+ARRAY_PSNR = Metric("PSNR", "psnr", metrics.psnr)
 
 
 def check_metrics(names: Iterable[str]) -> Sequence[str]:

@@ -21,11 +21,12 @@ from ..metrics import bpp
 from ..runtime.devices import resolve_threads
 from .data import Picture
 from .measures import METRICS
+from .scenes import Scene
 
 if TYPE_CHECKING:
     from ..baselines import Codec
 
-__all__ = ["Points", "Progress", "Stamped", "collect", "measure", "stamped_reader"]
+__all__ = ["Points", "Progress", "Stamped", "collect", "measure", "side_by_side", "stamped_reader"]
 
 #: Called with the number of finished points and of all points.
 Progress = Callable[[int, int], None]
@@ -82,24 +83,24 @@ class Points:
 
 
 class Stamped:
-    """A picture's pixels, with what identifies them in the records.
+    """The pixels of a picture or samples of a scene, with what identifies them in the records.
 
     Attributes
     ----------
-    image : ndarray of uint8, shape (H, W) or (H, W, 3)
-        The pixels; read-only.
+    image : ndarray
+        What :meth:`Picture.read` or :meth:`Scene.read` returns; read-only.
     stamp : dict
         The fields "image" and "sha256" of a point.
     """
 
-    def __init__(self, picture: Picture) -> None:
+    def __init__(self, picture: Picture | Scene) -> None:
         with naming(picture.name):
             self.image = picture.read()
         digest = hashlib.sha256(repr(self.image.shape).encode() + self.image.tobytes()).hexdigest()
         self.stamp = {"image": picture.name, "sha256": digest[:16]}
 
 
-def stamped_reader() -> Callable[[Picture], Stamped]:
+def stamped_reader() -> Callable[[Picture | Scene], Stamped]:
     """A function that reads pictures and keeps the last few, which all codecs need one after the other."""
     return lru_cache(maxsize=4)(Stamped)
 
@@ -206,7 +207,37 @@ def collect(
                 if progress is not None:
                     progress(done, count)
 
-    jobs = [(picture, codec) for picture in pictures for codec in codecs]
+    side_by_side(curve, [(picture, codec) for picture in pictures for codec in codecs], stop, points, threads)
+    return found
+
+
+def side_by_side(
+    curve: Callable[[Any], None],
+    jobs: Sequence[tuple[Any, Any]],
+    stop: threading.Event,
+    points: Points,
+    threads: int | None = None,
+) -> None:
+    """Measure curves on threads.
+
+    Parameters
+    ----------
+    curve : callable
+        Called with every job; ends early once `stop` is set.
+    jobs : sequence of (Picture or Scene, Codec or ArrayCodec)
+        What to measure.
+    stop : Event
+        Set when no point is to be begun any more.
+    points : Points
+        The records, which the error names.
+    threads : int, optional
+        Jobs at a time; all cores by default.
+
+    Raises
+    ------
+    OptionError
+        If some curves are not complete.
+    """
     with ThreadPoolExecutor(min(resolve_threads(threads), max(1, len(jobs)))) as pool:
         try:
             failures = run_batch(curve, jobs, pool, errors="return")
@@ -222,4 +253,3 @@ def collect(
             f"{len(failed)} of {len(jobs)} curves are not complete, the first: {codec.name} on {picture.name}: "
             f"{error}; what was measured is kept in {points.path}"
         )
-    return found

@@ -112,9 +112,10 @@ class Place:
         # Names of files may have bytes that mean nothing as text.
         self._write(self.folder / name, text.encode("utf-8", "backslashreplace") + b"\n")
 
-    def draw(self, figure: Figure, **options: Any) -> None:
-        """Write the figure; the options are those of :func:`imfnb.evaluate.figures.save`."""
-        self._write(self.figure, render(figure, self.figure, **options))
+    def draw(self, figure: Figure, name: str | None = None, **options: Any) -> None:
+        """Write the figure, or the result of that name; the options are those of :func:`.figures.render`."""
+        path = self.figure if name is None else self.folder / name
+        self._write(path, render(figure, path, **options))
 
     def _write(self, path: Path, data: bytes) -> None:
         os.makedirs(path.parent, exist_ok=True)

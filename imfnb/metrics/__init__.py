@@ -10,7 +10,7 @@ from .curves import bd_psnr, bd_rate
 from .degradation import basis_distortion, rd_cost, recompose, recomposition_gain
 from .perception import ssimulacra2
 from .rates import bpp, compression_ratio
-from .samples import mae, psnr
+from .samples import mae, max_error, psnr, snr, spectral_angle
 from .structure import ms_ssim, ssim
 
 __all__ = [
@@ -20,11 +20,14 @@ __all__ = [
     "bpp",
     "compression_ratio",
     "mae",
+    "max_error",
     "ms_ssim",
     "psnr",
     "rd_cost",
     "recompose",
     "recomposition_gain",
+    "snr",
+    "spectral_angle",
     "ssim",
     "ssimulacra2",
 ]
