@@ -440,14 +440,12 @@ def _encode_on(
 
         def open_item(item: Any, number: int) -> tuple[Any, Frame | None]:
             item, place = take(item, number)
-            found: tuple[Any, Frame | None]
             with _about(item, place):
                 image, dropped = _load(item)
                 array, own = to_array(image, valid)
-                if own.axes is None:
-                    found = prepare(array, own)
-                else:  # frames, which are encoded in several ways
-                    found = encode_array(array, own, "cuda", workers), None
+                # A stack is encoded in several ways, by calls of its own.
+                stack = None if own.axes is None else encode_array(array, own, "cuda", workers)
+                found = prepare(array, own) if stack is None else (stack, None)
             _warn(dropped)
             opened[number] = _nameable(item), place
             return found

@@ -18,6 +18,7 @@ STAGES = (
     "color",
     "entropy",
     "entropy.maps",
+    "entropy.residual",
     "factorization.bcd",
     "factorization.init",
     "factorization.rdoq",
@@ -28,10 +29,18 @@ STAGES = (
     "masking",
     "patches",
     "restoration",
+    "spectral",
 )
 
 #: Stages that have nothing on the GPU: they work on the host while it goes on.
-HOST_ONLY = {"entropy", "entropy.maps", "fill", "factorization.rdoq.basis_search", "factorization.rdoq.spectra"}
+HOST_ONLY = {
+    "entropy",
+    "entropy.maps",
+    "entropy.residual",
+    "factorization.rdoq.basis_search",
+    "factorization.rdoq.spectra",
+    "fill",
+}
 
 #: The modules of a stage; the first is the definition.
 BACKENDS = ("reference", "cpu", "cuda")
