@@ -24,7 +24,7 @@ __all__ = ["forward", "inverse", "limit"]
 # Pixels of a block, which has a thread for each; the simulator starts a Python thread for each.
 _PIXELS = 16 if SIMULATED else 128
 
-# Columns whose sums a thread of `forward` has, and bands that are read at a time; bands whose sums a thread of `inverse`
+# Columns whose sums a thread of `forward` has, and bands that are read at a time; bands whose sums one of `inverse`
 # has, and columns read at a time. Both products are the threads of a block, each of which reads a weight.
 _SUMS, _BANDS = 8, _PIXELS // 8
 _WIDE, _COLUMNS = (8, 2) if SIMULATED else (16, 8)
