@@ -441,15 +441,13 @@ def _encode_on(
 
         def open_item(item: Any, number: int) -> tuple[Any, Frame | None]:
             item, place = take(item, number)
-            found: tuple[Any, Frame | None]
             with _about(item, place):
                 picture = _load(item)
                 given = {key: value for key, value in options.items() if key != "device"}
                 array, own = to_array(picture.pixels, EncodeOptions(**{**given, **picture.options}))
-                if own.axes is None:
-                    found = prepare(array, own)
-                else:  # frames, which are encoded in several ways
-                    found = encode_array(array, own, "cuda", workers), None
+                # A stack is encoded in several ways, by calls of its own.
+                stack = None if own.axes is None else encode_array(array, own, "cuda", workers)
+                found = prepare(array, own) if stack is None else (stack, None)
             _warn((*picture.dropped, *(["georeference"] if picture.tags else [])))
             opened[number] = _nameable(item), place
             return found

@@ -215,8 +215,9 @@ def encode_array(array: Any, options: EncodeOptions, device: str, workers: int) 
 def _encode(array: Any, options: EncodeOptions, device: str, workers: int) -> bytes:
     """Compress an image."""
     pixels, frame = prepare(array, options)
+    work = "search" if options.target[0] in SEARCHES else "encode"
+    backend = _choose(device, work, frame, is_device_array(array))
     resident = is_device_array(pixels)
-    backend = _choose(device, "search" if options.target[0] in SEARCHES else "encode", frame, resident)
 
     def run(options: EncodeOptions) -> bytes:
         def work(chosen: str) -> bytes:

@@ -21,6 +21,7 @@ __all__ = [
     "EncodeOptions",
     "check_image",
     "check_integer",
+    "on_device",
 ]
 
 PATCH_SIZES = (4, 8, 16, 32, None)
@@ -213,7 +214,11 @@ class EncodeOptions:
             raise OptionError(f"channels is {self.channels!r}; expected one of {', '.join(map(repr, CHANNELS))}")
         self._check_axes()
         if self.nodata is not None:
-            number = _number("nodata", self.nodata, -math.inf, math.inf, "a number") if not _is_nan(self.nodata) else math.nan
+            number = (
+                _number("nodata", self.nodata, -math.inf, math.inf, "a number")
+                if not _is_nan(self.nodata)
+                else math.nan
+            )
             object.__setattr__(self, "nodata", number)
         if self.profile == "main":
             self._check_main()

@@ -117,12 +117,12 @@ def prepare(image: Any, options: EncodeOptions) -> tuple[Any, Frame]:
     dtype, shape = image.dtype, image.shape
     kind = _kind(dtype, shape, options)
     picture = dtype == np.uint8 and kind != "bands" and options.mask is None and options.nodata is None
-    if options.profile != "main" or is_device_array(image) or (
-        picture and options.target[0] not in ("max_error", "lossless")
-    ):
+    if options.profile != "main" or (picture and options.target[0] not in ("max_error", "lossless")):
         _check_step(options)
         pixels, channels = check_image(image, gray_alpha=options.profile == "main")
         return pixels, Frame(options.profile, pixels.shape[0], pixels.shape[1], channels)
+    if is_device_array(image):  # V is found on the host, and so are samples without data
+        image = image.copy_to_host()
     if dtype.newbyteorder("=") not in map(np.dtype, DTYPES):
         check_image(image.reshape(-1)[:0].astype(dtype))  # says what to do with it
     if image.ndim not in (2, 3) or image.size == 0:

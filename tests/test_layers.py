@@ -14,7 +14,7 @@ import imfnb
 from imfnb.runtime.cache import _NO_KERNELS
 
 PACKAGE = pathlib.Path(imfnb.__file__).parent
-STAGES = {"color", "patches", "lapped", "masking", "factorization", "restoration", "entropy", "fill"}
+STAGES = {"color", "patches", "lapped", "masking", "factorization", "restoration", "entropy", "fill", "spectral"}
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 #: What the parts of the package may import of it; the rest is not restricted here.
@@ -25,7 +25,7 @@ ALLOWED = {
     # `__init__` has the version and the time at which the sources were read, which name the folder of the kernels.
     "runtime": {"runtime", "errors", "__init__"},
     **{stage: STAGES | {"format", "layout", "errors", "runtime"} for stage in STAGES},
-    "profiles": STAGES | {"profiles", "format", "layout", "errors", "runtime", "options", "metrics"},
+    "profiles": STAGES | {"profiles", "format", "layout", "errors", "runtime", "options", "rasters", "metrics"},
     "metrics": {"metrics", "errors"},
     "pictures": {"pictures", "errors", "format", "kinds"},
 }

@@ -29,6 +29,7 @@ STAGES = (
     "masking",
     "patches",
     "restoration",
+    "spectral",
 )
 
 #: Stages that have nothing on the GPU: they work on the host while it goes on.
@@ -36,9 +37,9 @@ HOST_ONLY = {
     "entropy",
     "entropy.maps",
     "entropy.residual",
-    "fill",
     "factorization.rdoq.basis_search",
     "factorization.rdoq.spectra",
+    "fill",
 }
 
 #: The modules of a stage; the first is the definition.

@@ -7,14 +7,14 @@ import math
 import numpy as np
 
 from ..factorization import rdoq
-from ..format.constants import STEP_UNIT
 from ..options import EncodeOptions
 from ..rasters import Raster
 from . import candidates, decide
 from .arrays import to_file
 from .columns import FINEST, LONGEST, ColumnAnalysis, first_choices
 from .scaling import peak_of, squared_error, to_samples
-from .targets import on_scale, search_step
+from .stacks import Stack
+from .targets import search_step
 from .tuning import HEADER_BYTES, WHOLE_SAMPLES
 
 __all__ = ["search_array"]
@@ -110,10 +110,11 @@ class _Trials:
         """What the target measures at each of SPECTRUM_STEPS of planes of the usual range, by each model."""
         analysis, p = self._on_host, rdoq.SPECTRUM_PATCH
 
-        def count(source) -> np.ndarray:
+        def count(source: tuple[Stack, np.ndarray]) -> np.ndarray:
             stack, planes = source
             rows = decide.estimated_rows(stack.spec.shape)
-            found = sum(rdoq.spectrum(analysis.strip(stack, planes, p, part)[0], analysis.run.host) for part in rows)
+            strips = [rdoq.spectrum(analysis.strip(stack, planes, p, part)[0], analysis.run.host) for part in rows]
+            found = np.sum(strips, axis=0)
             return found * planes.size // found.sum() if planes.size > WHOLE_SAMPLES else found
 
         spectra = analysis.run.each(count, analysis.planes(_PREDICTING))

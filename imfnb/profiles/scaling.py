@@ -21,7 +21,7 @@ def _range(raster: Raster) -> tuple[float, float]:
     if valid is not None:
         if not valid.any():
             return 0.0, 0.0
-        return samples.min(where=valid, initial=samples[valid].max()), samples.max(where=valid, initial=samples.min())
+        samples = samples[valid]
     return samples.min(), samples.max()
 
 

@@ -24,8 +24,8 @@ __all__ = ["forward", "inverse", "limit"]
 # Pixels of a block, which has a thread for each; the simulator starts a Python thread for each.
 _PIXELS = 16 if SIMULATED else 128
 
-# Columns whose sums a thread of `forward` has, and bands that are read at a time; bands whose sums a thread of `inverse`
-# has, and columns whose entries are read at a time. Both products are what a block has threads for.
+# Columns whose sums a thread of `forward` has, and bands that are read at a time; bands whose sums one of `inverse`
+# has, and columns read at a time. Both products are the threads of a block, each of which reads a weight.
 _SUMS, _BANDS = 8, _PIXELS // 8
 _WIDE, _COLUMNS = (8, 2) if SIMULATED else (16, 8)
 
