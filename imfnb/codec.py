@@ -12,10 +12,10 @@ import numpy as np
 
 from .errors import OptionError
 from .format.container import MAX_PIXELS, Container, Frame, unpack
+from .frames import encode_frames, frame_of
 from .kinds import describe, kind_of
 from .objective import least_svd_cost
 from .options import SEARCHES, EncodeOptions, check_integer
-from .frames import encode_frames, frame_of
 from .profiles import PARSERS, pipeline
 from .rasters import prepare, to_array
 from .runtime.devices import DeviceArray, is_device_array, resolve_device, resolve_threads, run_on
@@ -87,8 +87,9 @@ def encode(
     quality : float or tuple of float, optional
         0 to 100. In the main profile it stands for a step of 2**(8 - 0.07 q) gray levels; for the eye for 0.66 times
         that, which takes about the same bytes from 50 on. For other arrays than pictures of 8 bits, half the range of
-        the data (of their strongest combination of bands) stands for 128 gray levels. In the baseline profile it is the rank in percent of the
-        largest, R = max(1, round(min(M, N) q / 100)), half of that for chroma; a tuple gives one quality per plane.
+        the data (of their strongest combination of bands) stands for 128 gray levels. In the baseline profile it is the
+        rank in percent of the largest, R = max(1, round(min(M, N) q / 100)), half of that for chroma; a tuple gives one
+        quality per plane.
     bpp : float, optional
         Bits per pixel, of all channels together, not to be exceeded; all bytes of the file count.
     size : int, optional
@@ -101,7 +102,8 @@ def encode(
         Baseline profile: rank of luma (chroma: half of it), or of each plane. Ranks above min(M, N) are lowered to it.
     step : float, optional
         Main profile: length of the columns of V for luma, the quantizer's step, in units of the data; 1 to 256 for
-        pictures of 8 bits. For the eye it is that of the lowest frequencies, in patches whose surroundings mask errors neither much nor little.
+        pictures of 8 bits. For the eye it is that of the lowest frequencies, in patches whose surroundings mask errors
+        neither much nor little.
     profile : {"main", "baseline"}, default "main"
         "baseline" is the method of the paper; "main" adds rate-distortion optimization, a lapped filter, context
         coding and a restoration filter, and needs less than half the bits.
@@ -140,8 +142,8 @@ def encode(
         Main profile: nothing is lost. For integers.
     channels : {"auto", "gray", "gray+alpha", "rgb", "rgba", "bands"}, default "auto"
         What the last axis is. By default three channels of uint8 or uint16 are RGB, two and four of uint8 gray and RGB
-        with alpha, and all other numbers but one are bands. Only pictures of 8 bits are converted to YCbCr; for all others the best combinations
-        of channels are found.
+        with alpha, and all other numbers but one are bands. Only pictures of 8 bits are converted to YCbCr; for all
+        others the best combinations of channels are found.
     axes : str, optional
         The axes of the array by name: H, W, C for channels, T for frames, as in "CHW" or "THWC"; "HW" and "HWC" by
         default. Frames are coded each on its own, or as bands of one array, whichever takes fewer bytes.
@@ -343,7 +345,8 @@ def decode(
         The contents of an .imf file. What lies behind its end, such as zeros up to an even length, is ignored. It is
         read before this returns or raises and not held on to: a memory map can be closed right after it.
     out : ndarray, optional
-        Array to decode into, of the image's shape and type; any memory layout. An array on the GPU is decoded into there.
+        Array to decode into, of the image's shape and type; any memory layout. An array on the GPU is decoded into
+        there.
     device : {"auto", "cpu", "cuda", "reference"}, default "auto"
         Which kernels to use; all give the same pixels.
     threads : int, optional

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .errors import FormatError, OptionError
-from .format.container import Container, Frame, pack, unpack
+from .format.container import Container, pack, unpack
 from .format.samples import CHANNEL_LIMIT, ArrayFields
 from .options import EncodeOptions
 from .profiles import PARSERS
@@ -24,7 +24,9 @@ Encode = Callable[[Any, EncodeOptions], bytes]
 _HEADER, _ENTRY = 48, 9
 
 
-def encode_frames(array: np.ndarray, options: EncodeOptions, encode: Encode, decode: Callable[[bytes], np.ndarray]) -> bytes:
+def encode_frames(
+    array: np.ndarray, options: EncodeOptions, encode: Encode, decode: Callable[[bytes], np.ndarray]
+) -> bytes:
     """Compress a stack.
 
     Parameters
@@ -74,7 +76,11 @@ def encode_frames(array: np.ndarray, options: EncodeOptions, encode: Encode, dec
     if count < 2 or bands > CHANNEL_LIMIT or picture:
         return stack
     joined = _joined(array)
-    held = None if mask is None else _joined(np.broadcast_to(mask if mask.ndim == array.ndim else mask[..., None], array.shape))
+    held = (
+        None
+        if mask is None
+        else _joined(np.broadcast_to(mask if mask.ndim == array.ndim else mask[..., None], array.shape))
+    )
     whole = _with(options, mask=held, channels="bands")
     if name == "bpp":
         whole = _with(whole, bpp=value * count, target=("bpp", value * count))
@@ -113,17 +119,10 @@ def pack_frames(files: list[bytes]) -> bytes:
     array = ArrayFields(first.dtype.name, bands=True) if first.array is not None and first.array.bands else None
     if array is None and first.array is not None:
         array = ArrayFields(first.dtype.name)
-    if array is not None:
-        array = replace(array, **_type_range(first))
+    if array is not None and not array.real:  # every frame has the range of its own samples in its header
+        info = np.iinfo(first.dtype)
+        array = replace(array, low=int(info.min), high=int(info.max))
     return pack(replace(first, array=array, frames=len(files)), b"", files)
-
-
-def _type_range(frame: Frame) -> dict[str, int]:
-    """Range of the type of the samples; every frame has its own in its header."""
-    if frame.dtype.kind == "f":
-        return {"low": 0, "high": 0}
-    info = np.iinfo(frame.dtype)
-    return {"low": int(info.min), "high": int(info.max)}
 
 
 def frame_of(container: Container, number: int, max_pixels: int) -> Container:
@@ -137,8 +136,9 @@ def frame_of(container: Container, number: int, max_pixels: int) -> Container:
     segment = container.segment(number)
     found = unpack(segment.take(segment.left), max_pixels, PARSERS)
     frame, expected = found.frame, container.frame
-    if frame.frames or frame.shape != expected.shape[1:] or frame.dtype != expected.dtype:
+    shape = expected.shape[1:]
+    if frame.frames or frame.shape != shape or frame.dtype != expected.dtype:
         raise FormatError(
-            f"damaged file: frame {number} has {frame.dtype} {frame.shape}; expected {expected.dtype} {expected.shape[1:]}"
+            f"damaged file: frame {number} has {frame.dtype} {frame.shape}; expected {expected.dtype} {shape}"
         )
     return found

@@ -14,14 +14,12 @@ from test_rasters import TAGS, samples, values
 
 import imfnb
 from imfnb.cli import main
-from imfnb.codec import open_container
-from imfnb.codec import with_chunks
+from imfnb.codec import open_container, with_chunks
 from imfnb.format.chunks import GEOT
 from imfnb.pictures import read_picture
 
 #: Stands for what `encode` makes of a raster.
 CODED = imfnb.encode(np.zeros((4, 5), np.uint8), profile="baseline", quality=5)
-
 
 
 class Codec:

@@ -15,8 +15,8 @@ from helpers import picture
 from test_pictures import DTYPES, chunk, png, refusal
 
 import imfnb
-from imfnb.errors import FormatError, LimitError, OptionError
 from imfnb.codec import with_chunks
+from imfnb.errors import FormatError, LimitError, OptionError
 from imfnb.format.chunks import GEOT, Tag, is_plain, pack_tags, parse_tags
 from imfnb.pictures import Picture, read_picture, write_picture
 
@@ -525,7 +525,11 @@ def test_chunks_are_added_to_a_file():
     assert not is_plain(bytes(other))
     with pytest.raises(FormatError):
         is_plain(data[:9])
-    assert [kind for kind, _ in open_container(with_chunks(longer, [(b"EXIF", b"")])).chunks] == [GEOT, b"XMP ", b"EXIF"]
+    assert [kind for kind, _ in open_container(with_chunks(longer, [(b"EXIF", b"")])).chunks] == [
+        GEOT,
+        b"XMP ",
+        b"EXIF",
+    ]
 
 
 @pytest.mark.parametrize(

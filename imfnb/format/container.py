@@ -122,10 +122,15 @@ class Frame:
     def shape(self) -> tuple[int, ...]:
         """Shape of the image as an array."""
         channels = self.channels // self.frames if self.together == "bands" else self.channels
-        shape = (self.height, self.width)
+        shape: tuple[int, ...] = (self.height, self.width)
         if channels and self.together != "times":
             shape = (*shape, channels)
         return (self.frames, *shape) if self.frames else shape
+
+    @property
+    def samples(self) -> ArrayFields:
+        """What is said of the samples of an array; of a picture, what it would be as one."""
+        return self.array or ArrayFields()
 
     @property
     def alpha(self) -> bool:

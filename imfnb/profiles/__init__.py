@@ -12,8 +12,8 @@ A profile offers
   the CPU of one file, from the first ``max_rank`` components if that is not None; a FormatError if one is damaged;
 - ``describe(container)``: the profile's part of :func:`imfnb.info`.
 
-Images and ``outs`` are arrays of shape (H, W, C), C-contiguous, of uint8 but for arrays, ``frame`` is their description, ``options``
-are validated, and ``run`` is where to work. What more a function takes is for studies.
+Images and ``outs`` are arrays of shape (H, W, C), C-contiguous, of uint8 but for arrays; ``frame`` is their
+description, ``options`` are validated, and ``run`` is where to work. What more a function takes is for studies.
 """
 
 from __future__ import annotations

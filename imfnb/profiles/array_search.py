@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from ..options import EncodeOptions
 from ..rasters import Raster
 from . import candidates, decide
 from .arrays import to_file
-from .columns import FINEST, LONGEST, ColumnAnalysis, first_choices
+from .columns import FINEST, LONGEST, ColumnAnalysis, ColumnChoices, first_choices
 from .scaling import peak_of, squared_error, to_samples
 from .stacks import Stack
 from .targets import search_step
@@ -93,7 +94,7 @@ class _Trials:
         complete = drive(candidates.with_bytes(analysis, drive(candidates.with_restoration(analysis, candidate))))
         coded = candidates.to_coded(complete)
         segments = [segment.result() for segment in coded.segments]
-        return to_file(analysis, candidate.choices, coded.planes, segments, self._image.missing)
+        return to_file(analysis, cast(ColumnChoices, candidate.choices), coded.planes, segments, self._image.missing)
 
     def _measured(self, attempt: _Attempt) -> tuple[_Attempt, float]:
         analysis, candidate = attempt
@@ -102,7 +103,7 @@ class _Trials:
             return (analysis, candidate), len(self.file((analysis, candidate)))
         candidate, integers = analysis.run.drive(candidates.with_pixels(analysis, candidate))
         samples = np.empty_like(self._image.samples)
-        to_samples(integers, analysis.frame.array, samples)
+        to_samples(integers, analysis.frame.samples, samples)
         error = squared_error(self._image.samples, samples, self._valid)
         return (analysis, candidate), 10 * math.log10(self._peak**2 / error) if error else math.inf
 
@@ -120,7 +121,7 @@ class _Trials:
         spectra = analysis.run.each(count, analysis.planes(_PREDICTING))
         pixels, bands = self._image.samples[:, :, 0].size, self._image.samples.shape[2]
         # An error of a unit of the planes, 1/16 gray level of the models, in units of the data.
-        unit = 2 * analysis.unit * 16 * analysis.frame.array.scale
+        unit = 2 * analysis.unit * 16 * analysis.frame.samples.scale
         curves = []
         for model in rdoq.SPECTRUM_MODELS:
             if self._name == "psnr":

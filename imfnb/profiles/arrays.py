@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
@@ -54,7 +53,7 @@ def encode_image(image: Raster, frame: Frame, options: EncodeOptions, run: Run) 
         return _encode_bounded(image, frame, value, options, run)
     from .array_search import search_array
 
-    array = scaled(image, frame.array)
+    array = scaled(image, frame.samples)
     frame = replace(frame, array=array)
     analysis = _analysis(image, frame, run)
     if name not in ("quality", "step"):
@@ -72,8 +71,8 @@ def _wish(options: EncodeOptions) -> int | None:
 def _analysis(image: Raster, frame: Frame, run: Run) -> ColumnAnalysis:
     """Begin with the lossy layer of an array whose fields are known."""
     integers = image.samples
-    if frame.array.real or image.missing is not None:
-        integers = to_integers(image.samples, frame.array)
+    if frame.samples.real or image.missing is not None:
+        integers = to_integers(image.samples, frame.samples)
     if image.missing is not None:
         integers = filled(integers, image.missing, run)
     return analyse_columns(integers, frame, run)
@@ -106,8 +105,7 @@ def to_file(
 
 def _encode_bounded(image: Raster, frame: Frame, bound: float, options: EncodeOptions, run: Run) -> bytes:
     """A file whose samples are no further from the array's than a bound."""
-    array = frame.array
-    assert array is not None
+    array = frame.samples
     if array.real:
         array = replace(scaled(image, array, bound), bound=0)
     else:
@@ -115,10 +113,10 @@ def _encode_bounded(image: Raster, frame: Frame, bound: float, options: EncodeOp
     frame = replace(frame, array=array)
     integers = to_integers(image.samples, array)
     valid = None if image.missing is None else ~image.missing
-    parameters = ArrayParameters(())
-    base = np.full((1, 1, 1), array.low + array.bound, np.int32)
+    parameters, limit = ArrayParameters(()), array.bound or 0
+    base = np.full((1, 1, 1), array.low + limit, np.int32)
     segments = [] if image.missing is None else [encode_missing(image.missing, run)]
-    segments += _encode_residuals(integers, base, array.bound, valid, frame, run)
+    segments += _encode_residuals(integers, base, limit, valid, frame, run)
     data = pack(frame, serialize(parameters, frame), segments)
     _verify(data, image, bound, run)
     return data
@@ -174,8 +172,8 @@ def decode_stack(
     """bytes -> integers -> samples, of one file; only some of the bands, if that is asked."""
     (container,), (out,) = containers, outs
     frame, p = container.frame, container.parameters
-    array, chosen = frame.array, slice(None) if bands is None else list(bands)
-    missing = None
+    array, chosen = frame.samples, slice(None) if bands is None else list(bands)
+    limit, missing = array.bound or 0, None
     if array.mask is not None:
         missing = decode_missing(container.segment(p.mask(frame)), frame, run)
     parts = p.residuals(frame)
@@ -187,7 +185,7 @@ def decode_stack(
             if first < last:
                 steps = steps_of[number].result()[:, first - part.start : last - part.start]
                 inside = slice(first - rows.start, last - rows.start)
-                added = base[inside] + (2 * array.bound + 1) * np.moveaxis(steps, 0, 2)[:, :, chosen]
+                added = base[inside] + (2 * limit + 1) * np.moveaxis(steps, 0, 2)[:, :, chosen]
                 integers[inside] = np.clip(added, array.low, array.high)
         to_samples(integers, array, out[rows])
         if missing is not None:
@@ -196,7 +194,9 @@ def decode_stack(
 
     def residual(item: tuple[slice, int]) -> np.ndarray:
         part, number = item
-        valid = None if missing is None else _by_bands(~(missing[part, :, 0] if missing.shape[2] == 1 else missing[part]))
+        valid = (
+            None if missing is None else _by_bands(~(missing[part, :, 0] if missing.shape[2] == 1 else missing[part]))
+        )
         segment, shape = container.segment(number), (max(1, frame.channels), part.stop - part.start, frame.width)
         data = bytes(segment.take(segment.left))
         return decode_residual_checked(run.host_kernels("entropy.residual"), data, shape, valid)
@@ -204,7 +204,7 @@ def decode_stack(
     steps_of = dict(zip((number for _, number in parts), run.submit_all(residual, parts), strict=True))
     if not p.planes:
         for part, _ in parts:
-            put(part, np.full(out[part].shape, array.low + array.bound, np.int32))
+            put(part, np.full(out[part].shape, array.low + limit, np.int32))
         return
     offsets, matrix = (part[chosen] for part in read_basis(container))
     stacks = column_stacks(frame, len(p.planes), run)
@@ -231,7 +231,7 @@ def read_basis(container: Container) -> tuple[np.ndarray, np.ndarray]:
 def describe(container: Container) -> dict[str, object]:
     """The profile's part of :func:`imfnb.info`."""
     frame, p = container.frame, container.parameters
-    array = frame.array
+    array = frame.samples
     segments: dict[str, int] = {}
     components: dict[str, list[int]] = {}
     number = 0

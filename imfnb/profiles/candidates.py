@@ -17,9 +17,9 @@ from ..layout import Slice
 from ..runtime.run import Run, Task
 from .alpha import NO_ALPHA, CodedAlpha
 from .local import LocalMap
-from .main import Choices, Coded, factorize, local_maps, plan, prepare_slice, works_of
+from .main import Coded, factorize, local_maps, plan, prepare_slice, works_of
 from .slices import encode_slice
-from .stacks import Analysis
+from .stacks import Analysis, PlaneChoices
 from .synthesis import Work, decoded, watch
 
 __all__ = [
@@ -95,13 +95,13 @@ class Candidate:
         The steps of its patches, if they have any of their own.
     """
 
-    choices: Choices
+    choices: PlaneChoices
     planes: tuple[PlaneCandidate, ...]
     alpha: CodedAlpha
     local: LocalMap | None
 
 
-def try_choices(analysis: Analysis, choices: Choices) -> Task[Candidate]:
+def try_choices(analysis: Analysis, choices: PlaneChoices) -> Task[Candidate]:
     """planes -> X -> U, V for the only image; `with_bytes` and `with_pixels` go on from there."""
     groups = yield from plan(analysis, choices)
 
@@ -145,7 +145,7 @@ def with_lambda(analysis: Analysis, base: Candidate, lambda_scale: int) -> Task[
         for old in base.planes[index].slices
     ]
     new = iter((yield from run.together(again(*job) for job in jobs)))
-    return _with_slices(replace(base, choices=replace(base.choices, lambda_scale=lambda_scale)), new, decided=False)
+    return _with_slices(replace(base, choices=base.choices.scaled(lambda_scale)), new, decided=False)
 
 
 def splice(one: Candidate, other: Candidate, share: float) -> Candidate:

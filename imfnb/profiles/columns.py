@@ -20,9 +20,10 @@ from ..layout import PlaneSpec, column_planes, row_slices
 from ..runtime.run import HostRun, Run, Task
 from ..spectral.basis import Basis, Statistics, find_basis, half_range, measure
 from ..spectral.tuning import COARSE_LIMIT
+from .alpha import NO_ALPHA, Alpha, CodedAlpha
 from .stacks import ALL_PARTS, Analysis, Parts, Stack
 from .synthesis import Unit
-from .tuning import COMPACT_SAMPLES, PSNR, SPLIT_SAMPLES, Tune
+from .tuning import COMPACT_SAMPLES, SPLIT_SAMPLES
 
 __all__ = [
     "FINEST",
@@ -63,16 +64,27 @@ class ColumnChoices:
     patch_sizes: tuple[int | None, ...]
     lambda_scale: int = rdoq.LAMBDA_ONE
 
-    subsample, local_bits = False, None
+    @property
+    def subsample(self) -> bool:
+        """Whether chroma has half the size; there is none."""
+        return False
 
     @property
-    def tune(self) -> Tune:
-        """What errors are to be small for: all alike."""
-        return PSNR
+    def local_bits(self) -> None:
+        """There are no blocks with steps of their own."""
+        return None
 
     def settled(self, patch_sizes: tuple[int | None, ...], lossy_alpha: bool) -> ColumnChoices:
         """The same with what was still to be chosen; there is no alpha."""
         return replace(self, patch_sizes=patch_sizes)
+
+    def scaled(self, lambda_scale: int) -> ColumnChoices:
+        """The same with another lambda."""
+        return replace(self, lambda_scale=lambda_scale)
+
+    def coded(self, alpha: Alpha) -> CodedAlpha:
+        """What becomes of alpha, which an array has not got."""
+        return NO_ALPHA
 
     @property
     def variant(self) -> int:
@@ -189,7 +201,7 @@ class ColumnAnalysis(Analysis):
 
     def joined(self, variant: int, decoded: Sequence[tuple[Stack, Any]]) -> Task[np.ndarray]:
         """What decoded planes show, int32 (H, W, C) on the host."""
-        basis, array = self.basis(variant), self.frame.array
+        basis, array = self.basis(variant), self.frame.samples
         out = self.run.array("array", self.samples.shape, np.int32)
         numbers = basis.offsets, basis.matrix, basis.shift, array.low, array.high
         join_columns(decoded, *numbers, out, self.run)

@@ -32,7 +32,7 @@ from .alpha import NO_ALPHA, Alpha, CodedAlpha, put_alpha, stored_alpha
 from .local import LocalMap, read_map, with_local
 from .resolution import subsampled
 from .slices import decode_slice, encode_slice, read_update
-from .stacks import ALL_PARTS, Analysis, Owner, Parts, Stack, analyse, join, stacks
+from .stacks import ALL_PARTS, Analysis, Owner, Parts, PlaneChoices, Stack, analyse, join, stacks
 from .synthesis import Products, Unit, Work, restoration_of, rows_of, units, watch
 from .tuning import TUNES, Tune
 
@@ -124,6 +124,10 @@ class Choices:
         """The same with what was still to be chosen."""
         return replace(self, patch_sizes=patch_sizes, lossy_alpha=lossy_alpha)
 
+    def scaled(self, lambda_scale: int) -> Choices:
+        """The same with another lambda."""
+        return replace(self, lambda_scale=lambda_scale)
+
     def coded(self, alpha: Alpha) -> CodedAlpha:
         """What becomes of the alpha of an image."""
         return alpha.coded(self.alpha_step, self.lossy_alpha)
@@ -195,7 +199,7 @@ def encode_stack(
 
 
 def encode_planes(
-    analysis: Analysis, choices: Choices
+    analysis: Analysis, choices: PlaneChoices
 ) -> Task[tuple[dict[Owner, PlaneParameters], dict[Owner, list[Future[bytes]]]]]:
     """planes -> X -> U, V -> bytes: how every plane is coded, and the segments of its slices."""
     run, parts = analysis.run, analysis.parts
@@ -243,7 +247,7 @@ def first_choices(options: EncodeOptions, subsample: bool, step: int) -> Choices
     return Choices(step, subsample, (size,) * 4, TUNES[options.tuned], quality, decide.lossy_alpha(quality))
 
 
-def plan(analysis: Analysis, choices: Choices) -> Task[list[list[Work]]]:
+def plan(analysis: Analysis, choices: PlaneChoices) -> Task[list[list[Work]]]:
     """What there is to do: for every stack its units, with the side of the patches of each plane chosen."""
     lossy = tuple(b for b, alpha in enumerate(analysis.alphas) if choices.coded(alpha).coding.lossy)
     run, sources = analysis.run, analysis.planes(choices.variant, lossy)
@@ -257,7 +261,7 @@ def plan(analysis: Analysis, choices: Choices) -> Task[list[list[Work]]]:
     ]
 
 
-def local_maps(analysis: Analysis, choices: Choices) -> Task[list[LocalMap]]:
+def local_maps(analysis: Analysis, choices: PlaneChoices) -> Task[list[LocalMap]]:
     """The steps of patches of every image; none where all are that of the plane."""
     if choices.local_bits is None:
         return []
@@ -265,7 +269,7 @@ def local_maps(analysis: Analysis, choices: Choices) -> Task[list[LocalMap]]:
 
 
 def works_of(
-    stack: Stack, planes: Any, choices: Choices, sizes: Sequence[int], maps: Sequence[LocalMap], run: Run
+    stack: Stack, planes: Any, choices: PlaneChoices, sizes: Sequence[int], maps: Sequence[LocalMap], run: Run
 ) -> list[Work]:
     """What there is to do for a stack, given the side of the patches of each plane."""
     parts = units(stack.spec.shape, sizes, stack.name, run)
@@ -276,7 +280,7 @@ def works_of(
     return [Work(stack, planes, step, unit, weighting) for unit in parts]
 
 
-def _patch_sizes(analysis: Analysis, stack: Stack, planes: Any, step: int, choices: Choices) -> Task[list[int]]:
+def _patch_sizes(analysis: Analysis, stack: Stack, planes: Any, step: int, choices: PlaneChoices) -> Task[list[int]]:
     """The side of the patches of every plane of a stack: as chosen, or what is likely to cost least."""
     run = analysis.run
     wishes = [choices.patch_sizes[index] or decide.known_patch_size(step) for _, index in stack.owners]

@@ -22,8 +22,7 @@ def encode_missing(missing: np.ndarray, run: Run) -> bytes:
 
 def decode_missing(segment: Reader, frame: Frame, run: Run) -> np.ndarray:
     """The inverse of :func:`encode_missing`: bool, (H, W, 1) or (H, W, C)."""
-    array = frame.array
-    bands = max(1, frame.channels) if array is not None and array.mask == "samples" else 1
+    bands = max(1, frame.channels) if frame.samples.mask == "samples" else 1
     data = bytes(segment.take(segment.left))
     coder = run.host_kernels("entropy.maps")
     symbols = decode_map_checked(coder, data, frame.height * bands, frame.width, 2)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -106,7 +106,7 @@ class _Trials:
             choices = main.first_choices(self._options, self.resolution(step) if end else self.subsample, step)
         attempt, value = self._tried(choices)
         if not end:
-            self._chosen = self._chosen or attempt[1].choices
+            self._chosen = self._chosen or cast(main.Choices, attempt[1].choices)
             found = on_scale(self._name, value)
             self._errors.append([found - guess for guess in self.predict(step)])
         return attempt, value

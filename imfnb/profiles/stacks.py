@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..factorization import rdoq
+from ..format.basis import Weighting
 from ..format.container import Frame
 from ..layout import PatchGrid, PlaneSpec, Slice, main_planes
 from ..runtime.run import Run, Task
-from .alpha import Alpha, analyse_alpha
+from .alpha import Alpha, CodedAlpha, analyse_alpha
 from .local import LocalMap, find_maps
 from .synthesis import Unit
 from .tuning import COMPACT_SAMPLES
 
-__all__ = ["ALL_PARTS", "Analysis", "Owner", "Parts", "Stack", "analyse", "join", "split", "stacks"]
+__all__ = ["ALL_PARTS", "Analysis", "Owner", "Parts", "PlaneChoices", "Stack", "analyse", "join", "split", "stacks"]
 
 # Number of an image in the stack, and of a plane in it.
 Owner = tuple[int, int]
@@ -63,6 +64,49 @@ def stacks(frame: Frame, count: int, subsample: bool, alphas: Sequence[int], run
             name = f"{spec.kind}{'' if run.merges else spec.index} {'half' if spec.subsampled else 'whole'} "
             found.append(Stack(spec, tuple(owners), name))
     return found
+
+
+class PlaneChoices(Protocol):
+    """What an encoder chooses for planes of any origin; see `imfnb.profiles.main.Choices`, for pictures."""
+
+    @property
+    def step(self) -> int:
+        """Step that those of all planes follow from."""
+
+    @property
+    def variant(self) -> int:
+        """Which planes of the image are coded."""
+
+    @property
+    def patch_sizes(self) -> tuple[int | None, ...]:
+        """Side of the patches of every plane; None is still to be chosen."""
+
+    @property
+    def lambda_scale(self) -> int:
+        """Lambda of the last choice of RDOQ in units of rdoq.LAMBDA_ONE."""
+
+    @property
+    def subsample(self) -> bool:
+        """Whether chroma has half the size."""
+
+    @property
+    def local_bits(self) -> int | None:
+        """Binary logarithm of the side of blocks with steps of their own; None without."""
+
+    def plane_step(self, spec: PlaneSpec) -> int:
+        """Step of a plane."""
+
+    def weighting(self, spec: PlaneSpec) -> Weighting:
+        """Weights of the columns of V of a plane."""
+
+    def coded(self, alpha: Alpha) -> CodedAlpha:
+        """What becomes of the alpha of an image."""
+
+    def settled(self, patch_sizes: tuple[int | None, ...], lossy_alpha: bool) -> PlaneChoices:
+        """The same with what was still to be chosen."""
+
+    def scaled(self, lambda_scale: int) -> PlaneChoices:
+        """The same with another lambda."""
 
 
 @dataclass(frozen=True)
@@ -111,15 +155,15 @@ class Analysis:
     alphas: list[Alpha]
     run: Run
     parts: Parts = ALL_PARTS
-    _planes: dict[bool | tuple[int, ...], list[tuple[Stack, Any]]] = field(default_factory=dict)
+    _planes: dict[int | tuple[int, ...], list[tuple[Stack, Any]]] = field(default_factory=dict)
     _filtered: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     _maps: dict[int, list[LocalMap]] = field(default_factory=dict)
 
-    def planes(self, subsample: bool, alphas: tuple[int, ...] = ()) -> list[tuple[Stack, Any]]:
+    def planes(self, variant: int, alphas: tuple[int, ...] = ()) -> list[tuple[Stack, Any]]:
         """The planes to be coded lossily, with alpha's of some images: stacks, and int32 (P, H, W) for each."""
-        found = stacks(self.frame, len(self.images), subsample, alphas, self.run)
-        kinds: list[tuple[bool | tuple[int, ...], list[Stack]]] = [
-            (subsample, [stack for stack in found if stack.spec.kind != "alpha"]),
+        found = stacks(self.frame, len(self.images), bool(variant), alphas, self.run)
+        kinds: list[tuple[int | tuple[int, ...], list[Stack]]] = [
+            (variant, [stack for stack in found if stack.spec.kind != "alpha"]),
             (alphas, [stack for stack in found if stack.spec.kind == "alpha"]),
         ]
         for key, some in kinds:
@@ -130,7 +174,7 @@ class Analysis:
             if self.run.retains:  # samples are within +-2048; the copy halves the memory
                 arrays = [a.astype(np.int16) if a.size > COMPACT_SAMPLES else a for a in arrays]
             self._planes[key] = list(zip(some, arrays, strict=True))
-        return self._planes[subsample] + self._planes[alphas]
+        return self._planes[variant] + self._planes[alphas]
 
     def maps(self, subsample: bool, bits: int) -> Task[list[LocalMap]]:
         """The steps of patches of every image, in blocks of 2**bits samples."""

@@ -12,6 +12,7 @@ error d of an entry costs d**2 times the energy of the column's plane, which the
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,12 +106,12 @@ def measure(samples: np.ndarray) -> Statistics:
     return Statistics(height * width, means, vectors, np.maximum(variances[order], 0.0), low, high)
 
 
-def _chunks(samples: np.ndarray, means: np.ndarray) -> list[np.ndarray] | map:
+def _chunks(samples: np.ndarray, means: np.ndarray) -> Iterator[np.ndarray]:
     """Pixels less the means, float64 (n, C), some rows at a time."""
     height, width, bands = samples.shape
     rows = max(1, CHUNK // (width * bands))
     parts = (samples[top : top + rows] for top in range(0, height, rows))
-    return map(lambda part: part.reshape(-1, bands) - means, parts)
+    return (part.reshape(-1, bands) - means for part in parts)
 
 
 def half_range(found: Statistics) -> float:
