@@ -134,3 +134,23 @@ class MainStages(_Stage):
 
     def time_restore(self, *_: object) -> None:
         self.restoration.restore(self.decoded, self.step, *self.filters, self.result, [0])
+
+
+class Residual:
+    """The coder of residual arrays on the channels of a photograph, one segment; the reference takes minutes."""
+
+    params = ("0.4 MP",)
+    param_names = ("size",)
+    timeout = 300
+
+    def setup(self, size: str) -> None:
+        self.coder = HostRun("cpu", 1).kernels("entropy.residual")
+        self.samples = np.ascontiguousarray(photograph(size).transpose(2, 0, 1).astype(np.int32))
+        self.data = self.coder.encode_residual(self.samples)
+        self.time_decode_residual(size)
+
+    def time_encode_residual(self, *_: object) -> None:
+        self.coder.encode_residual(self.samples)
+
+    def time_decode_residual(self, *_: object) -> None:
+        self.coder.decode_residual(self.data, self.samples.shape)
