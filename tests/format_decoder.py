@@ -1055,6 +1055,7 @@ class Residual:
         V, W = self.V[b], self.width
         q = min(b, 3)
         N = len(NEIGHBOURS[q])
+        self.usual = 0
         if b <= 3:
             self.R = [[[0] * (i + 1) for i in range(N + 1)] for _ in range(self.blocks + 2)]
         else:
@@ -1138,6 +1139,7 @@ class Residual:
         pred = clamp(64 * guess[0] + (dot >> 8), -(2**32), 2**32)
         found = self.missed(b, y, x, guess[0], pred, spread, k)
         self.E[b][y][x], self.K[b][y][x] = found - ((pred + 32) >> 6), k
+        self.usual += (64 * abs(self.E[b][y][x]) - self.usual) >> 7
         X.append(found - guess[0])
         s = max(spread.bit_length(), 4) - 7
         for i in range(N + 1):
@@ -1186,8 +1188,9 @@ class Residual:
         else:
             lg, lw, ln, lc = 10 - lg, 10 - lw, 10 - ln, 10 - lc
         h = 3 * (7 * (5 * (w - p) + (n - p)) + (nw - p)) + (ne - p)
+        near = ((40503 * h) >> 4) & 1023
         if k > 0:
-            h = 5 * ((w - p) >> k) + ((n - p) >> k)
+            near = 64 * min(self.usual >> (k + 4), 15) + place
         self.size.slots(
             8 * place + (part >> 3),
             16 * level((4 * abs(ew)) >> k) + level((4 * abs(en)) >> k),
@@ -1195,7 +1198,7 @@ class Residual:
             16 * level((4 * abs(ec)) >> kc) + level((2 * ahead) >> kc),
             16 * level((abs(w - nw) + abs(n - ne) + abs(n - nw) + abs(w - ww)) >> k) + level((4 * abs(guess - p)) >> k),
             11 * lg + lw,
-            ((40503 * h) >> 4) & 1023,
+            near,
             8 * (11 * ln + lc) + (level((2 * behind) >> kc) >> 1),
         )
         a = self.magnitude(k, c, place)

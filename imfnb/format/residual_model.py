@@ -48,6 +48,12 @@ ESCAPE_BITS = 27
 #: units, or less if k is 0. (One bit less: the same bytes with more bins. One more: +0.3%.)
 UNIT_BITS = 5
 
+#: What predictions of a band have missed so far, as a running mean in 1 / 2^USUAL_BITS that takes 2^-USUAL_RATE of
+#: every new one, and how it is compared with units. (Without it noise costs 0.1 bits a sample more, scenes 0.2%.)
+USUAL_BITS = 6
+USUAL_RATE = 7
+USUAL_SHIFT = 4
+
 #: Probability that a sample repeats its neighbours where all are alike and were predicted, and how often that has been
 #: seen, at first, as for maps.
 FLAT_PROBABILITY = 15 << (STATE_BITS - 4)

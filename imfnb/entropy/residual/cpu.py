@@ -42,6 +42,9 @@ from ...format.residual_model import (
     TAP_LIMIT,
     UNARY,
     UNIT_BITS,
+    USUAL_BITS,
+    USUAL_RATE,
+    USUAL_SHIFT,
     VALUE_LIMIT,
 )
 from ...runtime.jit import kernel
@@ -246,7 +249,7 @@ def _code(mode, V, E, K, valid, b, height, width, bands, offsets, n, A, M):
     X, scaled, w = np.zeros(SIDE, np.int32), np.zeros(SIDE, np.int32), np.zeros(SIDE, np.int32)
     D, L, S = np.zeros(SIDE * SIDE, np.int32), np.zeros(SIDE * SIDE, np.int32), np.zeros(SIDE * SIDE, np.int32)
     column, shifts, guesses = np.zeros(SIDE, np.int32), np.zeros(SIDE, np.int64), np.zeros(4, np.int64)
-    looked = min(b, 3)
+    looked, usual = min(b, 3), _ZERO
     for m in range(here, here + size):
         E[m] = 0
         K[m] = 0
@@ -368,9 +371,10 @@ def _code(mode, V, E, K, valid, b, height, width, bands, offsets, n, A, M):
                         lg, lw, ln, lc = 10 - lg, 10 - lw, 10 - ln, 10 - lc
                     edges = abs(vw - vnw) + abs(vn - vne) + abs(vn - vnw) + abs(vw - vww)
                     if k:
-                        mixed = ((vw - p) >> k) * 5 + ((vn - p) >> k)
+                        found = 64 * min(usual >> (k + USUAL_SHIFT), 15) + place
                     else:
-                        mixed = (((vw - p) * 5 + (vn - p)) * 7 + (vnw - p)) * 3 + (vne - p)
+                        found = (((vw - p) * 5 + (vn - p)) * 7 + (vnw - p)) * 3 + (vne - p)
+                        found = ((found * 40503) >> 4) & 1023
                     s, z = _STATE_SIZE, _STRIDE
                     M.ix[0] = s + (place * 8 + (part >> 3)) * _TYPES
                     M.ix[1] = s + z + (_level((aw << 2) >> k) * 16 + _level((an << 2) >> k)) * _TYPES
@@ -380,7 +384,7 @@ def _code(mode, V, E, K, valid, b, height, width, bands, offsets, n, A, M):
                     M.ix[3] = s + 3 * z + (_level((abs(ec) << 2) >> kc) * 16 + _level((ahead << 1) >> kc)) * _TYPES
                     M.ix[4] = s + 4 * z + (_level(edges >> k) * 16 + _level((abs(guess - p) << 2) >> k)) * _TYPES
                     M.ix[5] = s + 5 * z + (lg * 11 + lw) * _TYPES
-                    M.ix[6] = s + 6 * z + (((mixed * 40503) >> 4) & 1023) * _TYPES
+                    M.ix[6] = s + 6 * z + found * _TYPES
                     M.ix[7] = s + 7 * z + ((ln * 11 + lc) * 8 + (_level((behind << 1) >> kc) >> 1)) * _TYPES
                     a = _size(mode, a, k, place, M)
                     value = min(max(p + 1 + a if up else p - a, -VALUE_LIMIT), VALUE_LIMIT)
@@ -391,6 +395,7 @@ def _code(mode, V, E, K, valid, b, height, width, bands, offsets, n, A, M):
                     V[_u(o)] = value
                     E[_u(e)] = value - ((predicted + (1 << (PREDICTION_BITS - 1))) >> PREDICTION_BITS)
                     K[_u(e)] = k
+                    usual += ((abs(np.int64(E[_u(e)])) << USUAL_BITS) - usual) >> USUAL_RATE
                     X[n] = value - guess
                     shift = max(bits, LEAST_BITS) - SCALE_BITS
                     scale(X, max(shift, 0), max(-shift, 0), scaled)

@@ -32,6 +32,9 @@ from ...format.residual_model import (
     TAP_LIMIT,
     UNARY,
     UNIT_BITS,
+    USUAL_BITS,
+    USUAL_RATE,
+    USUAL_SHIFT,
     VALUE_LIMIT,
 )
 from ..layout import DECODE, ENCODE
@@ -204,6 +207,7 @@ class Coder:
     def band(self, b: int, valid: np.ndarray) -> None:
         """Code a band, whose values in V are read or written."""
         V, width = self.V[b], self.width
+        self.usual = 0
         for y in range(ABOVE, ABOVE + self.height):
             if self.bits.overrun:
                 return
@@ -317,8 +321,10 @@ class Coder:
         else:
             a, sign = p - value, 0
             lg, lw, ln, lc = 10 - lg, 10 - lw, 10 - ln, 10 - lc
-        fine = (((w - p) * 5 + (n - p)) * 7 + (nw - p)) * 3 + (ne - p)
-        mixed = ((w - p) >> k) * 5 + ((n - p) >> k) if k else fine
+        if k:
+            found = 64 * min(self.usual >> (k + USUAL_SHIFT), 15) + place
+        else:
+            found = (((((w - p) * 5 + (n - p)) * 7 + (nw - p)) * 3 + (ne - p)) * 40503 >> 4) & 1023
         edges = abs(w - nw) + abs(n - ne) + abs(n - nw) + abs(w - ww)
         self.size.slots = [
             place * 8 + (part >> 3),
@@ -327,13 +333,14 @@ class Coder:
             level((abs(ec) << 2) >> kc) * 16 + level((ahead << 1) >> kc),
             level(edges >> k) * 16 + level((abs(guess - p) << 2) >> k),
             lg * 11 + lw,
-            ((mixed * 40503) >> 4) & 1023,
+            found,
             (ln * 11 + lc) * 8 + (level((behind << 1) >> kc) >> 1),
         ]
         a = self.magnitude(a, k, place)
         value = _clamp(p + 1 + a if sign else p - a, VALUE_LIMIT)
         V[y, x], K[y, x] = value, k
         E[y, x] = value - ((predicted + (1 << (PREDICTION_BITS - 1))) >> PREDICTION_BITS)
+        self.usual += ((abs(E[y, x]) << USUAL_BITS) - self.usual) >> USUAL_RATE
         shift = max(bits, LEAST_BITS) - SCALE_BITS
         X = [
             _clamp(_clamp(v >> max(shift, 0), SCALED_LIMIT) << max(-shift, 0), SCALED_LIMIT)
