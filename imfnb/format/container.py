@@ -35,12 +35,12 @@ from .bytestream import Reader, put_varint
 from .samples import (
     CHANNEL_LIMIT,
     ArrayFields,
-    read_bound,
     read_mask,
     read_samples,
-    serialize_bound,
+    read_unit,
     serialize_mask,
     serialize_samples,
+    serialize_unit,
 )
 
 __all__ = ["MAX_PIXELS", "VERSION", "Container", "Frame", "Parsers", "newer", "pack", "unpack"]
@@ -59,9 +59,9 @@ GRAY_ALPHA, BANDS = 2, 5
 
 #: Bits of the features that are read, each of which announces a part of the header. A file with any of the bits in
 #: ARRAY, or of bands, is coded as an array (see `imfnb.format.samples`), others as a picture.
-SAMPLES, COUNT, FRAMES, MASK, BOUND, CHUNKS = (1 << n for n in range(6))
-FEATURES = SAMPLES | COUNT | FRAMES | MASK | BOUND | CHUNKS
-ARRAY = SAMPLES | COUNT | MASK | BOUND
+SAMPLES, COUNT, FRAMES, MASK, RESIDUALS, CHUNKS = (1 << n for n in range(6))
+FEATURES = SAMPLES | COUNT | FRAMES | MASK | RESIDUALS | CHUNKS
+ARRAY = SAMPLES | COUNT | MASK | RESIDUALS
 
 #: A file has at most so many chunks, and frames.
 CHUNK_LIMIT = 1024
@@ -274,7 +274,7 @@ def _put_kind(out: bytearray, frame: Frame, chunks: bool) -> None:
     out.append(BANDS if bands else frame.channels)
     features = CHUNKS * chunks | FRAMES * bool(frame.frames) | COUNT * bands
     if array is not None:
-        features |= SAMPLES | MASK * (array.mask is not None) | BOUND * (array.bound is not None)
+        features |= SAMPLES | MASK * (array.mask is not None) | RESIDUALS * (array.unit is not None)
     put_varint(out, features)
     if array is not None:
         out += serialize_samples(array)
@@ -284,7 +284,7 @@ def _put_kind(out: bytearray, frame: Frame, chunks: bool) -> None:
         put_varint(out, frame.frames)
         out.append(_TOGETHER.index(frame.together))
     if array is not None:
-        out += serialize_mask(array) + serialize_bound(array)
+        out += serialize_mask(array) + serialize_unit(array)
 
 
 def _put_part(out: bytearray, data: bytes) -> None:
@@ -434,8 +434,8 @@ def _parse_kind_v2(header: Reader) -> _Kind:
         frames, together = _parse_frames(header, channels, arrangement)
     if array is not None and features & MASK:
         array = read_mask(header, array)
-    if array is not None and features & BOUND:
-        array = read_bound(header, array)
+    if array is not None and features & RESIDUALS:
+        array = read_unit(header, array)
     return channels, frames, together, array, _parse_chunks(header) if features & CHUNKS else []
 
 

@@ -172,7 +172,7 @@ class ArrayParameters:
 
     def residuals(self, frame: Frame) -> list[tuple[slice, int]]:
         """Rows and the number of the segment of their residuals."""
-        if frame.samples.bound is None:
+        if frame.samples.unit is None:
             return []
         first = self.mask(frame) + (frame.samples.mask is not None)
         rows = row_slices(frame.height, frame.width * max(1, frame.channels), RESIDUAL_SAMPLES)
@@ -229,7 +229,7 @@ def _parse_array(reader: Reader, frame: Frame) -> tuple[ArrayParameters, int, in
     """Read and check the header fields of an array."""
     count = reader.varint()
     channels = max(1, frame.channels)
-    if count > channels or (not count and frame.samples.bound is None):
+    if count > channels or (not count and frame.samples.unit is None):
         raise FormatError(f"damaged file: {count} columns of V for {channels} bands")
     shift = reader.byte() if count else 0
     if shift > SHIFT_MAX:
@@ -255,7 +255,7 @@ def _array_working_bytes(parameters: ArrayParameters, frame: Frame) -> int:
         planes += 8 * (min(height + 3 * p, shape[0]) + p) * (shape[1] + p)
     # Residuals of int32, masks, and what numbers of 64 bits are made of in a strip.
     samples = frame.height * frame.width * max(1, frame.channels)
-    layers = 4 * (frame.samples.bound is not None) + (frame.samples.mask is not None)
+    layers = 4 * (frame.samples.unit is not None) + (frame.samples.mask is not None)
     return factors + planes + layers * samples + 16 * height * frame.width * max(1, frame.channels)
 
 

@@ -16,18 +16,18 @@ __all__ = [
     "DTYPES",
     "RANGE_LIMIT",
     "ArrayFields",
-    "read_bound",
     "read_mask",
     "read_samples",
-    "serialize_bound",
+    "read_unit",
     "serialize_mask",
     "serialize_samples",
+    "serialize_unit",
 ]
 
 #: Types of samples, in the order of their numbers in the header.
 DTYPES = ("uint8", "int8", "uint16", "int16", "float32", "float64")
 
-#: Samples as they are coded are integers within +-RANGE_LIMIT, and so are bounds of the error.
+#: Samples as they are coded are integers within +-RANGE_LIMIT; a unit of residuals is at most twice that.
 RANGE_LIMIT = 1 << 24
 
 #: Largest number of bands.
@@ -55,8 +55,8 @@ class ArrayFields:
         How it is coded which samples have no data.
     nodata : float
         What stands for these.
-    bound : int or None
-        Largest error in units of n, which a residual layer sees to; None without.
+    unit : int or None
+        What a residual counts, so that no n is off by more than half of it; None without a residual layer.
     """
 
     dtype: str = "uint8"
@@ -67,7 +67,7 @@ class ArrayFields:
     bands: bool = False
     mask: str | None = None
     nodata: float = 0.0
-    bound: int | None = None
+    unit: int | None = None
 
     @property
     def real(self) -> bool:
@@ -123,17 +123,17 @@ def read_mask(reader: Reader, array: ArrayFields) -> ArrayFields:
     return replace(array, mask=MASKS[kind], nodata=value)
 
 
-def serialize_bound(array: ArrayFields) -> bytes:
-    """The largest error; nothing without one."""
+def serialize_unit(array: ArrayFields) -> bytes:
+    """The unit of residuals; nothing without a residual layer."""
     out = bytearray()
-    if array.bound is not None:
-        put_varint(out, array.bound)
+    if array.unit is not None:
+        put_varint(out, array.unit)
     return bytes(out)
 
 
-def read_bound(reader: Reader, array: ArrayFields) -> ArrayFields:
-    """The inverse of :func:`serialize_bound`, where there is one."""
-    bound = reader.varint()
-    if bound > RANGE_LIMIT:
-        raise FormatError(f"damaged file: a largest error of {bound}; expected at most {RANGE_LIMIT}")
-    return replace(array, bound=bound)
+def read_unit(reader: Reader, array: ArrayFields) -> ArrayFields:
+    """The inverse of :func:`serialize_unit`, where there is one."""
+    unit = reader.varint()
+    if not 1 <= unit <= 2 * RANGE_LIMIT + 1:
+        raise FormatError(f"damaged file: residuals in units of {unit}; expected 1 to {2 * RANGE_LIMIT + 1}")
+    return replace(array, unit=unit)

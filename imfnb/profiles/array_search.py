@@ -7,12 +7,14 @@ from typing import cast
 
 import numpy as np
 
+from ..errors import OptionError
 from ..factorization import rdoq
 from ..options import EncodeOptions
 from ..rasters import Raster
 from . import candidates, decide
-from .arrays import to_file
+from .arrays import decoded, to_file
 from .columns import FINEST, LONGEST, ColumnAnalysis, ColumnChoices, first_choices
+from .direct import better_directly, psnr_directly, shorter_directly
 from .scaling import peak_of, squared_error, to_samples
 from .stacks import Stack
 from .targets import search_step
@@ -28,11 +30,21 @@ _PREDICTING = 7
 
 
 def search_array(analysis: ColumnAnalysis, image: Raster, options: EncodeOptions) -> bytes:
-    """The file of an array for the targets bpp, size and psnr."""
+    """The file of an array for the targets bpp, size and psnr: with a lossy layer, or without where that is better."""
     name, value = options.target
     height, width, _ = image.samples.shape
     trials = _Trials(analysis, image, options)
-    return trials.file(search_step(trials, FINEST, LONGEST, height * width, name, value))
+    try:
+        lossy = trials.file(search_step(trials, FINEST, LONGEST, height * width, name, value))
+    except OptionError:  # no step is fine enough, or none long enough
+        if name != "psnr":
+            raise
+        return psnr_directly(image, analysis.frame, value, analysis.run)
+    if name == "psnr":
+        return shorter_directly(lossy, image, analysis.frame, value, analysis.run)
+    limit = int(value * height * width / 8) if name == "bpp" else value
+    error = squared_error(image.samples, decoded(lossy, image, analysis.run), image.valid)
+    return better_directly(lossy, error, image, analysis.frame, limit, analysis.run)
 
 
 class _Trials:

@@ -6,7 +6,7 @@
 
 The lossy layer is the pipeline of pictures with columns of pixels times V for planes. The residual layer brings every
 sample within a bound of what was given; without a lossy layer below it, it is a lossless coder of samples that have
-been divided by 2 e + 1.
+been divided by a unit.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ import numpy as np
 from ..entropy.residual import decode_residual_checked
 from ..entropy.spectral_basis import decode_spectral_basis, encode_spectral_basis
 from ..format import main_header
-from ..format.constants import RESIDUAL_SAMPLES, STEP_UNIT
+from ..format.constants import STEP_UNIT
 from ..format.container import Container, Frame, pack, unpack
 from ..format.main_header import ArrayParameters, PlaneParameters, serialize
 from ..format.samples import RANGE_LIMIT
-from ..layout import row_slices
 from ..options import EncodeOptions
 from ..rasters import Raster
 from ..runtime.run import Run, Task
 from . import decide, main
 from .columns import ColumnAnalysis, ColumnChoices, analyse_columns, column_stacks, first_choices, join_columns
+from .direct import by_bands, encode_directly
 from .missing import decode_missing, encode_missing, filled
 from .scaling import largest_error, scaled, to_integers, to_samples
 from .stacks import Stack
 
-__all__ = ["STACK_TARGETS", "decode_stack", "describe", "encode_image", "stack_key", "to_file"]
+__all__ = ["STACK_TARGETS", "decode_stack", "decoded", "describe", "encode_image", "stack_key", "to_file"]
 
 #: Every array is encoded alone.
 STACK_TARGETS = ()
@@ -107,50 +107,25 @@ def _encode_bounded(image: Raster, frame: Frame, bound: float, options: EncodeOp
     """A file whose samples are no further from the array's than a bound."""
     array = frame.samples
     if array.real:
-        array = replace(scaled(image, array, bound), bound=0)
+        array = replace(scaled(image, array, bound), unit=1)
     else:
-        array = replace(scaled(image, array), bound=min(math.floor(bound), RANGE_LIMIT))
-    frame = replace(frame, array=array)
-    integers = to_integers(image.samples, array)
-    valid = None if image.missing is None else ~image.missing
-    parameters, limit = ArrayParameters(()), array.bound or 0
-    base = np.full((1, 1, 1), array.low + limit, np.int32)
-    segments = [] if image.missing is None else [encode_missing(image.missing, run)]
-    segments += _encode_residuals(integers, base, limit, valid, frame, run)
-    data = pack(frame, serialize(parameters, frame), segments)
+        array = replace(scaled(image, array), unit=2 * min(math.floor(bound), RANGE_LIMIT) + 1)
+    data = encode_directly(image, replace(frame, array=array), run)
     _verify(data, image, bound, run)
     return data
 
 
-def _encode_residuals(
-    integers: np.ndarray, base: np.ndarray, bound: int, valid: np.ndarray | None, frame: Frame, run: Run
-) -> list[bytes]:
-    """The segments of the residual layer: n - base in units of 2 bound + 1, rounded."""
-    coder, unit = run.host_kernels("entropy.residual"), 2 * bound + 1
-
-    def encode(rows: slice) -> bytes:
-        below = base[rows] if base.shape[0] > 1 else base
-        steps = (integers[rows] - below + bound) // unit
-        known = None if valid is None else _by_bands(valid[rows])
-        return coder.encode_residual(np.ascontiguousarray(np.moveaxis(steps, 2, 0)), known)
-
-    height, width, bands = integers.shape
-    futures = run.submit_all(encode, row_slices(height, width * bands, RESIDUAL_SAMPLES))
-    return [future.result() for future in futures]
-
-
-def _by_bands(valid: np.ndarray) -> np.ndarray:
-    """Which samples have data, as the residual coder takes it: (H, W) or (C, H, W)."""
-    return np.ascontiguousarray(np.moveaxis(valid, 2, 0) if valid.ndim == 3 else valid)
+def decoded(data: bytes, image: Raster, run: Run) -> np.ndarray:
+    """What comes of the file of an array."""
+    samples = np.empty_like(image.samples)
+    container = unpack(memoryview(data), 1 << 62, {("main", 2): main_header.parse_v2})
+    run.drive(decode_stack([container], [samples], None, run))
+    return samples
 
 
 def _verify(data: bytes, image: Raster, bound: float, run: Run) -> None:
     """Decode a file and see that it keeps its bound."""
-    samples = np.empty_like(image.samples)
-    container = unpack(memoryview(data), 1 << 62, {("main", 2): main_header.parse_v2})
-    run.drive(decode_stack([container], [samples], None, run))
-    valid = image.valid
-    largest = largest_error(image.samples, samples, valid)
+    largest = largest_error(image.samples, decoded(data, image, run), image.valid)
     if largest > bound:
         raise AssertionError(f"a largest error of {largest} for a bound of {bound}; this is a bug of imfnb")
 
@@ -173,10 +148,11 @@ def decode_stack(
     (container,), (out,) = containers, outs
     frame, p = container.frame, container.parameters
     array, chosen = frame.samples, slice(None) if bands is None else list(bands)
-    limit, missing = array.bound or 0, None
+    unit, missing = array.unit or 1, None
     if array.mask is not None:
         missing = decode_missing(container.segment(p.mask(frame)), frame, run)
-    parts = p.residuals(frame)
+    # A preview has no use for what is missing to all of the components.
+    parts = p.residuals(frame) if max_rank is None or not p.planes else []
 
     def put(rows: slice, base: np.ndarray) -> None:
         integers = base
@@ -185,7 +161,7 @@ def decode_stack(
             if first < last:
                 steps = steps_of[number].result()[:, first - part.start : last - part.start]
                 inside = slice(first - rows.start, last - rows.start)
-                added = base[inside] + (2 * limit + 1) * np.moveaxis(steps, 0, 2)[:, :, chosen]
+                added = base[inside] + unit * np.moveaxis(steps, 0, 2)[:, :, chosen]
                 integers[inside] = np.clip(added, array.low, array.high)
         to_samples(integers, array, out[rows])
         if missing is not None:
@@ -195,7 +171,7 @@ def decode_stack(
     def residual(item: tuple[slice, int]) -> np.ndarray:
         part, number = item
         valid = (
-            None if missing is None else _by_bands(~(missing[part, :, 0] if missing.shape[2] == 1 else missing[part]))
+            None if missing is None else by_bands(~(missing[part, :, 0] if missing.shape[2] == 1 else missing[part]))
         )
         segment, shape = container.segment(number), (max(1, frame.channels), part.stop - part.start, frame.width)
         data = bytes(segment.take(segment.left))
@@ -204,7 +180,7 @@ def decode_stack(
     steps_of = dict(zip((number for _, number in parts), run.submit_all(residual, parts), strict=True))
     if not p.planes:
         for part, _ in parts:
-            put(part, np.full(out[part].shape, array.low + limit, np.int32))
+            put(part, np.full(out[part].shape, array.low + unit // 2, np.int32))
         return
     offsets, matrix = (part[chosen] for part in read_basis(container))
     stacks = column_stacks(frame, len(p.planes), run)
@@ -247,7 +223,7 @@ def describe(container: Container) -> dict[str, object]:
     if array.mask is not None:
         segments["mask"] = container.sizes[number]
         number += 1
-    if array.bound is not None:
+    if array.unit is not None:
         segments["residuals"] = sum(container.sizes[number:])
     return {
         "channels": "bands" if array.bands else {3: "rgb", 4: "rgba"}.get(frame.channels, "gray"),
@@ -256,7 +232,7 @@ def describe(container: Container) -> dict[str, object]:
         "patch_sizes": tuple(plane.patch_size for plane in p.planes),
         "restoration": tuple(plane.restore for plane in p.planes),
         "nodata": None if array.mask is None else array.nodata,
-        "max_error": None if array.bound is None else array.bound * array.scale + array.scale / 2 * array.real,
+        "max_error": None if array.unit is None else (array.unit // 2 + array.real / 2) * array.scale,
         "segments": segments,
         "components": components,
     }

@@ -12,6 +12,10 @@ __all__ = [
     "ALPHA_STEP",
     "CHROMA_HYSTERESIS",
     "COMPACT_SAMPLES",
+    "DIRECT_BITS",
+    "DIRECT_MARGIN",
+    "DIRECT_SAMPLES",
+    "DIRECT_TRIALS",
     "ERRATIC_OCTAVES",
     "ERRATIC_PSNR",
     "FLAT_TONES",
@@ -168,3 +172,10 @@ SEARCHED_FROM = ADAPTED_SAMPLES
 #: Without a bound of the error, floats are coded in so many levels: the rounding to these is 77 dB below the range even
 #: at the finest step.
 FLOAT_LEVELS = 1 << 16
+
+#: Arrays are tried without a lossy layer from so many bits a sample on; after an estimate by so many samples, unless
+#: that is above the bytes with one by this factor; and so often for a target of bytes.
+DIRECT_BITS = 0.7
+DIRECT_SAMPLES = 1 << 18
+DIRECT_MARGIN = 1.05
+DIRECT_TRIALS = 4
