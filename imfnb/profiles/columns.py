@@ -183,6 +183,7 @@ class ColumnAnalysis(Analysis):
     def joined(self, variant: int, decoded: Sequence[tuple[Stack, Any]]) -> Task[np.ndarray]:
         """What decoded planes show, int32 (H, W, C) on the host."""
         basis, array = self.basis(variant), self.frame.array
+        assert array is not None
         out = self.run.array("array", self.samples.shape, np.int32)
         numbers = basis.offsets, basis.matrix, basis.shift, array.low, array.high
         join_columns(decoded, *numbers, out, self.run)

@@ -108,7 +108,7 @@ class Analysis:
     alphas: list[Alpha]
     run: Run
     parts: Parts = ALL_PARTS
-    _planes: dict[bool | tuple[int, ...], list[tuple[Stack, Any]]] = field(default_factory=dict)
+    _planes: dict[int | tuple[int, ...], list[tuple[Stack, Any]]] = field(default_factory=dict)
     _filtered: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     _maps: dict[int, list[LocalMap]] = field(default_factory=dict)
 
