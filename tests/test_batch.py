@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 from helpers import picture
 from PIL import Image, ImageSequence
+from spectral_helpers import bands_of
 
 import imfnb
 from imfnb import batch
@@ -46,6 +47,25 @@ def test_results_are_in_order(threads):
     assert files == alone()
     for image, file in zip(imfnb.decode_batch(files, threads=threads), files, strict=True):
         np.testing.assert_array_equal(image, imfnb.decode(file))
+
+
+@pytest.mark.jit
+def test_arrays_and_stacks():
+    """Whatever `encode` takes, beside pictures; options such as a value without data hold for all."""
+    floats = bands_of((9, 7, 5)).astype(np.float32)
+    floats[2, 3] = -1
+    items, options = [picture(9, 7, 3), floats, bands_of((8, 8, 1))], {"nodata": -1, "quality": 60}
+    found = imfnb.encode_batch(items[1:2], **options) + list(imfnb.encode_iter(items[::2], quality=60))
+    expected = [imfnb.encode(items[1], **options), *(imfnb.encode(item, quality=60) for item in items[::2])]
+    assert found == expected
+    results = imfnb.decode_batch(found)
+    for result, item in zip(results, [items[1], *items[::2]], strict=True):
+        assert result.shape == item.shape and result.dtype == item.dtype
+    assert (results[0][2, 3] == -1).all() and (results[0] == -1).sum() == 5
+    stacks = [np.stack([image[:9, :7]] * count) for count, image in enumerate(IMAGES[:2], 1)]
+    files = imfnb.encode_batch(stacks, axes="THWC", quality=60)
+    assert files == [imfnb.encode(stack, axes="THWC", quality=60) for stack in stacks]
+    assert [image.shape for image in imfnb.decode_iter(files)] == [(1, 9, 7, 3), (2, 9, 7, 3)]
 
 
 def test_no_images():

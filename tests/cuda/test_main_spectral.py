@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import interpreted
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,9 @@ from imfnb.spectral import cuda as spectral
 from imfnb.spectral import reference
 
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+
+# Pipelines in the interpreter take a minute each, and run no kernel of arrays but those that are tested alone.
+pipeline = pytest.mark.skipif(interpreted.WANTED, reason="takes minutes; the simulator runs it")
 
 # Threads of a block are 16 in the simulator: beyond a block, and beyond what a thread has sums for.
 sizes = st.sampled_from([(1, 1), (1, 17), (5, 4), (3, 11)])
@@ -76,6 +80,7 @@ def check(array: np.ndarray, **options) -> bytes:
     return data
 
 
+@pipeline
 def test_floats_with_missing_samples():
     """The columns of V are one stack on the device."""
     array = bands_of((8, 7, 3)).astype(np.float32)
@@ -87,6 +92,7 @@ def test_floats_with_missing_samples():
     np.testing.assert_array_equal(np.isnan(some), np.isnan(array[:, :, [2, 0]]))
 
 
+@pipeline
 def test_search(monkeypatch):
     """Steps are tried on the device; other lambdas and splices on the CPU, with the same V."""
     for name, value in (("_CLOSE", 300), ("_BUDGET", 8), ("_SMALL", 0)):
@@ -109,6 +115,7 @@ def test_search(monkeypatch):
     assert {device for device, _ in trials[count:]} == {"cuda"} and len({kind for _, kind in trials}) > 1
 
 
+@pipeline
 def test_batches_of_pictures_and_arrays():
     """Each becomes what it is alone; only pictures travel together."""
     array = bands_of((8, 6, 2))
