@@ -195,10 +195,19 @@ def test_statistics(kind, shape, seed):
     assert found.pixels == len(pixels)
     np.testing.assert_allclose(found.means, pixels.mean(axis=0), rtol=1e-9, atol=1e-6)
     np.testing.assert_allclose(found.vectors.T @ found.vectors, np.eye(shape[2]), atol=1e-9)
-    covariance = (found.vectors * found.variances) @ found.vectors.T
     centred = pixels - pixels.mean(axis=0)
     size = max(1.0, np.abs(pixels).max() ** 2)
-    np.testing.assert_allclose(covariance, centred.T @ centred / len(pixels), atol=1e-9 * size)
+    covariance = centred.T @ centred / len(pixels)
+    np.testing.assert_allclose(found.variances, ((centred @ found.vectors) ** 2).mean(axis=0), atol=1e-9 * size)
+    details = np.zeros_like(covariance)
+    for axis in (0, 1):
+        steps = np.diff(samples.astype(float), axis=axis).reshape(-1, shape[2])
+        details += steps.T @ steps
+    expected = basis.DETAIL * details / (np.trace(details) or 1) + covariance / (np.trace(covariance) or 1)
+    if np.trace(covariance) > 1e-9 * size:
+        np.testing.assert_allclose(found.weighted, expected, atol=1e-6)
+        diagonal = found.vectors.T @ expected @ found.vectors
+        np.testing.assert_allclose(diagonal, np.diag(np.diag(diagonal)), atol=1e-6)
     assert (np.diff(found.variances) <= 0).all() and (found.variances >= 0).all()
     projected = centred @ found.vectors
     np.testing.assert_allclose(found.low, np.minimum(projected.min(axis=0), 0), atol=1e-9 * size)
@@ -207,13 +216,13 @@ def test_statistics(kind, shape, seed):
 
 def test_statistics_of_large_arrays(monkeypatch):
     """Some rows stand for all but for the ranges; parts of an array give what the whole gives."""
-    samples = array_of("mixed", (40, 9, 3), 0)
+    samples = array_of("mixed", (80, 9, 3), 0)
     whole = measure(samples)
     monkeypatch.setattr(basis, "CHUNK", 50)
     parts = measure(samples)
     np.testing.assert_allclose(parts.variances, whole.variances)
     np.testing.assert_allclose(parts.high, whole.high)
-    monkeypatch.setattr(basis, "SAMPLED_PIXELS", 60)
+    monkeypatch.setattr(basis, "SAMPLED_PIXELS", 360)
     samples[1, 3] = 60000  # in none of the chosen rows
     some = measure(samples)
     assert 0.3 < some.variances.sum() / whole.variances.sum() < 3

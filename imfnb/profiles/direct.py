@@ -37,7 +37,7 @@ def encode_directly(image: Raster, frame: Frame, run: Run) -> bytes:
 def encode_residuals(
     integers: np.ndarray, base: np.ndarray, missing: np.ndarray | None, frame: Frame, run: Run
 ) -> list[bytes]:
-    """The segments of a residual layer, n - base in units, of integers (H, W, C) and a base of that shape or (1, 1, 1)."""
+    """The segments of a residual layer: n - base in units, of (H, W, C) and a base of that shape or (1, 1, 1)."""
     coder, unit = run.host_kernels("entropy.residual"), frame.samples.unit or 1
 
     def encode(rows: slice) -> bytes:

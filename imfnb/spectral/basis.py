@@ -1,7 +1,8 @@
 """The encoder's V of the spectral factorization: from eigenvectors to small integers.
 
-V minimizes |X - U V^T|**2 for the covariance G of the bands; all that X enters into is G. With U = X W, and W the
-pseudoinverse of V^T, a column of V has the closed form of the paper's update (equation 8, here for V),
+V minimizes |X - U V^T|**2; all that X enters into is the covariance G of its bands, here that of their detail as well.
+With U = X W, and W the pseudoinverse of V^T, a column of V has the closed form of the paper's update (equation 8, here
+for V),
 
     v_r = round((X^T u_r - sum over k != r of v_k u_k^T u_r) / u_r^T u_r),
 
@@ -12,14 +13,23 @@ error d of an entry costs d**2 times the energy of the column's plane, which the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..format.constants import SHIFT_MAX
 from ..format.spectral import ENTRY_LIMIT
-from .tuning import CHUNK, ENTRY_BITS, LEAST_ENTRY_BITS, SAMPLED_PIXELS, SPREAD, SWEEPS, WEIGHT_BITS
+from .tuning import (
+    CHUNK,
+    DETAIL,
+    ENTRY_BITS,
+    LEAST_ENTRY_BITS,
+    SAMPLED_PIXELS,
+    SAMPLED_ROWS,
+    SPREAD,
+    SWEEPS,
+    WEIGHT_BITS,
+)
 
 __all__ = ["Basis", "Statistics", "find_basis", "half_range", "measure"]
 
@@ -35,9 +45,12 @@ class Statistics:
     means : ndarray of float64, shape (C,)
         Mean of every band.
     vectors : ndarray of float64, shape (C, C)
-        Orthonormal eigenvectors of the covariance of the bands as columns, the strongest first.
+        Orthonormal eigenvectors of `weighted` as columns, in the order of `variances`.
     variances : ndarray of float64, shape (C,)
-        Their eigenvalues.
+        Variances of the projections of pixels on them, the largest first.
+    weighted : ndarray of float64, shape (C, C)
+        Covariance of the bands, and DETAIL times that of the differences of neighbours, both of trace one. Most bits
+        are spent on detail, whose bands depend on each other in another way than those of areas.
     low, high : ndarray of float64, shape (C,)
         Smallest and largest projection of a pixel less the means on each.
     """
@@ -46,6 +59,7 @@ class Statistics:
     means: np.ndarray
     vectors: np.ndarray
     variances: np.ndarray
+    weighted: np.ndarray
     low: np.ndarray
     high: np.ndarray
 
@@ -80,7 +94,7 @@ def measure(samples: np.ndarray) -> Statistics:
 
     Parameters
     ----------
-    samples : ndarray of int32, shape (H, W, C)
+    samples : ndarray of integers, shape (H, W, C)
         The array.
 
     Returns
@@ -89,29 +103,42 @@ def measure(samples: np.ndarray) -> Statistics:
         By evenly spread rows with at least SAMPLED_PIXELS pixels, if there are so many; ranges by all pixels.
     """
     height, width, bands = samples.shape
-    period = max(1, height * width // SAMPLED_PIXELS)
-    chosen = samples[period // 2 :: period]
-    means = chosen.mean(axis=(0, 1), dtype=np.float64)
-    total = np.zeros((bands, bands))
-    for part in _chunks(chosen, means):
-        total += part.T @ part
-    variances, vectors = np.linalg.eigh(total / (chosen.shape[0] * width))
+    period = max(1, height * width // SAMPLED_PIXELS) * SAMPLED_ROWS
+    means, covariance, details = np.zeros(bands), np.zeros((bands, bands)), np.zeros((bands, bands))
+    blocks = [samples[top : top + SAMPLED_ROWS] for top in range((period - SAMPLED_ROWS) // 2, height, period)]
+    if not blocks:
+        blocks = [samples]
+    count = sum(block.shape[0] for block in blocks) * width
+    for block in blocks:
+        means += block.sum(axis=(0, 1), dtype=np.float64) / count
+    for block in blocks:
+        centred = block - means
+        covariance += _products(centred) / count
+        details += _products(np.diff(centred, axis=0)) + _products(np.diff(centred, axis=1))
+    weighted = _of_trace_one(covariance) + DETAIL * _of_trace_one(details)
+    vectors = np.linalg.eigh(weighted)[1]
+    variances = np.einsum("ik,ij,jk->k", vectors, covariance, vectors)
     order = np.argsort(variances)[::-1]
     vectors = vectors[:, order]
     low, high = np.zeros(bands), np.zeros(bands)
-    for part in _chunks(samples, means):
-        projected = part @ vectors
+    rows = max(1, CHUNK // (width * bands))
+    for top in range(0, height, rows):
+        projected = (samples[top : top + rows].reshape(-1, bands) - means) @ vectors
         np.minimum(low, projected.min(axis=0), out=low)
         np.maximum(high, projected.max(axis=0), out=high)
-    return Statistics(height * width, means, vectors, np.maximum(variances[order], 0.0), low, high)
+    return Statistics(height * width, means, vectors, np.maximum(variances[order], 0.0), weighted, low, high)
 
 
-def _chunks(samples: np.ndarray, means: np.ndarray) -> Iterator[np.ndarray]:
-    """Pixels less the means, float64 (n, C), some rows at a time."""
-    height, width, bands = samples.shape
-    rows = max(1, CHUNK // (width * bands))
-    parts = (samples[top : top + rows] for top in range(0, height, rows))
-    return (part.reshape(-1, bands) - means for part in parts)
+def _products(centred: np.ndarray) -> np.ndarray:
+    """Sums of products of bands over pixels, (C, C)."""
+    flat = centred.reshape(-1, centred.shape[-1])
+    return flat.T @ flat
+
+
+def _of_trace_one(matrix: np.ndarray) -> np.ndarray:
+    """A covariance less its scale; zeros where there is none."""
+    trace = np.trace(matrix)
+    return matrix / trace if trace > 0 else matrix
 
 
 def half_range(found: Statistics) -> float:
@@ -137,9 +164,8 @@ def find_basis(found: Statistics, step: float, unit: float) -> Basis:
     bits = np.clip(np.ceil(finest), LEAST_ENTRY_BITS, ENTRY_BITS)
     quanta = 2.0 ** np.maximum(np.round(math.log2(length) - bits), 0)
     matrix = np.rint(vectors * length / quanta) * quanta
-    covariance = (found.vectors * found.variances) @ found.vectors.T
     for _ in range(SWEEPS):
-        matrix = _sweep(matrix, covariance, quanta)
+        matrix = _sweep(matrix, found.weighted, quanta)
     matrix = np.clip(matrix, -ENTRY_LIMIT, ENTRY_LIMIT)
     weights = np.linalg.pinv(matrix).T * 2.0**shift
     weight_shift = min(max(WEIGHT_BITS - math.ceil(math.log2(np.abs(weights).max())), 0), 40)
