@@ -93,6 +93,8 @@ def compile_all(device: str) -> tuple[float, str | None]:
     encode(image, bpp=12.0, device=device)
     bands = rng.integers(0, 4096, (40, 56, 5), dtype=np.uint16)
     decode(encode(bands, quality=60, mask=bands[:, :, 0] < 99, device=device), device=device)
+    for pixels in (bands, bands[:, :, 0]):
+        decode(encode(pixels, lossless=True, device=device), device=device)
     encode(np.tile(image[:, :, 0], (26, 19)), step=30.0, device=device)  # V leaves its prior from a megapixel on
     factorize(image[:, :, 0], 2, device=device)
     factorize(image[:, :, 0].astype(float), 2, bounds=None, device=device)

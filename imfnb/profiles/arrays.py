@@ -12,7 +12,7 @@ been divided by a unit.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 
 from ..entropy.residual import decode_residual_checked
 from ..entropy.spectral_basis import decode_spectral_basis, encode_spectral_basis
+from ..errors import OptionError
 from ..format import main_header
 from ..format.constants import STEP_UNIT
 from ..format.container import Container, Frame, pack, unpack
@@ -30,12 +31,15 @@ from ..rasters import Raster
 from ..runtime.run import Run, Task
 from . import decide, main
 from .columns import ColumnAnalysis, ColumnChoices, analyse_columns, column_stacks, first_choices, join_columns
-from .direct import by_bands, encode_directly
+from .direct import by_bands, encode_directly, encode_residuals
 from .missing import decode_missing, encode_missing, filled
 from .scaling import largest_error, scaled, to_integers, to_samples
 from .stacks import Stack
+from .tuning import FINE_UNIT, LAYERED_BITS, LAYERED_STEPS
 
 __all__ = ["STACK_TARGETS", "decode_stack", "decoded", "describe", "encode_image", "stack_key", "to_file"]
+
+_PARSERS = {("main", 2): main_header.parse_v2}
 
 #: Every array is encoded alone.
 STACK_TARGETS = ()
@@ -93,32 +97,69 @@ def to_file(
     segments: Sequence[bytes],
     missing: np.ndarray | None,
     residuals: Sequence[bytes] = (),
+    frame: Frame | None = None,
 ) -> bytes:
-    """The file of an array with a lossy layer, whose slices are coded."""
-    basis = analysis.basis(choices.variant)
+    """The file of an array with a lossy layer, whose slices are coded; with residuals, its frame says so."""
+    frame, basis = frame or analysis.frame, analysis.basis(choices.variant)
     parameters = ArrayParameters(tuple(planes), basis.shift)
     coded = [*segments, encode_spectral_basis(basis.offsets, basis.matrix)]
     if missing is not None:
         coded.append(encode_missing(missing, analysis.run))
-    return pack(analysis.frame, serialize(parameters, analysis.frame), [*coded, *residuals])
+    return pack(frame, serialize(parameters, frame), [*coded, *residuals])
 
 
 def _encode_bounded(image: Raster, frame: Frame, bound: float, options: EncodeOptions, run: Run) -> bytes:
-    """A file whose samples are no further from the array's than a bound."""
+    """A file whose samples are no further from the array's than a bound: with a lossy layer where bits are few."""
     array = frame.samples
     if array.real:
         array = replace(scaled(image, array, bound), unit=1)
     else:
         array = replace(scaled(image, array), unit=2 * min(math.floor(bound), RANGE_LIMIT) + 1)
     data = encode_directly(image, replace(frame, array=array), run)
+    if 8 * len(data) < LAYERED_BITS * image.samples.size and (array.real or array.unit != 1):
+        if array.real:
+            try:  # integers have to be finer than the bound, so that there is something to code in units
+                array = replace(scaled(image, array, bound / FINE_UNIT), unit=FINE_UNIT)
+            except OptionError:
+                return data
+        layered = _encode_layered(image, replace(frame, array=array), options, run)
+        data = min(data, layered, key=len)
     _verify(data, image, bound, run)
     return data
+
+
+def _encode_layered(image: Raster, frame: Frame, options: EncodeOptions, run: Run) -> bytes:
+    """The shortest file with a lossy layer below the residuals, of a few steps of it."""
+    integers, files, unit = to_integers(image.samples, frame.samples), [], frame.samples.unit or 1
+    analysis = _analysis(image, replace(frame, array=replace(frame.samples, unit=None)), run)
+    for factor in LAYERED_STEPS:
+        choices = first_choices(analysis.step(factor * unit), _wish(options), max(1, frame.channels))
+        planes, segments = run.drive(main.encode_planes(analysis, choices))
+        mine = sorted(planes)
+        parts = [segment.result() for owner in mine for segment in segments[owner]]
+        layer = analysis, choices, tuple(planes[owner] for owner in mine), parts, image.missing
+        base = _lossy_integers(to_file(*layer), integers.shape, run)
+        residuals = encode_residuals(integers, base, image.missing, frame, run)
+        files.append(to_file(*layer, residuals, frame))
+    return min(files, key=len)
+
+
+def _lossy_integers(data: bytes, shape: tuple[int, ...], run: Run) -> np.ndarray:
+    """What a decoder makes of a lossy layer."""
+    integers = np.empty(shape, np.int32)
+
+    def put(rows: slice, found: np.ndarray) -> None:
+        integers[rows] = found
+
+    container = unpack(memoryview(data), 1 << 62, _PARSERS)
+    run.drive(_decode_integers(container, None, None, run, put))
+    return integers
 
 
 def decoded(data: bytes, image: Raster, run: Run) -> np.ndarray:
     """What comes of the file of an array."""
     samples = np.empty_like(image.samples)
-    container = unpack(memoryview(data), 1 << 62, {("main", 2): main_header.parse_v2})
+    container = unpack(memoryview(data), 1 << 62, _PARSERS)
     run.drive(decode_stack([container], [samples], None, run))
     return samples
 
@@ -182,9 +223,22 @@ def decode_stack(
         for part, _ in parts:
             put(part, np.full(out[part].shape, array.low + unit // 2, np.int32))
         return
+    yield from _decode_integers(container, max_rank, bands, run, put)
+
+
+def _decode_integers(
+    container: Container,
+    max_rank: int | None,
+    bands: Sequence[int] | None,
+    run: Run,
+    put: Callable[[slice, np.ndarray], None],
+) -> Task[None]:
+    """bytes -> integers of the lossy layer; `put` takes some rows after the other, of some of the bands."""
+    frame, p = container.frame, container.parameters
+    array, chosen = frame.samples, slice(None) if bands is None else list(bands)
     offsets, matrix = (part[chosen] for part in read_basis(container))
     stacks = column_stacks(frame, len(p.planes), run)
-    groups = [main.coded_planes(containers, stack, run) for stack in stacks]
+    groups = [main.coded_planes([container], stack, run) for stack in stacks]
 
     def join(rows: slice, decoded: list[tuple[Stack, Any]], above: int) -> Task[None]:
         shape = rows.stop - rows.start, frame.width, len(offsets)
@@ -193,7 +247,7 @@ def decode_stack(
         (integers,) = yield from run.fetch("array", joined)
         put(rows, integers)
 
-    yield from main.reconstruct(containers, groups, max_rank, run, join)
+    yield from main.reconstruct([container], groups, max_rank, run, join)
 
 
 def read_basis(container: Container) -> tuple[np.ndarray, np.ndarray]:
