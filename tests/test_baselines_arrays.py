@@ -171,11 +171,12 @@ def test_this_library_is_told_what_the_study_wants(monkeypatch):
     monkeypatch.setattr(imf, "encode", lambda array, **options: calls.append(options) or b"file")
     monkeypatch.setattr(imf, "decode", lambda data, threads: np.arange(12, dtype=np.uint16).reshape(2, 2, 3))
     array = np.zeros((2, 2, 3), np.uint16)
-    assert array_codec("imf").encode(array, 10.0) == b"file"
+    assert array_codec("imf").encode(array, 65.535) == b"file"
+    array_codec("imf-step").encode(array, 10.0)
     array_codec("imf-bounded").encode(array, 2.0)
     array_codec("imf-bounded").encode(array[:, :, 0], 0.0)
     bands = {"channels": "bands", "tune": "psnr", "threads": 1}
-    expected = [{**bands, "step": 36.0}, {**bands, "max_error": 2.0}]
+    expected = [{**bands, "psnr": 60.0}, {**bands, "step": 36.0}, {**bands, "max_error": 2.0}]
     assert calls == [*expected, {**bands, "channels": "gray", "lossless": True}]
     found = array_codec("imf").decode(b"file", (2, 2, 3), np.dtype(np.uint16))
     assert found.shape == (2, 2, 3) and found.dtype == np.uint16

@@ -9,7 +9,8 @@ are needed to part them, so sizes are those of real bytes. There are two kinds o
 - "bound": the largest absolute error of any sample, which is kept; 0 is lossless, for integers.
 
 =================================== ===================================================================================
-``imf``, ``imf-bounded``            this library: ``step=`` for the first, ``max_error=`` or ``lossless=`` for the other
+``imf``, ``imf-bounded``            this library: ``psnr=`` for the first, ``max_error=`` or ``lossless=`` for the other
+``imf-step``                        this library with ``step=``, which takes no search
 ``klt-jpeg2000``                    Karhunen-Loeve transform over the bands and JPEG 2000 of the components that pay,
                                     all in one codestream, whose rates one threshold allots
 ``jpeg2000``, ``jpeg2000-lossless`` all bands in one codestream without a transform between them
@@ -39,6 +40,7 @@ __all__ = ["ArrayCodec", "array_codec", "array_names"]
 # The module and the factory of every codec.
 _HOMES = {
     "imf": ("imf", "bands"),
+    "imf-step": ("imf", "bands_step"),
     "klt-jpeg2000": ("array_jpeg2000", "klt_jpeg2000"),
     "jpeg2000": ("array_jpeg2000", "jpeg2000"),
     "jpeg2000-rgb": ("array_jpeg2000", "jpeg2000_rgb"),

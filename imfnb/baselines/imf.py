@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,15 @@ from ..codec import decode, encode
 from ..factorization import factorize
 from ..format.bytestream import Reader
 from ..options import EncodeOptions
+from ..profiles.scaling import peak_of
+from ..rasters import Raster
 from . import Codec
 from .array_streams import check_level
 from .arrays import ArrayCodec
 from .files import Block, check_settings, pack_file, quality_ranks, split, unpack_file
 from .indices import decode_mixed, encode_mixed
 
-__all__ = ["bands", "bands_bounded", "baseline", "baseline_main", "main", "main_psnr"]
+__all__ = ["bands", "bands_bounded", "bands_step", "baseline", "baseline_main", "main", "main_psnr"]
 
 # Quantizer steps in one unit of the noise that they leave; zeros make the error smaller than a uniform one's.
 _STEPS = 3.6
@@ -112,12 +115,22 @@ def baseline_main(
 
 
 def bands() -> ArrayCodec:
-    """The main profile on arrays of any dtype and number of bands, by its step."""
+    """The main profile on arrays of any dtype and number of bands, searching for a PSNR."""
+
+    def encode_array(array: np.ndarray, level: float) -> bytes:
+        target = 20 * math.log10(peak_of(Raster(np.asarray(array))) / check_level(level))
+        return encode(array, **_array_settings(array), psnr=max(target, 1.0))
+
+    return ArrayCodec("imf", "imfnb, main profile, psnr", "noise", encode_array, _decode_array)
+
+
+def bands_step() -> ArrayCodec:
+    """The main profile on arrays of any dtype and number of bands, by its step, without a search."""
 
     def encode_array(array: np.ndarray, level: float) -> bytes:
         return encode(array, **_array_settings(array), step=_STEPS * check_level(level))
 
-    return ArrayCodec("imf", "imfnb, main profile, step", "noise", encode_array, _decode_array)
+    return ArrayCodec("imf-step", "imfnb, main profile, step", "noise", encode_array, _decode_array)
 
 
 def bands_bounded() -> ArrayCodec:
