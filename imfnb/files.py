@@ -267,7 +267,7 @@ def imread(source: str | os.PathLike | BinaryIO, **options: Any) -> np.ndarray:
 
     Returns
     -------
-    ndarray of uint8
+    ndarray
         The image.
 
     Raises
@@ -289,7 +289,7 @@ def imwrite(target: str | os.PathLike | BinaryIO, image: Any, **options: Any) ->
     target : path or binary file object
         Where to write; an existing file is replaced once the new one is complete. Where the folder does not allow
         that, it is written over in place, and an interruption then loses the old content.
-    image : array_like of uint8
+    image : array_like
         The image; see :func:`imfnb.encode`.
     **options
         Passed on to :func:`imfnb.encode`.
