@@ -16,7 +16,18 @@ from imfnb.layout import row_slices
 from imfnb.profiles import PARSERS
 from imfnb.profiles.scaling import to_integers
 
-__all__ = ["DTYPES", "HOSTS", "apart", "decoded_alike", "layered", "recoded", "scene", "segments_of", "spanned"]
+__all__ = [
+    "DTYPES",
+    "HOSTS",
+    "apart",
+    "decoded_alike",
+    "header_of",
+    "layered",
+    "recoded",
+    "scene",
+    "segments_of",
+    "spanned",
+]
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "float32", "float64")
 
@@ -48,6 +59,21 @@ def spanned(level: np.ndarray, dtype: Any) -> np.ndarray:
 def apart(data: bytes) -> Container:
     """A file taken apart."""
     return unpack(memoryview(data), 1 << 62, PARSERS)
+
+
+def header_of(data: bytes) -> bytes:
+    """The header of a file, without its length and checksum."""
+    position, lengths = 5, []
+    while len(lengths) < 2:  # those of the header and of the payload
+        value = shift = 0
+        while True:
+            byte = data[position]
+            value |= (byte & 127) << shift
+            position, shift = position + 1, shift + 7
+            if byte < 128:
+                break
+        lengths.append(value)
+    return data[position : position + lengths[0]]
 
 
 def segments_of(container: Container) -> list[bytes]:
