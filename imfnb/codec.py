@@ -230,6 +230,8 @@ def _encode(array: Any, options: EncodeOptions, device: str, workers: int) -> by
         return run_on(device, backend, work)
 
     if options.objective == "svd":
+        if frame.array is not None:
+            raise OptionError("objective='svd' is for pictures of 8 bits with a lossy target; leave it out")
         host = pixels.copy_to_host() if resident else pixels
         return least_svd_cost(host, options, run, lambda data: decode(data, device=device, threads=workers))
     return run(options)

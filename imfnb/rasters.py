@@ -90,13 +90,15 @@ def _options_with(options: EncodeOptions, **changes: Any) -> EncodeOptions:
 
 
 def _with_mask(image: np.ma.MaskedArray, options: EncodeOptions) -> EncodeOptions:
-    """Options with the mask of a masked array; what stands for its samples is its fill value, if that was chosen."""
+    """Options with the mask of a masked array; what stands for its samples is its fill value, if one was chosen."""
     if options.mask is not None:
         raise OptionError("mask is given beside a masked array; expected one of them")
     mask = np.ma.getmaskarray(image)
-    if not mask.any():
+    if not mask.any() or image.dtype.kind not in "iuf":
         return options
-    return _options_with(options, mask=mask)
+    fill, default = image.fill_value, np.ma.default_fill_value(image.dtype)
+    chosen = options.nodata is None and fill != np.asarray(default).astype(image.dtype)
+    return _options_with(options, mask=mask, **{"nodata": float(fill)} if chosen else {})
 
 
 def prepare(image: Any, options: EncodeOptions) -> tuple[Any, Frame]:
@@ -169,14 +171,7 @@ def _missing(samples: np.ndarray, options: EncodeOptions, dimensions: int) -> tu
     """Which samples have no data, and what stands for them."""
     real = samples.dtype.kind == "f"
     nodata = options.nodata
-    missing = np.isnan(samples) if real else np.zeros(samples.shape, np.bool_)
-    if nodata is not None and not (real and math.isnan(nodata)):
-        _check_nodata(nodata, samples.dtype)
-        if missing.any():
-            raise OptionError(f"image has samples that are NaN beside nodata={nodata:g}; give them that value, too")
-        missing = samples == samples.dtype.type(nodata)
-    elif nodata is not None and not real:
-        raise OptionError(f"nodata is NaN, which samples of {samples.dtype} cannot be")
+    missing = np.zeros(samples.shape, np.bool_)
     if options.mask is not None:
         mask = np.asarray(options.mask)
         expected = samples.shape[:2] if dimensions == 2 else samples.shape
@@ -185,7 +180,16 @@ def _missing(samples: np.ndarray, options: EncodeOptions, dimensions: int) -> tu
                 f"mask has dtype {mask.dtype} and shape {mask.shape}; expected bool, True where there is no data, and "
                 f"shape {samples.shape[:2]} or {expected}"
             )
-        missing = missing | (mask[:, :, None] if mask.ndim == 2 else mask)
+        missing |= mask[:, :, None] if mask.ndim == 2 else mask
+    unknown = np.isnan(samples) & ~missing if real else missing
+    if nodata is not None and not (real and math.isnan(nodata)):
+        _check_nodata(nodata, samples.dtype)
+        if real and unknown.any():
+            raise OptionError(f"image has samples that are NaN beside nodata={nodata:g}; give them that value, too")
+        unknown = samples == samples.dtype.type(nodata)
+    elif nodata is not None and not real:
+        raise OptionError(f"nodata is NaN, which samples of {samples.dtype} cannot be")
+    missing |= unknown
     if nodata is None:
         nodata = math.nan if real else 0.0
     if not missing.any():
@@ -197,9 +201,11 @@ def _missing(samples: np.ndarray, options: EncodeOptions, dimensions: int) -> tu
 def _check_nodata(nodata: float, dtype: np.dtype) -> None:
     """Refuse a value that samples of this type cannot have."""
     if dtype.kind == "f":
-        return
-    info = np.iinfo(dtype)
-    if nodata != math.floor(nodata) or not info.min <= nodata <= info.max:
+        fits = math.isinf(nodata) or abs(nodata) <= np.finfo(dtype).max
+    else:
+        info = np.iinfo(dtype)
+        fits = info.min <= nodata <= info.max and nodata == math.floor(nodata)
+    if not fits:
         raise OptionError(f"nodata is {nodata:g}, which samples of {dtype} cannot be")
 
 

@@ -111,6 +111,10 @@ class Fields:
         v = self.varint()
         return -((v + 1) // 2) if v & 1 else v // 2
 
+    def f64(self) -> float:
+        """Eight bytes, binary64."""
+        return float(np.frombuffer(self.take(8), "<f8")[0])
+
     def end(self) -> None:
         """Require that nothing is left."""
         require(self.at == len(self.data), "bytes are left over")
@@ -119,18 +123,24 @@ class Fields:
 # ---- 2. The file -----------------------------------------------------------------------------------------------------
 
 
-def decode(data: bytes) -> np.ndarray:
+#: 2.2: types of samples, in the order of their numbers.
+DTYPES = tuple(map(np.dtype, ("uint8", "int8", "uint16", "int16", "float32", "float64")))
+
+
+def decode(data: bytes, frame: bool = False) -> np.ndarray:
     """Decode a file.
 
     Parameters
     ----------
     data : bytes
         The file; bytes behind its declared end are ignored.
+    frame : bool, default False
+        Whether it stands in a stack and must not be one itself.
 
     Returns
     -------
-    ndarray of uint8, shape (H, W) or (H, W, C)
-        The picture.
+    ndarray, shape (H, W), (H, W, C), (T, H, W) or (T, H, W, C)
+        The picture, or the array or the stack in the type of its samples.
 
     Raises
     ------
@@ -146,39 +156,118 @@ def decode(data: bytes) -> np.ndarray:
     header = Fields(file.take(length))
     checked = data[: file.at]
     require(file.u32() == zlib.crc32(checked), "CRC of the header")
-    profile, height, width, channels = header.u8(), header.varint(), header.varint(), header.u8()
+    profile, height, width = header.u8(), header.varint(), header.varint()
     require(profile <= 1, "profile")
     require(height >= 1 and width >= 1, "empty picture")
-    require(channels in (0, 1, 3, 4), "channels or arrangement")
-    chunks = chunk_table(header) if version == 2 else []
-    kind = Baseline if profile == 0 else Main if version == 1 else MainOfVersion2
-    picture = kind(header, height, width, channels)
-    require(header.varint() == picture.segments, "number of segments")
-    entries = [(header.varint(), header.u32()) for _ in range(picture.segments)]
+    kind = Kind(header, version)
+    require(not (frame and kind.frames), "a stack in a stack")
+    content: Baseline | Main | Array | Stack
+    if kind.frames and not kind.together:
+        require(profile == 1 or kind.array or kind.channels != 2, "gray with alpha in the baseline profile")
+        content = Stack(kind, height, width)
+    elif kind.array:
+        require(profile == 1, "an array in the baseline profile")
+        content = Array(header, height, width, kind)
+    elif profile == 0:
+        require(kind.channels != 2, "gray with alpha in the baseline profile")
+        content = Baseline(header, height, width, kind.channels)
+    else:
+        content = (Main if version == 1 else MainOfVersion2)(header, height, width, kind.channels)
+    require(header.varint() == content.segments, "number of segments")
+    entries = [(header.varint(), header.u32()) for _ in range(content.segments)]
     header.end()
-    require(payload in (None, sum(length for length, _ in entries) + sum(chunks)), "length of the payload")
+    require(payload in (None, sum(length for length, _ in entries) + sum(kind.chunks)), "length of the payload")
     segments = [file.take(length) for length, _ in entries]
     for segment, (_, crc) in zip(segments, entries, strict=True):
         require(zlib.crc32(segment) == crc, "CRC of a segment")
-    file.take(sum(chunks))
-    pixels = picture.pixels(segments).astype(np.uint8)
-    return pixels if channels else pixels[:, :, 0]
+    file.take(sum(kind.chunks))
+    return content.pixels(segments).astype(kind.dtype, copy=False).reshape(kind.shape(height, width))
 
 
-def chunk_table(header: Fields) -> list[int]:
-    """2.2: the features; lengths of the chunks, which this decoder has no use for."""
-    features = header.varint()
-    require(features in (0, 32), "features of a later version")
-    if not features:
-        return []
-    count = header.varint()
-    require(1 <= count <= 1024, "number of chunks")
-    lengths = []
-    for _ in range(count):
-        header.take(4)
-        lengths.append(header.varint())
-        header.u32()
-    return lengths
+class Kind:
+    """2.1 and 2.2: what the header says of samples, channels and frames."""
+
+    def __init__(self, header: Fields, version: int) -> None:
+        self.channels, self.frames, self.together = header.u8(), 0, 0
+        self.dtype, self.low, self.high, self.scale, self.offset = DTYPES[0], 0, 255, 1.0, 0.0
+        self.mask: int | None = None
+        self.unit: int | None = None
+        self.chunks: list[int] = []
+        require(self.channels in ((0, 1, 3, 4) if version == 1 else range(6)), "channels or arrangement")
+        features = header.varint() if version == 2 else 0
+        require(features < 64, "features of a later version")
+        require((self.channels == 5) == bool(features & 2), "bands")
+        self.array = bool(features & (1 | 2 | 8 | 16))
+        if features & 1:
+            self._samples(header)
+        if features & 2:
+            self.channels = header.varint()
+            require(1 <= self.channels <= 1024, "number of bands")
+        if features & 4:
+            self._frames(header, bool(features & 2))
+        if features & 8:
+            self._mask(header)
+        if features & 16:
+            self.unit = header.varint()
+            require(1 <= self.unit <= 33554433, "unit of residuals")
+        if features & 32:
+            self._chunks(header)
+
+    def _samples(self, header: Fields) -> None:
+        number = header.u8()
+        require(number < len(DTYPES), "type of the samples")
+        self.dtype, self.low, self.high = DTYPES[number], header.signed(), header.signed()
+        lowest, highest = -16777216, 16777216
+        if self.dtype.kind != "f":
+            lowest, highest = int(np.iinfo(self.dtype).min), int(np.iinfo(self.dtype).max)
+        require(lowest <= self.low <= self.high <= highest, "range of the samples")
+        if self.dtype.kind == "f":
+            self.scale, self.offset = header.f64(), header.f64()
+            require(math.isfinite(self.scale) and self.scale > 0 and math.isfinite(self.offset), "scale or offset")
+
+    def _frames(self, header: Fields, bands: bool) -> None:
+        self.frames, self.together = header.varint(), header.u8()
+        require(1 <= self.frames <= 1048576, "number of frames")
+        require(self.together <= 2, "coding of frames of a later version")
+        if self.together:
+            require(bands and self.channels % self.frames == 0, "frames that are no bands")
+            require(self.together == 1 or self.channels == self.frames, "frames of more than one band")
+
+    def _mask(self, header: Fields) -> None:
+        self.mask, self.nodata = header.u8(), header.f64()
+        require(self.mask <= 1, "kind of a mask")
+        if self.dtype.kind != "f":
+            limits = np.iinfo(self.dtype)
+            require(self.nodata.is_integer() and limits.min <= self.nodata <= limits.max, "value without data")
+
+    def _chunks(self, header: Fields) -> None:
+        """Lengths of the chunks, which this decoder has no use for."""
+        count = header.varint()
+        require(1 <= count <= 1024, "number of chunks")
+        for _ in range(count):
+            header.take(4)
+            self.chunks.append(header.varint())
+            header.u32()
+
+    def shape(self, height: int, width: int) -> tuple[int, ...]:
+        """2.3: the shape of the result."""
+        channels = self.channels // self.frames if self.together else self.channels
+        shape = (height, width, channels) if channels and self.together != 2 else (height, width)
+        return (self.frames, *shape) if self.frames else shape
+
+
+class Stack:
+    """15.5: frames, each of which is a file."""
+
+    def __init__(self, kind: Kind, height: int, width: int) -> None:
+        self.kind, self.segments, self.expected = kind, kind.frames, kind.shape(height, width)[1:]
+
+    def pixels(self, segments: list[bytes]) -> np.ndarray:
+        """All frames, shape (T, H, W) or (T, H, W, C)."""
+        frames = [decode(segment, True) for segment in segments]
+        for frame in frames:
+            require(frame.shape == self.expected and frame.dtype == self.kind.dtype, "a frame of another kind")
+        return np.stack(frames)
 
 
 # ---- 4. Baseline profile ---------------------------------------------------------------------------------------------
@@ -296,6 +385,8 @@ class Main:
         queue = iter(segments)
         planes = [plane.samples(queue) for plane in self.planes]
         out = np.empty((self.height, self.width, max(1, self.channels)), np.int64)
+        if self.channels in (2, 4):
+            out[:, :, -1] = self.alpha(planes, next(queue, b""))
         if self.channels < 3:
             out[:, :, 0] = plain(planes[0])
             return out
@@ -307,8 +398,6 @@ class Main:
         out[:, :, 0] = np.clip((luma + 91881 * r) >> 20, 0, 255)
         out[:, :, 1] = np.clip((luma - 22554 * b - 46802 * r) >> 20, 0, 255)
         out[:, :, 2] = np.clip((luma + 116130 * b) >> 20, 0, 255)
-        if self.channels == 4:
-            out[:, :, 3] = self.alpha(planes, next(queue, b""))
         return out
 
     def alpha(self, planes: list[np.ndarray], last: bytes) -> np.ndarray:
@@ -325,20 +414,22 @@ class MainOfVersion2(Main):
         self.subsample, mode = bool(flags & 1), flags >> 1 & 3
         require(flags <= 31 and mode <= 2, "flags")
         require(not self.subsample or channels >= 3, "subsampling of a gray picture")
-        require(not mode or channels == 4, "a kind of alpha without alpha")
-        self.mode = mode if channels == 4 else None
+        require(not mode or channels in (2, 4), "a kind of alpha without alpha")
+        self.mode = mode if channels in (2, 4) else None
         self.constant = None
-        steps = [header.varint() for _ in range(2 if channels >= 3 else 1)]
-        if channels == 4 and mode == 0:
-            steps.append(header.varint())
-        require(all(64 <= step <= 16384 for step in steps), "step")
+        steps = {0: header.varint()}
+        if channels >= 3:
+            steps[1] = steps[2] = header.varint()
+        if self.mode == 0:
+            steps[3] = header.varint()
+        require(all(64 <= step <= 16384 for step in steps.values()), "step")
         if mode == 2:
             self.constant = header.u8()
         self.planes = []
-        for index in range(3 if mode else max(1, channels)):
+        for index, step in steps.items():
             coding = header.u8()
             require(coding <= 3, "coding of a plane")
-            self.planes.append(self.plane(index, steps[(0, 1, 1, 2)[index]], coding))
+            self.planes.append(self.plane(index, step, coding))
         if flags & 8:
             for group in (slice(0, 1), slice(1, 3))[: 2 if channels >= 3 else 1]:
                 first, a = header.u8(), header.u8()
@@ -357,7 +448,7 @@ class MainOfVersion2(Main):
         place = sum(len(plane.slices) for plane in self.planes)
         rows, columns = (ceil_div(size, 1 << self.local) for size in (self.height, self.width))
         symbols = decode_map(segments[place], rows, columns, 9)
-        for plane in self.planes[:3]:
+        for plane in self.planes[: 3 if self.channels >= 3 else 1]:
             plane.take_local_steps(symbols, self.local, 1 + (self.subsample and plane.chroma))
         return super().pixels(segments[:place] + segments[place + 1 :])
 
@@ -370,7 +461,7 @@ class MainOfVersion2(Main):
             values = rising(segment)
             return values[decode_map(segment.rest(), self.height, self.width, len(values))]
         classes = decode_map(segment.rest(), self.height, self.width, 3)
-        return np.choose(classes, (0, np.clip(plain(planes[3]), 1, 254), 255))
+        return np.choose(classes, (0, np.clip(plain(planes[-1]), 1, 254), 255))
 
 
 class Plane:
@@ -444,6 +535,20 @@ class RangeDecoder:
     def raw(self) -> int:
         """A bit of probability 1/2."""
         return self.decode(32768)
+
+    def adaptive(self, state: list[int], index: int) -> int:
+        """8: a bit of a probability that adapts."""
+        p = state[index]
+        bit = self.decode(p)
+        state[index] = clamp(p + ((65536 * bit - p) >> 4), 256, 65280)
+        return bit
+
+    def literal(self, count: int) -> int:
+        """8: raw bits, most significant first."""
+        value = 0
+        for _ in range(count):
+            value = 2 * value + self.raw()
+        return value
 
 
 def _squash() -> list[int]:
@@ -1262,19 +1367,7 @@ def decode_update(data: bytes, p: int) -> np.ndarray:
     """D, int64 of shape (64, 24)."""
     coder = RangeDecoder(data)
     changed, nonzero, longer = [32768], [32768, 16384, 8192, 1024], [32768] * 12
-    order = frequencies(p)
-
-    def adaptive(state: list[int], index: int) -> int:
-        probability = state[index]
-        bit = coder.decode(probability)
-        state[index] = clamp(probability + ((65536 * bit - probability) >> 4), 256, 65280)
-        return bit
-
-    def literal(count: int) -> int:
-        value = 0
-        for _ in range(count):
-            value = 2 * value + coder.raw()
-        return value
+    order, adaptive, literal = frequencies(p), coder.adaptive, coder.literal
 
     def relation(i: int, r: int) -> int:
         di, dj = (abs(a - b) for a, b in zip(order[i], order[r], strict=True))
@@ -1477,3 +1570,95 @@ def upsample(plane: np.ndarray) -> np.ndarray:
         return out
 
     return (twice(twice(z).T).T + 8) >> 4
+
+
+# ---- 15. Arrays ------------------------------------------------------------------------------------------------------
+
+
+class Array:
+    """An array of any number of bands."""
+
+    def __init__(self, header: Fields, height: int, width: int, kind: Kind) -> None:
+        self.height, self.width, self.kind, self.bands = height, width, kind, max(1, kind.channels)
+        self.count = header.varint()
+        require(self.count <= self.bands and (self.count > 0 or kind.unit is not None), "number of columns")
+        self.planes = []
+        if self.count:
+            self.shift, step = header.u8(), header.varint()
+            require(self.shift <= 30, "fractional bits of V")
+            require(64 <= step <= 16384, "step")
+            for _ in range(self.count):
+                coding = header.u8()
+                require(coding <= 3, "coding of a plane")
+                self.planes.append(Plane(height, width, step, (8, 16)[coding & 1], bool(coding & 2), False))
+        size = max(1, 1048576 // (width * self.bands))
+        tops = range(0, height, size) if kind.unit is not None else ()
+        self.slices = [slice(top, min(top + size, height)) for top in tops]
+        self.segments = sum(len(plane.slices) for plane in self.planes) + (self.count > 0)
+        self.segments += (kind.mask is not None) + len(self.slices)
+
+    def pixels(self, segments: list[bytes]) -> np.ndarray:
+        """The samples, shape (H, W, C), of frames together (T, H, W, C / T)."""
+        kind, queue, shape = self.kind, iter(segments), (self.height, self.width, self.bands)
+        planes = [plane.samples(queue) for plane in self.planes]
+        if self.count:
+            offsets, V = decode_columns(next(queue), self.bands, self.count)
+            sums = np.stack(planes, axis=2) @ V.T  # int64, of which no sum leaves the range
+            base = np.clip(offsets + ((sums + ((1 << self.shift) >> 1)) >> self.shift), kind.low, kind.high)
+        else:
+            base = np.full(shape, kind.low + (kind.unit or 0) // 2)
+        missing = np.zeros(shape, np.bool_)
+        if kind.mask is not None:
+            parts = self.bands if kind.mask else 1
+            symbols = decode_map(next(queue), self.height * parts, self.width, 2)
+            missing[...] = np.moveaxis(symbols.reshape(parts, self.height, self.width), 0, 2)
+        for rows in self.slices:
+            valid = ~np.moveaxis(missing[rows], 2, 0)
+            R = decode_residual(next(queue), self.bands, rows.stop - rows.start, self.width, valid)
+            n = base[rows] + kind.unit * np.moveaxis(R, 0, 2)
+            base[rows] = np.clip(n, kind.low, kind.high)
+        with np.errstate(over="ignore"):
+            if kind.dtype.kind == "f":
+                out = (kind.offset + kind.scale * base.astype(np.float64)).astype(kind.dtype)
+            else:
+                out = base.astype(kind.dtype)
+            if kind.mask is not None:
+                out[missing] = np.float64(kind.nodata).astype(kind.dtype)
+        if kind.together:
+            out = np.moveaxis(out.reshape(*shape[:2], kind.frames, -1), 2, 0)
+        return out
+
+
+def decode_columns(data: bytes, bands: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """15.2: offsets of the bands, and V, (bands, K)."""
+    coder = RangeDecoder(data)
+    flag, zero, longer = [32768], [32768] * 27, [[32768] * 26 for _ in range(27)]
+    last = 0
+
+    def number() -> int:
+        nonlocal last
+        context = last
+        if not coder.adaptive(zero, context):
+            last = 0
+            return 0
+        negative = coder.literal(1)
+        e = 0
+        while e < 25 and coder.adaptive(longer[context], e):
+            e += 1
+        last = e + 1
+        v = (1 << e) + coder.literal(e)
+        return -v if negative else v
+
+    def limited(x: int) -> int:
+        return clamp(x, -16777216, 16777216)
+
+    offsets, V, offset = np.zeros(bands, np.int64), np.zeros((bands, count), np.int64), 0
+    for b in range(bands):
+        offset = limited(offset + number())
+        offsets[b] = offset
+    for k in range(count):
+        quantum, differs, v = coder.literal(5), coder.adaptive(flag, 0), 0
+        for b in range(bands):
+            v = number() + (v if differs else 0)
+            V[b, k] = limited(v << quantum)
+    return offsets, V

@@ -190,10 +190,14 @@ def decode_stack(
     frame, p = container.frame, container.parameters
     array, chosen = frame.samples, slice(None) if bands is None else list(bands)
     unit, missing = array.unit or 1, None
+    with np.errstate(over="ignore"):
+        nodata = out.dtype.type(array.nodata)
     if array.mask is not None:
         missing = decode_missing(container.segment(p.mask(frame)), frame, run)
-    # A preview has no use for what is missing to all of the components.
-    parts = p.residuals(frame) if max_rank is None or not p.planes else []
+    # A preview shows the first components of the planes; what is added to all of them would be noise there.
+    parts = [] if p.planes and max_rank is not None else p.residuals(frame)
+    # A residual beyond this leads to the end of the range from any base; products of larger ones exceed 32 bits.
+    reach = 4 * RANGE_LIMIT // unit + 1
 
     def put(rows: slice, base: np.ndarray) -> None:
         integers = base
@@ -201,13 +205,14 @@ def decode_stack(
             first, last = max(rows.start, part.start), min(rows.stop, part.stop)
             if first < last:
                 steps = steps_of[number].result()[:, first - part.start : last - part.start]
+                steps = np.clip(np.moveaxis(steps, 0, 2)[:, :, chosen], -reach, reach)
                 inside = slice(first - rows.start, last - rows.start)
-                added = base[inside] + unit * np.moveaxis(steps, 0, 2)[:, :, chosen]
+                added = base[inside] + unit * steps
                 integers[inside] = np.clip(added, array.low, array.high)
         to_samples(integers, array, out[rows])
         if missing is not None:
             holes = missing[rows] if missing.shape[2] == 1 else missing[rows][:, :, chosen]
-            np.copyto(out[rows], out.dtype.type(array.nodata), where=holes)
+            np.copyto(out[rows], nodata, where=holes)
 
     def residual(item: tuple[slice, int]) -> np.ndarray:
         part, number = item
@@ -280,7 +285,7 @@ def describe(container: Container) -> dict[str, object]:
     if array.unit is not None:
         segments["residuals"] = sum(container.sizes[number:])
     return {
-        "channels": "bands" if array.bands else {3: "rgb", 4: "rgba"}.get(frame.channels, "gray"),
+        "channels": "bands" if array.bands else {2: "gray+alpha", 3: "rgb", 4: "rgba"}.get(frame.channels, "gray"),
         "columns": len(p.planes),
         "steps": tuple(plane.step / STEP_UNIT for plane in p.planes),
         "patch_sizes": tuple(plane.patch_size for plane in p.planes),

@@ -59,12 +59,14 @@ def scaled(raster: Raster, array: ArrayFields, bound: float | None = None) -> Ar
     extent = float(high) - float(low)
     if not math.isfinite(extent):
         raise OptionError(f"image has samples from {low} to {high}, too far apart for binary64; scale them first")
+    if not extent:
+        return replace(array, low=0, high=0, scale=1.0, offset=float(low))
     if bound is None:
-        scale = extent / FLOAT_LEVELS or 1.0
+        scale = extent / FLOAT_LEVELS or extent
     else:
         # What is left of the bound is for the rounding of the product, of the sum, and to the type of the samples.
-        size = max(abs(float(low)), abs(float(high)))
-        spare = size * (float(np.finfo(array.dtype).eps) + 2.0**-51)
+        size, kind = max(abs(float(low)), abs(float(high))), np.finfo(array.dtype)
+        spare = size * (float(kind.eps) + 2.0**-51) + float(kind.smallest_subnormal)
         scale = 2 * (bound - spare)
         if scale <= 0 or extent / scale >= 2 * RANGE_LIMIT:
             least = max(extent / (4 * RANGE_LIMIT), spare) * 1.01
@@ -72,10 +74,10 @@ def scaled(raster: Raster, array: ArrayFields, bound: float | None = None) -> Ar
                 f"max_error={bound:g} is too small for samples of {array.dtype} from {low:g} to {high:g}; "
                 f"expected at least {least:g}"
             )
-    if scale < np.finfo(np.float64).tiny:
-        scale = 1.0
     levels = math.ceil(extent / scale)
     offset = float(low) + scale * (levels // 2)
+    if offset + scale * (levels - levels // 2) > np.finfo(array.dtype).max:
+        raise OptionError(f"image has samples up to {high:g}, the end of the range of {array.dtype}; scale them first")
     return replace(array, low=-(levels // 2), high=levels - levels // 2, scale=scale, offset=offset)
 
 

@@ -1,9 +1,9 @@
 """Write the golden files that do not exist yet; an existing one is never touched.
 
 Files of every released format version must decode to the same pixels for ever, so neither the files nor their entries
-in sha256.json are ever regenerated: add a case below, or in `crafted`, and run ``python tests/golden/make.py``. The
-cases of version 1 tell how its files were made; an encoder writes the newest version only and would not make them
-again.
+in sha256.json are ever regenerated: add a case below, or in `crafted` or `rasters`, and run
+``python tests/golden/make.py``. The cases of version 1 tell how its files were made; an encoder writes the newest
+version only and would not make them again.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ FOLDER = pathlib.Path(__file__).parent
 sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
 
 import crafted  # noqa: E402
+import rasters  # noqa: E402
 from helpers import picture  # noqa: E402
 
 #: Name of the file -> shape of the picture (height, width, channels; 0: no channel axis) and options of encode;
@@ -92,8 +93,9 @@ PICTURES.update(
 
 
 def checksum(pixels: np.ndarray) -> dict:
-    """Shape and SHA-256 of decoded pixels, as kept in sha256.json."""
-    return {"shape": list(pixels.shape), "sha256": hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()}
+    """Shape and SHA-256 of decoded pixels, as kept in sha256.json, and their type if it is not uint8."""
+    found = {"shape": list(pixels.shape), "sha256": hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()}
+    return found if pixels.dtype == np.uint8 else found | {"dtype": pixels.dtype.name}
 
 
 def encode(name: str) -> bytes:
@@ -111,7 +113,11 @@ def encode(name: str) -> bytes:
 
 
 #: Name of the file -> what makes its bytes.
-CASES: dict[str, Callable[[], bytes]] = {**{name: partial(encode, name) for name in PICTURES}, **crafted.CASES}
+CASES: dict[str, Callable[[], bytes]] = {
+    **{name: partial(encode, name) for name in PICTURES},
+    **crafted.CASES,
+    **rasters.CASES,
+}
 
 
 def main(folder: pathlib.Path = FOLDER) -> list[str]:
