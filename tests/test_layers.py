@@ -27,7 +27,7 @@ ALLOWED = {
     **{stage: STAGES | {"format", "layout", "errors", "runtime"} for stage in STAGES},
     "profiles": STAGES | {"profiles", "format", "layout", "errors", "runtime", "options", "rasters", "metrics"},
     "metrics": {"metrics", "errors"},
-    "pictures": {"pictures", "errors", "format", "kinds"},
+    "pictures": {"pictures", "errors", "format", "kinds", "metrics"},
 }
 
 #: Modules of stages that hold kernels, or what kernels are made of.

@@ -49,7 +49,8 @@ def draw_collage(scene: Scene, codecs: Sequence[ArrayCodec], bps: float) -> Any:
     """Crops of an array as codecs decode it from at most as many bytes, in false colours."""
     array = scene.read()
     limit = bps * array.size / 8
-    panels: list[tuple[str, np.ndarray | None]] = [("original", false_colours(array, array))]
+    image = false_colours(array, array)
+    panels: list[tuple[str, np.ndarray | None]] = [("original", image)]
     for codec in codecs:
         data = _within(codec, array, limit)
         if data is None:
@@ -58,8 +59,6 @@ def draw_collage(scene: Scene, codecs: Sequence[ArrayCodec], bps: float) -> Any:
         decoded = codec.decode(data, array.shape, array.dtype)
         text = f"{codec.name}, {8 * len(data) / array.size:.3f} bits per sample\nPSNR {psnr(array, decoded):.2f} dB"
         panels.append((text, false_colours(decoded, array)))
-    image = panels[0][1]
-    assert image is not None
     size = min(_SIDE, *image.shape[:2])
     return draw_crops(scene.name, panels, busiest_crops(image, size), size)
 

@@ -7,7 +7,7 @@ import numpy as np
 from ..runtime.jit import kernel
 from .reference import FRACTION, MIDDLE, sums_of
 
-__all__ = ["FRACTION", "MIDDLE", "fill", "sums_of"]
+__all__ = ["FRACTION", "MIDDLE", "fill"]
 
 _jit = kernel(error_model="numpy")
 

@@ -290,7 +290,7 @@ def describe(container: Container) -> dict[str, object]:
         "steps": tuple(plane.step / STEP_UNIT for plane in p.planes),
         "patch_sizes": tuple(plane.patch_size for plane in p.planes),
         "restoration": tuple(plane.restore for plane in p.planes),
-        "nodata": None if array.mask is None else array.nodata,
+        "nodata": None if array.mask is None else array.nodata if array.real else int(array.nodata),
         "max_error": None if array.unit is None else (array.unit // 2 + array.real / 2) * array.scale,
         "segments": segments,
         "components": components,
