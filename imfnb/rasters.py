@@ -97,7 +97,8 @@ def _with_mask(image: np.ma.MaskedArray, options: EncodeOptions) -> EncodeOption
     if not mask.any() or image.dtype.kind not in "iuf":
         return options
     fill, default = image.fill_value, np.ma.default_fill_value(image.dtype)
-    chosen = options.nodata is None and fill != np.asarray(default).astype(image.dtype)
+    # NumPy gives its own where none was chosen: too large for integers of few bits, whatever the version makes of that.
+    chosen = options.nodata is None and fill not in (default, np.asarray(default).astype(image.dtype))
     return _options_with(options, mask=mask, **{"nodata": float(fill)} if chosen else {})
 
 
@@ -126,7 +127,8 @@ def prepare(image: Any, options: EncodeOptions) -> tuple[Any, Frame]:
     if is_device_array(image):  # V is found on the host, and so are samples without data
         image = image.copy_to_host()
     if dtype.newbyteorder("=") not in map(np.dtype, DTYPES):
-        check_image(image.reshape(-1)[:0].astype(dtype))  # says what to do with it
+        expected = f"{', '.join(DTYPES[:-1])} or {DTYPES[-1]}"
+        raise OptionError(f"image has dtype {dtype}; expected {expected}: {_remedy(dtype)}")
     if image.ndim not in (2, 3) or image.size == 0:
         raise OptionError(f"image has shape {shape}; expected (H, W) or (H, W, C) with at least one sample")
     bands = 1 if image.ndim == 2 else shape[2]
@@ -142,6 +144,15 @@ def prepare(image: Any, options: EncodeOptions) -> tuple[Any, Frame]:
     return Raster(samples, missing, nodata), Frame("main", shape[0], shape[1], channels, array)
 
 
+def _remedy(dtype: np.dtype) -> str:
+    """How to make samples of another type fit."""
+    if dtype.kind in "biu":
+        return "convert what is in the range of one of these, for example by x.astype(numpy.uint16)"
+    if dtype.kind == "f":
+        return "convert it, for example by x.astype(numpy.float32)"
+    return "take its magnitude or its parts" if dtype.kind == "c" else "give an array of numbers"
+
+
 def _kind(dtype: np.dtype, shape: tuple[int, ...], options: EncodeOptions) -> str:
     """What the last axis is."""
     channels = shape[2] if len(shape) == 3 else 1
@@ -154,7 +165,7 @@ def _kind(dtype: np.dtype, shape: tuple[int, ...], options: EncodeOptions) -> st
         return options.channels
     if channels == 1:
         return "gray"
-    if channels == 3 and dtype in (np.uint8, np.uint16):
+    if channels == 3 and dtype.newbyteorder("=") in (np.uint8, np.uint16):
         return "rgb"
     return {2: "gray+alpha", 4: "rgba"}.get(channels, "bands") if dtype == np.uint8 else "bands"
 
@@ -187,8 +198,6 @@ def _missing(samples: np.ndarray, options: EncodeOptions, dimensions: int) -> tu
         if real and unknown.any():
             raise OptionError(f"image has samples that are NaN beside nodata={nodata:g}; give them that value, too")
         unknown = samples == samples.dtype.type(nodata)
-    elif nodata is not None and not real:
-        raise OptionError(f"nodata is NaN, which samples of {samples.dtype} cannot be")
     missing |= unknown
     if nodata is None:
         nodata = math.nan if real else 0.0
@@ -201,7 +210,7 @@ def _missing(samples: np.ndarray, options: EncodeOptions, dimensions: int) -> tu
 def _check_nodata(nodata: float, dtype: np.dtype) -> None:
     """Refuse a value that samples of this type cannot have."""
     if dtype.kind == "f":
-        fits = math.isinf(nodata) or abs(nodata) <= np.finfo(dtype).max
+        fits = math.isinf(nodata) or abs(nodata) <= float(np.finfo(dtype).max)
     else:
         info = np.iinfo(dtype)
         fits = info.min <= nodata <= info.max and nodata == math.floor(nodata)

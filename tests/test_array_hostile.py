@@ -325,7 +325,7 @@ def test_segments_that_end_too_early(index):
 
 
 @given(st.integers(0, 3), st.binary(max_size=60), st.sampled_from([0, 400, 3000]), st.sampled_from([0, 255]))
-@settings(max_examples=examples(40))
+@settings(max_examples=examples(24))
 def test_segments_of_any_bytes_are_the_same_for_all(index, noise, length, tail):
     segments = list(SEGMENTS)
     segments[index] = noise + bytes([tail]) * length
@@ -333,7 +333,7 @@ def test_segments_of_any_bytes_are_the_same_for_all(index, noise, length, tail):
 
 
 @given(st.integers(0, 3), st.data())
-@settings(max_examples=examples(60))
+@settings(max_examples=examples(24))
 def test_mutated_segment_with_a_valid_checksum(index, data):
     container = apart(sample("layers"))
     segments = segments_of(container)

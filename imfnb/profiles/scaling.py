@@ -69,7 +69,7 @@ def scaled(raster: Raster, array: ArrayFields, bound: float | None = None) -> Ar
         spare = size * (float(kind.eps) + 2.0**-51) + float(kind.smallest_subnormal)
         scale = 2 * (bound - spare)
         if scale <= 0 or extent / scale >= 2 * RANGE_LIMIT:
-            least = max(extent / (4 * RANGE_LIMIT), spare) * 1.01
+            least = (extent / (4 * RANGE_LIMIT) + spare) * 1.01
             raise OptionError(
                 f"max_error={bound:g} is too small for samples of {array.dtype} from {low:g} to {high:g}; "
                 f"expected at least {least:g}"
