@@ -107,7 +107,10 @@ def test_every_type_and_shape_comes_back(dtype, shape):
         assert (details["dtype"], details["shape"]) == (dtype, shape)
 
 
-@pytest.mark.parametrize(("dtype", "shape"), [("int16", (9, 10, 2)), ("uint16", (5, 6)), ("float32", (8, 8, 1))])
+@pytest.mark.parametrize(
+    ("dtype", "shape"),
+    [pytest.param("int16", (9, 10, 2), marks=pytest.mark.jit), ("uint16", (5, 6)), ("float32", (8, 8, 1))],
+)
 def test_both_backends_write_and_read_the_same(dtype, shape):
     image = scene(shape, dtype)
     mask = disc(*shape[:2], 2)
@@ -141,6 +144,7 @@ def test_threads_do_not_matter():
         assert len(samples) == 1
 
 
+@pytest.mark.jit
 @pytest.mark.parametrize("dtype", ["uint16", "int16", "float32", "float64"])
 def test_byte_order_and_layout_of_what_is_given_do_not_matter(dtype):
     image = scene((9, 10, 3), dtype)
@@ -162,6 +166,7 @@ def test_byte_order_and_layout_of_what_is_given_do_not_matter(dtype):
     assert imfnb.encode(image.tolist() if dtype == "float64" else image, quality=50) == expected
 
 
+@pytest.mark.jit
 @pytest.mark.parametrize(
     ("dtype", "shape", "channels", "found"),
     [
@@ -241,6 +246,7 @@ def test_no_float_is_further_off_than_the_bound(image, share):
     assert error(found, image) <= bound
 
 
+@pytest.mark.jit
 @pytest.mark.parametrize("dtype", REALS)
 def test_bounds_that_a_type_cannot_keep(dtype):
     image = (1e6 + scene((9, 9), "float64")).astype(dtype)
@@ -286,6 +292,7 @@ def test_psnr_of_fine_steps_is_reached():
 # --------------------------------------------------------------------------------------------------------- without data
 
 
+@pytest.mark.jit
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("options", [{"quality": 60}, {"max_error": 0.3}])
 def test_samples_without_data_come_back_exactly(dtype, options):
@@ -329,6 +336,7 @@ def test_nan_under_a_mask_is_no_other_value_without_data():
         imfnb.encode(image, nodata=-1)
 
 
+@pytest.mark.jit
 def test_masks_that_hide_nothing_are_left_out():
     image = scene((9, 10, 2), "int16")
     plain = imfnb.encode(image, quality=50)
@@ -357,6 +365,7 @@ def test_holes_do_not_disturb_their_surroundings(dtype):
     assert psnr(one, whole[ring], peak(whole)) > psnr(other, whole[ring], peak(whole)) - 0.5
 
 
+@pytest.mark.jit
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
 @pytest.mark.parametrize(
     "options", [{"quality": 50}, {"max_error": 1}, {"psnr": 40}, {"bpp": 20}, {"size": 200}, {"step": 5}]
@@ -400,6 +409,7 @@ def test_a_masked_array_has_a_mask_already():
 # --------------------------------------------------------------------------------------------------------------- floats
 
 
+@pytest.mark.jit
 @pytest.mark.parametrize("dtype", REALS)
 @pytest.mark.parametrize("value", [0.0, -0.0, 1.0, -3.7e30, 1e-40, 5e-324, 3.4e38])
 def test_constant_floats_come_back_exactly(dtype, value):
@@ -408,6 +418,7 @@ def test_constant_floats_come_back_exactly(dtype, value):
         np.testing.assert_array_equal(imfnb.decode(imfnb.encode(image, **options)), image)
 
 
+@pytest.mark.jit
 @pytest.mark.parametrize("dtype", REALS)
 @pytest.mark.parametrize("size", [1e30, 1e-30, 1e-38, 1e-44])
 def test_floats_of_any_size_are_coded_alike(dtype, size):
@@ -419,6 +430,7 @@ def test_floats_of_any_size_are_coded_alike(dtype, size):
     assert psnr(found.astype(np.float64) / size, image.astype(np.float64) / size, 1.6) > 30
 
 
+@pytest.mark.jit
 @pytest.mark.parametrize("dtype", REALS)
 def test_infinite_floats_are_refused(dtype):
     image = scene((9, 9), dtype)
@@ -430,6 +442,7 @@ def test_infinite_floats_are_refused(dtype):
     assert (found[np.isinf(image)] == math.inf).all()
 
 
+@pytest.mark.jit
 def test_floats_at_the_ends_of_their_type():
     with pytest.raises(OptionError, match="too far apart for binary64"):
         imfnb.encode(np.array([[-1.7e308, 1.7e308]]))
@@ -443,6 +456,7 @@ def test_floats_at_the_ends_of_their_type():
 # ------------------------------------------------------------------------------------------------------- axes and parts
 
 
+@pytest.mark.jit
 @pytest.mark.parametrize("axes", ["HWC", "CHW", "HCW", "WHC"])
 def test_axes_in_any_order(axes):
     image = scene((9, 10, 3), "int16")
@@ -478,7 +492,7 @@ def stack(frames: int, shape: tuple[int, ...], dtype: str = "uint16", alike: boo
 
 @pytest.mark.parametrize("shape", [(9, 10), (9, 10, 2)])
 @pytest.mark.parametrize("alike", [False, True])
-@pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 50}])
+@pytest.mark.parametrize("options", [{"lossless": True}, pytest.param({"quality": 50}, marks=pytest.mark.jit)])
 def test_stacks(shape, alike, options):
     frames = stack(3, shape, alike=alike)
     axes = "THWC"[: frames.ndim]
@@ -505,6 +519,7 @@ def test_stacks(shape, alike, options):
             imfnb.decode(data, frame=wrong)
 
 
+@pytest.mark.jit
 def test_stacks_of_either_kind_are_chosen():
     alike = imfnb.encode(stack(3, (16, 16)), axes="THW", lossless=True)
     other = imfnb.encode(stack(3, (16, 16), "uint8", alike=False), axes="THW", quality=30)
@@ -513,6 +528,7 @@ def test_stacks_of_either_kind_are_chosen():
     assert apart(imfnb.encode(stack(2, (9, 9, 2), "int16"), axes="THWC", max_error=9)).frame.together == "bands"
 
 
+@pytest.mark.jit
 def test_stacks_of_pictures():
     frames = np.stack([picture(12, 13, 3, seed) for seed in range(2)])
     data = imfnb.encode(frames, axes="THWC", quality=30)
@@ -543,6 +559,7 @@ def test_targets_of_stacks_that_cannot_be_met():
         imfnb.encode(frames, axes="THW", bpp=0.01)
 
 
+@pytest.mark.jit
 @pytest.mark.parametrize("dtype", ["int16", "float32"])
 def test_stacks_with_samples_without_data(dtype):
     frames, hole = stack(3, (9, 10, 2), dtype), np.zeros((3, 9, 10), np.bool_)
@@ -559,6 +576,7 @@ def test_stacks_with_samples_without_data(dtype):
         imfnb.encode(frames, axes="THWC", mask=hole[0])
 
 
+@pytest.mark.jit
 def test_a_file_that_is_no_stack_has_no_frames():
     data = imfnb.encode(scene((9, 9), "int16"), quality=20)
     with pytest.raises(OptionError, match="frame is 0, but the file is no stack"):
@@ -567,6 +585,7 @@ def test_a_file_that_is_no_stack_has_no_frames():
         imfnb.decode(data, bands=[0])
 
 
+@pytest.mark.jit
 @pytest.mark.parametrize("kind", ["lossy", "mask", "bound", "both", "picture"])
 def test_bands_in_any_order(kind):
     image = scene((10, 11, 4), "uint8" if kind == "picture" else "int16")
@@ -587,6 +606,7 @@ def test_bands_in_any_order(kind):
             imfnb.decode(data, bands=bands)
 
 
+@pytest.mark.jit
 @pytest.mark.parametrize("dtype", ["uint16", "float64"])
 def test_out_of_any_layout(dtype):
     image = scene((9, 10, 2), dtype)
@@ -606,6 +626,7 @@ def test_out_of_any_layout(dtype):
     np.testing.assert_array_equal(out, imfnb.decode(frames)[1])
 
 
+@pytest.mark.jit
 def test_a_preview_has_fewer_components():
     image = scene((32, 32, 2), "uint16", noise=0.2)
     data = imfnb.encode(image, quality=80)
@@ -618,6 +639,7 @@ def test_a_preview_has_fewer_components():
 # ------------------------------------------------------------------------------------------------------ info and errors
 
 
+@pytest.mark.jit
 def test_info_of_arrays():
     image = scene((20, 21, 3), "int16")
     data = imfnb.encode(image, quality=50, mask=disc(20, 21), nodata=-7)
@@ -695,6 +717,7 @@ def test_options_that_cannot_be_used(options, message):
         imfnb.encode(scene((9, 9, 3), "int16"), **options)
 
 
+@pytest.mark.jit
 def test_nothing_is_warned_of():
     image = scene((9, 9, 2), "float32")
     image[3, 3] = math.nan
