@@ -114,8 +114,8 @@ def encode(
         Whether chroma is averaged over 2x2 pixels. By default "4:2:0"; in the main profile what is estimated to cost
         less on this image.
     patch_size : {"auto", 4, 8, 16, 32, None}, default "auto"
-        Side of a patch. Main profile: 8, 16 or the better of both for each plane. Baseline profile: 8 by default; None
-        factorizes each plane as it is.
+        Side of a patch. Main profile: 8, 16 or the better of both for each plane (8 at the finest steps of arrays,
+        whatever is asked for). Baseline profile: 8 by default; None factorizes each plane as it is.
     bounds : (int, int), default (-16, 15)
         Baseline profile: smallest and largest entry of the factors.
     iterations : int, default 10
@@ -568,14 +568,18 @@ def info(data: Any, *, max_pixels: int = MAX_PIXELS) -> Info:
     Returns
     -------
     Info
-        A dict with version (of the format), profile, shape, color_space, subsampling, segments (bytes of each plane or
-        matrix), size (bytes of the file proper), padding (bytes behind its end, which do not belong to it) and bpp.
-        Baseline: patch_size, bounds and ranks. Main: alpha (how it is coded: "lossy", "lossless", "constant", or None
-        if there is none), steps (gray levels), patch_sizes, restoration, weights (of each plane, what the step is
-        multiplied by: that of the first component, and a of 1 + a f**1.5 for the others), local_steps (side of the
-        blocks that have steps of their own, in pixels, or None), ranks (components used by each plane), free_v (number
-        of slices of each plane whose V has left the DCT basis) and components (bytes of each component of each plane:
-        the first with V, then the map of active ranks, then the second and so on).
+        A dict with version (of the format), profile, shape, dtype, frames (their number, None if it is no stack),
+        segments (bytes of each plane, matrix, layer or frame), size (bytes of the file proper), padding (bytes behind
+        its end, which do not belong to it) and bpp. Pictures: color_space and subsampling. Baseline: patch_size, bounds
+        and ranks. Arrays: channels (what the last axis is), columns (number of columns of V), energies (what each of
+        them adds to the mean square of a sample), nodata, max_error (largest error, None where there is no bound),
+        steps (in units of the data), patch_sizes, restoration and components as below. Main: alpha (how it is coded:
+        "lossy", "lossless", "constant", or None if there is none), steps (gray levels), patch_sizes, restoration,
+        weights (of each plane, what the step is multiplied by: that of the first component, and a of 1 + a f**1.5 for
+        the others), local_steps (side of the blocks that have steps of their own, in pixels, or None), ranks
+        (components used by each plane), free_v (number of slices of each plane whose V has left the DCT basis) and
+        components (bytes of each component of each plane: the first with V, then the map of active ranks, then the
+        second and so on).
 
     Raises
     ------
@@ -605,7 +609,10 @@ def info(data: Any, *, max_pixels: int = MAX_PIXELS) -> Info:
 
 
 def _details(container: Container) -> dict[str, Any]:
-    """What the profile says of a file; of a stack of files, the bytes of each frame."""
+    """What the profile says of a file; of a stack of files, the bytes of each frame, and what the first one is."""
     if not container.frame.apart:
         return pipeline(container.frame).describe(container)
-    return {"segments": {f"frame {number}": size for number, size in enumerate(container.sizes)}}
+    first = frame_of(container, 0, MAX_PIXELS)
+    said = pipeline(first.frame).describe(first)
+    shared = {name: said[name] for name in ("channels", "nodata") if name in said}
+    return {**shared, "segments": {f"frame {number}": size for number, size in enumerate(container.sizes)}}

@@ -51,44 +51,54 @@ def encode_frames(
     if array.ndim not in (3, 4) or not array.size:
         raise OptionError(f"image has shape {array.shape}; expected (T, H, W) or (T, H, W, C) with at least one sample")
     options = _with(options, axes=None)
-    name, value = options.target
-    count, pixels = len(array), array.shape[1] * array.shape[2]
+    mask = None if options.mask is None else np.asarray(options.mask)
+    if mask is not None and (mask.ndim < 3 or mask.shape[0] != len(array)):
+        raise OptionError(f"mask has shape {mask.shape}; expected that of the stack, {array.shape}, or of its frames")
+    name, found, failure = options.target[0], [], None
+    for attempt in (_apart, _together):
+        try:
+            found += attempt(array, mask, options, encode)
+        except OptionError as error:  # what does not fit frames may fit bands, and the other way round
+            failure = failure or error
+    if not found:
+        raise failure or OptionError("there is no way to code this stack")
+    if name not in ("size", "bpp") or len(found) == 1:
+        return min(found, key=len)
+    return min(found, key=lambda data: float(np.nansum((decode(data).astype(np.float64) - array) ** 2)))
+
+
+def _apart(array: np.ndarray, mask: np.ndarray | None, options: EncodeOptions, encode: Encode) -> list[bytes]:
+    """The file of frames each on its own."""
+    (name, value), count = options.target, len(array)
     overhead = _HEADER + _ENTRY * count
     if name == "size":
         each = (value - overhead) // count
         if each < 1:
             raise OptionError(f"size={value} cannot be met: {count} frames take more than that; raise the target")
-        apart = _with(options, size=each, target=("size", each))
-    elif name == "bpp":
-        rest = value - 8 * overhead / (count * pixels)
+        options = _with(options, size=each, target=("size", each))
+    if name == "bpp":
+        rest = value - 8 * overhead / (count * array.shape[1] * array.shape[2])
         if rest <= 0:
             raise OptionError(f"bpp={value:g} cannot be met: the headers of {count} frames take more; raise the target")
-        apart = _with(options, bpp=rest, target=("bpp", rest))
-    else:
-        apart = options
-    mask = None if options.mask is None else np.asarray(options.mask)
-    if mask is not None and (mask.ndim < 3 or mask.shape[0] != count):
-        raise OptionError(f"mask has shape {mask.shape}; expected that of the stack, {array.shape}, or of its frames")
-    files = [encode(image, _with(apart, mask=None if mask is None else mask[t])) for t, image in enumerate(array)]
-    stack = pack_frames(files)
+        options = _with(options, bpp=rest, target=("bpp", rest))
+    masks = [None] * count if mask is None else list(mask)
+    return [pack_frames([encode(image, _with(options, mask=held)) for image, held in zip(array, masks, strict=True)])]
+
+
+def _together(array: np.ndarray, mask: np.ndarray | None, options: EncodeOptions, encode: Encode) -> list[bytes]:
+    """The file of frames as bands; none where that is no other way to say the same."""
+    (name, value), count = options.target, len(array)
     bands = count * (array.shape[3] if array.ndim == 4 else 1)
-    picture = array.dtype == np.uint8 and name == "quality"  # the same quality is another one for bands
-    if count < 2 or bands > CHANNEL_LIMIT or picture:
-        return stack
-    joined = _joined(array)
-    held = (
-        None
-        if mask is None
-        else _joined(np.broadcast_to(mask if mask.ndim == array.ndim else mask[..., None], array.shape))
-    )
-    whole = _with(options, mask=held, channels="bands")
+    same = array.dtype != np.uint8 or name != "quality"  # a quality of bands is another one than that of pictures
+    if count < 2 or bands > CHANNEL_LIMIT or not same:
+        return []
+    held = None
+    if mask is not None:
+        held = _joined(np.broadcast_to(mask if mask.ndim == array.ndim else mask[..., None], array.shape))
+    options = _with(options, mask=held, channels="bands")
     if name == "bpp":
-        whole = _with(whole, bpp=value * count, target=("bpp", value * count))
-    together = _as_times(encode(joined, whole), array)
-    if name in ("size", "bpp"):
-        errors = [float(np.nansum((decode(data).astype(np.float64) - array) ** 2)) for data in (together, stack)]
-        return together if errors[0] < errors[1] else stack
-    return min(together, stack, key=len)
+        options = _with(options, bpp=value * count, target=("bpp", value * count))
+    return [_as_times(encode(_joined(array), options), array)]
 
 
 def _with(options: EncodeOptions, **changes: Any) -> EncodeOptions:

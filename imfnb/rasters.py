@@ -131,6 +131,7 @@ def prepare(image: Any, options: EncodeOptions) -> tuple[Any, Frame]:
         raise OptionError(f"image has dtype {dtype}; expected {expected}: {_remedy(dtype)}")
     if image.ndim not in (2, 3) or image.size == 0:
         raise OptionError(f"image has shape {shape}; expected (H, W) or (H, W, C) with at least one sample")
+    _refuse_options(options)
     bands = 1 if image.ndim == 2 else shape[2]
     if bands > CHANNEL_LIMIT:
         raise OptionError(f"image has {bands} bands; expected at most {CHANNEL_LIMIT}: cut it into several files")
@@ -168,6 +169,18 @@ def _kind(dtype: np.dtype, shape: tuple[int, ...], options: EncodeOptions) -> st
     if channels == 3 and dtype.newbyteorder("=") in (np.uint8, np.uint16):
         return "rgb"
     return {2: "gray+alpha", 4: "rgba"}.get(channels, "bands") if dtype == np.uint8 else "bands"
+
+
+def _refuse_options(options: EncodeOptions) -> None:
+    """Refuse what only pictures of 8 bits have."""
+    given = {name: getattr(options, name) for name in ("subsampling", "alpha_quality") if getattr(options, name)}
+    given |= {"tune": "visual"} if options.tune == "visual" else {}
+    given |= {"keep_hidden": True} if options.keep_hidden else {}
+    given |= {"objective": "svd"} if options.objective == "svd" else {}
+    for name, value in given.items():
+        raise OptionError(
+            f"{name}={value!r} is for pictures of 8 bits with nothing missing that may lose something; leave it out"
+        )
 
 
 def _check_step(options: EncodeOptions) -> None:

@@ -490,8 +490,8 @@ def stack(frames: int, shape: tuple[int, ...], dtype: str = "uint16", alike: boo
     return np.stack(images)
 
 
-@pytest.mark.parametrize("shape", [(9, 10), (9, 10, 2)])
-@pytest.mark.parametrize("alike", [False, True])
+@pytest.mark.parametrize("shape", [(9, 10), pytest.param((9, 10, 2), marks=pytest.mark.jit)])
+@pytest.mark.parametrize("alike", [pytest.param(False, marks=pytest.mark.jit), True])
 @pytest.mark.parametrize("options", [{"lossless": True}, pytest.param({"quality": 50}, marks=pytest.mark.jit)])
 def test_stacks(shape, alike, options):
     frames = stack(3, shape, alike=alike)
@@ -647,6 +647,7 @@ def test_info_of_arrays():
     assert details["profile"] == "main"
     assert (details["dtype"], details["shape"], details["frames"]) == ("int16", (20, 21, 3), None)
     assert (details["channels"], details["nodata"], details["max_error"]) == ("bands", -7, None)
+    assert isinstance(details["nodata"], int)
     assert 1 <= details["columns"] <= 3
     assert len(details["steps"]) == len(details["patch_sizes"]) == len(details["restoration"]) == details["columns"]
     names = [f"column {k}" for k in range(details["columns"])]

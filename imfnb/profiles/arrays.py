@@ -26,14 +26,16 @@ from ..format.constants import STEP_UNIT
 from ..format.container import Container, Frame, pack, unpack
 from ..format.main_header import ArrayParameters, PlaneParameters, serialize
 from ..format.samples import RANGE_LIMIT
+from ..layout import PatchGrid
 from ..options import EncodeOptions
 from ..rasters import Raster
-from ..runtime.run import Run, Task
+from ..runtime.run import Run, Task, stage_module
 from . import decide, main
 from .columns import ColumnAnalysis, ColumnChoices, analyse_columns, column_stacks, first_choices, join_columns
 from .direct import by_bands, encode_directly, encode_residuals
 from .missing import decode_missing, encode_missing, filled
 from .scaling import largest_error, scaled, to_integers, to_samples
+from .slices import decode_slice
 from .stacks import Stack
 from .tuning import FINE_UNIT, LAYERED_BITS, LAYERED_STEPS
 
@@ -269,12 +271,14 @@ def describe(container: Container) -> dict[str, object]:
     array = frame.samples
     segments: dict[str, int] = {}
     components: dict[str, list[int]] = {}
-    number = 0
+    number, energies, steps = 0, [], _steps(container)
+    samples = frame.height * frame.width * max(1, frame.channels)
     for index, grid in enumerate(p.grids(frame)):
         name = f"column {index}"
         count = len(grid.slices)
         segments[name] = sum(container.sizes[number : number + count])
         components[name] = main.bytes_of_components(container, range(number, number + count), grid)[0]
+        energies.append(_energy(container, range(number, number + count), grid))
         number += count
     if p.planes:
         segments["V"] = container.sizes[number]
@@ -287,7 +291,8 @@ def describe(container: Container) -> dict[str, object]:
     return {
         "channels": "bands" if array.bands else {2: "gray+alpha", 3: "rgb", 4: "rgba"}.get(frame.channels, "gray"),
         "columns": len(p.planes),
-        "steps": tuple(plane.step / STEP_UNIT for plane in p.planes),
+        "energies": tuple(energy * step**2 / samples for energy, step in zip(energies, steps, strict=True)),
+        "steps": steps,
         "patch_sizes": tuple(plane.patch_size for plane in p.planes),
         "restoration": tuple(plane.restore for plane in p.planes),
         "nodata": None if array.mask is None else array.nodata if array.real else int(array.nodata),
@@ -295,3 +300,23 @@ def describe(container: Container) -> dict[str, object]:
         "segments": segments,
         "components": components,
     }
+
+
+def _energy(container: Container, numbers: range, grid: PatchGrid) -> float:
+    """Sum of the squares of U of a plane."""
+    total = 0
+    for number, part in zip(numbers, grid.slices, strict=True):
+        factors = decode_slice(container.segment(number), part, None, stage_module("entropy", "cpu"))
+        inside = factors.padded.reshape(len(factors.padded), part.patches[0] + 3, -1)[:, 2:-1, 2:-2]
+        total += int((inside.astype(np.int64) ** 2).sum())
+    return float(total)
+
+
+def _steps(container: Container) -> tuple[float, ...]:
+    """The step of every plane in units of the data."""
+    frame, p = container.frame, container.parameters
+    if not p.planes:
+        return ()
+    _, matrix = read_basis(container)
+    lengths = np.sqrt((matrix.astype(np.float64) ** 2).sum(axis=0)) / 2.0**p.shift
+    return tuple((lengths * p.planes[0].step * 16 / STEP_UNIT * frame.samples.scale).tolist())
