@@ -20,8 +20,8 @@ __all__ = ["encode_frames", "frame_of", "pack_frames"]
 #: From an image and options to a file.
 Encode = Callable[[Any, EncodeOptions], bytes]
 
-# Bytes of the header of a stack, and of each of its frames in it.
-_HEADER, _ENTRY = 48, 9
+# Bytes of the header of a stack, and of each of its frames in it; and what it takes to say that bands are frames.
+_HEADER, _ENTRY, _NOTE = 48, 9, 8
 
 
 def encode_frames(
@@ -75,12 +75,12 @@ def _apart(array: np.ndarray, mask: np.ndarray | None, options: EncodeOptions, e
         each = (value - overhead) // count
         if each < 1:
             raise OptionError(f"size={value} cannot be met: {count} frames take more than that; raise the target")
-        options = _with(options, size=each, target=("size", each))
+        options = _with(options, target=("size", each))
     if name == "bpp":
         rest = value - 8 * overhead / (count * array.shape[1] * array.shape[2])
         if rest <= 0:
             raise OptionError(f"bpp={value:g} cannot be met: the headers of {count} frames take more; raise the target")
-        options = _with(options, bpp=rest, target=("bpp", rest))
+        options = _with(options, target=("bpp", rest))
     masks = [None] * count if mask is None else list(mask)
     return [pack_frames([encode(image, _with(options, mask=held)) for image, held in zip(array, masks, strict=True)])]
 
@@ -97,7 +97,10 @@ def _together(array: np.ndarray, mask: np.ndarray | None, options: EncodeOptions
         held = _joined(np.broadcast_to(mask if mask.ndim == array.ndim else mask[..., None], array.shape))
     options = _with(options, mask=held, channels="bands")
     if name == "bpp":
-        options = _with(options, bpp=value * count, target=("bpp", value * count))
+        least = 8 * _NOTE / (array.shape[1] * array.shape[2])
+        options = _with(options, target=("bpp", max(value * count - least, 1e-9)))
+    if name == "size":
+        options = _with(options, target=("size", max(value - _NOTE, 1)))
     return [_as_times(encode(_joined(array), options), array)]
 
 
