@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -66,7 +67,7 @@ def encode_image(image: Raster, frame: Frame, options: EncodeOptions, run: Run) 
         return search_array(analysis, image, options)
     step = analysis.step(value / array.scale) if name == "step" else decide.array_step(value)
     choices = first_choices(step, _wish(options), max(1, frame.channels))
-    return run.drive(_encode_lossy(analysis, choices, image.missing))
+    return to_file(analysis, choices, *_code(analysis, choices), image.missing)
 
 
 def _wish(options: EncodeOptions) -> int | None:
@@ -84,12 +85,11 @@ def _analysis(image: Raster, frame: Frame, run: Run) -> ColumnAnalysis:
     return analyse_columns(integers, frame, run)
 
 
-def _encode_lossy(analysis: ColumnAnalysis, choices: ColumnChoices, missing: np.ndarray | None) -> Task[bytes]:
-    """A file with a lossy layer only, with the least search."""
-    planes, segments = yield from main.encode_planes(analysis, choices)
-    mine = sorted(planes)
-    parts = [segment.result() for owner in mine for segment in segments[owner]]
-    return to_file(analysis, choices, tuple(planes[owner] for owner in mine), parts, missing)
+def _code(analysis: ColumnAnalysis, choices: ColumnChoices) -> tuple[list[PlaneParameters], list[bytes]]:
+    """How the planes of an array are coded, and the segments of their slices."""
+    planes, segments = analysis.run.drive(main.encode_planes(analysis, choices))
+    columns = sorted(planes)
+    return [planes[column] for column in columns], [part.result() for column in columns for part in segments[column]]
 
 
 def to_file(
@@ -119,13 +119,10 @@ def _encode_bounded(image: Raster, frame: Frame, bound: float, options: EncodeOp
         array = replace(scaled(image, array), unit=2 * min(math.floor(bound), RANGE_LIMIT) + 1)
     data = encode_directly(image, replace(frame, array=array), run)
     if 8 * len(data) < LAYERED_BITS * image.samples.size and (array.real or array.unit != 1):
-        if array.real:
-            try:  # integers have to be finer than the bound, so that there is something to code in units
+        with suppress(OptionError):  # integers that are finer than the bound may be too many
+            if array.real:
                 array = replace(scaled(image, array, bound / FINE_UNIT), unit=FINE_UNIT)
-            except OptionError:
-                return data
-        layered = _encode_layered(image, replace(frame, array=array), options, run)
-        data = min(data, layered, key=len)
+            data = min(data, _encode_layered(image, replace(frame, array=array), options, run), key=len)
     _verify(data, image, bound, run)
     return data
 
@@ -136,10 +133,8 @@ def _encode_layered(image: Raster, frame: Frame, options: EncodeOptions, run: Ru
     analysis = _analysis(image, replace(frame, array=replace(frame.samples, unit=None)), run)
     for factor in LAYERED_STEPS:
         choices = first_choices(analysis.step(factor * unit), _wish(options), max(1, frame.channels))
-        planes, segments = run.drive(main.encode_planes(analysis, choices))
-        mine = sorted(planes)
-        parts = [segment.result() for owner in mine for segment in segments[owner]]
-        layer = analysis, choices, tuple(planes[owner] for owner in mine), parts, image.missing
+        planes, parts = _code(analysis, choices)
+        layer = analysis, choices, planes, parts, image.missing
         base = _lossy_integers(to_file(*layer), integers.shape, run)
         residuals = encode_residuals(integers, base, image.missing, frame, run)
         files.append(to_file(*layer, residuals, frame))
