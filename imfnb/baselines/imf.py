@@ -10,7 +10,7 @@ import numpy as np
 from ..codec import decode, encode
 from ..factorization import factorize
 from ..format.bytestream import Reader
-from ..options import EncodeOptions
+from ..options import EncodeOptions, check_image
 from ..profiles.scaling import peak_of
 from ..rasters import Raster
 from . import Codec
@@ -170,7 +170,9 @@ def _codec(name: str, text: str, levels: tuple[float, ...], settings: dict, devi
     EncodeOptions(**settings)  # complains now rather than at the first image
 
     def encode_level(image: np.ndarray, level: float) -> bytes:
-        return encode(image, quality=float(level), device=device, threads=threads, **settings)
+        pixels, channels = check_image(image)  # other arrays have codecs and studies of their own
+        shown = pixels if channels else pixels[:, :, 0]
+        return encode(shown, quality=float(level), device=device, threads=threads, **settings)
 
     def decode_bytes(data: bytes) -> np.ndarray:
         return decode(data, device=device, threads=threads)

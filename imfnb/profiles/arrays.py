@@ -286,7 +286,7 @@ def describe(container: Container) -> dict[str, object]:
     return {
         "channels": "bands" if array.bands else {2: "gray+alpha", 3: "rgb", 4: "rgba"}.get(frame.channels, "gray"),
         "columns": len(p.planes),
-        "energies": tuple(energy * step**2 / samples for energy, step in zip(energies, steps, strict=True)),
+        "energies": _products(np.array(energies) / samples, steps, steps),
         "steps": steps,
         "patch_sizes": tuple(plane.patch_size for plane in p.planes),
         "restoration": tuple(plane.restore for plane in p.planes),
@@ -314,4 +314,10 @@ def _steps(container: Container) -> tuple[float, ...]:
         return ()
     _, matrix = read_basis(container)
     lengths = np.sqrt((matrix.astype(np.float64) ** 2).sum(axis=0)) / 2.0**p.shift
-    return tuple((lengths * p.planes[0].step * 16 / STEP_UNIT * frame.samples.scale).tolist())
+    return _products(lengths * p.planes[0].step * 16 / STEP_UNIT, frame.samples.scale)
+
+
+def _products(*factors: Any) -> tuple[float, ...]:
+    """Products of what there is for each plane; a file that has the largest scales may have none."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return tuple(math.prod(map(np.asarray, factors), start=np.ones(())).tolist())
