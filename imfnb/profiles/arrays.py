@@ -320,4 +320,7 @@ def _steps(container: Container) -> tuple[float, ...]:
 def _products(*factors: Any) -> tuple[float, ...]:
     """Products of what there is for each plane; a file that has the largest scales may have none."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return tuple(math.prod(map(np.asarray, factors), start=np.ones(())).tolist())
+        found = np.ones(())
+        for factor in factors:
+            found = found * np.asarray(factor)
+        return tuple(found.tolist())
