@@ -320,7 +320,7 @@ def _steps(container: Container) -> tuple[float, ...]:
 def _products(*factors: Any) -> tuple[float, ...]:
     """Products of what there is for each plane; a file that has the largest scales may have none."""
     with np.errstate(over="ignore", invalid="ignore"):
-        found = np.ones(())
+        found = np.ones(1)
         for factor in factors:
-            found = found * np.asarray(factor)
-        return tuple(found.tolist())
+            found = found * np.asarray(factor, np.float64)
+        return tuple(map(float, found))
