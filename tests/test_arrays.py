@@ -551,6 +551,7 @@ def test_targets_of_stacks_are_met(options):
         assert psnr(imfnb.decode(data), frames, 65535) >= 35
 
 
+@pytest.mark.jit
 def test_targets_of_stacks_that_cannot_be_met():
     frames = stack(3, (21, 22))
     with pytest.raises(OptionError, match=r"size=30 cannot be met"):
