@@ -120,9 +120,10 @@ def _number(name: str, value: Any, low: float, high: float, expected: str) -> fl
     number = _scalar(value)
     if isinstance(number, (bool, np.bool_)) or not isinstance(number, (int, float, np.integer, np.floating)):
         raise OptionError(f"{name} is {value!r}; expected {expected}")
-    if not (low <= number <= high) or math.isnan(number):
+    plain = number.item() if isinstance(number, np.generic) else number  # others overflow beside large limits
+    if not (low <= plain <= high) or math.isnan(plain):
         raise OptionError(f"{name} is {value!r}; expected {expected}")
-    return float(number)
+    return float(plain)
 
 
 def check_integer(name: str, value: Any, low: int, high: float, expected: str) -> int:

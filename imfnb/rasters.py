@@ -188,7 +188,7 @@ def _check_step(options: EncodeOptions) -> None:
     name, value = options.target
     low, high = STEP_RANGE
     if name == "step" and not low <= value <= high:
-        raise OptionError(f"step is {value!r}; expected a number of gray levels from {low} to {high}")
+        raise OptionError(f"step is {options.step!r}; expected a number of gray levels from {low} to {high}")
 
 
 def _missing(samples: np.ndarray, options: EncodeOptions, dimensions: int) -> tuple[np.ndarray | None, float]:
