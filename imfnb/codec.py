@@ -594,7 +594,7 @@ def info(data: Any, *, max_pixels: int = MAX_PIXELS) -> Info:
         del data  # see `open_container`
     frame = container.frame
     pixels = frame.height * frame.width * max(1, frame.frames)
-    details = _details(container)
+    details = _details(container, max_pixels)
     return Info(
         version=container.version,
         profile=frame.profile,
@@ -608,11 +608,11 @@ def info(data: Any, *, max_pixels: int = MAX_PIXELS) -> Info:
     )
 
 
-def _details(container: Container) -> dict[str, Any]:
+def _details(container: Container, max_pixels: int) -> dict[str, Any]:
     """What the profile says of a file; of a stack of files, the bytes of each frame, and what the first one is."""
     if not container.frame.apart:
         return pipeline(container.frame).describe(container)
-    first = frame_of(container, 0, MAX_PIXELS)
+    first = frame_of(container, 0, max_pixels)
     said = pipeline(first.frame).describe(first)
     shared = {name: said[name] for name in ("channels", "nodata") if name in said}
     return {**shared, "segments": {f"frame {number}": size for number, size in enumerate(container.sizes)}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -50,7 +49,7 @@ def encode_frames(
     """
     if array.ndim not in (3, 4) or not array.size:
         raise OptionError(f"image has shape {array.shape}; expected (T, H, W) or (T, H, W, C) with at least one sample")
-    options = _with(options, axes=None)
+    options = options.changed(axes=None)
     mask = None if options.mask is None else np.asarray(options.mask)
     if mask is not None and (mask.ndim < 3 or mask.shape[0] != len(array)):
         raise OptionError(f"mask has shape {mask.shape}; expected that of the stack, {array.shape}, or of its frames")
@@ -75,14 +74,14 @@ def _apart(array: np.ndarray, mask: np.ndarray | None, options: EncodeOptions, e
         each = (value - overhead) // count
         if each < 1:
             raise OptionError(f"size={value} cannot be met: {count} frames take more than that; raise the target")
-        options = _with(options, target=("size", each))
+        options = options.changed(target=("size", each))
     if name == "bpp":
         rest = value - 8 * overhead / (count * array.shape[1] * array.shape[2])
         if rest <= 0:
             raise OptionError(f"bpp={value:g} cannot be met: the headers of {count} frames take more; raise the target")
-        options = _with(options, target=("bpp", rest))
+        options = options.changed(target=("bpp", rest))
     masks = [None] * count if mask is None else list(mask)
-    return [pack_frames([encode(image, _with(options, mask=held)) for image, held in zip(array, masks, strict=True)])]
+    return [pack_frames([encode(image, options.changed(mask=held)) for image, held in zip(array, masks, strict=True)])]
 
 
 def _together(array: np.ndarray, mask: np.ndarray | None, options: EncodeOptions, encode: Encode) -> list[bytes]:
@@ -95,21 +94,13 @@ def _together(array: np.ndarray, mask: np.ndarray | None, options: EncodeOptions
     held = None
     if mask is not None:
         held = _joined(np.broadcast_to(mask if mask.ndim == array.ndim else mask[..., None], array.shape))
-    options = _with(options, mask=held, channels="bands")
+    options = options.changed(mask=held, channels="bands")
     if name == "bpp":
         least = 8 * _NOTE / (array.shape[1] * array.shape[2])
-        options = _with(options, target=("bpp", max(value * count - least, 1e-9)))
+        options = options.changed(target=("bpp", max(value * count - least, 1e-9)))
     if name == "size":
-        options = _with(options, target=("size", max(value - _NOTE, 1)))
+        options = options.changed(target=("size", max(value - _NOTE, 1)))
     return [_as_times(encode(_joined(array), options), array)]
-
-
-def _with(options: EncodeOptions, **changes: Any) -> EncodeOptions:
-    """Options with some that need no check."""
-    found = copy.copy(options)
-    for name, value in changes.items():
-        object.__setattr__(found, name, value)
-    return found
 
 
 def _joined(array: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, field
 from typing import Any, overload
@@ -225,6 +226,13 @@ class EncodeOptions:
             self._check_main()
         else:
             self._check_baseline()
+
+    def changed(self, **changes: Any) -> EncodeOptions:
+        """The same with some options that need no check, the target among them."""
+        found = copy.copy(self)
+        for name, value in changes.items():
+            object.__setattr__(found, name, value)
+        return found
 
     @property
     def tuned(self) -> str:

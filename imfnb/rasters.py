@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass, replace
 from typing import Any
@@ -78,15 +77,7 @@ def to_array(image: Any, options: EncodeOptions) -> Any:
         if mask.ndim == array.ndim:
             mask = mask.transpose(order)
     axes = "T" if "T" in options.axes else None
-    return array.transpose(order), _options_with(options, mask=mask, axes=axes)
-
-
-def _options_with(options: EncodeOptions, **changes: Any) -> EncodeOptions:
-    """Options with some that have been checked."""
-    found = copy.copy(options)
-    for name, value in changes.items():
-        object.__setattr__(found, name, value)
-    return found
+    return array.transpose(order), options.changed(mask=mask, axes=axes)
 
 
 def _with_mask(image: np.ma.MaskedArray, options: EncodeOptions) -> EncodeOptions:
@@ -99,7 +90,7 @@ def _with_mask(image: np.ma.MaskedArray, options: EncodeOptions) -> EncodeOption
     fill, default = image.fill_value, np.ma.default_fill_value(image.dtype)
     # NumPy gives its own where none was chosen: too large for integers of few bits, whatever the version makes of that.
     chosen = options.nodata is None and fill not in (default, np.asarray(default).astype(image.dtype))
-    return _options_with(options, mask=mask, **{"nodata": float(fill)} if chosen else {})
+    return options.changed(mask=mask, **{"nodata": float(fill)} if chosen else {})
 
 
 def prepare(image: Any, options: EncodeOptions) -> tuple[Any, Frame]:

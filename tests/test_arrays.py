@@ -729,3 +729,21 @@ def test_nothing_is_warned_of():
         warnings.simplefilter("error")
         for options in ({"quality": 50}, {"max_error": 0.1}, {"psnr": 40}, {"size": 300}):
             imfnb.decode(imfnb.encode(image, **options))
+
+
+@pytest.mark.jit
+def test_more_bytes_than_floats_can_use():
+    """A target that no precision needs is met with the best there is."""
+    image = np.random.default_rng(0).normal(0, 1, (20, 30, 2)).cumsum(axis=0).astype(np.float32)
+    for options in ({"bpp": 80.0}, {"size": 40000}):
+        assert error(imfnb.decode(imfnb.encode(image, **options)), image) < 1e-5 * np.ptp(image)
+    with pytest.raises(OptionError, match="psnr=170 cannot be met: samples of float32"):
+        imfnb.encode(image, psnr=170)
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("target", [30, 36, 45, 60])
+def test_samples_that_are_multiples_reach_their_psnr(target):
+    """Errors of no unit near that of noise are what noise would have."""
+    image = (np.random.default_rng(1).integers(0, 200, (40, 50, 4)) * 256).astype(np.uint16)
+    assert psnr(image, imfnb.decode(imfnb.encode(image, psnr=target)), 65535) >= target

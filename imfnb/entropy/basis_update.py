@@ -15,40 +15,25 @@ from ..format.basis_update import (
     COLUMNS,
     EXPONENT_BITS,
     HALF,
-    LEAST,
     NONZERO,
-    RATE,
     ROWS,
     UPDATE_BITS,
     UPDATE_LIMIT,
     relations,
 )
+from .adaptive import AdaptiveBits
 from .layout import DECODE, ENCODE
 from .reference import Bits
 
 __all__ = ["decode_basis_update", "encode_basis_update"]
 
 
-class _Adaptive:
-    """The range coder with adaptive bits."""
+class _Adaptive(AdaptiveBits):
+    """The states of the adaptive bits."""
 
     def __init__(self, bits: Bits) -> None:
-        self.bits = bits
+        super().__init__(bits)
         self.changed, self.nonzero, self.longer = [HALF], list(NONZERO), [HALF] * (UPDATE_BITS + 1)
-
-    def code(self, bit: int, state: list[int], index: int) -> int:
-        """Code one bit with probability state[index], which adapts."""
-        p = state[index]
-        bit = self.bits.code(bit, p)
-        state[index] = min(max(p + (((bit << 16) - p) >> RATE), LEAST), 65536 - LEAST)
-        return bit
-
-    def raw(self, value: int, count: int) -> int:
-        """Code the low `count` bits of a value as they are."""
-        result = 0
-        for k in reversed(range(count)):
-            result = result << 1 | self.bits.code(value >> k & 1, HALF)
-        return result
 
     def entry(self, value: int, relation: int) -> int:
         """Code one entry in quanta: zero flag, sign, exponent in unary, mantissa."""

@@ -10,50 +10,38 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import FormatError
-from ..format.basis_update import HALF, LEAST, RATE
+from ..format.basis_update import HALF
 from ..format.spectral import ENTRY_LIMIT, EXPONENTS, QUANTUM_BITS
+from .adaptive import AdaptiveBits
 from .layout import DECODE, ENCODE
 from .reference import Bits
 
 __all__ = ["decode_spectral_basis", "encode_spectral_basis"]
 
 
-class _Numbers:
-    """The range coder with adaptive bits for integers."""
+class _Numbers(AdaptiveBits):
+    """Integers of any size."""
 
     def __init__(self, bits: Bits) -> None:
-        self._bits = bits
+        super().__init__(bits)
         self._flag, self._last = [HALF], 0
         # After a number with each exponent, or zero: whether the next is zero, and whether its exponent is larger yet.
         self._zero = [HALF] * (EXPONENTS + 1)
         self._longer = [[HALF] * EXPONENTS for _ in range(EXPONENTS + 1)]
 
-    def _code(self, bit: int, state: list[int], index: int) -> int:
-        p = state[index]
-        bit = self._bits.code(bit, p)
-        state[index] = min(max(p + (((bit << 16) - p) >> RATE), LEAST), 65536 - LEAST)
-        return bit
-
     def flag(self, value: int) -> int:
         """Code whether a column is one of differences."""
-        return self._code(value, self._flag, 0)
-
-    def raw(self, value: int, count: int) -> int:
-        """Code the low `count` bits of a value as they are."""
-        result = 0
-        for k in reversed(range(count)):
-            result = result << 1 | self._bits.code(value >> k & 1, HALF)
-        return result
+        return self.code(value, self._flag, 0)
 
     def number(self, value: int) -> int:
         """Code one integer."""
         context = self._last
-        if not self._code(value != 0, self._zero, context):
+        if not self.code(value != 0, self._zero, context):
             self._last = 0
             return 0
         negative = self.raw(value < 0, 1)
         exponent = 0
-        while exponent < EXPONENTS - 1 and self._code(abs(value) >> exponent > 1, self._longer[context], exponent):
+        while exponent < EXPONENTS - 1 and self.code(abs(value) >> exponent > 1, self._longer[context], exponent):
             exponent += 1
         self._last = exponent + 1
         magnitude = 1 << exponent | self.raw(abs(value), exponent)

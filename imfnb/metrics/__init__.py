@@ -10,7 +10,7 @@ from .curves import bd_psnr, bd_rate
 from .degradation import basis_distortion, rd_cost, recompose, recomposition_gain
 from .perception import ssimulacra2
 from .rates import bpp, compression_ratio
-from .samples import mae, max_error, psnr, snr, spectral_angle
+from .samples import mae, max_error, mse, psnr, snr, spectral_angle
 from .structure import ms_ssim, ssim
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "mae",
     "max_error",
     "ms_ssim",
+    "mse",
     "psnr",
     "rd_cost",
     "recompose",

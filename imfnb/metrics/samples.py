@@ -10,7 +10,18 @@ from numpy.typing import NDArray
 
 from ..errors import OptionError
 
-__all__ = ["PEAK", "array_pair", "image_pair", "mae", "max_error", "psnr", "snr", "spectral_angle"]
+__all__ = [
+    "PEAK",
+    "array_pair",
+    "default_peak",
+    "image_pair",
+    "mae",
+    "max_error",
+    "mse",
+    "psnr",
+    "snr",
+    "spectral_angle",
+]
 
 #: Largest sample of an 8-bit image.
 PEAK = 255.0
@@ -120,20 +131,44 @@ def psnr(a: np.ndarray, b: np.ndarray, peak: float | None = None, mask: np.ndarr
     if error == 0:
         return math.inf
     if peak is None:
-        peak = _peak(a, counted)
+        peak = default_peak(a, counted)
     if not 0.0 < peak < math.inf:
         raise OptionError(f"peak is {peak!r}; expected a positive number (for floats that are all equal, give one)")
     return 10.0 * math.log10(peak * peak * count / error)
 
 
-def _peak(a: np.ndarray, counted: np.ndarray | None) -> float:
-    """The peak of a dtype: the width of its range, or that of the samples for floats."""
+def default_peak(a: np.ndarray, counted: np.ndarray | None = None) -> float:
+    """The peak of a dtype: the width of its range, or that of the samples that count for floats."""
     if a.dtype.kind == "f":
         ends = [(x.min(), x.max()) for x, _ in _pieces(a, a, counted) if x.size]
         return float(max(high for _, high in ends) - min(low for low, _ in ends))
     if a.dtype.itemsize > 2:
         raise OptionError(f"samples of {a.dtype} have no peak of their own; give peak=")
     return float(2 ** (8 * a.dtype.itemsize) - 1)
+
+
+def mse(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """Mean squared difference of two arrays.
+
+    Parameters
+    ----------
+    a, b : ndarray, any shape, the same for both
+        The arrays, of one dtype.
+    mask : ndarray of bool, shape of the arrays or (H, W), optional
+        True for samples, or pixels, that do not count.
+
+    Returns
+    -------
+    float
+        ``mean((a - b)**2)`` in squared units of the samples.
+
+    Raises
+    ------
+    OptionError
+        If dtypes or shapes differ, nothing counts or what counts is not finite.
+    """
+    count, error = _squared_error(*array_pair(a, b, mask))
+    return error / count
 
 
 def snr(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> float:

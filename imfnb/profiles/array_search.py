@@ -15,6 +15,7 @@ from . import candidates, decide
 from .arrays import decoded, to_file
 from .columns import FINEST, LONGEST, ColumnAnalysis, ColumnChoices, first_choices
 from .direct import better_directly, psnr_directly, shorter_directly
+from .refining import Refining
 from .scaling import peak_of, squared_error, to_samples
 from .stacks import Stack
 from .targets import search_step
@@ -43,23 +44,18 @@ def search_array(analysis: ColumnAnalysis, image: Raster, options: EncodeOptions
     if name == "psnr":
         return shorter_directly(lossy, image, analysis.frame, value, analysis.run)
     limit = int(value * height * width / 8) if name == "bpp" else value
-    error = squared_error(image.samples, decoded(lossy, image, analysis.run), image.valid)
+    error = squared_error(image, decoded(lossy, image, analysis.run))
     return better_directly(lossy, error, image, analysis.frame, limit, analysis.run)
 
 
-class _Trials:
-    """What the search can try; see :class:`imfnb.profiles.targets.Trials`.
-
-    As for pictures, other lambdas are tried on the CPU, and so are spectra looked at.
-    """
+class _Trials(Refining[ColumnAnalysis]):
+    """What the search can try; spectra are looked at on the CPU, too."""
 
     def __init__(self, analysis: ColumnAnalysis, image: Raster, options: EncodeOptions) -> None:
         self._analysis, self._image, self._options = analysis, image, options
-        self._on_host = analysis.on_host()
-        self._counterpart: tuple[candidates.Candidate, _Attempt] | None = None
+        super().__init__(analysis.on_host())
         self._name = options.target[0]
-        self._peak, self._valid = peak_of(image), image.valid
-        self._sizes: tuple[int | None, ...] | None = None
+        self._peak = peak_of(image)
         self._models: list[np.ndarray] | None = None
 
     def step(self, step: int) -> tuple[_Attempt, float]:
@@ -67,24 +63,6 @@ class _Trials:
         choices = first_choices(step, size, self._image.samples.shape[2])
         analysis = self._analysis
         return self._measured((analysis, analysis.run.drive(candidates.try_choices(analysis, choices))))
-
-    def lambda_scale(self, attempt: _Attempt, lambda_scale: int) -> tuple[_Attempt, float]:
-        analysis, base = self._refinable(attempt)
-        return self._measured((analysis, analysis.run.drive(candidates.with_lambda(analysis, base, lambda_scale))))
-
-    def splice(self, one: _Attempt, other: _Attempt, share: float) -> tuple[_Attempt, float]:
-        analysis, base = self._refinable(one)
-        return self._measured((analysis, candidates.splice(base, other[1], share)))
-
-    def _refinable(self, attempt: _Attempt) -> _Attempt:
-        """An attempt on the CPU; made once for all that is tried from there."""
-        analysis, candidate = attempt
-        if analysis is self._on_host:
-            return attempt
-        if self._counterpart is None or self._counterpart[0] is not candidate:
-            same = self._on_host.run.drive(candidates.try_choices(self._on_host, candidate.choices))
-            self._counterpart = candidate, (self._on_host, same)
-        return self._counterpart[1]
 
     def predict(self, step: int) -> list[float]:
         if self._models is None:
@@ -116,7 +94,7 @@ class _Trials:
         candidate, integers = analysis.run.drive(candidates.with_pixels(analysis, candidate))
         samples = np.empty_like(self._image.samples)
         to_samples(integers, analysis.frame.samples, samples)
-        error = squared_error(self._image.samples, samples, self._valid)
+        error = squared_error(self._image, samples)
         return (analysis, candidate), 10 * math.log10(self._peak**2 / error) if error else math.inf
 
     def _curves(self) -> list[np.ndarray]:

@@ -163,7 +163,7 @@ def decoded(data: bytes, image: Raster, run: Run) -> np.ndarray:
 
 def _verify(data: bytes, image: Raster, bound: float, run: Run) -> None:
     """Decode a file and see that it keeps its bound."""
-    largest = largest_error(image.samples, decoded(data, image, run), image.valid)
+    largest = largest_error(image, decoded(data, image, run))
     if largest > bound:
         raise AssertionError(f"a largest error of {largest} for a bound of {bound}; this is a bug of imfnb")
 

@@ -7,11 +7,14 @@ about a bit a sample the transform wins.
 
 from __future__ import annotations
 
+import itertools
 import math
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
+from ..errors import OptionError
 from ..format.constants import RESIDUAL_SAMPLES
 from ..format.container import Frame, pack
 from ..format.main_header import ArrayParameters, serialize
@@ -57,8 +60,19 @@ def by_bands(valid: np.ndarray) -> np.ndarray:
 
 
 def psnr_directly(image: Raster, frame: Frame, psnr: float, run: Run) -> bytes:
-    """The file with the largest unit that reaches a PSNR."""
-    return encode_directly(image, _frame_for(image, frame, psnr), run)
+    """The file with the largest unit that reaches a PSNR.
+
+    Raises
+    ------
+    OptionError
+        If floats are rounded more than that.
+    """
+    found = _frame_for(image, frame, psnr)
+    if found is None:
+        raise OptionError(
+            f"psnr={psnr:g} cannot be met: samples of {frame.dtype} and of this size are rounded more; lower psnr"
+        )
+    return encode_directly(image, found, run)
 
 
 def shorter_directly(lossy: bytes, image: Raster, frame: Frame, psnr: float, run: Run) -> bytes:
@@ -66,7 +80,7 @@ def shorter_directly(lossy: bytes, image: Raster, frame: Frame, psnr: float, run
     if not _likely(len(lossy), image):
         return lossy
     found = _frame_for(image, frame, psnr)
-    if _estimate(image, found, run) > DIRECT_MARGIN * len(lossy):
+    if found is None or _estimate(image, found, run) > DIRECT_MARGIN * len(lossy):
         return lossy
     return min(lossy, encode_directly(image, found, run), key=len)
 
@@ -77,7 +91,7 @@ def better_directly(lossy: bytes, error: float, image: Raster, frame: Frame, lim
         return lossy
     best, psnr = lossy, 10 * math.log10(peak_of(image) ** 2 / error)
     found = _frame_for(image, frame, psnr)
-    if _estimate(image, found, run) > DIRECT_MARGIN * limit:
+    if found is None or _estimate(image, found, run) > DIRECT_MARGIN * limit:
         return lossy
     for _ in range(DIRECT_TRIALS):
         data = encode_directly(image, found, run)
@@ -86,11 +100,14 @@ def better_directly(lossy: bytes, error: float, image: Raster, frame: Frame, lim
             best, error = data, _error(image, found)
         if 0 <= left < 0.01:
             break
-        psnr += 6.02 * (left - 0.004)  # a bit a sample halves the unit
-        again = _frame_for(image, frame, psnr)
-        if again == found:
+        rise = 6.02 * (left - 0.004)  # a bit a sample halves the unit
+        again = _frame_for(image, frame, psnr + rise)
+        while again is None and rise > 1:  # finer than floats of this size are
+            rise /= 2
+            again = _frame_for(image, frame, psnr + rise)
+        if again is None or again == found:
             break
-        found = again
+        psnr, found = psnr + rise, again
     return best
 
 
@@ -99,23 +116,27 @@ def _likely(size: int, image: Raster) -> bool:
     return 8 * size >= DIRECT_BITS * image.samples.size
 
 
-def _frame_for(image: Raster, frame: Frame, psnr: float) -> Frame:
-    """The fields with the largest unit that reaches a PSNR; of floats, the scale."""
+def _frame_for(image: Raster, frame: Frame, psnr: float) -> Frame | None:
+    """The fields with the largest unit, for floats the largest scale, that reaches a PSNR; None if none does."""
     peak = peak_of(image)
     wanted = peak * 10 ** (-psnr / 20)  # root of the mean squared error
     if frame.samples.real:  # rounding is off by a uniform error of up to half a unit, whose root is this
         for shrink in (1.0, 0.97, 0.9, 0.5):
-            found = replace(frame, array=replace(scaled(image, frame.samples, math.sqrt(3) * wanted * shrink), unit=1))
-            if _error(image, found) <= wanted**2:
-                break
-        return found
+            with suppress(OptionError):  # a scale that takes more integers than a file can hold
+                array = scaled(image, frame.samples, math.sqrt(3) * wanted * shrink)
+                found = replace(frame, array=replace(array, unit=1))
+                if _error(image, found) <= wanted**2:
+                    return found
+        return None
     array = scaled(image, frame.samples)
     unit = max(1, int(math.sqrt(12 * wanted**2 + 1)) + 1)
-    while True:
+    for tried in itertools.count():
         found = replace(frame, array=replace(array, unit=unit))
         if unit == 1 or _error(image, found) <= wanted**2:
-            return found
-        unit -= 1
+            break
+        # The first units are just above what does for noise; of multiples of some number, none near them may do.
+        unit -= 1 if tried < 4 else max(1, unit // 16)
+    return found
 
 
 def _error(image: Raster, frame: Frame) -> float:
@@ -125,7 +146,7 @@ def _error(image: Raster, frame: Frame) -> float:
     steps = (to_integers(image.samples, array) - array.low) // unit
     samples = np.empty_like(image.samples)
     to_samples(np.clip(array.low + unit // 2 + unit * steps, array.low, array.high), array, samples)
-    return squared_error(image.samples, samples, image.valid)
+    return squared_error(image, samples)
 
 
 def _estimate(image: Raster, frame: Frame, run: Run) -> float:

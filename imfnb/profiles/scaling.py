@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import OptionError
 from ..format.samples import RANGE_LIMIT, ArrayFields
+from ..metrics.samples import default_peak, max_error, mse
 from ..rasters import Raster
 from .tuning import FLOAT_LEVELS
 
@@ -18,21 +19,23 @@ __all__ = ["largest_error", "peak_of", "scaled", "squared_error", "to_integers",
 def _range(raster: Raster) -> tuple[float, float]:
     """Smallest and largest sample with data; zeros if there is none."""
     samples, valid = raster.samples, raster.valid
+    if _nothing(raster):
+        return 0.0, 0.0
     if valid is not None:
-        if not valid.any():
-            return 0.0, 0.0
         samples = samples[valid]
     return samples.min(), samples.max()
 
 
 def peak_of(raster: Raster) -> float:
     """What a PSNR is relative to: the range of the type of integers, the range of the samples of floats."""
-    dtype = raster.samples.dtype
-    if dtype.kind in "iu":
-        info = np.iinfo(dtype)
-        return float(int(info.max) - int(info.min))
-    low, high = _range(raster)
-    return float(high) - float(low) or 1.0
+    if _nothing(raster):
+        return 1.0
+    return default_peak(raster.samples, raster.valid) or 1.0
+
+
+def _nothing(raster: Raster) -> bool:
+    """Whether no sample has data."""
+    return raster.missing is not None and bool(raster.missing.all())
 
 
 def scaled(raster: Raster, array: ArrayFields, bound: float | None = None) -> ArrayFields:
@@ -99,16 +102,11 @@ def to_samples(integers: np.ndarray, array: ArrayFields, out: np.ndarray) -> Non
         out[...] = integers
 
 
-def largest_error(one: np.ndarray, other: np.ndarray, valid: np.ndarray | None) -> float:
-    """Largest absolute difference of samples with data."""
-    wide = np.float64 if one.dtype.kind == "f" else np.int64
-    errors = np.abs(one.astype(wide) - other.astype(wide))
-    return float(errors.max(where=True if valid is None else valid, initial=0))
+def largest_error(raster: Raster, decoded: np.ndarray) -> float:
+    """Largest absolute difference of samples with data; 0 if there are none."""
+    return 0.0 if _nothing(raster) else max_error(raster.samples, decoded, raster.missing)
 
 
-def squared_error(one: np.ndarray, other: np.ndarray, valid: np.ndarray | None) -> float:
+def squared_error(raster: Raster, decoded: np.ndarray) -> float:
     """Mean squared difference of samples with data; 0 if there are none."""
-    errors = (one.astype(np.float64) - other.astype(np.float64)) ** 2
-    if valid is None:
-        return float(errors.mean())
-    return float(errors.sum(where=valid) / max(np.count_nonzero(valid), 1))
+    return 0.0 if _nothing(raster) else mse(raster.samples, decoded, raster.missing)

@@ -21,6 +21,7 @@ from ..options import EncodeOptions
 from ..runtime.run import HostRun, Run
 from . import candidates, decide, main
 from .alpha import visible
+from .refining import Refining
 from .resolution import subsampled
 from .stacks import ALL_PARTS, Analysis, Parts, Stack, analyse
 from .targets import on_scale, search_step
@@ -55,13 +56,8 @@ def search(image: Any, frame: Frame, options: EncodeOptions, run: Run, parts: Pa
 _Attempt = tuple[Analysis, candidates.Candidate]
 
 
-class _Trials:
-    """What the search can try; see :class:`imfnb.profiles.targets.Trials`.
-
-    Steps are tried where the image is encoded. What no step can end, a search with other lambdas, goes on on the CPU,
-    which keeps what the last choice of U is made from, and so does the look at the image beforehand: a small part of
-    the work.
-    """
+class _Trials(Refining[Analysis]):
+    """What the search can try; the look at the image beforehand, a small part of the work, is the CPU's, too."""
 
     def __init__(self, image: Any, frame: Frame, options: EncodeOptions, run: Run, parts: Parts) -> None:
         self._frame, self._options, self._run = frame, options, run
@@ -71,12 +67,11 @@ class _Trials:
         self._visible = visible(self._image)
         self._analysis = run.drive(analyse([image], frame, run, parts, options.keep_hidden))
         if run.retains:
-            self._on_host = self._analysis
+            super().__init__(self._analysis)
         else:
             host = HostRun("cpu", 1)
-            self._on_host = host.drive(analyse([self._image], frame, host, parts, options.keep_hidden))
+            super().__init__(host.drive(analyse([self._image], frame, host, parts, options.keep_hidden)))
         self._models: dict[bool, list[np.ndarray]] = {}
-        self._counterpart: tuple[candidates.Candidate, _Attempt] | None = None
         # What is chosen once serves for all trials, since bytes and PSNR jump where a choice changes.
         self._chosen: main.Choices | None = None
         self._errors: list[list[float]] = []  # of every model at every trial
@@ -123,14 +118,6 @@ class _Trials:
     def _limit(self, value: float) -> float:
         """A target in bytes, or in dB."""
         return value * self._frame.height * self._frame.width / 8 if self._name == "bpp" else value
-
-    def lambda_scale(self, attempt: _Attempt, lambda_scale: int) -> tuple[_Attempt, float]:
-        analysis, base = self._refinable(attempt)
-        return self._measured((analysis, analysis.run.drive(candidates.with_lambda(analysis, base, lambda_scale))))
-
-    def splice(self, one: _Attempt, other: _Attempt, share: float) -> tuple[_Attempt, float]:
-        analysis, base = self._refinable(one)
-        return self._measured((analysis, candidates.splice(base, other[1], share)))
 
     def predict(self, step: int) -> list[float]:
         if self.subsample not in self._models:
@@ -245,16 +232,6 @@ class _Trials:
         if self._visible is not None:
             one, two = one[self._visible], two[self._visible]
         return psnr(one, two) if one.size else math.inf
-
-    def _refinable(self, attempt: _Attempt) -> _Attempt:
-        """An attempt on the CPU; made once for all that is tried from there."""
-        analysis, candidate = attempt
-        if analysis is self._on_host:
-            return attempt
-        if self._counterpart is None or self._counterpart[0] is not candidate:
-            same = self._on_host.run.drive(candidates.try_choices(self._on_host, candidate.choices))
-            self._counterpart = candidate, (self._on_host, same)
-        return self._counterpart[1]
 
     def _curves(self, subsample: bool) -> list[np.ndarray]:
         """What the target measures at each of SPECTRUM_STEPS of luma, by each model of the spectra."""
