@@ -26,8 +26,8 @@ from imfnb.baselines import Codec
 from imfnb.evaluate import classification
 from imfnb.evaluate.data import Picture
 from imfnb.evaluate.study import codecs_by_name
+from imfnb.extras import need
 from imfnb.metrics import bpp
-from imfnb.metrics.extras import need
 
 CODECS = ("jpeg", "jpeg-default", "imf-baseline", "imf", "webp", "avif-default", "jpegxl")
 

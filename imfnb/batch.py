@@ -444,7 +444,7 @@ def _encode_on(
             with _about(item, place):
                 picture = _load(item)
                 given = {key: value for key, value in options.items() if key != "device"}
-                array, own = to_array(picture.pixels, EncodeOptions(**{**given, **picture.options}))
+                array, own = to_array(picture.pixels, EncodeOptions(**{**picture.options, **given}))
                 # A stack is encoded in several ways, by calls of its own.
                 stack = None if own.axes is None else encode_array(array, own, "cuda", workers)
                 found = prepare(array, own) if stack is None else (stack, None)

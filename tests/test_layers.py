@@ -26,8 +26,8 @@ ALLOWED = {
     "runtime": {"runtime", "errors", "__init__"},
     **{stage: STAGES | {"format", "layout", "errors", "runtime"} for stage in STAGES},
     "profiles": STAGES | {"profiles", "format", "layout", "errors", "runtime", "options", "rasters", "metrics"},
-    "metrics": {"metrics", "errors"},
-    "pictures": {"pictures", "errors", "format", "kinds", "metrics"},
+    "metrics": {"metrics", "errors", "extras"},
+    "pictures": {"pictures", "errors", "format", "kinds", "extras"},
 }
 
 #: Modules of stages that hold kernels, or what kernels are made of.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import FormatError, OptionError
-from ..metrics.extras import need
+from ..extras import need
 
 __all__ = [
     "check_colours",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import FormatError, OptionError
-from ..metrics.extras import need
+from ..extras import need
 from ..options import check_image
 from . import Codec
 

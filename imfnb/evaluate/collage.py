@@ -10,8 +10,8 @@ import numpy as np
 
 from ..baselines import Codec, encode_at
 from ..errors import OptionError
+from ..extras import need
 from ..metrics import bpp as rate_of
-from ..metrics.extras import need
 from .data import Picture
 from .figures import INK, PALETTE, new_figure
 from .measures import METRICS, Metric, check_metrics

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import OptionError
-from ..metrics.extras import need
+from ..extras import need
 from ..pictures import SUFFIXES, read_picture
 
 __all__ = ["KODAK", "KODAK_URL", "PHOTOGRAPHS", "Picture", "pictures"]

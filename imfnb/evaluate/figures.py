@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import OptionError
-from ..metrics.extras import need
+from ..extras import need
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .. import metrics
 from ..errors import OptionError
-from ..metrics.extras import need
+from ..extras import need
 
 __all__ = ["ARRAY_PSNR", "METRICS", "Metric", "check_metrics"]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import OptionError
-from .extras import need
+from ..extras import need
 from .samples import image_pair
 
 __all__ = ["ssimulacra2"]

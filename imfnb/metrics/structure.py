@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import OptionError
-from .extras import need
+from ..extras import need
 from .samples import PEAK, image_pair
 
 __all__ = ["ms_ssim", "ssim"]

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from ..metrics.extras import need
+from ..extras import need
 from .plugins import check_pixels
 
 __all__ = ["load_netpbm", "load_pfm", "load_png", "load_text"]

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..errors import OptionError
+from ..extras import need
 from ..format.chunks import Tag
-from ..metrics.extras import need
 from .found import choose_frame
 from .rasters import arrange, check_array
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import OptionError
+from ..extras import need
 from ..format.chunks import Tag
-from ..metrics.extras import need
 from .geotiff import write_tiff
 
 __all__ = ["fits_png", "write_picture"]
