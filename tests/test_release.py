@@ -222,7 +222,7 @@ def test_sdist_passes_its_tests(sdist):
     )
     command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, *leave)
     output = run(*command, folder=sdist, PYTHONPATH=str(sdist))
-    assert int(re.search(r"(\d+) passed", output)[1]) > 20
+    assert int(re.search(r"(\d+) passed", output)[1]) >= 5
 
 
 @pytest.mark.thorough
