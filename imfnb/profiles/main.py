@@ -397,10 +397,15 @@ def stack_key(container: Container) -> tuple[Any, ...]:
 
 
 def decode_stack(
-    containers: Sequence[Container], outs: Sequence[Any], max_rank: int | None, run: Run, parts: Parts = ALL_PARTS
+    containers: Sequence[Container],
+    outs: Sequence[Any],
+    max_rank: int | None,
+    run: Run,
+    parts: Parts = ALL_PARTS,
+    reduce: int = 1,
 ) -> Task[None]:
     """bytes -> U, V -> X -> planes -> image, for files of one :func:`stack_key` that were made with these `parts`."""
-    frame, first = containers[0].frame, containers[0].parameters
+    frame, first = containers[0].frame.reduced(reduce), containers[0].parameters
     count, whole = len(containers), slice(0, frame.height)
     lossy = range(count) if first.alpha.lossy else ()
     symbols: list[np.ndarray] = []
@@ -408,13 +413,13 @@ def decode_stack(
         symbols = yield from run.wait(run.submit_all(lambda container: read_map(container, run), containers))
     groups = []
     for stack in stacks(frame, count, first.subsample, lossy, run):
-        group = coded_planes(containers, stack, run)
+        group = coded_planes(containers, stack, run, reduce)
         if symbols and stack.spec.kind != "alpha":
             mine = [symbols[b] for b, _ in stack.owners]
             group = replace(group, units=with_local(group.units, stack.spec, mine, first.local_bits, run))
         groups.append(group)
     stored = first.alpha not in (AlphaCoding.NONE, AlphaCoding.PLANE)
-    alphas = run.submit_all(lambda container: stored_alpha(container, run), containers) if stored else []
+    alphas = run.submit_all(lambda container: stored_alpha(container, run, reduce), containers) if stored else []
     images = run.canvas(outs, (count, frame.height, frame.width, max(1, frame.channels)))
 
     def put(rows: slice, decoded: list[tuple[Stack, Any]], above: int) -> Task[None]:
@@ -422,9 +427,9 @@ def decode_stack(
         return
         yield
 
-    yield from reconstruct(containers, groups, max_rank, run, put, parts)
+    yield from reconstruct(containers, groups, max_rank, run, put, parts, reduce)
     if alphas:
-        yield from put_alpha((yield from run.wait(alphas)), images, first.alpha.lossy, run)
+        yield from put_alpha((yield from run.wait(alphas)), images, first.alpha.lossy, run, reduce)
     yield from run.deliver(images, outs)
 
 
@@ -447,11 +452,11 @@ class CodedPlanes:
     units: Sequence[Unit]
 
 
-def coded_planes(containers: Sequence[Container], stack: Stack, run: Run) -> CodedPlanes:
-    """A stack of planes of some files."""
+def coded_planes(containers: Sequence[Container], stack: Stack, run: Run, reduce: int = 1) -> CodedPlanes:
+    """A stack of planes of some files; `reduce` says how many times smaller they are than those that are coded."""
     codings = tuple(containers[b].parameters.planes[index] for b, index in stack.owners)
     sizes = [coding.patch_size for coding in codings]
-    return CodedPlanes(stack, codings, units(stack.spec.shape, sizes, stack.name, run))
+    return CodedPlanes(stack, codings, units(stack.spec.shape, sizes, stack.name, run, reduce))
 
 
 # What becomes of decoded planes: of the rows of the image, with the stacks, which may begin some rows of it above.
@@ -465,9 +470,14 @@ def reconstruct(
     run: Run,
     put: _Put,
     parts: Parts = ALL_PARTS,
+    reduce: int = 1,
 ) -> Task[None]:
-    """bytes -> U, V -> X -> planes, for some rows after the other; `put` takes each."""
-    frame = containers[0].frame
+    """bytes -> U, V -> X -> planes, for some rows after the other; `put` takes each.
+
+    Planes of smaller pictures than are coded are left as they are in front of restoration, whose filters are made for
+    the errors of whole ones.
+    """
+    frame = containers[0].frame.reduced(reduce)
     items = [
         (group.stack.owners[n], part)
         for group in groups
@@ -479,7 +489,7 @@ def reconstruct(
 
     def decode_item(item: tuple[Owner, Slice]) -> rdoq.Factors:
         (b, index), part = item
-        return decode_slice(_segment(containers[b], index, part), part, max_rank, coder, parts)
+        return decode_slice(_segment(containers[b], index, part.grid.slices.index(part)), part, max_rank, coder, parts)
 
     factors = dict(zip(items, run.submit_all(decode_item, items), strict=True))
 
@@ -497,7 +507,7 @@ def reconstruct(
                     found = yield from run.wait([factors[stack.owners[n], part] for n in unit.which])
                     yield from products.add(unit, part, found, None)
             samples = products.samples()
-            flagged = [n for n, coding in enumerate(codings) if coding.restore]
+            flagged = [n for n, coding in enumerate(codings) if coding.restore and reduce == 1]
             decoded.append((stack, samples.restored(flagged, True) if flagged else samples.decoded))
         yield from put(rows, decoded, above)
 
@@ -505,10 +515,10 @@ def reconstruct(
     yield from run.together(map(region, regions))
 
 
-def _segment(container: Container, index: int, part: Slice) -> Reader:
+def _segment(container: Container, index: int, number: int) -> Reader:
     """The segment of a slice of a plane."""
     grids = container.parameters.grids(container.frame)
-    return container.segment(sum(len(grid.slices) for grid in grids[:index]) + grids[index].slices.index(part))
+    return container.segment(sum(len(grid.slices) for grid in grids[:index]) + number)
 
 
 # What `info` calls the codings of alpha.
