@@ -136,6 +136,22 @@ def upsample(planes: np.ndarray, height: int, width: int) -> np.ndarray:
     return (out[:, :height, :width] + 8) >> 4
 
 
+def halve(planes: np.ndarray, out: np.ndarray) -> None:
+    """Average planes over blocks of 2 x 2, halves rounded up.
+
+    Parameters
+    ----------
+    planes : array of int32, shape (P, H, W)
+        Samples within +-2**28; the last row and column count twice where a block has one only.
+    out : array of int32, shape (P, ceil(H / 2), ceil(W / 2))
+        Receives the means.
+    """
+    height, width = planes.shape[1:]
+    whole = np.pad(planes, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
+    rows = whole[:, 0::2] + whole[:, 1::2]
+    out[...] = (rows[..., 0::2] + rows[..., 1::2] + 2) >> 2
+
+
 def gray_to_q4(images: np.ndarray, channel: int, out: np.ndarray) -> None:
     """Make centred planes with four fractional bits of one channel, gray or alpha.
 

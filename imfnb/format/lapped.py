@@ -42,8 +42,8 @@ ROTATION_16 = np.array(
 
 #: For `inverse` in pictures that are decoded at a smaller size, whose patches may be as small as these; no file depends
 #: on them. They bring the result nearest to the means of the samples of the whole picture, for an AR(1) source of
-#: correlation 0.95: by 1.8 dB (p = 2) and 0.3 dB (p = 4) nearer than the formula above. (In patches of 8 x 8 ROTATION_8
-#: is as good as the best.)
+#: correlation 0.95: by 1.8 dB (p = 2) and 0.3 dB (p = 4) nearer than the formula above. (For 8 that is as good as the
+#: best.)
 ROTATION_2 = np.array([[7250]], np.int32)
 ROTATION_4 = np.array([[7135, 3110], [-2750, 7170]], np.int32)
 

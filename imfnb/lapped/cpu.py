@@ -79,13 +79,12 @@ def inverse(planes: np.ndarray, patch_size: int, out: np.ndarray, which: Sequenc
     Others are filtered where they are, and then copied as far as `out` has samples.
     """
     height, width = out.shape[1:]
-    matrix = np.ascontiguousarray(rotation(patch_size).T) if patch_size > 1 else None
+    matrix = np.ascontiguousarray(rotation(patch_size).T)
     for plane, n in zip(planes, which, strict=True):
         plane = np.ascontiguousarray(plane, np.int32)
         whole = out[n] if plane.shape == (height, width) else plane
         _clamp(plane, whole)
-        if matrix is not None:
-            _filter(whole, patch_size, matrix, True)
+        _filter(whole, patch_size, matrix, True)
         if whole is plane:
             for top in range(0, height, _PIECE):
                 piece = slice(top, min(top + _PIECE, height))

@@ -17,7 +17,7 @@ import numpy as np
 from numba import int32
 
 from ..format.lapped import INPUT_LIMIT, ROTATION_BITS, rotation
-from ..runtime.cuda import SIMULATED, device_function, kernel, stream, template, tile_of_block
+from ..runtime.cuda import SIMULATED, device_function, stream, template, tile_of_block
 from ..runtime.cuda import cuda as _cuda
 
 __all__ = ["forward", "inverse"]
@@ -103,16 +103,6 @@ def _filter(p: int, inverted: bool) -> Callable[..., None]:
     return filter_strip
 
 
-@kernel("void(int32[:,:,::1], int32[:,:,::1], int32[::1])")
-def _clamp(planes, out, which):
-    """A block takes a piece of a row."""
-    height, width = planes.shape[1], planes.shape[2]
-    n, y, tile = tile_of_block(height, (width + _WIDTH - 1) // _WIDTH)
-    x = np.int32(tile * _WIDTH + _cuda.threadIdx.x)
-    if x < width:
-        out[which[n], y, x] = min(max(planes[n, y, x], _LOW), _HIGH)
-
-
 def _blocks(count: int, shape: tuple[int, ...], p: int) -> int:
     return count * (shape[1] // p + 1) * -(-(shape[2] + p // 2) // _WIDTH)
 
@@ -126,9 +116,5 @@ def forward(planes: Any, patch_size: int, out: Any, which: Any, rows: slice | No
 
 def inverse(planes: Any, patch_size: int, out: Any, which: Any) -> None:
     """Counterpart of :func:`imfnb.lapped.reference.inverse`."""
-    if patch_size == 1:
-        blocks = len(which) * planes.shape[1] * -(-planes.shape[2] // _WIDTH)
-        _clamp[blocks, _WIDTH, stream()](planes, out, which)
-        return
     blocks = _blocks(len(which), planes.shape, patch_size)
     _filter(patch_size, True)[blocks, _WIDTH, stream()](planes, out, which, 0, planes.shape[1])

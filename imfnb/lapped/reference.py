@@ -61,23 +61,18 @@ def inverse(planes: np.ndarray, patch_size: int, out: np.ndarray, which: Sequenc
     planes : array of int32, shape (K, H', W')
         Filtered planes of whole patches; samples beyond +-(2**14 - 1) are clamped first. The CPU overwrites them where
         H' or W' is not H or W.
-    patch_size : {1, 2, 4, 8, 16}
-        Side of a patch; below 8 in pictures that are decoded at a smaller size. Patches of a single sample are only
-        clamped.
+    patch_size : {2, 4, 8, 16}
+        Side of a patch; below 8 in pictures that are decoded at a smaller size.
     out : array of int32, shape (B, H, W)
         Receives the planes; samples beyond H and W are dropped. On the CPU a single plane may stay where it is: `out`
         then begins where `planes` begins. On the GPU they share no memory.
     which : array of int32, shape (K,), or on the CPU sequence of int
         Numbers of the planes of `out` that are written.
     """
+    matrix = rotation(patch_size).T
     height, width = out.shape[1:]
     for plane, n in zip(planes, which, strict=True):
-        clamped = np.clip(plane, -INPUT_LIMIT, INPUT_LIMIT).astype(np.int32)
-        if patch_size == 1:
-            out[n] = clamped
-            continue
-        matrix = rotation(patch_size).T
-        turned = np.ascontiguousarray(clamped.T)
+        turned = np.ascontiguousarray(np.clip(plane, -INPUT_LIMIT, INPUT_LIMIT).astype(np.int32).T)
         _filter_rows(turned, patch_size, matrix)
         whole = np.ascontiguousarray(turned.T)
         _filter_rows(whole, patch_size, matrix)

@@ -251,8 +251,8 @@ def _decode_integers(
     frame, p = container.frame.reduced(reduce), container.parameters
     array, chosen = frame.samples, slice(None) if bands is None else list(bands)
     offsets, matrix = (part[chosen] for part in read_basis(container))
-    stacks = column_stacks(frame, len(p.planes), run)
-    groups = [main.coded_planes([container], stack, run, reduce) for stack in stacks]
+    stacks = column_stacks(container.frame.reduced(main.excess(reduce)), len(p.planes), run)
+    groups = [main.coded_planes([container], stack, run, main.excess(reduce)) for stack in stacks]
 
     def join(rows: slice, decoded: list[tuple[Stack, Any]], above: int) -> Task[None]:
         shape = rows.stop - rows.start, frame.width, len(offsets)

@@ -330,14 +330,18 @@ def decode_stack(
 def _decode_reduced(
     containers: Sequence[Container], outs: Sequence[Any], max_rank: int | None, run: Run, reduce: int
 ) -> Task[None]:
-    """The same for smaller pictures; their products, of hardly any work, are made on the host."""
+    """The same for smaller pictures; their products, of hardly any work, are made on the host.
+
+    Chroma of half the size is averaged over half as many samples and has the size of the other planes then.
+    """
     frame, p = containers[0].frame, containers[0].parameters
     specs, small = p.matrices(frame), frame.reduced(reduce)
 
     def planes_of(item: tuple[MatrixSpec, Container]) -> list[np.ndarray]:
         spec, container = item
         factors = [part[:max_rank] for part in _decode_factors(container, specs.index(spec), spec)]
-        return [_reduced_plane(*factors, spec, position, reduce) for position in range(len(spec.planes))]
+        times = reduce // 2 if p.subsample and spec.chroma else reduce
+        return [_reduced_plane(*factors, spec, position, times) for position in range(len(spec.planes))]
 
     items = [(spec, container) for spec in specs for container in containers]
     found = yield from run.wait(run.submit_all(planes_of, items))

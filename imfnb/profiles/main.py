@@ -24,7 +24,7 @@ from ..format.bytestream import Reader
 from ..format.constants import PATCH_SIZES, STEP_UNIT
 from ..format.container import Container, Frame, pack
 from ..format.main_header import AlphaCoding, Parameters, PlaneParameters, serialize
-from ..layout import PatchGrid, PlaneSpec, Slice, strips
+from ..layout import PatchGrid, PlaneSpec, Slice, half, strips
 from ..options import EncodeOptions
 from ..runtime.run import Run, Task
 from . import decide
@@ -48,6 +48,7 @@ __all__ = [
     "encode_image",
     "encode_planes",
     "encode_stack",
+    "excess",
     "factorize",
     "first_choices",
     "local_maps",
@@ -406,14 +407,15 @@ def decode_stack(
 ) -> Task[None]:
     """bytes -> U, V -> X -> planes -> image, for files of one :func:`stack_key` that were made with these `parts`."""
     frame, first = containers[0].frame.reduced(reduce), containers[0].parameters
+    larger = containers[0].frame.reduced(excess(reduce))
     count, whole = len(containers), slice(0, frame.height)
     lossy = range(count) if first.alpha.lossy else ()
     symbols: list[np.ndarray] = []
     if first.local_bits is not None:
         symbols = yield from run.wait(run.submit_all(lambda container: read_map(container, run), containers))
     groups = []
-    for stack in stacks(frame, count, first.subsample, lossy, run):
-        group = coded_planes(containers, stack, run, reduce)
+    for stack in stacks(larger, count, first.subsample, lossy, run):
+        group = coded_planes(containers, stack, run, excess(reduce))
         if symbols and stack.spec.kind != "alpha":
             mine = [symbols[b] for b, _ in stack.owners]
             group = replace(group, units=with_local(group.units, stack.spec, mine, first.local_bits, run))
@@ -474,8 +476,8 @@ def reconstruct(
 ) -> Task[None]:
     """bytes -> U, V -> X -> planes, for some rows after the other; `put` takes each.
 
-    Planes of smaller pictures than are coded are left as they are in front of restoration, whose filters are made for
-    the errors of whole ones.
+    For pictures that are so many times smaller than coded, the groups are those of planes that are :func:`excess` times
+    smaller. These are averaged over 2 x 2 samples, but for subsampled chroma, which has the size that is wanted.
     """
     frame = containers[0].frame.reduced(reduce)
     items = [
@@ -486,10 +488,16 @@ def reconstruct(
         for n in unit.which
     ]
     coder = run.host_kernels("entropy")
+    subsampled = {index for group in groups if group.stack.spec.subsampled for _, index in group.stack.owners}
 
     def decode_item(item: tuple[Owner, Slice]) -> rdoq.Factors:
         (b, index), part = item
-        return decode_slice(_segment(containers[b], index, part.grid.slices.index(part)), part, max_rank, coder, parts)
+        limit = max_rank
+        if reduce > 1:
+            smaller = reduce // 2 if index in subsampled else reduce
+            needed = rdoq.needed_rank(part.grid.coded_size, smaller)
+            limit = needed if max_rank is None else min(needed, max_rank)
+        return decode_slice(_segment(containers[b], index, part.grid.slices.index(part)), part, limit, coder, parts)
 
     factors = dict(zip(items, run.submit_all(decode_item, items), strict=True))
 
@@ -498,8 +506,12 @@ def reconstruct(
         above = 0
         for group in groups:
             stack, codings = group.stack, group.codings
-            inner = stack.spec.rows_of(rows, frame.height)
-            above = max(above, stack.spec.above(rows))
+            halved = reduce > 1 and not stack.spec.subsampled
+            if reduce == 1:
+                inner = stack.spec.rows_of(rows, frame.height)
+                above = max(above, stack.spec.above(rows))
+            else:
+                inner = slice(2 * rows.start, min(2 * rows.stop, stack.spec.shape[0])) if halved else rows
             lengths = codings[0].step, codings[0].weighting
             products = Products(group.units, inner, *lengths, stack.spec.chroma, stack.name, run)
             for unit in group.units:
@@ -508,11 +520,28 @@ def reconstruct(
                     yield from products.add(unit, part, found, None)
             samples = products.samples()
             flagged = [n for n, coding in enumerate(codings) if coding.restore and reduce == 1]
-            decoded.append((stack, samples.restored(flagged, True) if flagged else samples.decoded))
+            found = samples.restored(flagged, True) if flagged else samples.decoded
+            decoded.append((stack, _halved(found, stack.name, run) if halved else found))
         yield from put(rows, decoded, above)
 
     regions = [slice(0, frame.height)] if run.merges else strips(frame.height, frame.width, run.threads)
     yield from run.together(map(region, regions))
+
+
+def excess(reduce: int) -> int:
+    """How many times smaller planes are decoded for a picture that is `reduce` times smaller.
+
+    That is half as often, since patches of twice the size tell their components apart: with those up to the second
+    frequency that the smaller picture has not got, the result is 5 to 8 dB nearer to means of the whole one.
+    """
+    return max(1, reduce // 2)
+
+
+def _halved(planes: Any, name: str, run: Run) -> Any:
+    """Means over 2 x 2 samples."""
+    out = run.array(f"{name}halved", (len(planes), half(planes.shape[1]), half(planes.shape[2])), np.int32)
+    run.kernels("color").halve(planes, out)
+    return out
 
 
 def _segment(container: Container, index: int, number: int) -> Reader:

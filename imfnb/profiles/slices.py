@@ -35,9 +35,6 @@ def decode_slice(
     update = read_update(segment, part, parts)
     data = bytes(segment.take(segment.left))
     (down, across), p, reduce = part.patches, part.grid.coded_size, part.grid.reduce
-    if reduce > 1:
-        needed = int(rdoq.kept_components(p, reduce)[-1]) + 1
-        max_rank = needed if max_rank is None else min(max_rank, needed)
     padded, ranks = decode_checked(coder, data, down, across, p, max_rank)
     factors = rdoq.Factors(padded, ranks, part.patches, update)
     return factors if reduce == 1 else rdoq.reduced_factors(factors, p, reduce)

@@ -464,7 +464,7 @@ def _product(U, ranks, columns, limit, scale, p, plane):
     """
     gh, gw = plane.shape[0] // p, plane.shape[1] // p
     top = min(U.shape[0], columns.shape[0])
-    if p < 4:  # fewer samples than a vector has
+    if p == 2:  # fewer samples than a vector has
         _product_of_few(U, ranks, columns, limit, scale, p, plane)
         return
     words = np.zeros(((top + 1) >> 1, p * p), np.int32)
@@ -486,7 +486,7 @@ def _product(U, ranks, columns, limit, scale, p, plane):
 
 @_jit
 def _product_of_few(U, ranks, columns, limit, scale, p, plane):
-    """The same for patches of one or 2 x 2 samples."""
+    """The same for small patches."""
     gh, gw = plane.shape[0] // p, plane.shape[1] // p
     top = min(U.shape[0], columns.shape[0])
     for y in range(gh):

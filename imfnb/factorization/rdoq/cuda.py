@@ -1010,7 +1010,7 @@ def _multiply(p: int) -> Callable[..., None]:
     return multiply
 
 
-@template("void(int16[:,:,::1], int32[:,::1], int32[::1], int32, int32, int32[:,:,::1])", (1,), (2,), (4,))
+@template("void(int16[:,:,::1], int32[:,::1], int32[::1], int32, int32, int32[:,:,::1])", (2,), (4,))
 def _multiply_few(p: int) -> Callable[..., None]:
     def multiply_few(factors, ranks, weights, limit, scale, planes):
         """A thread is a patch: its samples stay in registers."""
@@ -1026,7 +1026,7 @@ def _multiply_few(p: int) -> Callable[..., None]:
         for k in range(p * p):
             sums[k] = np.int32(1 << (scale - 1))
         rank = min(ranks[n, m], np.int32(factors.shape[1] - 1))
-        for r in range(np.int32(max(rank, np.int32(0)) + 1)):
+        for r in range(np.int32(rank + 1)):
             u = _entry(factors, place + r * size, r, rank, limit)
             for k in range(p * p):
                 sums[k] = np.int32(sums[k] + u * weights[np.int32(r * (p * p) + k)])
@@ -1073,9 +1073,7 @@ def normalize(products: Any, local: Any, grid: tuple[int, int]) -> None:
     _normalize[len(products) * _blocks(grid[0] * grid[1]), _THREADS, stream()](products, local)
 
 
-@template(
-    "void(int16[:,:,::1], int32[:,:,::1], int32, int32, int32, int32[:,:,::1])", (1,), (2,), (4,), (8,), (16,)
-)
+@template("void(int16[:,:,::1], int32[:,:,::1], int32, int32, int32, int32[:,:,::1])", (2,), (4,), (8,), (16,))
 def _denormalize(p: int) -> Callable[..., None]:
     def denormalize(factors, local, first, limit, scale, planes):
         """A thread is a column of a row of patches: p samples, one below the other."""

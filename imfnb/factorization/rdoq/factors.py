@@ -9,7 +9,7 @@ import numpy as np
 
 from ...format.context_model import zigzag
 
-__all__ = ["Factors", "kept_components", "reduced_basis", "reduced_factors", "rows_of", "splice"]
+__all__ = ["Factors", "kept_components", "needed_rank", "reduced_basis", "reduced_factors", "rows_of", "splice"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,15 @@ def kept_components(patch_size: int, reduce: int) -> np.ndarray:
     kept = np.flatnonzero(zigzag(patch_size).max(axis=1) < patch_size // reduce)
     kept.flags.writeable = False
     return kept
+
+
+@lru_cache(maxsize=16)
+def needed_rank(patch_size: int, reduce: int) -> int:
+    """How many components to decode for planes that are `reduce` times smaller, at least."""
+    import os
+    side = patch_size // reduce
+    cut = dict(zip((1,2,4,8,16),map(int,os.environ.get('CUT','0,2,5,10,30').split(','))))[side]
+    return int((zigzag(patch_size).sum(axis=1) <= cut).sum())
 
 
 def reduced_factors(factors: Factors, patch_size: int, reduce: int) -> Factors:
