@@ -11,6 +11,7 @@ from .tiles import join_row, join_two_rows, one_row, q4_row, q4_wide_row, two_ro
 
 __all__ = [
     "gray_to_q4",
+    "halve",
     "put_channel",
     "q4_to_gray",
     "q4_to_rgb",

@@ -9,6 +9,7 @@ from .matrix import CB_B, CB_G, CB_R, CR_B, CR_G, CR_R, Y_B, Y_G, Y_R
 
 __all__ = [
     "gray_to_q4",
+    "halve",
     "put_channel",
     "q4_to_gray",
     "q4_to_rgb",

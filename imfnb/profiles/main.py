@@ -492,12 +492,9 @@ def reconstruct(
 
     def decode_item(item: tuple[Owner, Slice]) -> rdoq.Factors:
         (b, index), part = item
-        limit = max_rank
-        if reduce > 1:
-            smaller = reduce // 2 if index in subsampled else reduce
-            needed = rdoq.needed_rank(part.grid.coded_size, smaller)
-            limit = needed if max_rank is None else min(needed, max_rank)
-        return decode_slice(_segment(containers[b], index, part.grid.slices.index(part)), part, limit, coder, parts)
+        needed = rdoq.needed_rank(part.grid.coded_size, excess(reduce) if index in subsampled else reduce)
+        limits = [limit for limit in (needed, max_rank) if limit is not None]
+        return decode_slice(_segment(containers[b], index, part.grid.slices.index(part)), part, min(limits, default=None), coder, parts)
 
     factors = dict(zip(items, run.submit_all(decode_item, items), strict=True))
 
@@ -531,8 +528,8 @@ def reconstruct(
 def excess(reduce: int) -> int:
     """How many times smaller planes are decoded for a picture that is `reduce` times smaller.
 
-    That is half as often, since patches of twice the size tell their components apart: with those up to the second
-    frequency that the smaller picture has not got, the result is 5 to 8 dB nearer to means of the whole one.
+    Where they have twice the size that is wanted, components of frequencies that the smaller picture has not got do
+    not come back as lower ones, and the lapped filter is nearer to that of the whole: together 2 to 8 dB.
     """
     return max(1, reduce // 2)
 
