@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,9 @@ def main() -> None:
             data = imfnb.encode(image, bpp=bpp, tune=arguments.tune)
             whole = imfnb.decode(data)
             for reduce, rows in figures.items():
-                spent = least_time(lambda: imfnb.decode(data, reduce=reduce, device="cpu", threads=1), arguments.repeat)
+                spent = least_time(
+                    partial(imfnb.decode, data, reduce=reduce, device="cpu", threads=1), arguments.repeat
+                )
                 small, original = imfnb.decode(data, reduce=reduce), means(image, reduce)
                 blocks = means(whole, reduce)
                 rows.append([psnr(blocks, original), psnr(small, original), psnr(small, blocks), spent])

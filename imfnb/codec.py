@@ -461,7 +461,7 @@ class _Plan:
     ) -> None:
         frame = container.frame.reduced(reduce)
         self._container, self._number, self._frame = container, number, frame
-        self._max_pixels, self._options = max_pixels, {"max_rank": max_rank, "reduce": reduce}
+        self._max_pixels, self._options = max_pixels, (max_rank, reduce)
         shape = frame.shape
         if number is not None:
             shape = shape[1:]
@@ -478,11 +478,11 @@ class _Plan:
             images = out if self._number is None else [out]
             for number, image in zip(numbers, images, strict=True):
                 one = frame_of(self._container, number, self._max_pixels)
-                _fill(one, image, self._bands, device, workers, **self._options)
+                _fill(one, image, self._bands, device, workers, *self._options)
         elif frame.together:
             self._fill_together(out, device, workers)
         else:
-            _fill(self._container, out, self._bands, device, workers, **self._options)
+            _fill(self._container, out, self._bands, device, workers, *self._options)
 
     def _fill_together(self, out: np.ndarray, device: str, workers: int) -> None:
         """Decode frames that are bands of one array."""
@@ -492,7 +492,7 @@ class _Plan:
         bands = range(each) if self._bands is None else self._bands
         wanted = [number * each + band for number in numbers for band in bands]
         joined = np.empty((frame.height, frame.width, len(wanted)), frame.dtype)
-        _fill(self._container, joined, wanted, device, workers, **self._options)
+        _fill(self._container, joined, wanted, device, workers, *self._options)
         stack = np.moveaxis(joined.reshape(frame.height, frame.width, len(numbers), -1), 2, 0)
         out[...] = stack.reshape(out.shape)
 

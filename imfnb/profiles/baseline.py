@@ -339,16 +339,18 @@ def _decode_reduced(
 
     def planes_of(item: tuple[MatrixSpec, Container]) -> list[np.ndarray]:
         spec, container = item
-        factors = [part[:max_rank] for part in _decode_factors(container, specs.index(spec), spec)]
+        u, v = (part[:max_rank] for part in _decode_factors(container, specs.index(spec), spec))
         times = reduce // 2 if p.subsample and spec.chroma else reduce
-        return [_reduced_plane(*factors, spec, position, times) for position in range(len(spec.planes))]
+        return [_reduced_plane(u, v, spec, position, times) for position in range(len(spec.planes))]
 
     items = [(spec, container) for spec in specs for container in containers]
     found = yield from run.wait(run.submit_all(planes_of, items))
     planes = []
     for k, spec in enumerate(specs):
         of_images = found[k * len(containers) : (k + 1) * len(containers)]
-        planes += [run.upload(f"reduced{n}", same) for n, same in zip(spec.planes, zip(*of_images), strict=True)]
+        planes += [
+            run.upload(f"reduced{n}", same) for n, same in zip(spec.planes, zip(*of_images, strict=True), strict=True)
+        ]
     images = run.canvas(outs, (len(containers), small.height, small.width, max(1, small.channels)))
     join(planes, p.color_space, images, run)
     yield from run.deliver(images, outs)

@@ -233,9 +233,9 @@ def _encode_by_resolution(
 ) -> Task[list[Future[bytes]]]:
     """`encode_stack` of images that differ in chroma's resolution, whose planes cannot share a stack."""
     files: dict[int, Future[bytes]] = {}
-    for half in (True, False):
-        mine = [number for number, choice in enumerate(halves) if choice == half]
-        wish = replace(options, subsampling="4:2:0" if half else "4:4:4")
+    for subsample in (True, False):
+        mine = [number for number, choice in enumerate(halves) if choice == subsample]
+        wish = replace(options, subsampling="4:2:0" if subsample else "4:4:4")
         coded = yield from encode_stack([images[number] for number in mine], frame, wish, run, parts)
         files.update(zip(mine, coded, strict=True))
     return [files[number] for number in range(len(images))]
@@ -494,7 +494,9 @@ def reconstruct(
         (b, index), part = item
         needed = rdoq.needed_rank(part.grid.coded_size, excess(reduce) if index in subsampled else reduce)
         limits = [limit for limit in (needed, max_rank) if limit is not None]
-        return decode_slice(_segment(containers[b], index, part.grid.slices.index(part)), part, min(limits, default=None), coder, parts)
+        return decode_slice(
+            _segment(containers[b], index, part.grid.slices.index(part)), part, min(limits, default=None), coder, parts
+        )
 
     factors = dict(zip(items, run.submit_all(decode_item, items), strict=True))
 
@@ -516,6 +518,7 @@ def reconstruct(
                     found = yield from run.wait([factors[stack.owners[n], part] for n in unit.which])
                     yield from products.add(unit, part, found, None)
             samples = products.samples()
+            # Restoration would take a quarter of the time of a whole picture, for at most 0.8 dB of a smaller one.
             flagged = [n for n, coding in enumerate(codings) if coding.restore and reduce == 1]
             found = samples.restored(flagged, True) if flagged else samples.decoded
             decoded.append((stack, _halved(found, stack.name, run) if halved else found))
