@@ -284,6 +284,7 @@ def test_nothing_is_taken_before_it_is_asked_for(function):
         (imfnb.encode_iter, {"errors": "ignore"}, "errors is 'ignore'"),
         (imfnb.encode_iter, {"executor": 4}, r"executor is 4; expected an object with the submit\(\)"),
         (imfnb.decode_iter, {"max_rank": 0}, "max_rank is 0"),
+        (imfnb.decode_iter, {"reduce": 3}, "reduce is 3; expected 1, 2, 4 or 8"),
         (imfnb.decode_iter, {"max_pixels": 0.5}, "max_pixels is 0.5"),
         (imfnb.decode_iter, {"device": "tpu"}, "device is 'tpu'"),
         (imfnb.decode_iter, {"threads": True}, "threads is True"),
