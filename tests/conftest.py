@@ -9,8 +9,9 @@
     The rest: minutes of fuzzing, whole pictures, the machine code of all CUDA kernels.
 ``pytest -m "slow or hypothesis" --hypothesis-profile=thorough``
     The same with many examples of each property, for a night.
-``NUMBA_DISABLE_JIT=1 NUMBA_ENABLE_CUDASIM=1 pytest --cov=imfnb``
-    Coverage of the kernels, as plain Python.
+``pytest --cov=imfnb`` and ``NUMBA_DISABLE_JIT=1 pytest -m kernels --cov=imfnb --cov-append``
+    Coverage. The plain run, what goes on beside it included, counts all but the lines inside the CPU's kernels, which
+    are machine code there; the modules that test these kernels, marked ``kernels``, are run as plain Python too.
 """
 
 from __future__ import annotations
@@ -51,9 +52,14 @@ class Beside:
     ----------
     items : list of pytest.Item
         Tests marked ``beside``, whose marks say what their process has to run.
+    counted : list of str
+        Packages whose lines are counted. Every process writes a file of its own beside that of this one, and
+        pytest-cov puts them together at the end.
     """
 
-    def __init__(self, items: list[pytest.Item]) -> None:
+    def __init__(self, items: list[pytest.Item], counted: list[str]) -> None:
+        self._counted = counted
+        self._number = 0
         self._pool = ThreadPoolExecutor(1)
         self._process: subprocess.Popen[str] | None = None
         self._runs: dict[str, Future[tuple[int, str]]] = {}
@@ -66,6 +72,10 @@ class Beside:
         environment = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
         environment.pop("NUMBA_DISABLE_JIT", None)
         folder = pathlib.Path(__file__).parent
+        if self._counted:
+            self._number += 1
+            options = (*options, *(f"--cov={name}" for name in self._counted), "--cov-report=")
+            environment["COVERAGE_FILE"] = f"{os.environ.get('COVERAGE_FILE', '.coverage')}.beside-{self._number}"
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
         command += [str(folder / name) for name in names]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -116,7 +126,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     wanted = [item for item in session.items if item.get_closest_marker("beside")]
     items = [item for item in wanted if not item.get_closest_marker("skip")]
-    session.config.stash[_beside] = Beside(items)
+    counted = [name for name in session.config.getoption("cov_source", None) or [] if isinstance(name, str)]
+    session.config.stash[_beside] = Beside(items, counted)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
