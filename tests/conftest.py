@@ -2,7 +2,8 @@
 
 ``pytest``
     The plain run: every kernel against its reference, with few examples of each property. What a process of its own
-    has to do, such as CUDA's simulator, goes on beside the other tests and is looked at last: two cores are busy.
+    has to do, such as CUDA's simulator, and tests that wait for processes anyway, go on beside the other tests and are
+    looked at last: two cores are busy.
 ``pytest -m quick``
     The part of it that a contributor runs after every change: no other processes, no whole pictures, no simulated GPU.
 ``pytest -m slow``
@@ -105,17 +106,28 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", beside)
 
 
+def _elsewhere(config: pytest.Config, items: list[pytest.Item]) -> set[pathlib.Path]:
+    """Files whose tests run beside as they would here, without other variables: not here too, if all tests are run."""
+    options = config.option
+    if NO_JIT or options.file_or_dir or options.markexpr or options.keyword:
+        return set()
+    marks = [mark for item in items for mark in item.iter_markers("beside") if not mark.kwargs]
+    return {pathlib.Path(__file__).with_name(name) for mark in marks for name in mark.args[0]}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     skip = pytest.mark.skip(reason="the JIT is disabled")
     wanted = "slow" in (config.option.markexpr or "")
+    elsewhere = _elsewhere(config, items)
     kept, dropped = [], []
     for item in items:
         if NO_JIT and item.get_closest_marker("jit"):
             item.add_marker(skip)
         if not any(item.get_closest_marker(name) for name in ("slow", "thorough", "beside")):
             item.add_marker("quick")
-        (dropped if item.get_closest_marker("slow") and not wanted else kept).append(item)
+        unwanted = item.path in elsewhere or (item.get_closest_marker("slow") and not wanted)
+        (dropped if unwanted else kept).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
     items[:] = sorted(kept, key=lambda item: item.get_closest_marker("beside") is not None)
