@@ -86,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
     encode.add_argument(
         "--nodata", type=_nodata, metavar="VALUE", help="of missing samples; nan, or none (default: as the TIFF says)"
     )
+    encode.add_argument("--strip", action="store_true", help="leave out profile, EXIF, XMP, text and the like")
     encode.add_argument("--max-pixels", type=int, metavar="N", help="refuse larger pictures")
     kernels(encode)
 
@@ -96,10 +97,14 @@ def parser() -> argparse.ArgumentParser:
     decode.add_argument("--bands", type=_band_numbers, metavar="B[,B...]", help="which bands, counted from 0, as 3,2,1")
     decode.add_argument("--frame", type=int, metavar="N", help="which frame of several, counted from 0")
     decode.add_argument("--max-rank", type=int, metavar="R", help="use only the first components, as a preview")
+    decode.add_argument(
+        "--reduce", type=int, default=1, metavar="R", help="decode 2, 4 or 8 times smaller in each direction"
+    )
     decode.add_argument("--max-pixels", type=int, metavar="N", help="refuse larger images (default: 2^28)")
     kernels(decode)
 
     info = command("info", "Describe .imf files without decoding them.", ".imf files, or - for stdin")
+    info.add_argument("--components", action="store_true", help="and the bytes of each component, which takes longer")
     info.add_argument("--json", action="store_true", help="one JSON object per file and line")
 
     _bench_parser(commands)

@@ -27,7 +27,9 @@ ALLOWED = {
     **{stage: STAGES | {"format", "layout", "errors", "runtime"} for stage in STAGES},
     "profiles": STAGES | {"profiles", "format", "layout", "errors", "runtime", "options", "rasters", "metrics"},
     "metrics": {"metrics", "errors", "extras"},
-    "pictures": {"pictures", "errors", "format", "kinds", "extras"},
+    "pictures": {"pictures", "errors", "format", "metadata", "kinds", "extras"},
+    "metadata.py": {"errors", "format"},
+    "headers.py": {"errors", "format", "kinds", "metadata", "profiles"},
 }
 
 #: Modules of stages that hold kernels, or what kernels are made of.
