@@ -78,13 +78,18 @@ def files(cache: Path, suffix: str) -> list[Path]:
 
 
 @jit
-def test_kept_kernels_do_without_the_compiler(filled):
+def test_kept_kernels_do_without_the_compiler(pristine, tmp_path):
     """What only a compilation needs, SciPy's linear algebra among it, is imported by the first one."""
-    cache, said = filled
-    code = (
-        CODE
-        + """
+    code = """
 import sys
+import numpy as np
+from imfnb.color import cpu
+image = np.arange(60, dtype=np.uint8).reshape(1, 4, 5, 3)
+y, cb, cr = (np.zeros(shape, np.uint8) for shape in ((1, 4, 5), (1, 2, 3), (1, 2, 3)))
+cpu.rgb_to_ycbcr(image, y, cb, cr)
+print(int(y.sum()))
+"""
+    more = """
 from imfnb.runtime.jit import kernel
 print("scipy.linalg" in sys.modules, "numba.np.arraymath" in sys.modules)
 
@@ -97,8 +102,8 @@ def total(values):
 
 print(round(total(np.ones(4)), 3), "scipy.linalg" in sys.modules)
 """
-    )
-    assert run(cache, code) == f"{said}False False\n3.366 True\n"
+    said = run(tmp_path, code, pristine)
+    assert run(tmp_path, code + more, pristine) == f"{said}False False\n3.366 True\n"
 
 
 @jit
