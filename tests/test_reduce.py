@@ -26,6 +26,8 @@ from imfnb.pictures import read_picture
 from imfnb.profiles import decide
 from imfnb.profiles.reducing import block_counts, block_means, emptied
 
+pytestmark = pytest.mark.kernels
+
 REDUCTIONS = 2, 4, 8
 
 
