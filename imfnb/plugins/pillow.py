@@ -32,9 +32,9 @@ A single band is gray. A stack has ``n_frames``, ``seek`` and ``tell``; its fram
 uint8 are LA, RGB and RGBA, since a stack that was coded as bands does not say what they were. Its compressed bytes
 stay in memory from the first ``load`` on, so that its file can be closed, and written over.
 
-``info`` has icc_profile, exif (with ``Exif\\0\\0`` before it), xmp, dpi, comment (bytes, in UTF-8) and text (a dict), if
-they are there. Damaged metadata are left out with an :class:`imfnb.MetadataWarning`; ``verify`` raises. Pixels are not
-turned as EXIF's orientation says: ``ImageOps.exif_transpose`` does that.
+``info`` has icc_profile, exif (with ``Exif\\0\\0`` before it), xmp, dpi, comment (bytes, in UTF-8) and text (a dict) of
+files that have them. Damaged metadata are left out with an :class:`imfnb.MetadataWarning`; ``verify`` raises. Pixels
+are not turned as EXIF's orientation says: ``ImageOps.exif_transpose`` does that.
 
 ``draft``, which ``thumbnail`` calls, decodes at a half, a quarter or an eighth of the size (see ``reduce`` of
 :func:`imfnb.decode`); a ``seek`` undoes it.
@@ -85,7 +85,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 from PIL import Image, ImageFile, ImageSequence
@@ -228,10 +228,10 @@ class ImfImageFile(ImageFile.ImageFile):
         self.n_frames = said["frames"] or 1
         self.is_animated = self.n_frames > 1
         self._length = said["size"]
+        # Pillow warns from its limit on and refuses twice as much; each frame is decoded by itself.
         limit = Image.MAX_IMAGE_PIXELS
-        # Pillow warns from the limit on and refuses twice as much; each frame is decoded by itself.
-        unlimited = limit is None or limit > _UNLIMITED // self.n_frames // 2
-        self._max_pixels = _UNLIMITED if unlimited else max(1, int(2 * limit)) * self.n_frames
+        largest = _UNLIMITED if limit is None else max(1, int(min(2 * limit, _UNLIMITED)))
+        self._max_pixels = largest * self.n_frames
         height, width = said["shape"][self._stack :][:2]
         self._whole = (width, height)
         self._mode = mode
@@ -259,11 +259,9 @@ class ImfImageFile(ImageFile.ImageFile):
         self._reduce = reduce
         self._size = (-(-width // reduce), -(-height // reduce))
         # Pillow looks here for whether there is something to load; no decoder has this name.
-        self.tile = [ImageFile._Tile("imf", (0, 0, *self._size), 0, None)]
+        self.tile = [cast(Any, ("imf", (0, 0, *self._size), 0, None))]
 
-    def draft(
-        self, mode: str | None, size: tuple[int, int] | None
-    ) -> tuple[str, tuple[int, int, float, float]] | None:
+    def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
         """Decode the image smaller, if it has not been loaded yet.
 
         Parameters
@@ -432,11 +430,12 @@ def _plain(image: Image.Image, given: Mapping[str, Any], srgb: bool = False) -> 
     """The samples of an image, and their profile if it is to be kept; with `srgb` they are converted by it instead."""
     mode, profile = image.mode, given.get("icc_profile", image.info.get("icc_profile")) or None
     if mode == "F" or mode.startswith("I"):
+        note: str | None = "the samples are gray"
         image.load()
         if "transparency" in image.info:
             warnings.warn("transparency of samples deeper than 8 bits is not kept", MetadataWarning, stacklevel=5)
         kept = profile if is_profile_of(profile, "L") and not srgb else None
-        samples, note = np.asarray(image).astype({"F": np.float32, "I": np.int32}.get(mode, np.uint16)), "not of gray"
+        samples = np.asarray(image).astype({"F": np.float32, "I": np.int32}.get(mode, np.uint16))
     else:
         try:
             depth = check_mode(image)
@@ -469,7 +468,7 @@ def _metadata(image: Image.Image, profile: bytes | None) -> Metadata:
     text = given.get("text") or {}
     comment = given.get("comment", image.info.get("comment"))
     if comment and isinstance(text, Mapping):
-        text = {**text, _COMMENT: words(comment) if isinstance(comment, (bytes, bytearray)) else comment}
+        text = {**text, _COMMENT: words(comment) if isinstance(comment, bytes) else comment}
     return Metadata(profile, given.get("exif") or None, given.get("xmp") or None, given.get("dpi"), text)
 
 
