@@ -464,6 +464,9 @@ def _product(U, ranks, columns, limit, scale, p, plane):
     """
     gh, gw = plane.shape[0] // p, plane.shape[1] // p
     top = min(U.shape[0], columns.shape[0])
+    if p == 2:  # fewer samples than a vector has
+        _product_of_few(U, ranks, columns, limit, scale, p, plane)
+        return
     words = np.zeros(((top + 1) >> 1, p * p), np.int32)
     for r in range(0, top, 2):
         first, second, line = columns[r], columns[min(r + 1, top - 1)], words[r >> 1]
@@ -475,8 +478,26 @@ def _product(U, ranks, columns, limit, scale, p, plane):
             last = min(np.int64(ranks[m]), top - 1)
             if p == 8:  # the size of a patch is a constant of the machine code
                 place_patch(U, m, last, limit, words, scale, plane, place, 8)
-            else:
+            elif p == 16:
                 place_patch(U, m, last, limit, words, scale, plane, place, 16)
+            else:
+                place_patch(U, m, last, limit, words, scale, plane, place, 4)
+
+
+@_jit
+def _product_of_few(U, ranks, columns, limit, scale, p, plane):
+    """The same for small patches."""
+    gh, gw = plane.shape[0] // p, plane.shape[1] // p
+    top = min(U.shape[0], columns.shape[0])
+    for y in range(gh):
+        for x in range(gw):
+            m = (y + 2) * (gw + 4) + x + 2
+            last = min(np.int64(ranks[m]), top - 1)
+            for k in range(p * p):
+                total = np.int64(1) << (scale - 1)
+                for r in range(last + 1):
+                    total += np.int64(columns[r, k]) * min(max(np.int64(U[r, m]), -limit), limit)
+                plane[y * p + k // p, x * p + k % p] = total >> scale
 
 
 # ---- stacks of planes ------------------------------------------------------------------------------------------------
