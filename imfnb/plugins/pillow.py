@@ -37,7 +37,7 @@ files that have them. Damaged metadata are left out with an :class:`imfnb.Metada
 are not turned as EXIF's orientation says: ``ImageOps.exif_transpose`` does that.
 
 ``draft``, which ``thumbnail`` calls, decodes at a half, a quarter or an eighth of the size (see ``reduce`` of
-:func:`imfnb.decode`); a ``seek`` undoes it.
+:func:`imfnb.decode`), in about three quarters, a half and a quarter of the time; a ``seek`` undoes it.
 
 Truncated and damaged files raise an OSError that is an :class:`imfnb.FormatError` too: on opening where it is the
 header that is damaged, else on loading. ``ImageFile.LOAD_TRUNCATED_IMAGES`` does nothing: half of a file is no half of
@@ -214,6 +214,7 @@ class ImfImageFile(ImageFile.ImageFile):
     is_animated = False
     _frame = 0
     _reduce = 1
+    _fitted = False
     _data: bytes | None = None
     _min_frame = 0
 
@@ -278,12 +279,49 @@ class ImfImageFile(ImageFile.ImageFile):
         """
         if not self.tile or self._reduce > 1 or size is None:
             return None
-        scale = min(side // max(1, least) for side, least in zip(self._whole, size, strict=True))
+        scales = [side // max(1, least) for side, least in zip(self._whole, size, strict=True)]
+        scale = max(scales) if self._fitted else min(scales)
         if scale < 2:
             return None
         self._expect(next(reduce for reduce in (8, 4, 2) if reduce <= scale))
         width, height = self._whole
         return self.mode, (0, 0, width / self._reduce, height / self._reduce)
+
+    def thumbnail(
+        self,
+        size: tuple[float, float],
+        resample: Image.Resampling = Image.Resampling.BICUBIC,
+        reducing_gap: float | None = 2.0,
+    ) -> None:
+        """Make the image fit into a box, keeping its proportions, from no more of the file than that takes.
+
+        Parameters
+        ----------
+        size : (float, float)
+            Width and height of the box.
+        resample : PIL.Image.Resampling, default BICUBIC
+            The filter.
+        reducing_gap : float or None, default 2.0
+            The image is decoded so many times larger than it is going to be, at least; None: whole.
+
+        See Also
+        --------
+        draft : by which that is done.
+
+        Examples
+        --------
+        >>> import imfnb.plugins.pillow
+        >>> from PIL import Image
+        >>> with Image.open("photo.imf") as image:
+        ...     image.thumbnail((96, 96))
+        ...     image.save("small.png")
+        """
+        # Pillow asks for a draft that is as large as the box on both sides; what is going to be within it needs one.
+        self._fitted = True
+        try:
+            super().thumbnail(size, resample, reducing_gap)
+        finally:
+            self._fitted = False
 
     def load(self) -> Any:
         """Decode the image, unless that has been done.
