@@ -219,14 +219,20 @@ def _log2(value):
 
 @_jit
 def _magnitude_prices(counts, prices):
+    # Sums are loops: the method of arrays, kept with this kernel, would have every process import what Numba has for
+    # linear algebra, a quarter of what the first call of an encoder takes.
     total = np.zeros(MAGNITUDE_CLASSES, np.int64)
+    every = np.int64(0)
     for context in range(INSIDE_CONTEXTS):
         for k in range(MAGNITUDE_CLASSES):
             total[k] += counts[context, k]
-    every = total.sum()
+            every += counts[context, k]
     for context in range(counts.shape[0]):
         row, out = counts[context], prices[context]
-        whole = _log2((row.sum() + PRIOR) * every + MAGNITUDE_CLASSES)
+        here = np.int64(0)
+        for k in range(MAGNITUDE_CLASSES):
+            here += row[k]
+        whole = _log2((here + PRIOR) * every + MAGNITUDE_CLASSES)
         for k in range(MAGNITUDE_CLASSES):
             out[k] = whole - _log2(row[k] * every + PRIOR * total[k] + 1) + (256 if k else 0)
         last = context // 6 % 10 == 0 if context < INSIDE_CONTEXTS else context >= INSIDE_CONTEXTS + GROUPS * 16
