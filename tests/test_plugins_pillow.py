@@ -23,6 +23,7 @@ import imfnb
 import imfnb.plugins.pillow as plugin
 from imfnb.errors import FormatError, ImfError, LimitError, MetadataWarning, OptionError
 from imfnb.format.container import header_length
+from imfnb.frames import pack_frames
 from imfnb.metadata import Metadata
 
 PIXELS = picture(23, 37)
@@ -624,6 +625,37 @@ def test_stacks_of_files():
 
 
 @pytest.mark.jit
+@pytest.mark.parametrize("kept", [0, 1 << 24])
+def test_stacks_of_bands(kept, monkeypatch):
+    """Frames that are alike are coded as bands of one array, which is decoded once."""
+    monkeypatch.setattr(plugin, "_KEPT", kept)
+    frames = [Image.fromarray(picture(40, 48, seed=1) + np.uint8(number)) for number in range(5)]
+    data = saved_all(frames, psnr=40)
+    assert imfnb.info(data)["channels"] == "bands" and "frame 0" not in imfnb.info(data)["segments"]
+    image = opened(data)
+    for number, frame in enumerate(ImageSequence.Iterator(image)):
+        assert frame.mode == "RGB"
+        np.testing.assert_array_equal(np.asarray(frame), imfnb.decode(data, frame=number))
+    assert (image._together is not None) == bool(kept)
+    image.seek(1)
+    image.draft(None, (20, 20))
+    np.testing.assert_array_equal(np.asarray(image), imfnb.decode(data, frame=1, reduce=2))
+    image.close()
+    assert image._together is None
+
+
+def test_frames_that_are_not_what_the_stack_says():
+    whole = pack_frames([encode(PIXELS, quality=5), encode(PIXELS[::2], quality=5)])
+    image = opened(whole)
+    image.load()
+    image.seek(1)
+    with pytest.raises(plugin.FileError, match=r"frame 1 has uint8 \(12, 37, 3\); expected uint8 \(23, 37, 3\)"):
+        image.load()
+    image.seek(0)
+    np.testing.assert_array_equal(np.asarray(image), imfnb.decode(encode(PIXELS, quality=5)))
+
+
+@pytest.mark.jit
 def test_a_stack_over_its_own_file(tmp_path):
     path = tmp_path / "a.imf"
     path.write_bytes(saved_all(stack()))
@@ -706,7 +738,12 @@ def test_thumbnails():
     whole.thumbnail((40, 40), reducing_gap=None)
     assert small.size == whole.size == (40, 27)
     assert abs(np.asarray(small).astype(int) - np.asarray(whole)).mean() < 4
-    assert small.getpixel((0, 0))
+    image = opened(data)
+    image.thumbnail((40, 1000))  # the width decides
+    assert image.size == (40, 27) and image._reduce == 2
+    image = opened(data)
+    image.thumbnail((500, 500))
+    assert image.size == (240, 160) and image._reduce == 1
 
 
 @pytest.mark.jit

@@ -81,6 +81,8 @@ alpha if one has alpha; profiles that differ are converted to sRGB. Durations ar
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -113,6 +115,10 @@ _MODES: dict[tuple[str, str], tuple[str, str, str]] = {
     ("gray", "float32"): ("F", "<f4", "F;32F"),
     ("gray", "float64"): ("F", "<f4", "F;32F"),
 }
+
+# Pixels of all frames up to which they are kept where they are bands of one array, all of which has to be decoded for
+# each of them.
+_KEPT = 1 << 24
 
 # What so many bands of a stack are taken for.
 _BANDS = {1: "gray", 2: "gray+alpha", 3: "rgb", 4: "rgba"}
@@ -216,6 +222,8 @@ class ImfImageFile(ImageFile.ImageFile):
     _reduce = 1
     _fitted = False
     _data: bytes | None = None
+    _together: np.ndarray | None = None
+    _places: Sequence[tuple[int, int]] = ()
     _min_frame = 0
 
     def _open(self) -> None:
@@ -228,13 +236,15 @@ class ImfImageFile(ImageFile.ImageFile):
         self._stack = said["frames"] is not None
         self.n_frames = said["frames"] or 1
         self.is_animated = self.n_frames > 1
-        self._length = said["size"]
-        # Pillow warns from its limit on and refuses twice as much; each frame is decoded by itself.
-        limit = Image.MAX_IMAGE_PIXELS
-        largest = _UNLIMITED if limit is None else max(1, int(min(2 * limit, _UNLIMITED)))
-        self._max_pixels = largest * self.n_frames
-        height, width = said["shape"][self._stack :][:2]
-        self._whole = (width, height)
+        self._length, self._type = said["size"], said["dtype"]
+        limit = Image.MAX_IMAGE_PIXELS  # from which on Pillow warns; it refuses twice as much
+        self._max_pixels = _UNLIMITED if limit is None else max(1, int(min(2 * limit, _UNLIMITED)))
+        self._shape = said["shape"][self._stack :]
+        self._whole = self._shape[1::-1]
+        if "frame 0" in said["segments"]:  # a file for each
+            sizes = list(said["segments"].values())
+            start = self._length - sum(said["metadata"].values()) - sum(sizes)
+            self._places = list(itertools.pairwise(itertools.accumulate(sizes, initial=start)))
         self._mode = mode
         self._expect(1)
         if said["metadata"] and not said["missing"]:
@@ -355,15 +365,29 @@ class ImfImageFile(ImageFile.ImageFile):
         from ..codec import decode  # with it the kernels
 
         data = self._contents()
+        options: dict[str, Any] = {"max_pixels": self._max_pixels, "reduce": self._reduce}
         if self._stack:
             self._data = data
-        options: dict[str, Any] = {"frame": self._frame} if self._stack else {}
-        if self._reduce > 1:
-            options["reduce"] = self._reduce
-        array = decode(data, max_pixels=self._max_pixels, **options)
+        if self._places:
+            array = decode(self._one_of(data), **options)
+        elif self._stack and self._reduce == 1 and math.prod(self._whole) * self.n_frames <= _KEPT:
+            if self._together is None:
+                self._together = decode(data, **options)
+            array = self._together[self._frame]
+        else:
+            array = decode(data, frame=self._frame if self._stack else None, **options)
         with np.errstate(over="ignore"):  # of float64, to infinity
             samples = np.ascontiguousarray(array, self._dtype)
         self.im = Image.frombytes(self.mode, self._size, samples.data, "raw", self._raw, 0, 1).im
+
+    def _one_of(self, data: bytes) -> bytes:
+        """The file of a frame."""
+        start, end = self._places[self._frame]
+        said = info(data[start:end], max_pixels=self._max_pixels)
+        if said["frames"] or said["shape"] != self._shape or said["dtype"] != self._type:
+            found, expected = f"{said['dtype']} {said['shape']}", f"{self._type} {self._shape}"
+            raise FormatError(f"damaged file: frame {self._frame} has {found}; expected {expected}")
+        return data[start:end]
 
     def _contents(self) -> bytes:
         """All bytes of the file proper."""
@@ -387,7 +411,7 @@ class ImfImageFile(ImageFile.ImageFile):
         from ..codec import open_container
 
         with _oserrors(self.filename):
-            container = open_container(self._contents(), self._max_pixels)
+            container = open_container(self._contents(), _UNLIMITED)
             for number in range(len(container.segments)):
                 container.segment(number)
             Metadata.of_chunks(container.chunks)
@@ -416,7 +440,7 @@ class ImfImageFile(ImageFile.ImageFile):
 
     def close(self) -> None:
         """Close the file, and forget what was read of it."""
-        self._data = None
+        self._data = self._together = None
         super().close()
 
 
