@@ -69,20 +69,23 @@ def test_opening_reads_the_header_and_the_metadata():
             self.count += len(data)
             return data
 
-    file = Counting(encode(picture(400, 300), quality=30) + bytes(1 << 16))
+    file = Counting(encode(picture(40, 30), quality=30) + bytes(1 << 16))
     image = Image.open(file)
-    assert image.size == (300, 400) and image.mode == "RGB" and file.count < 10_000
+    assert image.size == (30, 40) and image.mode == "RGB" and file.count < 10_000
     np.testing.assert_array_equal(np.asarray(image), imfnb.decode(file.getvalue()))
 
 
 @pytest.mark.thorough
 def test_opening_imports_no_numba(tmp_path):
+    """Nor does importing twice do harm, or before `Image.init()`."""
     path = tmp_path / "a.imf"
     path.write_bytes(CODED)
     code = (
         f"import sys; sys.path.insert(0, {str(FOLDER.parent.parent)!r}); import imfnb.plugins.pillow; "
         f"from PIL import Image; image = Image.open({str(path)!r}); print(image.size, image.info['dpi']); "
         "image.draft('RGB', (9, 9)); image.verify(); Image.init(); "
+        "import importlib; importlib.reload(imfnb.plugins.pillow); "
+        f"Image.open({str(path)!r}).close(); assert Image.ID.count('IMF') == 1; "
         "assert not {'numba', 'scipy', 'imageio'} & set(sys.modules), sys.modules"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
@@ -314,8 +317,9 @@ def test_huge_announcements_reserve_nothing(tmp_path):
 
 def test_damaged_metadata_are_left_out():
     damaged = CODED[:-1] + bytes([CODED[-1] ^ 1])
-    with pytest.warns(MetadataWarning, match="checksum of chunk.*left out"):
+    with pytest.warns(MetadataWarning, match=r"checksum of chunk.*left out") as caught:
         image = opened(damaged)
+    assert caught[0].filename == __file__
     assert not image.info
     np.testing.assert_array_equal(np.asarray(image), imfnb.decode(CODED))
 
@@ -403,8 +407,9 @@ def test_profiles_are_kept_with_the_samples_that_they_are_about():
     wanted = ImageCms.applyTransform(image.convert("L").convert("RGB"), transform).getchannel("G")
     np.testing.assert_array_equal(np.asarray(gray), np.asarray(wanted))
     assert "icc_profile" not in gray.info
-    with pytest.warns(MetadataWarning, match=r"icc_profile is not kept: damaged"):
+    with pytest.warns(MetadataWarning, match=r"icc_profile is not kept: damaged") as caught:
         assert not exact(image, icc_profile=b"nonsense").info
+    assert caught[0].filename == __file__
     image.info["icc_profile"] = b"nonsense"
     assert not exact(image).info
     deep = Image.fromarray(PIXELS[:, :, 0].astype(np.float32))
@@ -666,6 +671,7 @@ def test_a_stack_over_its_own_file(tmp_path):
 
 def test_a_single_frame_is_no_stack():
     assert saved(RGB, save_all=True) == saved(RGB)
+    assert saved(RGB, save_all=True, append_images=None) == saved(RGB)
     assert not opened(saved(RGB, save_all=True)).is_animated
 
 
@@ -730,6 +736,7 @@ def test_drafts():
     assert image.draft(None, (0, 0))[1] == (0, 0, 37 / 8, 23 / 8)
 
 
+@pytest.mark.jit
 def test_thumbnails():
     pixels = picture(160, 240)
     data = encode(pixels, quality=60)

@@ -70,7 +70,7 @@ removes one that did not if encoding fails.)
 
 - icc_profile is an argument, or else taken from ``info``, and so is comment: as by the writers of PNG and JPEG. It is
   kept where it is a profile of the samples that are written, gray or RGB. Where it is not (a profile of CMYK, or that
-  of RGB for a picture that has become gray), colours are converted to sRGB by it.
+  of RGB for a picture that has become gray), colours are converted to sRGB by it. ``icc_profile=None`` leaves it out.
 - exif (bytes or ``Image.Exif``), xmp, dpi and text (a mapping) are arguments alone: what ``info`` has of them need not
   hold any longer for a picture that was turned or scaled.
 
@@ -256,7 +256,7 @@ class ImfImageFile(ImageFile.ImageFile):
             with _oserrors(self.filename):
                 found = read_metadata(window, max_pixels=_UNLIMITED)
         except FileError as error:
-            warnings.warn(f"{error}; metadata are left out", MetadataWarning, stacklevel=2)
+            warnings.warn(f"{error}; metadata are left out", MetadataWarning, stacklevel=6)
             return
         exif = b"Exif\0\0" + found.exif if found.exif else None
         comment = found.text.get(_COMMENT, "").encode()
@@ -469,7 +469,7 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
 
 def _save_all(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     """Write all frames of an image, and of those that are to be appended."""
-    images = [image, *image.encoderinfo.get("append_images", ())]
+    images = [image, *(image.encoderinfo.get("append_images") or ())]
     with _oserrors(filename):
         frames = [_plain(frame, image.encoderinfo) for frame in _frames(images)]
         if len({profile for _, profile in frames}) > 1:
@@ -495,7 +495,7 @@ def _plain(image: Image.Image, given: Mapping[str, Any], srgb: bool = False) -> 
         note: str | None = "the samples are gray"
         image.load()
         if "transparency" in image.info:
-            warnings.warn("transparency of samples deeper than 8 bits is not kept", MetadataWarning, stacklevel=5)
+            warnings.warn("transparency of samples deeper than 8 bits is not kept", MetadataWarning, stacklevel=4)
         kept = profile if is_profile_of(profile, "L") and not srgb else None
         samples = np.asarray(image).astype({"F": np.float32, "I": np.int32}.get(mode, np.uint16))
     else:
@@ -508,7 +508,7 @@ def _plain(image: Image.Image, given: Mapping[str, Any], srgb: bool = False) -> 
         if samples.ndim == 3 and mode in ("1", "L", "LA", "La"):
             samples = samples[:, :, [0, 3]]
     if kept is None and given.get("icc_profile") and not srgb:
-        warnings.warn(f"icc_profile is not kept: {note}", MetadataWarning, stacklevel=5)
+        warnings.warn(f"icc_profile is not kept: {note}", MetadataWarning, stacklevel=4)
     return samples, kept
 
 
