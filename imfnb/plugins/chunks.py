@@ -109,7 +109,7 @@ class Chunks:
     @property
     def _values(self) -> dict[str, Any]:
         """The options as :class:`EncodeOptions` takes them."""
-        return {name: _SPELLINGS[value] if value in _SPELLINGS else value for name, value in self.items}
+        return {name: _SPELLINGS.get(value, value) for name, value in self.items}
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Chunks:

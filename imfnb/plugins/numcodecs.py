@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numcodecs.abc import Codec
@@ -145,7 +145,9 @@ def _remainder(array: np.ndarray, natural: tuple[int, ...]) -> bytes:
     return json.dumps(found, separators=(",", ":")).encode() if found else b""
 
 
-def _read_remainder(container: Container, data: bytes, chunks: Chunks) -> tuple[tuple[int, ...], str, str]:
+def _read_remainder(
+    container: Container, data: bytes, chunks: Chunks
+) -> tuple[tuple[int, ...], str, Literal["<", ">"]]:
     """Shape, order in memory and byte order of a chunk: "C" or "F", ">" or "<"."""
     natural = chunks.natural(container)
     if not data.startswith(b"{"):  # padding, or nothing
