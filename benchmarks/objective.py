@@ -49,7 +49,7 @@ def main() -> None:
     arguments = parser.parse_args()
     changes: dict[str, list[float]] = {name: [] for name in MEASURES}
     for path in image_paths(arguments.folder)[:: arguments.every]:
-        image = read_picture(path).pixels
+        image = read_picture(path, srgb=True).pixels
         rates_ref, values_ref = curve(image, arguments.profile, "mse")
         rates, values = curve(image, arguments.profile, "svd")
         for name in MEASURES:

@@ -105,7 +105,7 @@ def compare(paths: list[Path], bpp: float, repeat: int, table: dict[str, tuple[E
     """Print the table of one rate: means over the pictures."""
     points = np.empty((len(paths), len(table), 4))
     for path, rows in zip(paths, points, strict=True):
-        image = read_picture(path).pixels
+        image = read_picture(path, srgb=True).pixels
         pixels = image.shape[0] * image.shape[1]
         work = []
         for row, (encode, decode, low, high) in zip(rows, table.values(), strict=True):

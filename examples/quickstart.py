@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", default="quickstart.png", help="where the comparison goes")
     arguments = parser.parse_args()
     if arguments.picture:
-        image = read_picture(arguments.picture).pixels
+        image = read_picture(arguments.picture, srgb=True).pixels
     else:
         from skimage import data
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._warmup import warmup
     from .batch import decode_batch, decode_iter, encode_batch, encode_iter
-    from .codec import decode, encode, info
+    from .codec import decode, encode
     from .errors import (
         DeviceError,
         DeviceWarning,
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     )
     from .factorization import factorize
     from .files import imread, imwrite
+    from .headers import info, read_metadata
+    from .metadata import Metadata
     from .runtime.devices import show_config
 
 __version__ = "0.1.0"
@@ -40,6 +42,7 @@ _HOMES = {
     "FormatError": "errors",
     "ImfError": "errors",
     "LimitError": "errors",
+    "Metadata": "metadata",
     "MetadataWarning": "errors",
     "OptionError": "errors",
     "decode": "codec",
@@ -51,7 +54,8 @@ _HOMES = {
     "factorize": "factorization",
     "imread": "files",
     "imwrite": "files",
-    "info": "codec",
+    "info": "headers",
+    "read_metadata": "headers",
     "show_config": "runtime.devices",
     "warmup": "_warmup",
 }
@@ -63,6 +67,7 @@ __all__ = [
     "FormatError",
     "ImfError",
     "LimitError",
+    "Metadata",
     "MetadataWarning",
     "OptionError",
     "decode",
@@ -75,6 +80,7 @@ __all__ = [
     "imread",
     "imwrite",
     "info",
+    "read_metadata",
     "show_config",
     "warmup",
 ]

@@ -86,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
     encode.add_argument(
         "--nodata", type=_nodata, metavar="VALUE", help="of missing samples; nan, or none (default: as the TIFF says)"
     )
+    encode.add_argument("--strip", action="store_true", help="leave out profile, EXIF, XMP, text and the like")
     encode.add_argument("--max-pixels", type=int, metavar="N", help="refuse larger pictures")
     kernels(encode)
 
@@ -100,6 +101,7 @@ def parser() -> argparse.ArgumentParser:
     kernels(decode)
 
     info = command("info", "Describe .imf files without decoding them.", ".imf files, or - for stdin")
+    info.add_argument("--components", action="store_true", help="and the bytes of each component, which takes longer")
     info.add_argument("--json", action="store_true", help="one JSON object per file and line")
 
     _bench_parser(commands)

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .codec import (
-    check_max_pixels,
     check_max_rank,
     decode,
     decode_container,
@@ -30,6 +29,7 @@ from .codec import (
 from .errors import FormatError, MetadataWarning, OptionError, naming
 from .files import read_bytes
 from .format.container import MAX_PIXELS, Container, Frame
+from .headers import check_max_pixels
 from .kinds import describe, is_path, kind_of
 from .options import SEARCHES, EncodeOptions
 from .pictures import Picture, read_picture
@@ -124,8 +124,7 @@ def _encode_item(item: Any, place: str, **options: Any) -> tuple[bytes, tuple[st
     """Encode an item, and say what of its file is not kept; at module level so that processes can import it."""
     with _about(item, place):
         picture = _load(item)
-        data = encode(picture.pixels, **{**picture.options, **options})
-        return with_chunks(data, picture.chunks), picture.dropped
+        return encode(picture.pixels, **{**picture.options, **options}), picture.dropped
 
 
 def _decode_item(item: Any, place: str, **options: Any) -> np.ndarray:
@@ -423,6 +422,21 @@ def _keep_samples(result: tuple[bytes, tuple[str, ...]]) -> bytes:
     return data
 
 
+def _with_metadata(
+    outcomes: Generator[Future, None, None], kept: dict[int, tuple[tuple[bytes, bytes], ...]]
+) -> Generator[Future, None, None]:
+    """Files of the GPU with what they carry beside pixels, which is known by their numbers."""
+    with closing(outcomes):
+        for number, future in enumerate(outcomes):
+            chunks = kept.pop(number, ())
+            if chunks and _error(future) is None:
+                whole: Future = Future()
+                whole.set_result(with_chunks(future.result(), chunks))
+                yield whole
+            else:
+                yield future
+
+
 def _encode_on(
     backend: str,
     images: Iterable[Any],
@@ -445,17 +459,20 @@ def _encode_on(
                 picture = _load(item)
                 given = {key: value for key, value in options.items() if key != "device"}
                 array, own = to_array(picture.pixels, EncodeOptions(**{**picture.options, **given}))
-                # A stack is encoded in several ways, by calls of its own.
-                stack = None if own.axes is None else encode_array(array, own, "cuda", workers)
-                found = prepare(array, own) if stack is None else (stack, None)
-            _warn((*picture.dropped, *(["georeference"] if picture.tags else [])))
+                # Stacks are encoded in several ways, and sizes that hold metadata are of one file each.
+                alone = own.axes is not None or (own.metadata and own.target[0] in ("size", "bpp"))
+                found = (encode_array(array, own, "cuda", workers), None) if alone else prepare(array, own)
+            if own.metadata and not alone:
+                kept[number] = own.metadata.chunks
+            _warn(picture.dropped)
             opened[number] = _nameable(item), place
             return found
 
         opened: dict[int, tuple[Any, str]] = {}
+        kept: dict[int, tuple[tuple[bytes, bytes], ...]] = {}
         workers = resolve_threads(threads)
         whole = listed and isinstance(images, (list, tuple))
-        outcomes = encode_items(images, open_item, valid, workers, whole)
+        outcomes = _with_metadata(encode_items(images, open_item, valid, workers, whole), kept)
         return _results(_on_gpu(outcomes, opened, images, progress, guarded=not listed), errors)
     inner = 1
     if backend == "cuda":  # other objectives, which `encode` looks after image by image

@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from . import _console
 from ._arguments import parser
@@ -90,7 +89,7 @@ def _convert(
 
 
 def _encode(arguments: argparse.Namespace) -> int:
-    from .codec import encode, with_chunks
+    from .codec import encode
     from .files import check_name
     from .pictures import SUFFIXES, read_picture
 
@@ -104,6 +103,7 @@ def _encode(arguments: argparse.Namespace) -> int:
     if arguments.nodata is not None:
         options["nodata"] = None if arguments.nodata == "none" else arguments.nodata
     reading = {name: getattr(arguments, name) for name in ("frame", "max_pixels", "axes")}
+    reading["srgb"] = arguments.strip or None  # samples whose profile is left out have to be those of sRGB
     reading = {name: value for name, value in reading.items() if value is not None}
     dropped: dict[str, tuple[str, ...]] = {}
     missing: dict[str, str] = {}
@@ -112,8 +112,10 @@ def _encode(arguments: argparse.Namespace) -> int:
         file = io.BytesIO(_console.read_input()) if source == "-" else source
         picture = read_picture(file, bands=arguments.bands, **reading)
         told = {**picture.options, **({"channels": "bands"} if arguments.bands else {})}
-        coded = with_chunks(encode(picture.pixels, threads=threads, **{**told, **options}), picture.chunks)
-        if picture.dropped:
+        if arguments.strip:
+            told["metadata"] = None
+        coded = encode(picture.pixels, threads=threads, **{**told, **options})
+        if picture.dropped and not arguments.strip:
             dropped[source] = picture.dropped
         if picture.nodata is not None and "nodata" not in options:
             missing[source] = f"{picture.nodata}"
@@ -123,14 +125,18 @@ def _encode(arguments: argparse.Namespace) -> int:
         return _convert(arguments, SUFFIXES, lambda _: ".imf", check_name, convert)
     finally:
         if dropped:
-            kinds = ", ".join(dict.fromkeys(kind for source in sorted(dropped) for kind in dropped[source]))
-            tell(f"note: not kept in .imf files: {kinds} ({_first(dropped)})")
+            tell(f"note: not kept in .imf files: {_kinds(dropped)} ({_first(dropped)})")
         if missing:
             values = " or ".join(dict.fromkeys(missing[source] for source in sorted(missing)))
             tell(
                 f"note: samples of {values} are taken for missing, as the tag GDAL_NODATA says ({_first(missing)}); "
                 "--nodata says otherwise"
             )
+
+
+def _kinds(found: dict[str, tuple[str, ...]]) -> str:
+    """What was found in some files, each kind once."""
+    return ", ".join(dict.fromkeys(kind for source in sorted(found) for kind in found[source]))
 
 
 def _first(sources: Iterable[str]) -> str:
@@ -146,29 +152,24 @@ def _check_picture_name(target: str) -> None:
 
 
 def _decode(arguments: argparse.Namespace) -> int:
-    from .codec import decode, info, open_container
+    from .codec import decode, open_container
     from .errors import FormatError
-    from .format.chunks import GEOT, Tag, is_plain, parse_tags
     from .format.container import MAX_PIXELS
+    from .headers import info
+    from .metadata import NO_METADATA, Metadata
     from .pictures import fits_png, write_picture
 
     limit = MAX_PIXELS if arguments.max_pixels is None else arguments.max_pixels
     chosen = {name: getattr(arguments, name) for name in ("bands", "frame") if getattr(arguments, name) is not None}
-    damaged: list[str] = []
-
-    def describe(data: bytes) -> dict[str, Any]:
-        """What `info` says, which takes a good part of the time of decoding; nothing of a plain picture."""
-        return {} if is_plain(data) else info(data, max_pixels=limit)
+    damaged: dict[str, tuple[str, ...]] = {}
+    dropped: dict[str, tuple[str, ...]] = {}
 
     def suffix(source: str) -> str:
         """PNG, or TIFF for what no PNG holds; of a file that cannot be read, `convert` will tell."""
         if source == "-" or not os.path.isfile(source):  # what can be read once
             return ".png"
         try:
-            with open(source, "rb") as file:
-                if is_plain(file.read(32)):
-                    return ".png"
-            details = info(_read(source), max_pixels=limit)
+            details = info(source, max_pixels=limit)
         except Exception:
             return ".png"
         stack = details["frames"] is not None
@@ -177,13 +178,17 @@ def _decode(arguments: argparse.Namespace) -> int:
         fits = fits_png(details["dtype"], bands) and (not stack or arguments.frame is not None)
         return ".png" if fits else ".tif"
 
-    def place(source: str, data: bytes) -> tuple[Tag, ...]:
-        """What the file says of where its pixels lie, for a TIFF."""
+    def metadata(source: str, data: bytes) -> Metadata:
+        """What the file carries beside pixels, as far as it is not damaged."""
+        wrong: list[str] = []
         try:
-            return next((parse_tags(chunk) for kind, chunk in open_container(data, limit).chunks if kind == GEOT), ())
+            return Metadata.of_chunks(open_container(data, limit).chunks, wrong)
         except FormatError:
-            damaged.append(source)
-            return ()
+            wrong.append("metadata")
+            return NO_METADATA
+        finally:
+            if wrong:
+                damaged[source] = tuple(wrong)
 
     def convert(source: str, target: str, threads: int | None) -> bytes:
         data = _read(source)
@@ -195,35 +200,40 @@ def _decode(arguments: argparse.Namespace) -> int:
             max_rank=arguments.max_rank,
             **chosen,
         )
-        details = describe(data)
+        details = info(data, max_pixels=limit)
         kind = ".png" if target == "-" else os.path.splitext(target)[1].lower()
-        channels = details.get("channels")
-        return write_picture(
+        coded, lost = write_picture(
             image,
             kind,
-            channels="bands" if arguments.bands and channels is not None else channels,
-            frames=details.get("frames") is not None and arguments.frame is None,
+            channels=details["channels"] if not arguments.bands else None if "color_space" in details else "bands",
+            frames=details["frames"] is not None and arguments.frame is None,
             nodata=details.get("nodata"),
-            tags=place(source, data) if kind in (".tif", ".tiff") else (),
+            metadata=metadata(source, data) if details["metadata"] else NO_METADATA,
         )
+        if lost:
+            dropped[source] = lost
+        return coded
 
     try:
         return _convert(arguments, (".imf",), suffix, _check_picture_name, convert)
     finally:
         if damaged:
-            tell(f"note: what says where the pixels lie is damaged and was left out ({_first(damaged)})")
+            tell(f"note: damaged and left out: {_kinds(damaged)} ({_first(damaged)})")
+        if dropped:
+            tell(f"note: not kept in files of this format: {_kinds(dropped)} ({_first(dropped)})")
 
 
 def _info(arguments: argparse.Namespace) -> int:
     from ._targets import find_inputs
-    from .codec import info
+    from .headers import info
 
     sources, failures = find_inputs(arguments.inputs, (".imf",))
     for source, error in failures:
         _complain(error, source)
     for source in sources:
         try:
-            details = info(_read(source))
+            file = io.BytesIO(_console.read_input()) if source == "-" else source
+            details = info(file, components=arguments.components)
         except Exception as error:
             failures.append((source, error))
             _complain(error, source)

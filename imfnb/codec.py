@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeVar, overload
@@ -13,34 +13,24 @@ import numpy as np
 from .errors import OptionError
 from .format.container import MAX_PIXELS, Container, Frame, unpack
 from .frames import encode_frames, frame_of
-from .kinds import describe, kind_of
+from .headers import bytes_of, check_max_pixels
+from .kinds import check_integer
+from .metadata import Metadata, largest_overhead
 from .objective import least_svd_cost
-from .options import SEARCHES, EncodeOptions, check_integer
+from .options import SEARCHES, EncodeOptions
 from .profiles import PARSERS, pipeline
 from .rasters import prepare, to_array
 from .runtime.devices import DeviceArray, is_device_array, resolve_device, resolve_threads, run_on
 from .runtime.run import HostRun, Run
 
 __all__ = [
-    "Info",
-    "check_max_pixels",
     "check_max_rank",
     "decode",
     "decode_container",
     "encode",
     "encode_array",
-    "info",
     "open_container",
 ]
-
-# What to do with a kind of argument that is not the contents of a file.
-_REMEDIES = {
-    "path": ": pass its bytes, or decode it with imfnb.imread",
-    "folder": ": decode its files with imfnb.decode_batch",
-    "file": ": pass what its read() returns, or decode it with imfnb.imread",
-    "array": ": pass its tobytes() if those are a file, and use imfnb.encode to compress an image",
-    "many": ": decode several files with imfnb.decode_batch",
-}
 
 _Out = TypeVar("_Out")
 
@@ -70,6 +60,7 @@ def encode(
     axes: str | None = None,
     nodata: float | None = None,
     mask: Any = None,
+    metadata: Metadata | None = None,
     device: str = "auto",
     threads: int | None = None,
 ) -> bytes:
@@ -153,6 +144,8 @@ def encode(
     mask : array_like of bool, optional
         Main profile: True where there is no data, of the shape of the image or (H, W). Such samples are decoded as
         `nodata`, without it as NaN (floats) or 0. A masked array's mask is taken by itself.
+    metadata : Metadata, optional
+        Profile, EXIF, text and the like, which the file carries; its bytes count for `bpp` and `size`.
     device : {"auto", "cpu", "cuda", "reference"}, default "auto"
         Which kernels to use; all give the same bytes.
     threads : int, optional
@@ -201,6 +194,7 @@ def encode(
         axes=axes,
         nodata=nodata,
         mask=mask,
+        metadata=metadata,
     )
     array, options = to_array(image, options)
     return encode_array(array, options, device, resolve_threads(threads))
@@ -208,10 +202,28 @@ def encode(
 
 def encode_array(array: Any, options: EncodeOptions, device: str, workers: int) -> bytes:
     """Compress what :func:`imfnb.rasters.to_array` gives, an image or a stack."""
+    chunks = options.metadata.chunks if options.metadata else ()
+    options = _with_room(options, array, chunks)
     if options.axes is not None:
         one = partial(_encode, device=device, workers=workers)
-        return encode_frames(array, options, one, lambda data: decode(data, device=device, threads=workers))
-    return _encode(array, options, device, workers)
+        data = encode_frames(array, options, one, lambda data: decode(data, device=device, threads=workers))
+    else:
+        data = _encode(array, options, device, workers)
+    return with_chunks(data, chunks)
+
+
+def _with_room(options: EncodeOptions, array: Any, chunks: Sequence[tuple[bytes, bytes]]) -> EncodeOptions:
+    """Options without metadata, whose target leaves room for these chunks."""
+    (name, value), overhead = options.target, largest_overhead(chunks)
+    options = options.changed(metadata=None)
+    if name not in ("size", "bpp") or not overhead:
+        return options
+    stack = options.axes is not None
+    share = 1.0 if name == "size" else 8 / max(1, math.prod(array.shape[: 2 + stack]))
+    left = value - overhead * share
+    if left <= 0:
+        raise OptionError(f"{name}={value:g} cannot be met: metadata alone take {overhead} bytes; leave some of it out")
+    return options.changed(target=(name, int(left) if name == "size" else left))
 
 
 def _encode(array: Any, options: EncodeOptions, device: str, workers: int) -> bytes:
@@ -258,11 +270,6 @@ def check_max_rank(max_rank: Any) -> int | None:
     return check_integer("max_rank", max_rank, 1, math.inf, "a positive integer, or None for all components")
 
 
-def check_max_pixels(max_pixels: Any) -> int:
-    """`max_pixels` of :func:`decode`, or an OptionError."""
-    return check_integer("max_pixels", max_pixels, 1, math.inf, "a positive integer")
-
-
 def open_container(data: Any, max_pixels: int = MAX_PIXELS) -> Container:
     """A file taken apart and checked, its segments apart; `data` and `max_pixels` as in :func:`decode`.
 
@@ -271,7 +278,7 @@ def open_container(data: Any, max_pixels: int = MAX_PIXELS) -> Container:
     """
     try:
         limit = check_max_pixels(max_pixels)
-        with _bytes_of(data) as view:
+        with bytes_of(data) as view:
             return unpack(view, limit, PARSERS)
     finally:
         del data
@@ -280,24 +287,6 @@ def open_container(data: Any, max_pixels: int = MAX_PIXELS) -> Container:
 def with_chunks(data: bytes, chunks: Sequence[tuple[bytes, bytes]]) -> bytes:
     """A finished file with metadata added: types, of four bytes, and contents; `data` itself where there are none."""
     return open_container(data, 1 << 62).repacked(chunks=chunks) if chunks else data
-
-
-def _bytes_of(data: Any) -> memoryview:
-    """A view of one byte after the other, or an OptionError that says what `data` is."""
-    try:
-        with memoryview(data) as view:
-            if view.ndim == 1 and view.itemsize == 1:
-                return view.cast("B")
-    except (TypeError, ValueError):  # nothing with bytes, or they are not contiguous
-        pass
-    try:
-        kind = kind_of(data)
-        if kind == "other" and isinstance(data, (list, tuple, Iterator)):
-            kind = "many"
-        remedy = _REMEDIES.get(kind, "")
-        raise OptionError(f"data is {describe(data)}; expected contiguous bytes, the contents of an .imf file{remedy}")
-    finally:
-        del data
 
 
 @overload
@@ -538,81 +527,3 @@ def _check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype, resident: bool
     if not resident and not target.flags.writeable:
         raise OptionError("out is read-only; expected a writeable array")
     return target
-
-
-class Info(dict):
-    """What :func:`info` returns: a dict whose text form is a short table."""
-
-    def __str__(self) -> str:
-        lines = []
-        for key, value in self.items():
-            if isinstance(value, dict):
-                lines += [f"{key}.{name}: {number}" for name, number in value.items()]
-            elif isinstance(value, float):
-                lines.append(f"{key}: {value:.4f}")
-            else:
-                lines.append(f"{key}: {value}")
-        return "\n".join(lines)
-
-
-def info(data: Any, *, max_pixels: int = MAX_PIXELS) -> Info:
-    """Describe a file without decoding it.
-
-    Parameters
-    ----------
-    data : bytes-like
-        The contents of an .imf file.
-    max_pixels : int, default 2**28
-        Larger images are refused.
-
-    Returns
-    -------
-    Info
-        A dict with version (of the format), profile, shape, dtype, frames (their number, None if it is no stack),
-        segments (bytes of each plane, matrix, layer or frame), size (bytes of the file proper), padding (bytes behind
-        its end, which do not belong to it) and bpp. Pictures: color_space and subsampling. Baseline: patch_size, bounds
-        and ranks. Arrays: channels (what the last axis is), columns (number of columns of V), energies (what each of
-        them adds to the mean square of a sample), nodata, max_error (largest error, None where there is no bound),
-        steps (in units of the data), patch_sizes, restoration and components as below. Main: alpha (how it is coded:
-        "lossy", "lossless", "constant", or None if there is none), steps (gray levels), patch_sizes, restoration,
-        weights (of each plane, what the step is multiplied by: that of the first component, and a of 1 + a f**1.5 for
-        the others), local_steps (side of the blocks that have steps of their own, in pixels, or None), ranks
-        (components used by each plane), free_v (number of slices of each plane whose V has left the DCT basis) and
-        components (bytes of each component of each plane: the first with V, then the map of active ranks, then the
-        second and so on).
-
-    Raises
-    ------
-    FormatError
-        If the data are not a valid file.
-    OptionError
-        If `data` are no bytes, or `max_pixels` is out of range.
-    """
-    try:
-        container = open_container(data, max_pixels)
-    finally:
-        del data  # see `open_container`
-    frame = container.frame
-    pixels = frame.height * frame.width * max(1, frame.frames)
-    details = _details(container, max_pixels)
-    return Info(
-        version=container.version,
-        profile=frame.profile,
-        shape=frame.shape,
-        dtype=frame.dtype.name,
-        frames=frame.frames or None,
-        **details,
-        size=container.total,
-        padding=container.padding,
-        bpp=8 * container.total / pixels,
-    )
-
-
-def _details(container: Container, max_pixels: int) -> dict[str, Any]:
-    """What the profile says of a file; of a stack of files, the bytes of each frame, and what the first one is."""
-    if not container.frame.apart:
-        return pipeline(container.frame).describe(container)
-    first = frame_of(container, 0, max_pixels)
-    said = pipeline(first.frame).describe(first)
-    shared = {name: said[name] for name in ("channels", "nodata") if name in said}
-    return {**shared, "segments": {f"frame {number}": size for number, size in enumerate(container.sizes)}}

@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, BinaryIO
 
@@ -14,6 +15,7 @@ import numpy as np
 from .codec import decode, encode
 from .errors import OptionError, name_of, naming
 from .kinds import is_elsewhere, opened
+from .metadata import Metadata
 
 __all__ = ["check_name", "imread", "imwrite", "read_bytes", "write_bytes"]
 
@@ -294,7 +296,17 @@ def imread(source: str | os.PathLike | BinaryIO, **options: Any) -> np.ndarray:
         return decode(read_bytes(source), **options)
 
 
-def imwrite(target: str | os.PathLike | BinaryIO, image: Any, **options: Any) -> int:
+def imwrite(
+    target: str | os.PathLike | BinaryIO,
+    image: Any,
+    *,
+    icc_profile: bytes | None = None,
+    exif: Any = None,
+    xmp: bytes | str | None = None,
+    dpi: tuple[float, float] | float | None = None,
+    text: Mapping[str, str] | None = None,
+    **options: Any,
+) -> int:
     """Write an image as an .imf file.
 
     Parameters
@@ -304,8 +316,10 @@ def imwrite(target: str | os.PathLike | BinaryIO, image: Any, **options: Any) ->
         that, it is written over in place, and an interruption then loses the old content.
     image : array_like
         The image; see :func:`imfnb.encode`.
+    icc_profile, exif, xmp, dpi, text : optional
+        What the file carries beside its pixels; see :class:`imfnb.Metadata`.
     **options
-        Passed on to :func:`imfnb.encode`.
+        Passed on to :func:`imfnb.encode`, which takes `metadata` as a whole, too.
 
     Returns
     -------
@@ -323,6 +337,12 @@ def imwrite(target: str | os.PathLike | BinaryIO, image: Any, **options: Any) ->
     with naming(target):
         if not hasattr(target, "write"):
             check_name(target)
+        given = {"icc_profile": icc_profile, "exif": exif, "xmp": xmp, "dpi": dpi, "text": text}
+        given = {name: value for name, value in given.items() if value is not None}
+        if given:
+            if options.get("metadata") is not None:
+                raise OptionError(f"metadata and {' and '.join(given)} are given; expected one of them")
+            options["metadata"] = Metadata(**given)
         data = encode(image, **options)
         write_bytes(target, data)
     return len(data)

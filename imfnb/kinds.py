@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, Literal
 
+import numpy as np
+
 from .errors import OptionError, name_of
 
-__all__ = ["describe", "is_elsewhere", "is_path", "kind_of", "opened"]
+__all__ = ["check_integer", "describe", "is_elsewhere", "is_path", "kind_of", "opened", "scalar"]
 
 # How the files begin that are most often taken for something else.
 _SIGNATURES = {
@@ -141,3 +143,16 @@ def describe(value: Any) -> str:
     if cls.__module__ == "builtins":
         return f"a {cls.__name__}"
     return f"an object of type {cls.__module__}.{cls.__qualname__}"
+
+
+def check_integer(name: str, value: Any, low: int, high: float, expected: str) -> int:
+    """`value`, a Python or a NumPy integer, as an integer in [low, high]; or an OptionError."""
+    number = scalar(value)
+    if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or not low <= number <= high:
+        raise OptionError(f"{name} is {value!r}; expected {expected}")
+    return int(number)
+
+
+def scalar(value: Any) -> Any:
+    """What an array without dimensions holds, anything else as it is."""
+    return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value

@@ -10,6 +10,8 @@ from typing import Any, overload
 import numpy as np
 
 from .errors import OptionError
+from .kinds import check_integer, scalar
+from .metadata import Metadata
 from .pictures.arrays import as_samples
 from .runtime.devices import DeviceArray, is_device_array, resolve_device
 
@@ -21,7 +23,6 @@ __all__ = [
     "STEP_RANGE",
     "EncodeOptions",
     "check_image",
-    "check_integer",
     "on_device",
 ]
 
@@ -118,26 +119,13 @@ def on_device(image: Any) -> Any:
 
 def _number(name: str, value: Any, low: float, high: float, expected: str) -> float:
     """`value` as a float in [low, high], or an OptionError."""
-    number = _scalar(value)
+    number = scalar(value)
     if isinstance(number, (bool, np.bool_)) or not isinstance(number, (int, float, np.integer, np.floating)):
         raise OptionError(f"{name} is {value!r}; expected {expected}")
     plain = number.item() if isinstance(number, np.generic) else number  # others overflow beside large limits
     if not (low <= plain <= high) or math.isnan(plain):
         raise OptionError(f"{name} is {value!r}; expected {expected}")
     return float(plain)
-
-
-def check_integer(name: str, value: Any, low: int, high: float, expected: str) -> int:
-    """`value`, a Python or a NumPy integer, as an integer in [low, high]; or an OptionError."""
-    number = _scalar(value)
-    if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or not low <= number <= high:
-        raise OptionError(f"{name} is {value!r}; expected {expected}")
-    return int(number)
-
-
-def _scalar(value: Any) -> Any:
-    """What an array without dimensions holds, anything else as it is."""
-    return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
 
 
 def _is_one_of(value: Any, sizes: tuple) -> bool:
@@ -155,7 +143,7 @@ def _each(check: Any, name: str, value: Any, *args: Any) -> Any:
 
 
 def _is_nan(value: Any) -> bool:
-    number = _scalar(value)
+    number = scalar(value)
     return isinstance(number, (float, np.floating)) and math.isnan(number)
 
 
@@ -191,6 +179,7 @@ class EncodeOptions:
     axes: str | None = None
     nodata: Any = None
     mask: Any = None
+    metadata: Metadata | None = None
     target: tuple[str, Any] = field(init=False, default=("quality", 50.0))
 
     def __post_init__(self) -> None:
@@ -207,13 +196,15 @@ class EncodeOptions:
         object.__setattr__(self, "target", (name, self._check_target(name) if given else 50.0))
         if self.subsampling not in (None, "4:2:0", "4:4:4"):
             raise OptionError(f"subsampling is {self.subsampling!r}; expected '4:2:0' or '4:4:4'")
-        patch_size = _scalar(self.patch_size)
+        patch_size = scalar(self.patch_size)
         if isinstance(patch_size, np.integer):  # whose squares may overflow
             object.__setattr__(self, "patch_size", int(patch_size))
         if not isinstance(self.keep_hidden, (bool, np.bool_)):
             raise OptionError(f"keep_hidden is {self.keep_hidden!r}; expected True or False")
         if self.channels not in CHANNELS:
             raise OptionError(f"channels is {self.channels!r}; expected one of {', '.join(map(repr, CHANNELS))}")
+        if not isinstance(self.metadata, (Metadata, type(None))):
+            raise OptionError(f"metadata is a {type(self.metadata).__name__}; expected imfnb.Metadata, or None")
         self._check_axes()
         if self.nodata is not None:
             number = (

@@ -294,9 +294,8 @@ def test_deflate_bomb_is_not_unpacked():
 
 def test_every_truncation_is_noticed(small_file):
     for length in range(len(small_file)):
-        for function in (imfnb.decode, imfnb.info):
-            with pytest.raises(FormatError):
-                function(small_file[:length])
+        with pytest.raises(FormatError):
+            imfnb.decode(small_file[:length])
 
 
 def test_every_flipped_bit_is_noticed(small_file):

@@ -92,6 +92,8 @@ def test_modules(path):
     if path.name == "__main__.py":
         return
     parts = path.relative_to(FOLDER.parent).with_suffix("").parts
+    if parts[1:2] == ("plugins",) and parts[-1] in ("numcodecs", "zarr"):  # not for every Python
+        pytest.importorskip(parts[-1])
     module = importlib.import_module(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
     assert module.__doc__ and module.__doc__.strip()
     for name in getattr(module, "__all__", []):
@@ -119,12 +121,14 @@ def test_functions_are_documented(function):
     assert "Raises" in found
 
 
-@pytest.mark.parametrize("error", CLASSES, ids=lambda error: error.__name__)
+@pytest.mark.parametrize(
+    "error", [found for found in CLASSES if issubclass(found, BaseException)], ids=lambda error: error.__name__
+)
 def test_errors_are_documented(error):
     assert inspect.getdoc(error).endswith(".") and error.__doc__ != error.__mro__[1].__doc__
 
 
-EXAMPLES = [imfnb.encode, imfnb.encode_iter, imfnb.decode_iter, imfnb.factorize]
+EXAMPLES = [imfnb.encode, imfnb.encode_iter, imfnb.decode_iter, imfnb.factorize, imfnb.info, imfnb.Metadata]
 
 
 @pytest.mark.parametrize("function", EXAMPLES, ids=lambda function: function.__name__)

@@ -27,9 +27,11 @@ ALLOWED = {
     **{stage: STAGES | {"format", "layout", "errors", "runtime"} for stage in STAGES},
     "profiles": STAGES | {"profiles", "format", "layout", "errors", "runtime", "options", "rasters", "metrics"},
     # What hosts of plugins see is what callers of the package see, but for chunks of arrays, which share their options.
-    "plugins": {"plugins", "codec", "errors", "format", "options", "rasters"},
+    "plugins": {"plugins", "codec", "files", "headers", "errors", "format", "options", "rasters"},
     "metrics": {"metrics", "errors", "extras"},
-    "pictures": {"pictures", "errors", "format", "kinds", "extras"},
+    "pictures": {"pictures", "errors", "format", "metadata", "kinds", "extras"},
+    "metadata.py": {"errors", "format"},
+    "headers.py": {"errors", "format", "kinds", "metadata", "profiles"},
 }
 
 #: Modules of stages that hold kernels, or what kernels are made of.

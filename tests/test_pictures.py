@@ -15,8 +15,10 @@ import tifffile
 from helpers import picture
 from PIL import Image, ImageCms
 
+import imfnb
 from imfnb.errors import LimitError, OptionError
 from imfnb.pictures import Picture, read_picture
+from imfnb.pictures.tags import directories, upright_exif
 
 RGB = picture(31, 45)
 GRAY = RGB[:, :, 1].copy()
@@ -451,8 +453,8 @@ def through_cms(image: Image.Image, icc: bytes) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_wide_colours_are_converted(kind):
-    found = read(saved(RGB, kind, icc_profile=WIDE))
+def test_wide_colours_are_converted_on_demand(kind):
+    found = read(saved(RGB, kind, icc_profile=WIDE), srgb=True)
     expected = through_cms(Image.fromarray(RGB), WIDE)
     assert abs(found.pixels.astype(int) - expected).max() <= 2 < abs(RGB.astype(int) - expected).max()
     assert found.dropped == ("ICC profile (converted to sRGB)",)
@@ -460,16 +462,24 @@ def test_wide_colours_are_converted(kind):
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF"])
 def test_wide_colours_of_lossy_formats_are_converted(kind):
-    plain, found = pixels(saved(RGB, kind)), read(saved(RGB, kind, icc_profile=WIDE))
+    plain, found = pixels(saved(RGB, kind)), read(saved(RGB, kind, icc_profile=WIDE), srgb=True)
     assert abs(found.pixels.astype(int) - through_cms(Image.fromarray(plain), WIDE)).max() <= 2
     assert found.dropped == ("ICC profile (converted to sRGB)",)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "WEBP", "AVIF"])
 def test_srgb_leaves_samples_alone(kind):
-    found = read(saved(RGB, kind, icc_profile=SRGB))
+    found = read(saved(RGB, kind, icc_profile=SRGB), srgb=True)
     np.testing.assert_array_equal(found.pixels, pixels(saved(RGB, kind)))
-    assert found.dropped == ("ICC profile",)
+    assert found.dropped == ("ICC profile",) and not found.metadata
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("icc", [WIDE, SRGB], ids=["wide", "sRGB"])
+def test_profiles_are_kept(kind, icc):
+    found = read(saved(RGB, kind, icc_profile=icc))
+    np.testing.assert_array_equal(found.pixels, pixels(saved(RGB, kind)))
+    assert found.dropped == () and found.metadata == imfnb.Metadata(icc_profile=icc)
 
 
 def test_alpha_is_not_converted():
@@ -481,13 +491,14 @@ def test_alpha_is_not_converted():
 
 def test_palette_with_a_profile():
     image = Image.fromarray(RGB).quantize(16)
-    found = pixels(saved(image, "PNG", icc_profile=WIDE))
+    found = read(saved(image, "PNG", icc_profile=WIDE), srgb=True).pixels
+    np.testing.assert_array_equal(pixels(saved(image, "PNG", icc_profile=WIDE)), np.asarray(image.convert("RGB")))
     assert abs(found.astype(int) - through_cms(image.convert("RGB"), WIDE)).max() <= 2
 
 
 @pytest.mark.parametrize("gamma", [1.0, 1.8])
 def test_gray_with_a_profile_of_gray(gamma):
-    found = read(saved(GRAY, "PNG", icc_profile=profile(gamma, (), b"GRAY")))
+    found = read(saved(GRAY, "PNG", icc_profile=profile(gamma, (), b"GRAY")), srgb=True)
     light = (GRAY / 255.0) ** gamma
     expected = 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     assert found.pixels.shape == GRAY.shape and abs(found.pixels - expected).max() <= 2
@@ -537,7 +548,8 @@ def test_profile_of_other_samples():
 def test_profile_without_littlecms(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "PIL.ImageCms", None)
     monkeypatch.delattr("PIL.ImageCms", raising=False)
-    assert "convert the picture to sRGB first" in refusal(saved(RGB, "PNG", icc_profile=WIDE))
+    assert "convert the picture to sRGB first" in refusal(saved(RGB, "PNG", icc_profile=WIDE), srgb=True)
+    np.testing.assert_array_equal(pixels(saved(RGB, "PNG", icc_profile=WIDE)), RGB)
     np.testing.assert_array_equal(pixels(saved(RGB, "PNG", icc_profile=SRGB)), RGB)
     np.testing.assert_array_equal(pixels(saved(RGB, "PNG")), RGB)
 
@@ -553,36 +565,93 @@ def test_colours_by_numbers_are_refused():
     assert "Display P3" in refusal(bytes(data))
 
 
-# ------------------------------------------------------------------------------------------------------ what is dropped
+# --------------------------------------------------------------------------------------- what is kept, and what is not
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "AVIF", "TIFF"])
-def test_exif_is_named(kind):
-    assert set(read(saved(RGB, kind, exif=exif(copyright="somebody"))).dropped) <= {"EXIF", "text"}
-    assert read(saved(RGB, kind, exif=exif(copyright="somebody", orientation=6))).dropped != ()
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("orientation", [None, 1, 6])
+def test_exif_is_kept_and_says_that_pixels_are_upright(kind, orientation):
+    given = exif(copyright="somebody", **({} if orientation is None else {"orientation": orientation}))
+    found = read(saved(RGB, kind, exif=given))
+    kept = Image.Exif()
+    kept.load(found.metadata.exif)
+    boxed = kind == "AVIF"  # Pillow writes the orientation into the boxes of the format
+    assert (
+        kept[0x8298] == "somebody" and kept.get(0x112, 1) == 1 and (0x112 in kept) == (not boxed and bool(orientation))
+    )
+    assert found.dropped == () and found.pixels.shape == ((45, 31, 3) if orientation == 6 else (31, 45, 3))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_thumbnail_that_lies_as_the_pixels_did_is_cut_off(order):
+    def directory(*entries, link=0):
+        return struct.pack(f"{order}H", len(entries)) + b"".join(entries) + struct.pack(f"{order}L", link)
+
+    def entry(tag, value):
+        return struct.pack(f"{order}HHLHH", tag, 3, 1, value, 0)
+
+    head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}L", 8)
+    first = directory(entry(256, 7), entry(274, 6), link=38)
+    block = head + first + directory(entry(259, 6))
+    assert len(list(directories(io.BytesIO(block)))) == 2
+    (only,) = directories(io.BytesIO(upright_exif(block)))
+    assert (only.number(256), only.number(274)) == (7, 1)
+    upright = head + directory(entry(256, 7))
+    assert upright_exif(b"Exif\0\0" + upright) == upright
+
+
+def test_exif_of_tiff_is_named():
+    data = bytearray(tiff(RGB, photometric="rgb", extratags=[(65000, 4, 1, 8, True)]))
+    place = data.index(struct.pack("<HH", 65000, 4), 8)
+    data[place : place + 2] = struct.pack("<H", 34665)
+    found = read(bytes(data))
+    assert found.dropped == ("EXIF",) and not found.metadata
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP"])
-@pytest.mark.parametrize(("dpi", "dropped"), [(300, ("resolution",)), (72, ()), (96, ())])
-def test_resolution_is_named(kind, dpi, dropped):
-    assert read(saved(RGB, kind, dpi=(dpi, dpi))).dropped == dropped
+@pytest.mark.parametrize(("dpi", "kept"), [(300, True), (72, False), (96, False)])
+def test_resolution_is_kept(kind, dpi, kept):
+    found = read(saved(RGB, kind, dpi=(dpi, dpi)))
+    assert found.dropped == () and (found.metadata.dpi is not None) == kept
+    assert not kept or np.allclose(found.metadata.dpi, dpi, atol=0.1)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "AVIF", "TIFF"])
-def test_xmp_is_named_and_its_orientation_applied(kind):
+def test_xmp_is_kept_and_its_orientation_applied(kind):
     packet = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf tiff:Orientation=\"6\"/></x:xmpmeta>"
     options = {"tiffinfo": {700: packet}} if kind == "TIFF" else {"xmp": packet}
     found = read(saved(RGB, kind, **options))
-    assert found.dropped == ("XMP",)
+    assert found.dropped == () and found.metadata.xmp == packet.replace(b"6", b"1")
     assert found.pixels.shape[:2] == (45, 31)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        chunk(b"tEXt", b"Title\0words \xe4"),
+        chunk(b"zTXt", b"Title\0\0" + zlib.compress(b"words \xe4")),
+        chunk(b"iTXt", b"Title\0\0\0\0\0words \xc3\xa4"),
+        chunk(b"iTXt", b"Title\0\1\0\0\0" + zlib.compress(b"words \xc3\xa4")),
+    ],
+)
+def test_text_of_png_is_kept(part):
+    found = read(with_chunks(saved(RGB, "PNG"), part))
+    assert found.dropped == () and found.metadata == imfnb.Metadata(text={"Title": "words ä"})
+
+
+def test_text_of_tiff_is_kept():
+    found = read(saved(RGB, "TIFF", tiffinfo={270: "a view", 33432: "somebody"}))
+    assert found.metadata.text == {"ImageDescription": "a view", "Copyright": "somebody"} and found.dropped == ()
+
+
+def test_comments_are_kept():
+    for data in (with_segments(saved(RGB, "JPEG"), (0xFE, b"words")), saved(GRAY, "GIF", comment=b"words")):
+        assert read(data).metadata == imfnb.Metadata(text={"Comment": "words"}) and read(data).dropped == ()
 
 
 @pytest.mark.parametrize(
     ("part", "dropped"),
     [
-        (chunk(b"tEXt", b"Title\0words"), "text"),
-        (chunk(b"zTXt", b"Title\0\0" + zlib.compress(b"words")), "text"),
-        (chunk(b"iTXt", b"Title\0\0\0\0\0words"), "text"),
         (chunk(b"tIME", bytes(7)), "time"),
         (chunk(b"gAMA", struct.pack(">L", 100000)), "gamma"),
         (chunk(b"pHYs", struct.pack(">LLB", 1, 2, 0)), "resolution"),
@@ -612,7 +681,7 @@ def test_orientation_as_imagemagick_writes_it():
 @pytest.mark.parametrize(
     ("segment", "dropped"),
     [
-        ((0xFE, b"words"), "comment"),
+        ((0xE1, b"http://ns.adobe.com/xmp/extension/\0words"), "further XMP"),
         ((0xED, b"Photoshop 3.0\x008BIM"), "Photoshop and IPTC data"),
         ((0xEC, b"Ducky\0"), "application data"),
     ],
@@ -622,10 +691,6 @@ def test_segments_of_jpeg_are_named(segment, dropped):
     found = read(with_segments(data, segment))
     np.testing.assert_array_equal(found.pixels, pixels(data))
     assert found.dropped == (dropped,)
-
-
-def test_gif_comment_is_named():
-    assert read(saved(GRAY, "GIF", comment=b"words")).dropped == ("comment",)
 
 
 # ----------------------------------------------------------------------------------------------------- damaged metadata

@@ -13,8 +13,8 @@ import numpy as np
 
 from .. import __version__, metrics
 from ..baselines.arrays import ArrayCodec, array_codec, array_names
-from ..codec import info
 from ..errors import OptionError
+from ..headers import info
 from .array_figures import draw_collage, draw_curves
 from .curves import Curve, compare, value_at
 from .measures import ARRAY_PSNR

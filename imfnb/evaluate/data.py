@@ -159,7 +159,7 @@ def _file(path: Path) -> Picture:
 
 def _read_file(path: str | Path) -> np.ndarray:
     """Pixels of eight bits: the codecs that are compared take no others."""
-    picture = read_picture(path)
+    picture = read_picture(path, srgb=True)
     if picture.pixels.dtype != np.uint8 or picture.channels is not None:
         raise OptionError(
             f"{os.fspath(path)}: the picture has samples of {picture.pixels.dtype}, {picture.channels or 'gray'}; "

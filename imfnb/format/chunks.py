@@ -1,22 +1,48 @@
-"""Metadata of a file: what its chunks hold, and how one gets into a finished file.
+"""Metadata of a file: what its chunks hold. FORMAT.md, section 2.2, has their layouts.
 
-A chunk of type "GEOT" holds the tags by which a TIFF says where on Earth its pixels lie, and what GDAL adds to that:
-for this package they are opaque numbers that a TIFF is given back. FORMAT.md, section 2.2, has its layout.
+Decoders of pixels skip all of them. A chunk of type "GEOT" holds the tags by which a TIFF says where on Earth its
+pixels lie, and what GDAL adds to that: for this package they are opaque numbers that a TIFF is given back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import struct
+import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..errors import FormatError
 from .bytestream import Reader, put_varint
-from .container import CHUNKS, MAGIC
 
-__all__ = ["GEOT", "GEO_TAGS", "TYPE_SIZES", "Tag", "is_plain", "pack_tags", "parse_tags"]
+__all__ = [
+    "CONTENT_LIMIT",
+    "DPI",
+    "EXIF",
+    "GEOT",
+    "GEO_TAGS",
+    "ICC",
+    "TEXT",
+    "TYPE_SIZES",
+    "XMP",
+    "Tag",
+    "deflated",
+    "inflated",
+    "pack_dpi",
+    "pack_tags",
+    "pack_text",
+    "parse_dpi",
+    "parse_tags",
+    "parse_text",
+]
 
-#: Type of the chunk that holds tags.
-GEOT = b"GEOT"
+#: Types of chunks: an ICC profile, EXIF (a TIFF structure), an XMP packet, resolution, text, and tags. Those of the
+#: first three and of text occur in lower case, too, for the same deflated.
+ICC, EXIF, XMP, DPI, TEXT, GEOT = b"ICCP", b"EXIF", b"XMP ", b"DPI ", b"TEXT", b"GEOT"
+
+#: Largest number of bytes of a profile, a block of EXIF, a packet of XMP, or all text.
+CONTENT_LIMIT = 1 << 26
+
 
 #: The tags that it may hold: ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GeoDoubleParams,
 #: GeoAsciiParams, GDAL_METADATA and GDAL_NODATA. What else a TIFF says is of its own bytes, or never read from here.
@@ -103,29 +129,110 @@ def parse_tags(data: bytes) -> tuple[Tag, ...]:
     return tuple(tags.values())
 
 
-def is_plain(data: bytes) -> bool:
-    """Whether a file holds one picture of eight bits, gray, RGB or RGBA, and nothing beside it but metadata.
+def deflated(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
+    """A chunk, deflated where that is shorter.
 
     Parameters
     ----------
-    data : bytes
-        The first 32 bytes of a file, which hold magic, version, profile, arrangement and five numbers, or more.
+    kind : bytes
+        Its type, one that occurs in lower case, too.
+    content : bytes
+        Its contents, at most CONTENT_LIMIT bytes.
 
     Returns
     -------
-    bool
-        By the header, which is not checked.
+    (bytes, bytes)
+        Type and contents, which :func:`inflated` reads.
+    """
+    out = bytearray()
+    put_varint(out, len(content))
+    out += zlib.compress(content, 9)
+    return (kind.lower(), bytes(out)) if len(out) < len(content) else (kind, content)
+
+
+def inflated(kind: bytes, data: bytes) -> tuple[bytes, bytes]:
+    """A chunk as it was before :func:`deflated`; others as they are.
+
+    Parameters
+    ----------
+    kind : bytes
+        Its type.
+    data : bytes
+        Its contents.
+
+    Returns
+    -------
+    (bytes, bytes)
+        Type and contents.
 
     Raises
     ------
     FormatError
-        If it ends before it says so.
+        If the chunk is malformed, or holds more than CONTENT_LIMIT bytes.
+    """
+    if kind.upper() not in (ICC, EXIF, XMP, TEXT) or kind == kind.upper():
+        return kind, data
+    reader = Reader(memoryview(data))
+    length = reader.varint()
+    if length > CONTENT_LIMIT:
+        raise FormatError(f"metadata of {length} bytes; at most {CONTENT_LIMIT} are read")
+    unpacker = zlib.decompressobj()
+    try:
+        content = unpacker.decompress(reader.take(reader.left), length + 1)  # 0 would stand for no limit
+    except zlib.error as error:
+        raise FormatError(f"damaged metadata: {error}") from None
+    if len(content) != length or not unpacker.eof or unpacker.unused_data:
+        raise FormatError(f"damaged metadata: not the {length} bytes that are announced")
+    return kind.upper(), content
+
+
+def pack_dpi(dpi: tuple[float, float]) -> bytes:
+    """The contents of a chunk of type DPI: dots per inch across and down."""
+    return struct.pack("<dd", *dpi)
+
+
+def parse_dpi(data: bytes) -> tuple[float, float]:
+    """Dots per inch across and down, by a chunk of type DPI.
+
+    Raises
+    ------
+    FormatError
+        If the chunk is malformed, or they are no positive numbers.
+    """
+    if len(data) != 16:
+        raise FormatError(f"damaged metadata: a resolution of {len(data)} bytes; expected 16")
+    x, y = struct.unpack("<dd", data)
+    if not (0 < x < math.inf and 0 < y < math.inf):
+        raise FormatError(f"damaged metadata: a resolution of {x} x {y} dots per inch; expected positive numbers")
+    return x, y
+
+
+def pack_text(text: Mapping[str, str]) -> bytes:
+    """The contents of a chunk of type TEXT: keys and what stands under them."""
+    out = bytearray()
+    put_varint(out, len(text))
+    for word in (word for pair in text.items() for word in pair):
+        encoded = word.encode("utf-8")
+        put_varint(out, len(encoded))
+        out += encoded
+    return bytes(out)
+
+
+def parse_text(data: bytes) -> dict[str, str]:
+    """Keys and what stands under them, by a chunk of type TEXT; of equal keys the first.
+
+    Raises
+    ------
+    FormatError
+        If the chunk is malformed.
     """
     reader = Reader(memoryview(data))
-    reader.take(len(MAGIC))
-    if reader.byte() == 1:
-        return True
-    reader.varint(), reader.varint()  # lengths of header and payload
-    reader.byte()
-    reader.varint(), reader.varint()  # height and width
-    return reader.byte() in (0, 1, 3, 4) and not reader.varint() & ~CHUNKS
+    found: dict[str, str] = {}
+    for _ in range(reader.varint()):
+        key, value = (bytes(reader.take(reader.varint())) for _ in range(2))
+        try:
+            found.setdefault(key.decode("utf-8"), value.decode("utf-8"))
+        except UnicodeDecodeError:
+            raise FormatError("damaged metadata: text that is not in UTF-8") from None
+    reader.end()
+    return found

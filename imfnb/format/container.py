@@ -43,7 +43,20 @@ from .samples import (
     serialize_unit,
 )
 
-__all__ = ["MAX_PIXELS", "VERSION", "Container", "Frame", "Parsers", "newer", "pack", "unpack"]
+__all__ = [
+    "MAX_PIXELS",
+    "VERSION",
+    "Container",
+    "Frame",
+    "Header",
+    "Parsers",
+    "Part",
+    "header_length",
+    "newer",
+    "pack",
+    "read_header",
+    "unpack",
+]
 
 MAGIC = b"\x89IMF"
 
@@ -72,6 +85,9 @@ _TOGETHER = ("", "bands", "times")
 
 #: Default limit of the number of pixels that decoding allows.
 MAX_PIXELS = 2**28
+
+# Magic number, version, and the lengths of header and payload with five bytes each.
+_PREFIX = len(MAGIC) + 1 + 5 + 5
 
 # Bytes that the decoder may need besides the image itself: for each pixel of `max_pixels`, and for the stripe that a
 # thread works on, which is no larger in large pictures.
@@ -128,6 +144,13 @@ class Frame:
         return (self.frames, *shape) if self.frames else shape
 
     @property
+    def arrangement(self) -> str:
+        """What the last axis is, by the names that :func:`imfnb.encode` has for it."""
+        if self.array is not None and self.array.bands:
+            return "bands"
+        return {2: "gray+alpha", 3: "rgb", 4: "rgba"}.get(self.channels, "gray")
+
+    @property
     def samples(self) -> ArrayFields:
         """What is said of the samples of an array; of a picture, what it would be as one."""
         return self.array or ArrayFields()
@@ -149,8 +172,18 @@ Parsers = Mapping[tuple[str, int], Callable[[Reader, Frame], tuple[Any, int, int
 
 
 @dataclass(frozen=True)
-class _Part:
-    """What the header says of a segment or a chunk."""
+class Part:
+    """What the header says of a segment or a chunk.
+
+    Attributes
+    ----------
+    size : int
+        Its length in bytes.
+    checksum : int
+        CRC-32 of its bytes.
+    kind : bytes
+        The four bytes that say what a chunk holds; none of a segment.
+    """
 
     size: int
     checksum: int
@@ -164,8 +197,8 @@ class _Part:
 
 
 @dataclass(frozen=True)
-class Container:
-    """A file taken apart.
+class Header:
+    """What a file says before its payload.
 
     Attributes
     ----------
@@ -175,27 +208,57 @@ class Container:
         The fields common to all profiles.
     parameters : Any
         The fields of the profile.
-    total : int
-        Length of the file in bytes, up to the end of its payload.
-    padding : int
-        Number of bytes behind that.
     fields : bytes
         The fields of the profile as they stand in the header.
+    length : int
+        Number of bytes before the payload.
+    segments : tuple of Part
+        Of the coded factors, in their order in the payload.
+    further : tuple of Part
+        Of the chunks, which follow them.
     """
 
     version: int
     frame: Frame
     parameters: Any
-    total: int
-    padding: int
     fields: bytes
-    _segments: tuple[tuple[_Part, bytes], ...]
-    _chunks: tuple[tuple[_Part, bytes], ...]
+    length: int
+    segments: tuple[Part, ...]
+    further: tuple[Part, ...]
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Length of each segment in bytes."""
-        return tuple(part.size for part, _ in self._segments)
+        return tuple(part.size for part in self.segments)
+
+    @property
+    def total(self) -> int:
+        """Length of the file in bytes, up to the end of its payload."""
+        return self.length + sum(part.size for part in (*self.segments, *self.further))
+
+    @property
+    def places(self) -> tuple[tuple[int, Part], ...]:
+        """Every chunk with the position in the file where it begins."""
+        start, found = self.length + sum(self.sizes), []
+        for part in self.further:
+            found.append((start, part))
+            start += part.size
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Container(Header):
+    """A file taken apart: its header with the bytes of its parts.
+
+    Attributes
+    ----------
+    padding : int
+        Number of bytes behind the end of the file.
+    """
+
+    padding: int
+    _segments: tuple[bytes, ...]
+    _chunks: tuple[bytes, ...]
 
     @property
     def chunks(self) -> list[tuple[bytes, bytes]]:
@@ -206,12 +269,12 @@ class Container:
         FormatError
             If the checksum of one does not match.
         """
-        return [(part.kind, part.checked(data, f"chunk {part.kind!r}")) for part, data in self._chunks]
+        pairs = zip(self.further, self._chunks, strict=True)
+        return [(part.kind, part.checked(data, f"chunk {part.kind!r}")) for part, data in pairs]
 
     def repacked(self, frame: Frame | None = None, chunks: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
         """The same file with another frame for the same segments and parameters, or with more chunks."""
-        segments = [data for _, data in self._segments]
-        return pack(frame or self.frame, self.fields, segments, [*self.chunks, *chunks])
+        return pack(frame or self.frame, self.fields, list(self._segments), [*self.chunks, *chunks])
 
     def segment(self, index: int) -> Reader:
         """A reader over a segment whose CRC has been checked.
@@ -221,8 +284,7 @@ class Container:
         FormatError
             If the checksum does not match.
         """
-        part, data = self._segments[index]
-        return Reader(memoryview(part.checked(data, f"segment {index}")))
+        return Reader(memoryview(self.segments[index].checked(self._segments[index], f"segment {index}")))
 
 
 def pack(frame: Frame, parameters: bytes, segments: list[bytes], chunks: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
@@ -320,36 +382,104 @@ def unpack(data: memoryview, max_pixels: int, parsers: Parsers) -> Container:
     LimitError
         If the image is larger than `max_pixels` or needs far more memory than its size justifies.
     """
-    if len(data) < len(MAGIC) + 2:
-        raise FormatError(f"not an .imf file: {len(data)} bytes are fewer than the smallest header has")
-    if data[: len(MAGIC)] != MAGIC:
-        raise FormatError(f"not an .imf file: it begins with {bytes(data[:4])!r}, expected {MAGIC!r}")
+    header = read_header(data, max_pixels, parsers)
     reader = Reader(data)
-    reader.take(len(MAGIC))
+    reader.take(header.length)
+    segments = tuple(bytes(reader.take(part.size)) for part in header.segments)
+    chunks = tuple(bytes(reader.take(part.size)) for part in header.further)
+    fields = {name: getattr(header, name) for name in header.__dataclass_fields__}
+    return Container(**fields, padding=reader.left, _segments=segments, _chunks=chunks)
+
+
+def header_length(data: memoryview) -> int | None:
+    """How many bytes stand before the payload.
+
+    Parameters
+    ----------
+    data : memoryview
+        The first bytes of a file.
+
+    Returns
+    -------
+    int or None
+        None if these bytes are too few to say.
+
+    Raises
+    ------
+    FormatError
+        If they are not those of an .imf file, or of a newer one.
+    """
+    reader = Reader(data)
+    try:
+        version = _read_version(reader)
+        length = reader.varint()
+        if version > 1:
+            reader.varint()
+    except FormatError:
+        if len(data) >= _PREFIX or not MAGIC.startswith(bytes(data[: len(MAGIC)])):
+            raise
+        return None
+    return reader.position + length + 4
+
+
+def _read_version(reader: Reader) -> int:
+    """The version of a file, behind its magic number."""
+    magic = bytes(reader.take(min(len(MAGIC), reader.left)))
+    if magic != MAGIC:
+        raise FormatError(f"not an .imf file: it begins with {magic!r}, expected {MAGIC!r}")
     version = reader.byte()
     if version not in VERSIONS:
         raise FormatError(
             f"format version {version} is not known; this imfnb reads versions up to {VERSION}: upgrade imfnb"
         )
+    return version
+
+
+def read_header(data: memoryview, max_pixels: int, parsers: Parsers) -> Header:
+    """Read what a file says before its payload, and check it.
+
+    Parameters
+    ----------
+    data : memoryview
+        The first bytes of a file, or all of it. No view of it is left behind.
+    max_pixels : int
+        Largest number of pixels to accept.
+    parsers : Parsers
+        What reads the fields of the profiles.
+
+    Returns
+    -------
+    Header
+        What it says.
+
+    Raises
+    ------
+    FormatError
+        If the bytes are not those of a valid file, or end before its payload.
+    LimitError
+        If the image is larger than `max_pixels` or needs far more memory than its size justifies.
+    """
+    if len(data) < len(MAGIC) + 2:
+        raise FormatError(f"not an .imf file: {len(data)} bytes are fewer than the smallest header has")
+    reader = Reader(data)
+    version = _read_version(reader)
     length = reader.varint()
     payload = reader.varint() if version > 1 else None
     with reader.take(length) as fields:
         end = reader.position
         if reader.u32() != zlib.crc32(data[:end]):
             raise FormatError("damaged file: the checksum of the header does not match; fetch the file again")
-        header = _parse_header(Reader(fields), version, max_pixels, parsers)
-    frame, parameters, own, parts, chunks = header
-    size = sum(part.size for part in (*parts, *chunks))
+        frame, parameters, own, parts, chunks = _parse_header(Reader(fields), version, max_pixels, parsers)
+    header = Header(version, frame, parameters, own, reader.position, tuple(parts), tuple(chunks))
+    size = header.total - header.length
     if payload is not None and payload != size:
         raise FormatError(f"damaged file: a payload of {payload} bytes; its parts have {size}")
-    taken = [(part, bytes(reader.take(part.size))) for part in (*parts, *chunks)]
-    segments, rest = tuple(taken[: len(parts)]), tuple(taken[len(parts) :])
-    return Container(version, frame, parameters, reader.position, reader.left, own, segments, rest)
+    return header
 
 
 def _parse_header(
     header: Reader, version: int, max_pixels: int, parsers: Parsers
-) -> tuple[Frame, Any, bytes, list[_Part], list[_Part]]:
+) -> tuple[Frame, Any, bytes, list[Part], list[Part]]:
     """Read and check a header: the frame, the profile's fields, and what it says of every segment and chunk."""
     profile = header.byte()
     if profile >= len(PROFILES):
@@ -380,7 +510,7 @@ def _parse_header(
     found = header.varint()
     if found != count:
         raise FormatError(f"damaged file: {found} segments; expected {count}")
-    segments = [_Part(header.varint(), header.u32()) for _ in range(count)]
+    segments = [Part(header.varint(), header.u32()) for _ in range(count)]
     header.end()
     return frame, parameters, own, segments, chunks
 
@@ -400,7 +530,7 @@ def _check_pixels(frame: Frame, max_pixels: int) -> None:
 
 
 # The number of channels, that of frames and how they are coded, what is said of an array, and of the chunks.
-_Kind = tuple[int, int, str, "ArrayFields | None", list[_Part]]
+_Kind = tuple[int, int, str, "ArrayFields | None", list[Part]]
 
 
 def _parse_kind_v1(header: Reader) -> _Kind:
@@ -452,7 +582,7 @@ def _parse_frames(header: Reader, channels: int, arrangement: int) -> tuple[int,
     return frames, together
 
 
-def _parse_chunks(header: Reader) -> list[_Part]:
+def _parse_chunks(header: Reader) -> list[Part]:
     """What is said of the chunks."""
     count = header.varint()
     if not 1 <= count <= CHUNK_LIMIT:
@@ -460,5 +590,5 @@ def _parse_chunks(header: Reader) -> list[_Part]:
     parts = []
     for _ in range(count):
         kind = bytes(header.take(4))
-        parts.append(_Part(header.varint(), header.u32(), kind))
+        parts.append(Part(header.varint(), header.u32(), kind))
     return parts

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import OptionError
 
-__all__ = ["check_mode", "to_pixels", "turned"]
+__all__ = ["check_mode", "is_profile_of", "to_pixels", "turned"]
 
 # Largest difference, in gray levels, between colours with a profile and the same numbers as sRGB, up to which a
 # profile counts as sRGB: rounding and the various published tables of sRGB stay below it.
@@ -61,7 +61,20 @@ def check_mode(picture: Any) -> int:
 _CONVERT = "convert it to 8 bits first"
 
 
-def to_pixels(picture: Any, depth: int, profile: bytes | None) -> tuple[np.ndarray, str | None]:
+def is_profile_of(profile: bytes | None, mode: str) -> bool:
+    """Whether a profile is one of samples of Pillow's mode L or RGB, by its header."""
+    spaces = {"L": b"GRAY", "RGB": b"RGB "}
+    return (
+        profile is not None
+        and profile[36:40] == b"acsp"
+        and int.from_bytes(profile[:4], "big") <= len(profile)
+        and spaces.get(mode) == profile[16:20]
+    )
+
+
+def to_pixels(
+    picture: Any, depth: int, profile: bytes | None, srgb: bool = True
+) -> tuple[np.ndarray, str | None, bytes | None]:
     """The samples that a picture shows.
 
     Parameters
@@ -72,13 +85,17 @@ def to_pixels(picture: Any, depth: int, profile: bytes | None) -> tuple[np.ndarr
         What :func:`check_mode` returned.
     profile : bytes or None
         Its ICC profile.
+    srgb : bool, default True
+        Whether samples with a profile other than sRGB are converted to it where they need not be.
 
     Returns
     -------
     pixels : ndarray of uint8, shape (H, W), (H, W, 3) or (H, W, 4)
-        Gray, RGB or RGBA; with a profile other than sRGB converted to it.
+        Gray, RGB or RGBA.
     note : str or None
         What became of the profile, in words for a message.
+    kept : bytes or None
+        The profile, if the samples are those that it is about.
 
     Raises
     ------
@@ -86,11 +103,13 @@ def to_pixels(picture: Any, depth: int, profile: bytes | None) -> tuple[np.ndarr
         If this Pillow cannot convert the colours.
     """
     base, alpha = _split(picture, depth)
-    base, note = _to_srgb(base, profile)
+    kept, note = profile if not srgb and is_profile_of(profile, base.mode) else None, None
+    if kept is None:
+        base, note = _to_srgb(base, profile)
     pixels = np.array(base.convert("RGB") if base.mode == "CMYK" else base)
     if alpha is not None:
         pixels = np.dstack([pixels, pixels, pixels, alpha] if pixels.ndim == 2 else [pixels, alpha])
-    return pixels, note
+    return pixels, note, kept
 
 
 def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,12 +12,16 @@ import numpy as np
 
 from ..errors import OptionError
 from ..format.chunks import Tag
-from .tags import read_exif
+from ..metadata import Metadata
+from .tags import read_exif, upright_exif, whole_exif
 
 __all__ = ["DEEPER", "Survey", "check_code_points", "choose_frame"]
 
 #: Ends what is said of samples of more than eight bits in formats of which only eight are read.
 DEEPER = "deeper than 8 bits; convert it to TIFF or PNG of 16 bits first"
+
+# What XMP says of how pixels have to be turned, as an attribute or as an element.
+_ORIENTATION = re.compile(rb'(tiff:Orientation(?:="|>))([1-8])')
 
 # Resolutions that software writes where it knows none, in dots per inch.
 _NO_RESOLUTION = (0, 1, 72, 96)
@@ -55,6 +60,10 @@ class Survey:
         What stands for missing samples.
     tags : tuple of Tag
         Tags of a TIFF that an .imf file keeps.
+    dpi : (float, float) or None
+        Dots per inch across and down.
+    text : dict of str to str
+        Comments and the like, by their keys.
     """
 
     file: BinaryIO
@@ -72,6 +81,8 @@ class Survey:
     channels: str | None = None
     nodata: float | None = None
     tags: tuple[Tag, ...] = ()
+    dpi: tuple[float, float] | None = None
+    text: dict[str, str] = field(default_factory=dict)
 
     def drop(self, what: str) -> None:
         """Note that something will not be kept, once."""
@@ -85,7 +96,7 @@ class Survey:
         self.xmp = self.xmp or _bytes(info.get("xmp"))
         comment = _bytes(info.get("comment"))
         if comment and not comment.startswith(b"Created by OpenJPEG"):
-            self.drop("comment")
+            self.note("Comment", comment)
         dpi = info.get("dpi")  # of PCX files some size of a screen
         if format not in ("TIFF", "PCX") and isinstance(dpi, tuple) and len(dpi) == 2:
             self.resolution(*map(float, dpi))
@@ -93,23 +104,46 @@ class Survey:
     def resolution(self, x: float, y: float) -> None:
         """Note a resolution in dots per inch, unless it means nothing."""
         if x != y or min(abs(x - usual) for usual in _NO_RESOLUTION) > 0.5:
-            self.drop("resolution")
+            if 0 < x < math.inf and 0 < y < math.inf:
+                self.dpi = x, y
+            else:
+                self.drop("damaged resolution")
+
+    def note(self, key: str, text: bytes | str) -> None:
+        """Note a text; what stands under a key already stays before it."""
+        text = text if isinstance(text, str) else _words(text)
+        if text:
+            self.text[key] = f"{self.text[key]}\n{text}" if key in self.text else text
 
     def upright(self) -> int:
-        """How loaded pixels have to be turned, 1 to 8; EXIF and XMP are noted as dropped if they say more than that."""
+        """How loaded pixels have to be turned, 1 to 8; EXIF and XMP say that of upright pixels from then on."""
         found = 1
         if self.xmp:
-            self.drop("XMP")
-            match = re.search(rb'tiff:Orientation(?:="|>)([1-8])', self.xmp)
-            found = int(match[1]) if match else found
+            match = _ORIENTATION.search(self.xmp)
+            found = int(match[2]) if match else found
+            self.xmp = _ORIENTATION.sub(rb"\g<1>1", self.xmp)
         if self.exif:
             try:
                 found, more = read_exif(self.exif)
-                if more:
-                    self.drop("EXIF")
+                self.exif = upright_exif(whole_exif(self.exif)) if more else None
             except ValueError:
                 self.drop("damaged EXIF")
+                self.exif = None
         return found if self.orientation is None else 1
+
+    @property
+    def metadata(self) -> Metadata:
+        """What an .imf file keeps beside the samples, but for the profile."""
+        values = {}
+        for name in ("exif", "xmp", "dpi", "text", "tags"):
+            value = getattr(self, name)
+            try:
+                Metadata(**{name: value})
+            except OptionError:  # only what is too large
+                self.drop(f"oversized {name}")
+            else:
+                values[name] = value
+        return Metadata(**values)
 
 
 def choose_frame(frame: int | None, count: int, what: str = "images", remedy: str = "") -> int:
@@ -158,3 +192,12 @@ def check_code_points(primaries: int, transfer: int) -> None:
 def _bytes(value: Any) -> bytes | None:
     """What Pillow gives as bytes or text, or else None."""
     return value.encode("utf-8", "replace") if isinstance(value, str) else value if isinstance(value, bytes) else None
+
+
+def _words(text: bytes) -> str:
+    """Text in UTF-8, or else in Latin-1, without zeros at its end."""
+    text = text.rstrip(b"\0")
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError:
+        return text.decode("latin-1")

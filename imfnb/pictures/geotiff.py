@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import struct
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, BinaryIO
@@ -15,16 +15,31 @@ import numpy as np
 from ..errors import OptionError
 from ..extras import need
 from ..format.chunks import Tag
+from ..metadata import NO_METADATA, Metadata
 from .found import choose_frame
 from .rasters import arrange, check_array
 
-__all__ = ["Choice", "load_tiff", "write_tiff"]
+__all__ = ["TEXTS", "Choice", "load_tiff", "text_tags", "write_tiff"]
 
 _NODATA = 42113
 
 # struct's letters of the types of values, by TIFF's numbers; those of bytes are left as they are.
 _LETTERS = {3: "H", 4: "I", 5: "I", 6: "b", 8: "h", 9: "i", 10: "i", 11: "f", 12: "d", 13: "I"}
 _LETTERS |= {16: "Q", 17: "q", 18: "Q"}
+
+
+#: Tags that are texts, by the names that the specification has for them.
+TEXTS = {
+    269: "DocumentName",
+    270: "ImageDescription",
+    271: "Make",
+    272: "Model",
+    285: "PageName",
+    306: "DateTime",
+    315: "Artist",
+    316: "HostComputer",
+    33432: "Copyright",
+}
 
 
 @dataclass(frozen=True)
@@ -129,7 +144,11 @@ def _check_order(axes: str, part: Any) -> None:
 
 
 def write_tiff(
-    image: np.ndarray, channels: str, frames: bool, tags: Iterable[Tag] = (), nodata: int | float | None = None
+    image: np.ndarray,
+    channels: str,
+    frames: bool,
+    metadata: Metadata = NO_METADATA,
+    nodata: int | float | None = None,
 ) -> bytes:
     """A TIFF of samples of any kind, deflated with a predictor.
 
@@ -141,8 +160,8 @@ def write_tiff(
         What the bands are, as for :func:`imfnb.encode`.
     frames : bool
         Whether the first dimension is that of frames, each of which becomes a page.
-    tags : iterable of Tag
-        To be written into every page.
+    metadata : Metadata
+        To be written into every page; EXIF is not.
     nodata : int or float, optional
         What stands for missing samples, which GDAL is told in a tag.
 
@@ -152,11 +171,20 @@ def write_tiff(
         The file.
     """
     tifffile = _tifffile()
-    kept = {tag.number: tag for tag in tags if nodata is None or tag.number != _NODATA}
+    kept = {tag.number: tag for tag in metadata.tags if nodata is None or tag.number != _NODATA}
     extra = [_extra_tag(tag) for tag in kept.values()]
     if nodata is not None:
         extra.append((_NODATA, 2, 0, f"{nodata}", True))
     options: dict[str, Any] = {"photometric": "rgb" if channels in ("rgb", "rgba") else "minisblack"}
+    if metadata.icc_profile:
+        options["iccprofile"] = metadata.icc_profile
+    if metadata.dpi:
+        options |= {"resolution": metadata.dpi, "resolutionunit": "INCH"}
+    if metadata.xmp:
+        extra.append((700, 1, len(metadata.xmp), metadata.xmp, True))
+    for number, text in text_tags(metadata.text).items():
+        content = text.encode("utf-8") + b"\0"
+        extra.append((number, 2, len(content), content, True))
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer, bigtiff=image.nbytes > 2**31) as writer:
         for page in image if frames else [image]:
@@ -186,3 +214,24 @@ def _extra_tag(tag: Tag) -> tuple[int, int, int, Any, bool]:
         return tag.number, tag.type, len(tag.data), tag.data, True
     values = struct.unpack(f"<{len(tag.data) // struct.calcsize(f'<{letter}')}{letter}", tag.data)
     return tag.number, tag.type, tag.count, values[0] if len(values) == 1 else values, True
+
+
+def text_tags(text: Mapping[str, str]) -> dict[int, str]:
+    """Tags for texts: those that the specification has a tag for, all others as lines of the description.
+
+    Parameters
+    ----------
+    text : mapping of str to str
+        Texts by their keys.
+
+    Returns
+    -------
+    dict of int to str
+        Texts by the numbers of their tags.
+    """
+    numbers = {name: number for number, name in TEXTS.items()}
+    values = {numbers[key]: value for key, value in text.items() if key in numbers}
+    rest = [f"{key}: {value}" for key, value in text.items() if key not in numbers]
+    if rest:
+        values[270] = "\n".join([*([values[270]] if 270 in values else []), *rest])
+    return dict(sorted(values.items()))

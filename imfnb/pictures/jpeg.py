@@ -46,19 +46,21 @@ def jpeg(file: BinaryIO, frame: int | None) -> Survey:
         elif marker == 0xEE and name.startswith(b"Adobe") and len(body) >= 12:  # says which colours they are
             kept.append(data[begin:end])
         elif marker == 0xFE:
-            found.drop("comment")
+            found.note("Comment", body)
         elif 0xE0 <= marker <= 0xEF:
             if marker == 0xE1 and name == b"Exif":
                 found.exif = found.exif or body
             elif marker == 0xE1 and name == b"http://ns.adobe.com/xap/1.0/":
-                found.xmp = body
+                found.xmp = body[len(name) + 1 :]
             elif marker == 0xE2 and name == b"ICC_PROFILE" and len(body) > 14:
                 profiles[body[12]] = body[14:]
             elif marker == 0xE2 and name == b"MPF":
                 others = _further_images(body[4:], position + 8)
             elif marker == 0xED and name == b"Photoshop 3.0":
                 found.drop("Photoshop and IPTC data")
-            elif (marker, name) not in ((0xE0, b"JFXX"), (0xE1, b"http://ns.adobe.com/xmp/extension/")):
+            elif (marker, name) == (0xE1, b"http://ns.adobe.com/xmp/extension/"):
+                found.drop("further XMP")
+            elif (marker, name) != (0xE0, b"JFXX"):
                 found.drop("application data")
         else:
             kept.append(data[begin:end])

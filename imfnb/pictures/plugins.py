@@ -21,11 +21,11 @@ from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any, BinaryIO
 
 from ..errors import LimitError
-from .tags import read_exif
+from .tags import WHOLE, read_exif
 
 __all__ = ["Unreadable", "check_pixels", "open_picture", "tell_orientation"]
 
-_ORIENTATION, _DESCRIPTION = 274, 270
+_ORIENTATION = 274
 
 # Not pixels but drawings (which Pillow has Ghostscript or Windows draw), or formats that Pillow has no reader for.
 _NO_PICTURES = {"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5"}
@@ -161,8 +161,8 @@ def _private(factory: Any, max_pixels: int) -> Any:
                 self[_ORIENTATION], more = read_exif(data)
             except ValueError:
                 more = True
-            if more:  # a word in place of what is there, for `surveys` to see that there is something
-                self[_DESCRIPTION] = "more"
+            if more:  # unread, for `whole_exif`
+                self[WHOLE] = bytes(data)
 
     def crop(_: Any, im: Any, box: tuple[float, float, float, float]) -> Any:
         left, top, right, bottom = map(round, box)

@@ -9,10 +9,11 @@ from functools import partial
 from typing import BinaryIO
 
 from ..errors import OptionError
+from ..metadata import Metadata
 from .deep import load_png
 from .found import DEEPER, Survey, check_code_points, choose_frame
 
-__all__ = ["png"]
+__all__ = ["png", "with_metadata"]
 
 # Bytes of a profile or a text, unpacked, that are read at most.
 _MOST_BYTES = 1 << 24
@@ -100,7 +101,7 @@ def _metadata(found: Survey, kind: bytes, body: bytes) -> None:
         elif kind == b"iTXt":
             packed, text = text[0], text[2:].split(b"\0", 2)[2]
             text = _inflate(text) if packed else text
-        _text(found, key, text)
+        _text(found, key, text, "utf-8" if kind == b"iTXt" else "latin-1")
     elif kind == b"pHYs":
         x, y, unit = struct.unpack(">LLB", body)
         if unit == 1:
@@ -117,7 +118,7 @@ def _metadata(found: Survey, kind: bytes, body: bytes) -> None:
         found.drop("chromaticities")
 
 
-def _text(found: Survey, key: bytes, text: bytes) -> None:
+def _text(found: Survey, key: bytes, text: bytes, encoding: str) -> None:
     if key == b"XML:com.adobe.xmp":
         found.xmp = text
     elif key.startswith(b"Raw profile type "):  # as ImageMagick writes it: a name, a length, hexadecimal digits
@@ -127,10 +128,12 @@ def _text(found: Survey, key: bytes, text: bytes) -> None:
             found.exif = found.exif or data
         elif name in (b"icc", b"icm"):
             found.profile = found.profile or data
+        elif name == b"xmp":
+            found.xmp = found.xmp or data
         else:
-            found.drop({b"iptc": "IPTC", b"xmp": "XMP"}.get(name, "metadata"))
+            found.drop({b"iptc": "IPTC"}.get(name, "metadata"))
     elif key != b"Software":
-        found.drop("text")
+        found.note(key.decode("latin-1"), text.decode(encoding))
 
 
 def _inflate(data: bytes) -> bytes:
@@ -140,3 +143,39 @@ def _inflate(data: bytes) -> bytes:
     if not unpacker.eof:
         raise ValueError("truncated or too long")
     return text
+
+
+def with_metadata(data: bytes, metadata: Metadata) -> bytes:
+    """A PNG with chunks for what there is of a profile, resolution, EXIF, XMP and text.
+
+    Parameters
+    ----------
+    data : bytes
+        A PNG without such chunks.
+    metadata : Metadata
+        What to add; tags have no place in a PNG.
+
+    Returns
+    -------
+    bytes
+        The file.
+    """
+    parts: list[tuple[bytes, bytes]] = []
+    if metadata.icc_profile:
+        parts.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc_profile, 9)))
+    if metadata.dpi:
+        x, y = (min(round(number / 0.0254), 0x7FFFFFFF) for number in metadata.dpi)
+        parts.append((b"pHYs", struct.pack(">LLB", x, y, 1)))
+    if metadata.exif:
+        parts.append((b"eXIf", metadata.exif))
+    texts = [(key, text.encode("utf-8")) for key, text in metadata.text.items()]
+    texts += [("XML:com.adobe.xmp", metadata.xmp)] if metadata.xmp else []
+    for key, text in texts:  # keys have 1 to 79 characters of Latin-1
+        name = key.encode("latin-1", "replace").replace(b"\0", b"?")[:79] or b"Comment"
+        parts.append((b"iTXt", name + b"\0\0\0\0\0" + text))
+    added = b"".join(struct.pack(">L", len(body)) + kind + body + _crc(kind, body) for kind, body in parts)
+    return data[:_HEADER] + added + data[_HEADER:]
+
+
+# Bytes of the magic number and the chunk IHDR, behind which such chunks have their place.
+_HEADER = 8 + 25

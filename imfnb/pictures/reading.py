@@ -7,14 +7,15 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from ..errors import ImfError, LimitError, OptionError, naming
-from ..format.chunks import GEOT, Tag, pack_tags
 from ..format.container import MAX_PIXELS
 from ..kinds import is_path, opened
+from ..metadata import NO_METADATA, Metadata
 from .color import check_mode, to_pixels, turned
 from .formats import name_of, refusal
 from .found import Survey, choose_frame
@@ -38,15 +39,15 @@ class Picture(NamedTuple):
         Gray, RGB or RGBA of uint8, upright, in sRGB; or the samples of a raster as they are stored, of uint8, int8,
         uint16, int16, float32 or float64.
     dropped : tuple of str
-        What the file carries beside them and an .imf file cannot hold, in words: "ICC profile", "EXIF", "resolution".
+        What the file carries beside them and an .imf file does not keep, in words: "IPTC", "layers", "mask".
     channels : str, optional
         What the bands are, where :func:`imfnb.encode` would take them for something else.
     axes : str, optional
         "THW" or "THWC" for a stack of frames.
     nodata : int or float, optional
         What stands for missing samples, as the tag GDAL_NODATA says.
-    tags : tuple of Tag
-        What a TIFF says of where its pixels lie.
+    metadata : Metadata
+        What an .imf file keeps beside the samples.
     """
 
     pixels: np.ndarray
@@ -54,18 +55,14 @@ class Picture(NamedTuple):
     channels: str | None = None
     axes: str | None = None
     nodata: int | float | None = None
-    tags: tuple[Tag, ...] = ()
+    metadata: Metadata = NO_METADATA
 
     @property
     def options(self) -> dict[str, Any]:
         """What :func:`imfnb.encode` has to be told of the samples."""
         told = {name: getattr(self, name) for name in ("channels", "axes", "nodata")}
+        told["metadata"] = self.metadata or None
         return {name: value for name, value in told.items() if value is not None}
-
-    @property
-    def chunks(self) -> tuple[tuple[bytes, bytes], ...]:
-        """What an .imf file keeps beside the samples."""
-        return ((GEOT, pack_tags(self.tags)),) if self.tags else ()
 
 
 def read_picture(
@@ -75,11 +72,12 @@ def read_picture(
     max_pixels: int = MAX_PIXELS,
     axes: str | None = None,
     bands: bool = False,
+    srgb: bool = False,
 ) -> Picture:
     """Read a picture in any format that Pillow knows, or a raster.
 
-    Transparency becomes alpha, palettes and CMYK become RGB, colours with a profile other than sRGB are converted to
-    it, and the picture is turned upright as its EXIF orientation says.
+    Transparency becomes alpha, palettes and CMYK become RGB, and the picture is turned upright as its EXIF orientation
+    says. Samples of gray and RGB stay as they are and keep their colour profile.
 
     Rasters keep their samples as they are: TIFF of any number of bands, of 16 bits, signed or floating point (through
     tifffile, in the extra "tiff"), PNG of 16 bits (through imagecodecs, in that extra, too), PPM, PGM and PFM, .npy,
@@ -103,6 +101,8 @@ def read_picture(
         it, which must not be more than rows, columns and bands; and (H, W) or (H, W, C) for files of NumPy's.
     bands : bool, default False
         Whether the samples of a TIFF are taken as they are, and all as bands, whatever they are said to mean.
+    srgb : bool, default False
+        Whether colours of 8 bits with a profile other than sRGB are converted to it.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def read_picture(
     with naming(source), _opened(source) as file:
         head = file.read(_HEAD)
         with one_error(name_of(head) or "a picture"):
-            return _read(file, head, None if frame is None else int(frame), int(max_pixels), axes, bands)
+            return _read(file, head, None if frame is None else int(frame), int(max_pixels), axes, bands, srgb)
 
 
 @contextmanager
@@ -192,7 +192,9 @@ def one_error(what: str, reader: str = "Pillow") -> Iterator[None]:
         ) from error
 
 
-def _read(file: BinaryIO, head: bytes, frame: int | None, max_pixels: int, axes: str | None, bands: bool) -> Picture:
+def _read(
+    file: BinaryIO, head: bytes, frame: int | None, max_pixels: int, axes: str | None, bands: bool, srgb: bool
+) -> Picture:
     found = survey(file, frame, axes, bands)
     if axes not in (None, "HW", "HWC") and found.reader not in ("tifffile", "NumPy"):
         raise OptionError(f"axes is {axes!r}, and the picture is one of rows and columns; leave axes out")
@@ -221,19 +223,18 @@ def _read(file: BinaryIO, head: bytes, frame: int | None, max_pixels: int, axes:
             tell_orientation(picture, found.orientation)
         picture.load()
         check_pixels(picture.size, max_pixels)
-        pixels, note = to_pixels(picture, depth, found.profile)
+        pixels, note, profile = to_pixels(picture, depth, found.profile, srgb)
         if note:
             found.dropped.insert(0, note)
         nodata = None if found.nodata is None else fitting_nodata(found.nodata, pixels.dtype)
         if note and "converted" in note:  # no sample has that value any more
             nodata = None
-        return Picture(turned(pixels, orientation), tuple(found.dropped), nodata=nodata, tags=found.tags)
+        metadata = replace(found.metadata, icc_profile=profile)
+        return Picture(turned(pixels, orientation), tuple(found.dropped), nodata=nodata, metadata=metadata)
 
 
 def _raster(found: Survey, samples: np.ndarray) -> Picture:
     """What was read as it is stored, with what was found beside it."""
-    if found.profile:
-        found.dropped.insert(0, "ICC profile (not applied)")
     orientation = found.upright() if found.orientation is None else found.orientation
     axes = None
     if found.stack:
@@ -241,7 +242,8 @@ def _raster(found: Survey, samples: np.ndarray) -> Picture:
     elif orientation != 1:
         samples = turned(samples, orientation)
     nodata = None if found.nodata is None else fitting_nodata(found.nodata, samples.dtype)
-    return Picture(samples, tuple(found.dropped), found.channels, axes, nodata, found.tags)
+    metadata = replace(found.metadata, icc_profile=found.profile)
+    return Picture(samples, tuple(found.dropped), found.channels, axes, nodata, metadata)
 
 
 def _open(found: Survey, max_pixels: int) -> Any:

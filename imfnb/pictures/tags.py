@@ -15,12 +15,15 @@ import numpy as np
 
 from ..format.chunks import TYPE_SIZES, Tag
 
-__all__ = ["MAGICS", "Directory", "directories", "read_exif"]
+__all__ = ["MAGICS", "WHOLE", "Directory", "directories", "read_exif", "upright_exif", "whole_exif"]
 
 #: How TIFF files begin: byte order and version, the last two being BigTIFF.
 MAGICS = {b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True), b"MM\0+": (">", True)}
 
 _ORIENTATION = 274
+
+#: The tag under which a block that a reader of Pillow's has made itself holds the file's own; nobody else has it.
+WHOLE = 65001
 
 # struct's letters of the types of values, by TIFF's numbers.
 _TYPES = {
@@ -242,3 +245,48 @@ def read_exif(block: bytes) -> tuple[int, bool]:
         orientation = first.number(_ORIENTATION, 1)
         return (int(orientation) if orientation in range(1, 9) else 1), any(tag != _ORIENTATION for tag in first)
     return 1, False
+
+
+def whole_exif(block: bytes) -> bytes:
+    """The EXIF of a file, from the block that Pillow gives for it.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged.
+    """
+    first = next(directories(io.BytesIO(block.removeprefix(b"Exif\0\0"))), None)
+    return block if first is None or WHOLE not in first else first.block(WHOLE)
+
+
+def upright_exif(block: bytes) -> bytes:
+    """An EXIF block that says of pixels that they are upright.
+
+    Parameters
+    ----------
+    block : bytes
+        One that :func:`read_exif` accepts.
+
+    Returns
+    -------
+    bytes
+        Without the six bytes that JPEG puts before it. If it said something else of the orientation, its thumbnail,
+        which lies as the pixels did, is no longer referred to.
+    """
+    data = bytearray(block.removeprefix(b"Exif\0\0"))
+    first = next(directories(io.BytesIO(data)), None)
+    if first is None or _ORIENTATION not in first or first.number(_ORIENTATION, 1) == 1:
+        return bytes(data)
+    order, wide = MAGICS[bytes(data[:4])]
+    kind, count, value = ("Q", "Q", 12) if wide else ("H", "L", 8)
+    at = first.positions[_ORIENTATION]
+    data[at + 2 : at + 4] = struct.pack(f"{order}H", 3)  # one short number, whatever it was
+    data[at + 4 : at + value] = struct.pack(f"{order}{count}", 1)
+    data[at + value : at + value + 4] = struct.pack(f"{order}HH", 1, 0)
+    start = struct.unpack_from(f"{order}{count}", data, 8 if wide else 4)[0]
+    entries = struct.unpack_from(f"{order}{kind}", data, start)[0]
+    link = start + struct.calcsize(f"<{kind}") + entries * (20 if wide else 12)
+    size = struct.calcsize(f"<{count}")
+    if link + size <= len(data):
+        data[link : link + size] = bytes(size)
+    return bytes(data)

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from ..errors import OptionError
 from ..format.chunks import GEO_TAGS
 from .found import Survey, choose_frame
-from .geotiff import Choice, load_tiff
+from .geotiff import TEXTS, Choice, load_tiff
 from .tags import Directory, directories
 
 __all__ = ["describe_tiff", "tiff"]
@@ -69,7 +69,6 @@ _TIFF_EXTRAS = {
     33723: "IPTC",
     34377: "Photoshop data",
     37724: "Photoshop data",
-    **dict.fromkeys((269, 270, 271, 272, 285, 306, 315, 316, 33432), "text"),
 }
 
 # Those that are kept and say where pixels lie, for which turning a picture would make them wrong.
@@ -107,8 +106,10 @@ def tiff(file: BinaryIO, frame: int | None, axes: str | None, bands: bool) -> Su
     if any(kind & 4 for kind in kinds):
         found.drop("mask")
     for tag in page:
-        if tag in _TIFF_EXTRAS and not (tag == 270 and (_optional(page, tag) or b"").startswith(_SHAPED)):
+        if tag in _TIFF_EXTRAS:
             found.drop(_TIFF_EXTRAS[tag])
+        if tag in TEXTS and not (tag == 270 and _DESCRIBED.match(_optional(page, tag) or b"")):
+            found.note(TEXTS[tag], _optional(page, tag) or b"")
     found.profile = _optional(page, 34675)
     broken = [tag for tag in page if tag not in _LAYOUT and _optional(page, tag) is None]
     if broken:  # Pillow would read no tag behind them: give them a type that there is none of, which it ignores
@@ -145,8 +146,7 @@ def tiff(file: BinaryIO, frame: int | None, axes: str | None, bands: bool) -> Su
     return found
 
 
-# How tifffile describes an array in a file of its own, and what else says which dimension of an array pages are.
-_SHAPED = b'{"shape": '
+# What says which dimension of an array pages are, in the place of a description: tifffile, ImageJ and OME.
 _DESCRIBED = re.compile(rb'\{"shape": |ImageJ=|.{,4096}<OME', re.DOTALL)
 
 

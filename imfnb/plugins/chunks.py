@@ -19,8 +19,12 @@ from ..rasters import prepare, to_array
 __all__ = ["OPTIONS", "Chunks", "arrangement"]
 
 #: The options of :func:`imfnb.encode` that a configuration may have, with their defaults: all that are not about one
-#: array (its mask) or about the machine (device, threads).
-OPTIONS = {option.name: option.default for option in fields(EncodeOptions) if option.init and option.name != "mask"}
+#: array (its mask, its metadata) or about the machine (device, threads).
+OPTIONS = {
+    option.name: option.default
+    for option in fields(EncodeOptions)
+    if option.init and option.name not in ("mask", "metadata")
+}
 
 # How JSON, which has no such numbers, spells them: as Zarr does for fill values.
 _SPELLINGS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -118,8 +122,8 @@ class Chunks:
         Parameters
         ----------
         options : mapping
-            Options of :func:`imfnb.encode` but `mask`, `device` and `threads`. In JSON's place of NaN, `nodata` may be
-            the string "NaN", and "Infinity" or "-Infinity".
+            Options of :func:`imfnb.encode` but `mask`, `metadata`, `device` and `threads`. For numbers that JSON has
+            not got, `nodata` may be the string "NaN", "Infinity" or "-Infinity".
 
         Returns
         -------
@@ -167,7 +171,10 @@ class Chunks:
         if options.axes is not None and dimensions < len(options.axes):
             raise OptionError(f"the array has {dimensions} dimensions; expected one for each of axes={options.axes!r}")
         shape = (1, 1) if options.channels == "auto" else (1, 1, _CHANNELS[options.channels])
-        prepare(np.full(shape, fill_value, dtype.newbyteorder("=")), options.changed(axes=None))
+        try:
+            prepare(np.full(shape, fill_value, dtype.newbyteorder("=")), options.changed(axes=None))
+        except OptionError as error:
+            raise OptionError(f"an array of {dtype.name} with fill value {fill_value}: {error}") from None
 
     def encode(self, chunk: np.ndarray) -> bytes:
         """Encode a chunk, on one thread: those who have many give them to several.

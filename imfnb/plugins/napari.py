@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..codec import decode, info
+from ..codec import decode
 from ..errors import naming
 from ..files import read_bytes
+from ..headers import info
 
 __all__ = ["get_reader", "read_layers"]
 
@@ -69,9 +70,7 @@ def _layer(path: str) -> tuple[np.ndarray, dict[str, Any], str]:
     with naming(path):
         data = read_bytes(path)
         details, image = info(data), decode(data)
-    channels = details.get("channels", {3: "rgb", 4: "rgba"}.get(image.shape[-1]))
-    last = image.ndim - bool(details["frames"]) == 3
-    colours = last and channels in ("rgb", "rgba")
-    if last and not colours:
+    colours = details["channels"] in ("rgb", "rgba")
+    if not colours and image.ndim - bool(details["frames"]) == 3:
         image = np.moveaxis(image, -1, -3)
     return image, {"name": os.path.splitext(os.path.basename(path))[0], "rgb": colours}, "image"

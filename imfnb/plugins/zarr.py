@@ -29,12 +29,13 @@ class ImfnbCodec(ArrayBytesCodec):
     Parameters
     ----------
     **options
-        Those of :func:`imfnb.encode` but `mask`, `device` and `threads`: at most one of the targets `quality`, `bpp`,
-        `size`, `psnr`, `rank`, `step`, `max_error` and `lossless`, and `profile`, `color_space`, `subsampling`,
-        `patch_size`, `bounds`, `iterations`, `objective`, `alpha_quality`, `keep_hidden`, `tune`, `channels`, `axes`
-        and `nodata`. `bpp` and `size` are limits of each chunk. `axes` names the last axes of a chunk, and all in front
-        of them are frames; see :func:`imfnb.plugins.chunks.arrangement`. With `nodata` at the fill value of the array,
-        what is not written costs next to nothing, in chunks at the edges too; NaN in floats always means no data.
+        Those of :func:`imfnb.encode` but `mask`, `metadata`, `device` and `threads`: at most one of the targets
+        `quality`, `bpp`, `size`, `psnr`, `rank`, `step`, `max_error` and `lossless`, and `profile`, `color_space`,
+        `subsampling`, `patch_size`, `bounds`, `iterations`, `objective`, `alpha_quality`, `keep_hidden`, `tune`,
+        `channels`, `axes` and `nodata`. `bpp` and `size` are limits of each chunk. `axes` names the last axes of a
+        chunk, and all in front of them are frames; see :func:`imfnb.plugins.chunks.arrangement`. With `nodata` at the
+        fill value of the array, what is not written costs next to nothing, in chunks at the edges too; NaN in floats
+        always means that there is no data.
 
     Raises
     ------
@@ -48,9 +49,11 @@ class ImfnbCodec(ArrayBytesCodec):
 
     Notes
     -----
-    A chunk of which a part is written is read, decoded, changed and encoded again: write whole chunks. Each time, the
-    rest of the chunk may move by the error that the options allow: after n such writes a sample may be off by n
-    `max_error`. `lossless` loses nothing however often that happens.
+    A chunk of which a part is written is read, decoded, changed and encoded again: write whole chunks, or whole shards.
+    What is not changed in it stays within `max_error` however often that happens where the file has no lossy layer,
+    which is at 1.4 bits a sample and more; with one, errors add up, by at most `max_error` each time. `lossless` loses
+    nothing, `quality` and `step` hardly anything after the first time; targets that are searched for (`bpp`, `size`,
+    `psnr`) lose as much again each time.
 
     Examples
     --------

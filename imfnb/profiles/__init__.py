@@ -10,7 +10,7 @@ A profile offers
 - ``stack_key(container)``: what files must have in common to be decoded together; None if each is decoded alone;
 - ``decode_stack(containers, outs, max_rank, run)``: a task that fills ``outs`` with the images of files of one key, on
   the CPU of one file, from the first ``max_rank`` components if that is not None; a FormatError if one is damaged;
-- ``describe(container)``: the profile's part of :func:`imfnb.info`.
+- ``components(container)``: the profile's part of :func:`imfnb.info` with `components`; `summary` has the rest.
 
 Images and ``outs`` are arrays of shape (H, W, C), C-contiguous, of uint8 but for arrays; ``frame`` is their
 description, ``options`` are validated, and ``run`` is where to work. What more a function takes is for studies.

@@ -40,7 +40,7 @@ from .slices import decode_slice
 from .stacks import Stack
 from .tuning import FINE_UNIT, LAYERED_BITS, LAYERED_STEPS
 
-__all__ = ["STACK_TARGETS", "decode_stack", "decoded", "describe", "encode_image", "stack_key", "to_file"]
+__all__ = ["STACK_TARGETS", "components", "decode_stack", "decoded", "encode_image", "stack_key", "to_file"]
 
 _PARSERS = {("main", 2): main_header.parse_v2}
 
@@ -260,41 +260,19 @@ def read_basis(container: Container) -> tuple[np.ndarray, np.ndarray]:
     return decode_spectral_basis(data, max(1, frame.channels), len(p.planes))
 
 
-def describe(container: Container) -> dict[str, object]:
-    """The profile's part of :func:`imfnb.info`."""
+def components(container: Container) -> dict[str, object]:
+    """What :func:`imfnb.info` says with `components`."""
     frame, p = container.frame, container.parameters
-    array = frame.samples
-    segments: dict[str, int] = {}
-    components: dict[str, list[int]] = {}
+    found: dict[str, list[int]] = {}
     number, energies, steps = 0, [], _steps(container)
     samples = frame.height * frame.width * max(1, frame.channels)
     for index, grid in enumerate(p.grids(frame)):
-        name = f"column {index}"
-        count = len(grid.slices)
-        segments[name] = sum(container.sizes[number : number + count])
-        components[name] = main.bytes_of_components(container, range(number, number + count), grid)[0]
-        energies.append(_energy(container, range(number, number + count), grid))
-        number += count
-    if p.planes:
-        segments["V"] = container.sizes[number]
-        number += 1
-    if array.mask is not None:
-        segments["mask"] = container.sizes[number]
-        number += 1
-    if array.unit is not None:
-        segments["residuals"] = sum(container.sizes[number:])
-    return {
-        "channels": "bands" if array.bands else {2: "gray+alpha", 3: "rgb", 4: "rgba"}.get(frame.channels, "gray"),
-        "columns": len(p.planes),
-        "energies": _products(np.array(energies) / samples, steps, steps),
-        "steps": steps,
-        "patch_sizes": tuple(plane.patch_size for plane in p.planes),
-        "restoration": tuple(plane.restore for plane in p.planes),
-        "nodata": None if array.mask is None else array.nodata if array.real else int(array.nodata),
-        "max_error": None if array.unit is None else (array.unit // 2 + array.real / 2) * array.scale,
-        "segments": segments,
-        "components": components,
-    }
+        numbers = range(number, number + len(grid.slices))
+        found[f"column {index}"] = main.bytes_of_components(container, numbers, grid)[0]
+        energies.append(_energy(container, numbers, grid))
+        number = numbers.stop
+    energy = _products(np.array(energies) / samples, steps, steps)
+    return {"energies": energy, "steps": steps, "components": found}
 
 
 def _energy(container: Container, numbers: range, grid: PatchGrid) -> float:

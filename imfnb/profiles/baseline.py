@@ -35,8 +35,8 @@ __all__ = [
     "Settings",
     "analyse",
     "code",
+    "components",
     "decode_stack",
-    "describe",
     "encode_image",
     "encode_stack",
     "factorize",
@@ -364,17 +364,6 @@ def join(planes: Sequence[Any], color_space: str, images: Any, run: Run) -> None
         color.put_channel(planes[channel], channel, images)
 
 
-def describe(container: Container) -> dict[str, object]:
-    """The profile's part of :func:`imfnb.info`."""
-    frame, p = container.frame, container.parameters
-    names = [*(("Y", "Cb", "Cr") if p.color_space == "YCbCr" else ("R", "G", "B")), "alpha"]
-    names = names if frame.channels >= 3 else ["gray"]
-    specs = zip(p.matrices(frame), container.sizes, strict=True)
-    return {
-        "color_space": p.color_space if frame.channels >= 3 else "gray",
-        "subsampling": "4:2:0" if p.subsample else "4:4:4",
-        "patch_size": p.patch_size,
-        "bounds": p.bounds,
-        "ranks": p.ranks,
-        "segments": {"".join(names[plane] for plane in spec.planes): size for spec, size in specs},
-    }
+def components(container: Container) -> dict[str, object]:
+    """What :func:`imfnb.info` says with `components`: nothing, since factors are coded as they are."""
+    return {}

@@ -19,9 +19,9 @@ import numpy as np
 
 from ..entropy import component_bytes
 from ..factorization import rdoq
-from ..format.basis import PLAIN, WEIGHT_ONE, Weighting
+from ..format.basis import PLAIN, Weighting
 from ..format.bytestream import Reader
-from ..format.constants import PATCH_SIZES, STEP_UNIT
+from ..format.constants import PATCH_SIZES
 from ..format.container import Container, Frame, pack
 from ..format.main_header import AlphaCoding, Parameters, PlaneParameters, serialize
 from ..layout import PatchGrid, PlaneSpec, Slice, strips
@@ -43,8 +43,8 @@ __all__ = [
     "CodedPlanes",
     "bytes_of_components",
     "coded_planes",
+    "components",
     "decode_stack",
-    "describe",
     "encode_image",
     "encode_planes",
     "encode_stack",
@@ -511,17 +511,6 @@ def _segment(container: Container, index: int, part: Slice) -> Reader:
     return container.segment(sum(len(grid.slices) for grid in grids[:index]) + grids[index].slices.index(part))
 
 
-# What `info` calls the codings of alpha.
-_ALPHA_NAMES = {
-    AlphaCoding.NONE: None,
-    AlphaCoding.PLANE: "lossy",
-    AlphaCoding.CLASSES: "lossy",
-    AlphaCoding.PALETTE: "lossless",
-    AlphaCoding.MAP: "lossless",
-    AlphaCoding.CONSTANT: "constant",
-}
-
-
 def bytes_of_components(container: Container, numbers: range, grid: PatchGrid) -> tuple[list[int], int, int]:
     """Bytes of the components of a plane, the number that are used, and in how many slices V is not the DCT basis."""
     total, free, rank = np.zeros(grid.patch_size**2 + 1, np.int64), 0, 1
@@ -538,33 +527,15 @@ def bytes_of_components(container: Container, numbers: range, grid: PatchGrid) -
     return total[:last].tolist(), rank, free
 
 
-def describe(container: Container) -> dict[str, object]:
-    """The profile's part of :func:`imfnb.info`."""
+def components(container: Container) -> dict[str, object]:
+    """What :func:`imfnb.info` says with `components`."""
     frame, p = container.frame, container.parameters
     names = [*(["gray"] if frame.channels < 3 else ["Y", "Cb", "Cr"]), "alpha"]
-    segments, components, ranks, adapted, number = {}, {}, [], [], 0
+    found, ranks, adapted, number = {}, [], [], 0
     for name, grid in zip(names, p.grids(frame), strict=False):
         numbers = range(number, number + len(grid.slices))
-        segments[name] = sum(container.sizes[number] for number in numbers)
-        components[name], rank, free = bytes_of_components(container, numbers, grid)
+        found[name], rank, free = bytes_of_components(container, numbers, grid)
         ranks.append(rank)
         adapted.append(free)
         number = numbers.stop
-    if p.local_bits is not None:
-        segments["local steps"] = container.sizes[number]
-    if p.alpha.has_segment:
-        segments["alpha classes" if p.alpha.lossy else "alpha"] = container.sizes[-1]
-    return {
-        "color_space": "YCbCr" if frame.channels >= 3 else "gray",
-        "subsampling": "4:2:0" if p.subsample else "4:4:4",
-        "alpha": _ALPHA_NAMES[p.alpha],
-        "steps": tuple(plane.step / STEP_UNIT for plane in p.planes),
-        "patch_sizes": tuple(plane.patch_size for plane in p.planes),
-        "restoration": tuple(plane.restore for plane in p.planes),
-        "weights": tuple((w.first / WEIGHT_ONE, w.strength / 16) for w in (plane.weighting for plane in p.planes)),
-        "local_steps": None if p.local_bits is None else 1 << p.local_bits,
-        "segments": segments,
-        "ranks": tuple(ranks),
-        "free_v": tuple(adapted),
-        "components": components,
-    }
+    return {"ranks": tuple(ranks), "free_v": tuple(adapted), "components": found}
