@@ -231,7 +231,7 @@ class Chunks:
                 f"the chunk's file holds {frame.dtype} of shape {frame.shape}; expected {dtype.name} of shape "
                 f"{expected}: it belongs to another array, or the array has another codec configuration"
             )
-        array = decode_container(container, None, _limit(shape), "cpu", 1)
+        array = decode_container(container, None, 1, _limit(shape), "cpu", 1)
         return np.ascontiguousarray(array.transpose(np.argsort(order))).reshape(shape)
 
     def natural(self, container: Container) -> tuple[int, ...]:
