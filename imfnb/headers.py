@@ -29,7 +29,7 @@ _REMEDIES = {
 }
 
 
-def bytes_of(data: Any, name: str = "data") -> memoryview:
+def bytes_of(data: Any) -> memoryview:
     """A view of one byte after the other, or an OptionError that says what `data` is."""
     try:
         with memoryview(data) as view:
@@ -42,9 +42,7 @@ def bytes_of(data: Any, name: str = "data") -> memoryview:
         if kind == "other" and isinstance(data, (list, tuple, Iterator)):
             kind = "many"
         remedy = _REMEDIES.get(kind, "")
-        raise OptionError(
-            f"{name} is {describe(data)}; expected contiguous bytes, the contents of an .imf file{remedy}"
-        )
+        raise OptionError(f"data is {describe(data)}; expected contiguous bytes, the contents of an .imf file{remedy}")
     finally:
         del data
 
@@ -270,7 +268,11 @@ def _opened(source: Any) -> Iterator[_File]:
             yield standing
     else:
         try:
-            view = bytes_of(source, "source")
+            view = bytes_of(source)
+        except OptionError:
+            raise OptionError(
+                f"source is {describe(source)}; expected the path of an .imf file, a binary file object, or bytes"
+            ) from None
         finally:
             del source
         with view:
