@@ -14,7 +14,7 @@ from .metadata import NAMES, Metadata
 from .profiles import PARSERS, pipeline
 from .profiles.summary import summary
 
-__all__ = ["Info", "bytes_of", "check_max_pixels", "info", "read_metadata"]
+__all__ = ["Info", "Source", "bytes_of", "check_max_pixels", "info", "read_metadata"]
 
 # Bytes that are read first: the headers of all but large stacks and pictures are a few hundred bytes long.
 _FIRST = 4096
@@ -159,7 +159,7 @@ def info(source: Any, *, components: bool = False, max_pixels: int = MAX_PIXELS)
     )
 
 
-def _of_first_frame(file: _File, header: Header, limit: int) -> dict[str, Any]:
+def _of_first_frame(file: Source, header: Header, limit: int) -> dict[str, Any]:
     """What is said of a stack whose frames are files: the bytes of each, and what only the first one says."""
     sizes = {f"frame {number}": size for number, size in enumerate(header.sizes)}
     with memoryview(file.read(header.length, header.sizes[0])) as view:
@@ -214,7 +214,7 @@ def read_metadata(source: Any, *, max_pixels: int = MAX_PIXELS) -> Metadata:
         return Metadata.of_chunks(file.chunks(limit))
 
 
-class _File:
+class Source:
     """Bytes that are read where they are needed.
 
     Parameters
@@ -257,14 +257,37 @@ class _File:
             for start, part in self.header(max_pixels).places
         ]
 
+    def frame(self, header: Header, number: int, max_pixels: int) -> bytes:
+        """The file of one frame of a stack whose frames are apart, without the bytes of the others.
+
+        Parameters
+        ----------
+        header : Header
+            That of the stack.
+        number : int
+            Which frame.
+        max_pixels : int
+            As in :func:`info`.
+
+        Raises
+        ------
+        FormatError
+            If it is damaged, or not what the stack says of it.
+        """
+        part = header.segments[number]
+        data = part.checked(self.read(header.length + sum(header.sizes[:number]), part.size), f"segment {number}")
+        with memoryview(data) as view:
+            header.frame.check_part(number, read_header(view, max_pixels, PARSERS).frame)
+        return data
+
 
 @contextmanager
-def _opened(source: Any) -> Iterator[_File]:
+def _opened(source: Any) -> Iterator[Source]:
     """A path, a file object or bytes to read from."""
     kind = kind_of(source)
     if kind == "path":
         with naming(source), open(source, "rb") as opened:
-            yield _File(opened)
+            yield Source(opened)
     elif kind == "file":
         with naming(source), _standing(source) as file:
             yield file
@@ -274,11 +297,11 @@ def _opened(source: Any) -> Iterator[_File]:
         finally:
             del source
         with view:
-            yield _File(view)
+            yield Source(view)
 
 
 @contextmanager
-def _standing(file: BinaryIO) -> Iterator[_File]:
+def _standing(file: BinaryIO) -> Iterator[Source]:
     """A file object from where it stands, which is where it will stand again; all that is left of what cannot seek."""
     try:
         start = file.tell() if file.seekable() else None
@@ -286,9 +309,9 @@ def _standing(file: BinaryIO) -> Iterator[_File]:
         start = None
     if start is None:
         with memoryview(file.read()) as view:
-            yield _File(view)
+            yield Source(view)
         return
     try:
-        yield _File(file, start)
+        yield Source(file, start)
     finally:
         file.seek(start)

@@ -26,6 +26,8 @@ ALLOWED = {
     "runtime": {"runtime", "errors", "__init__"},
     **{stage: STAGES | {"format", "layout", "errors", "runtime"} for stage in STAGES},
     "profiles": STAGES | {"profiles", "format", "layout", "errors", "runtime", "options", "rasters", "metrics"},
+    # What hosts of plugins see is what callers of the package see.
+    "plugins": {"plugins", "codec", "errors", "files", "format", "frames", "headers", "kinds"},
     "metrics": {"metrics", "errors", "extras"},
     "pictures": {"pictures", "errors", "format", "metadata", "kinds", "extras"},
     "metadata.py": {"errors", "format"},
