@@ -237,6 +237,8 @@ class Source:
         """Bytes from a position on; fewer where the file ends."""
         if isinstance(self._file, memoryview):
             return bytes(self._file[start : start + count])
+        if count > _FIRST:  # files allocate what is asked for before they look how much there is
+            count = max(0, min(count, self.size - start))
         self._file.seek(self._start + start)
         return self._file.read(count)
 

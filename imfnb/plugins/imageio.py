@@ -279,7 +279,7 @@ class ImfnbPlugin(PluginV3):
         """
         with naming(self._name):
             if self._reading:
-                raise io.UnsupportedOperation("it is open for reading; open it with the mode 'w' to write")
+                raise OptionError("it is open for reading; open it with the mode 'w' to write")
             image, axes = self._arranged(ndimage, is_batch, options.get("axes"))
             file = io.BytesIO()
             imwrite(file, image, **{**options, "axes": axes})
@@ -314,13 +314,13 @@ class ImfnbPlugin(PluginV3):
     def _source(self) -> Source:
         """The file, to be read where it is needed."""
         if not self._reading:
-            raise io.UnsupportedOperation("it is open for writing; open it with the mode 'r' to read")
+            raise OptionError("it is open for writing; open it with the mode 'r' to read")
         return Source(self._file, self._start)
 
     @property
     def _all(self) -> bytes:
         """All bytes of the file, and what lies behind it."""
-        return self._source.read(0, -1)
+        return self._source.read(0, self._source.size)
 
     def _header(self, options: dict[str, Any]) -> Header:
         """The header, which is read once for each limit of its size."""
@@ -425,7 +425,14 @@ def _values(tag: Tag) -> Any:
 
 def _register() -> None:
     """Tell imageio of the plugin, once."""
-    known_plugins["imfnb"] = PluginConfig(name="imfnb", class_name="ImfnbPlugin", module_name=__name__)
+    if "imfnb" not in known_plugins:
+        # Where no extension says what a file is, imageio asks one plugin after the other, and the old ones among them
+        # leave it open. So this one stands in front of them, behind the first, which keeps what has no extension to
+        # write.
+        behind = list(known_plugins)[1:]
+        known_plugins["imfnb"] = PluginConfig(name="imfnb", class_name="ImfnbPlugin", module_name=__name__)
+        for name in behind:
+            known_plugins[name] = known_plugins.pop(name)
     if _EXTENSION not in known_extensions:
         entry = FileExtension(name="Integer matrix factorization", extension=_EXTENSION, priority=["imfnb"])
         known_extensions[_EXTENSION] = [entry]
