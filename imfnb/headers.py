@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -162,11 +163,10 @@ def info(source: Any, *, components: bool = False, max_pixels: int = MAX_PIXELS)
 def _of_first_frame(file: Source, header: Header, limit: int) -> dict[str, Any]:
     """What is said of a stack whose frames are files: the bytes of each, and what only the first one says."""
     sizes = {f"frame {number}": size for number, size in enumerate(header.sizes)}
-    with memoryview(file.read(header.length, header.sizes[0])) as view:
-        try:
-            first = summary(read_header(view, limit, PARSERS))
-        except FormatError:  # it is damaged, which whoever decodes it will hear of, or not there
-            first = {}
+    try:
+        first = summary(file.header(limit, header.length))
+    except FormatError:  # it is damaged, which whoever decodes it will hear of, or not there
+        first = {}
     return {**{name: first[name] for name in ("nodata",) if name in first}, "segments": sizes}
 
 
@@ -242,21 +242,22 @@ class Source:
         self._file.seek(self._start + start)
         return self._file.read(count)
 
-    def header(self, max_pixels: int) -> Header:
-        """The header, checked."""
-        first = self.read(0, _FIRST)
+    def header(self, max_pixels: int, start: int = 0) -> Header:
+        """The header of the file, or of one that begins at a position in it, checked."""
+        first = self.read(start, _FIRST)
         with memoryview(first) as view:
             needed = header_length(view)
         if needed is not None and needed > len(first):
-            first = self.read(0, needed)
+            first = self.read(start, needed)
         with memoryview(first) as view:
             return read_header(view, max_pixels, PARSERS)
 
     def chunks(self, max_pixels: int) -> list[tuple[bytes, bytes]]:
-        """Types and contents of the chunks, checked."""
+        """Types and contents of the chunks, checked; those of types that are not known are not read."""
         return [
             (part.kind, part.checked(self.read(start, part.size), f"chunk {part.kind!r}"))
             for start, part in self.header(max_pixels).places
+            if part.kind in NAMES
         ]
 
     def frame(self, header: Header, number: int, max_pixels: int) -> bytes:
@@ -305,6 +306,8 @@ def _opened(source: Any) -> Iterator[Source]:
 @contextmanager
 def _standing(file: BinaryIO) -> Iterator[Source]:
     """A file object from where it stands, which is where it will stand again; all that is left of what cannot seek."""
+    if isinstance(file, io.TextIOBase):
+        raise OptionError("source is a file of text; open it in binary mode, as with open(path, 'rb')")
     try:
         start = file.tell() if file.seekable() else None
     except (AttributeError, OSError):
