@@ -10,7 +10,7 @@ from typing import Any
 
 from .errors import FormatError, OptionError
 from .format import chunks
-from .format.chunks import CONTENT_LIMIT, GEO_TAGS, TYPE_SIZES, Tag
+from .format.chunks import CONTENT_LIMIT, GEO_TAGS, TEXT_LIMIT, TYPE_SIZES, Tag
 
 __all__ = ["NAMES", "NO_METADATA", "Metadata", "largest_overhead"]
 
@@ -39,7 +39,7 @@ class Metadata:
     Raises
     ------
     OptionError
-        If one of them is of another type, empty, or larger than 64 MiB.
+        If one of them is of another type, or larger than 64 MiB, or there are more than 65536 texts.
 
     See Also
     --------
@@ -190,6 +190,8 @@ def _text(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping) or not all(isinstance(word, str) for pair in value.items() for word in pair):
         raise OptionError(f"text is {value!r:.200}; expected a mapping from str to str")
     text = dict(value)
+    if len(text) > TEXT_LIMIT:
+        raise OptionError(f"text has {len(text)} keys; at most {TEXT_LIMIT} can be kept")
     try:
         size = sum(len(word.encode("utf-8")) + 5 for pair in text.items() for word in pair)
     except UnicodeEncodeError:

@@ -22,7 +22,7 @@ from imfnb.cli import main
 from imfnb.codec import open_container, with_chunks
 from imfnb.errors import FormatError, OptionError
 from imfnb.format.bytestream import put_varint
-from imfnb.format.chunks import CONTENT_LIMIT, Tag, deflated, inflated, parse_text
+from imfnb.format.chunks import CONTENT_LIMIT, TEXT_LIMIT, Tag, deflated, inflated, pack_text, parse_text
 from imfnb.metadata import NO_METADATA, Metadata
 from imfnb.pictures import read_picture, write_picture
 from imfnb.pictures.found import Survey
@@ -241,6 +241,17 @@ def test_contents_of_any_bytes(kind, content):
         Metadata.of_chunks([(kind, content)])
     except FormatError:
         pass
+
+
+def test_texts_are_not_too_many():
+    """A chunk of 64 MiB could hold millions, in gigabytes of memory; files of 64 KiB could hold such a chunk."""
+    texts = {str(number): "" for number in range(TEXT_LIMIT + 1)}
+    with pytest.raises(OptionError, match=f"{TEXT_LIMIT + 1} keys; at most {TEXT_LIMIT}"):
+        Metadata(text=texts)
+    with pytest.raises(FormatError, match=f"{TEXT_LIMIT + 1} texts; at most {TEXT_LIMIT}"):
+        parse_text(pack_text(texts))
+    del texts["0"]
+    assert parse_text(pack_text(texts)) == texts and Metadata(text=texts)
 
 
 def test_of_equal_keys_the_first_counts():
