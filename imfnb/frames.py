@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import FormatError, OptionError
+from .errors import OptionError
 from .format.container import Container, pack, unpack
 from .format.samples import CHANNEL_LIMIT, ArrayFields
 from .options import EncodeOptions
@@ -139,10 +139,5 @@ def frame_of(container: Container, number: int, max_pixels: int) -> Container:
     """
     segment = container.segment(number)
     found = unpack(segment.take(segment.left), max_pixels, PARSERS)
-    frame, expected = found.frame, container.frame
-    shape = expected.shape[1:]
-    if frame.frames or frame.shape != shape or frame.dtype != expected.dtype:
-        raise FormatError(
-            f"damaged file: frame {number} has {frame.dtype} {frame.shape}; expected {expected.dtype} {shape}"
-        )
+    container.frame.check_part(number, found.frame)
     return found

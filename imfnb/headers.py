@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from .errors import FormatError, OptionError, naming
 from .format.container import MAX_PIXELS, Header, header_length, read_header, unpack
@@ -14,7 +15,7 @@ from .metadata import NAMES, Metadata
 from .profiles import PARSERS, pipeline
 from .profiles.summary import summary
 
-__all__ = ["Info", "bytes_of", "check_max_pixels", "info", "read_metadata"]
+__all__ = ["Info", "Source", "bytes_of", "check_max_pixels", "info", "read_metadata"]
 
 # Bytes that are read first: the headers of all but large stacks and pictures are a few hundred bytes long.
 _FIRST = 4096
@@ -157,14 +158,13 @@ def info(source: Any, *, components: bool = False, max_pixels: int = MAX_PIXELS)
     )
 
 
-def _of_first_frame(file: _File, header: Header, limit: int) -> dict[str, Any]:
+def _of_first_frame(file: Source, header: Header, limit: int) -> dict[str, Any]:
     """What is said of a stack whose frames are files: the bytes of each, and what only the first one says."""
     sizes = {f"frame {number}": size for number, size in enumerate(header.sizes)}
-    with memoryview(file.read(header.length, header.sizes[0])) as view:
-        try:
-            first = summary(read_header(view, limit, PARSERS))
-        except FormatError:  # it is damaged, which whoever decodes it will hear of, or not there
-            first = {}
+    try:
+        first = summary(file.header(limit, header.length))
+    except FormatError:  # it is damaged, which whoever decodes it will hear of, or not there
+        first = {}
     return {**{name: first[name] for name in ("nodata",) if name in first}, "segments": sizes}
 
 
@@ -212,57 +212,90 @@ def read_metadata(source: Any, *, max_pixels: int = MAX_PIXELS) -> Metadata:
         return Metadata.of_chunks(file.chunks(limit))
 
 
-class _File:
+class Source:
     """Bytes that are read where they are needed.
 
     Parameters
     ----------
     file : binary file object or memoryview
-        With `seek`.
+        With `seek`, `tell` and `read`.
     start : int
         Position of its first byte.
     """
 
-    def __init__(self, file: BinaryIO | memoryview, start: int = 0) -> None:
+    def __init__(self, file: IO[bytes] | memoryview, start: int = 0) -> None:
         self._file, self._start = file, start
 
     @property
     def size(self) -> int:
         """Number of bytes that are there."""
-        return len(self._file) if isinstance(self._file, memoryview) else self._file.seek(0, 2) - self._start
+        if isinstance(self._file, memoryview):
+            return len(self._file)
+        self._file.seek(0, 2)  # which file objects of others need not answer
+        return self._file.tell() - self._start
 
     def read(self, start: int, count: int) -> bytes:
         """Bytes from a position on; fewer where the file ends."""
         if isinstance(self._file, memoryview):
             return bytes(self._file[start : start + count])
+        if count > _FIRST:  # files allocate what is asked for before they look how much there is
+            count = max(0, min(count, self.size - start))
         self._file.seek(self._start + start)
-        return self._file.read(count)
+        parts = []
+        while count > 0 and (part := self._file.read(count)):  # files without a buffer may give less at a time
+            parts.append(part)
+            count -= len(part)
+        return b"".join(parts)
 
-    def header(self, max_pixels: int) -> Header:
-        """The header, checked."""
-        first = self.read(0, _FIRST)
+    def header(self, max_pixels: int, start: int = 0) -> Header:
+        """The header of the file, or of one that begins at a position in it, checked."""
+        first = self.read(start, _FIRST)
         with memoryview(first) as view:
             needed = header_length(view)
         if needed is not None and needed > len(first):
-            first = self.read(0, needed)
+            first = self.read(start, needed)
         with memoryview(first) as view:
             return read_header(view, max_pixels, PARSERS)
 
     def chunks(self, max_pixels: int) -> list[tuple[bytes, bytes]]:
-        """Types and contents of the chunks, checked."""
+        """Types and contents of the chunks, checked; those of types that are not known are not read."""
         return [
             (part.kind, part.checked(self.read(start, part.size), f"chunk {part.kind!r}"))
             for start, part in self.header(max_pixels).places
+            if part.kind in NAMES
         ]
+
+    def frame(self, header: Header, number: int, max_pixels: int) -> bytes:
+        """The file of one frame of a stack whose frames are apart, without the bytes of the others.
+
+        Parameters
+        ----------
+        header : Header
+            That of the stack.
+        number : int
+            Which frame.
+        max_pixels : int
+            As in :func:`info`.
+
+        Raises
+        ------
+        FormatError
+            If it is damaged, or not what the stack says of it.
+        """
+        part = header.segments[number]
+        data = part.checked(self.read(header.length + sum(header.sizes[:number]), part.size), f"segment {number}")
+        with memoryview(data) as view:
+            header.frame.check_part(number, read_header(view, max_pixels, PARSERS).frame)
+        return data
 
 
 @contextmanager
-def _opened(source: Any) -> Iterator[_File]:
+def _opened(source: Any) -> Iterator[Source]:
     """A path, a file object or bytes to read from."""
     kind = kind_of(source)
     if kind in ("path", "folder"):
         with naming(source), opened(source, "rb") as file:
-            yield _File(file)
+            yield Source(file)
     elif kind == "file":
         with naming(source), _standing(source) as standing:
             yield standing
@@ -276,21 +309,24 @@ def _opened(source: Any) -> Iterator[_File]:
         finally:
             del source
         with view:
-            yield _File(view)
+            yield Source(view)
 
 
 @contextmanager
-def _standing(file: BinaryIO) -> Iterator[_File]:
+def _standing(file: IO[bytes]) -> Iterator[Source]:
     """A file object from where it stands, which is where it will stand again; all that is left of what cannot seek."""
+    if isinstance(file, io.TextIOBase):
+        raise OptionError("source is a file of text; open it in binary mode, as with open(path, 'rb')")
     try:
-        start = file.tell() if file.seekable() else None
+        start = file.tell()
+        file.seek(start)
     except (AttributeError, OSError):
         start = None
     if start is None:
         with memoryview(file.read()) as view:
-            yield _File(view)
+            yield Source(view)
         return
     try:
-        yield _File(file, start)
+        yield Source(file, start)
     finally:
         file.seek(start)

@@ -10,7 +10,7 @@ from typing import Any
 
 from .errors import FormatError, OptionError
 from .format import chunks
-from .format.chunks import CONTENT_LIMIT, Tag
+from .format.chunks import CONTENT_LIMIT, GEO_TAGS, TEXT_LIMIT, TYPE_SIZES, Tag
 
 __all__ = ["NAMES", "NO_METADATA", "Metadata", "largest_overhead"]
 
@@ -39,7 +39,7 @@ class Metadata:
     Raises
     ------
     OptionError
-        If one of them is of another type, empty, or larger than 64 MiB.
+        If one of them is of another type, or larger than 64 MiB, or there are more than 65536 texts.
 
     See Also
     --------
@@ -64,13 +64,13 @@ class Metadata:
 
     def __post_init__(self) -> None:
         exif = self.exif.tobytes() if _is_exif(self.exif) else self.exif
-        exif = exif.removeprefix(b"Exif\0\0") if isinstance(exif, (bytes, bytearray)) else exif
+        exif = bytes(exif).removeprefix(b"Exif\0\0") if isinstance(exif, (bytes, bytearray, memoryview)) else exif
         xmp = self.xmp.encode("utf-8", "surrogatepass") if isinstance(self.xmp, str) else self.xmp
         for name, value in (("icc_profile", self.icc_profile), ("exif", exif), ("xmp", xmp)):
             object.__setattr__(self, name, _content(name, value))
         object.__setattr__(self, "dpi", _dpi(self.dpi))
         object.__setattr__(self, "text", _text(self.text))
-        object.__setattr__(self, "tags", tuple(self.tags))
+        object.__setattr__(self, "tags", _tags(self.tags))
 
     def __bool__(self) -> bool:
         """Whether there is any."""
@@ -116,7 +116,11 @@ class Metadata:
             if chunk is None:
                 continue
             try:
-                values[name] = parse(chunks.inflated(*chunk)[1])
+                try:
+                    value = parse(chunks.inflated(*chunk)[1])
+                    values[name] = getattr(cls(**{name: value}), name)
+                except OptionError as error:  # what nobody could have written, such as a larger block
+                    raise FormatError(f"damaged metadata: {error}") from None
             except FormatError:
                 if damaged is None:
                     raise
@@ -186,6 +190,8 @@ def _text(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping) or not all(isinstance(word, str) for pair in value.items() for word in pair):
         raise OptionError(f"text is {value!r:.200}; expected a mapping from str to str")
     text = dict(value)
+    if len(text) > TEXT_LIMIT:
+        raise OptionError(f"text has {len(text)} keys; at most {TEXT_LIMIT} can be kept")
     try:
         size = sum(len(word.encode("utf-8")) + 5 for pair in text.items() for word in pair)
     except UnicodeEncodeError:
@@ -193,6 +199,17 @@ def _text(value: Any) -> dict[str, str]:
     if size > CONTENT_LIMIT:
         raise OptionError(f"text has {size} bytes; at most {CONTENT_LIMIT} can be kept")
     return text
+
+
+def _tags(value: Any) -> tuple[Tag, ...]:
+    """Tags that a chunk can hold, or an OptionError."""
+    tags = tuple(value) if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else (value,)
+    for tag in tags:
+        if not isinstance(tag, Tag) or tag.number not in GEO_TAGS:
+            raise OptionError(f"tags has {tag!r:.200}; expected tags of a GeoTIFF, as imfnb.read_metadata gives them")
+        if tag.type not in TYPE_SIZES or not tag.count or len(tag.data) != TYPE_SIZES[tag.type] * tag.count:
+            raise OptionError(f"tag {tag.number} has {len(tag.data)} bytes for {tag.count} values of type {tag.type}")
+    return tags
 
 
 #: That of a file that has none.

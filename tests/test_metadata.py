@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import pathlib
+import struct
+import time
 import zlib
 
 import numpy as np
@@ -20,9 +22,10 @@ from imfnb.cli import main
 from imfnb.codec import open_container, with_chunks
 from imfnb.errors import FormatError, OptionError
 from imfnb.format.bytestream import put_varint
-from imfnb.format.chunks import CONTENT_LIMIT, Tag, deflated, inflated, parse_text
+from imfnb.format.chunks import CONTENT_LIMIT, TEXT_LIMIT, Tag, deflated, inflated, pack_text, parse_text
 from imfnb.metadata import NO_METADATA, Metadata
 from imfnb.pictures import read_picture, write_picture
+from imfnb.pictures.found import Survey
 
 IMAGE = picture(17, 23)
 CODED = imfnb.encode(IMAGE, profile="baseline", quality=5)
@@ -163,12 +166,92 @@ def test_hostile_contents(tmp_path, monkeypatch, capsys, kind, content):
     assert "note: damaged and left out: " in capsys.readouterr().err
 
 
+def test_more_than_is_kept_is_damage(monkeypatch):
+    """What nobody could have written is an error of the file, not of the call; or it is left out."""
+    monkeypatch.setattr("imfnb.metadata.CONTENT_LIMIT", 7)
+    found = [(b"ICCP", b"profile."), (b"DPI ", struct.pack("<dd", 300, 300)), (b"TEXT", b"\1\1a\0")]
+    with pytest.raises(FormatError, match="icc_profile has 8 bytes"):
+        Metadata.of_chunks(found)
+    damaged = []
+    assert Metadata.of_chunks(found, damaged) == Metadata(dpi=300)
+    assert damaged == ["icc_profile", "text"]
+
+
+def test_chunks_of_unknown_types_are_not_read(tmp_path):
+    """Whatever they are worth: this one is damaged."""
+    data = bytearray(with_chunks(CODED, [*ALL.chunks, (b"what", b"ever")]))
+    data[-1] ^= 1
+    assert imfnb.read_metadata(data) == ALL
+
+
+def test_exif_of_any_buffer():
+    block = b"Exif\0\0II*\0"
+    assert Metadata(exif=memoryview(block)) == Metadata(exif=bytearray(block)) == Metadata(exif=block[6:])
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [[33550], b"tag", [Tag(256, 3, 1, b"\1\0")], [Tag(33550, 12, 3, bytes(23))], [Tag(33550, 99, 1, b"")], None],
+)
+def test_tags_that_cannot_be_kept(tags):
+    with pytest.raises(OptionError, match="tag"):
+        Metadata(tags=tags)
+
+
+def test_files_of_text_are_refused(tmp_path):
+    path = tmp_path / "a.imf"
+    path.write_bytes(CODED)
+    for function in (imfnb.info, imfnb.read_metadata):
+        with open(path) as file, pytest.raises(OptionError, match=r"a\.imf.*binary mode"):
+            function(file)
+
+
+def commented(count: int, text: bytes) -> io.BytesIO:
+    """A PNG with so many texts under one key, each packed."""
+    buffer = io.BytesIO()
+    Image.fromarray(IMAGE).save(buffer, "PNG")
+    body = b"Comment\0\0" + zlib.compress(text, 9)
+    chunk = struct.pack(">L", len(body)) + b"zTXt" + body
+    chunk += struct.pack(">L", zlib.crc32(b"zTXt" + body))
+    data = buffer.getvalue()
+    return io.BytesIO(data[:33] + chunk * count + data[33:])
+
+
+def test_texts_of_pictures_have_a_limit():
+    """A few kilobytes unpack to megabytes of text, again and again; and many of them are joined once."""
+    found = read_picture(commented(40, bytes([97]) * (1 << 22)))
+    assert len(found.options["metadata"].text["Comment"]) == 3 * (1 << 22) + 2 and "oversized text" in found.dropped
+    start = time.process_time()
+    found = read_picture(commented(100_000, b"a" * 100))
+    assert len(found.options["metadata"].text["Comment"]) == 100_000 * 101 - 1 and not found.dropped
+    assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("written", ["tiff:Orientation='6'", 'tiff:Orientation = "6"', "<tiff:Orientation>6</"])
+def test_orientation_of_xmp_in_any_spelling(written):
+    """XML has several; whoever turns the pixels says so in that which it is."""
+    found = Survey(io.BytesIO(), xmp=written.encode())
+    assert found.upright() == 6
+    assert found.xmp == written.replace("6", "1").encode()
+
+
 @given(st.sampled_from([b"iccp", b"exif", b"xmp ", b"DPI ", b"TEXT", b"text", b"GEOT"]), st.binary(max_size=60))
 def test_contents_of_any_bytes(kind, content):
     try:
         Metadata.of_chunks([(kind, content)])
     except FormatError:
         pass
+
+
+def test_texts_are_not_too_many():
+    """A chunk of 64 MiB could hold millions, in gigabytes of memory; files of 64 KiB could hold such a chunk."""
+    texts = {str(number): "" for number in range(TEXT_LIMIT + 1)}
+    with pytest.raises(OptionError, match=f"{TEXT_LIMIT + 1} keys; at most {TEXT_LIMIT}"):
+        Metadata(text=texts)
+    with pytest.raises(FormatError, match=f"{TEXT_LIMIT + 1} texts; at most {TEXT_LIMIT}"):
+        parse_text(pack_text(texts))
+    del texts["0"]
+    assert parse_text(pack_text(texts)) == texts and Metadata(text=texts)
 
 
 def test_of_equal_keys_the_first_counts():

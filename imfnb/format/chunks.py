@@ -23,6 +23,7 @@ __all__ = [
     "GEO_TAGS",
     "ICC",
     "TEXT",
+    "TEXT_LIMIT",
     "TYPE_SIZES",
     "XMP",
     "Tag",
@@ -43,6 +44,8 @@ ICC, EXIF, XMP, DPI, TEXT, GEOT = b"ICCP", b"EXIF", b"XMP ", b"DPI ", b"TEXT", b
 #: Largest number of bytes of a profile, a block of EXIF, a packet of XMP, or all text.
 CONTENT_LIMIT = 1 << 26
 
+#: Largest number of texts: each takes a hundred times the memory of the few bytes that it may have in a file.
+TEXT_LIMIT = 1 << 16
 
 #: The tags that it may hold: ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GeoDoubleParams,
 #: GeoAsciiParams, GDAL_METADATA and GDAL_NODATA. What else a TIFF says is of its own bytes, or never read from here.
@@ -224,11 +227,14 @@ def parse_text(data: bytes) -> dict[str, str]:
     Raises
     ------
     FormatError
-        If the chunk is malformed.
+        If the chunk is malformed, or holds more than TEXT_LIMIT texts.
     """
     reader = Reader(memoryview(data))
     found: dict[str, str] = {}
-    for _ in range(reader.varint()):
+    count = reader.varint()
+    if count > TEXT_LIMIT:
+        raise FormatError(f"metadata of {count} texts; at most {TEXT_LIMIT} are read")
+    for _ in range(count):
         key, value = (bytes(reader.take(reader.varint())) for _ in range(2))
         try:
             found.setdefault(key.decode("utf-8"), value.decode("utf-8"))

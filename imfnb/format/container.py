@@ -169,6 +169,20 @@ class Frame:
         """Type of its samples, in the byte order of the machine."""
         return np.dtype("uint8" if self.array is None else self.array.dtype)
 
+    def check_part(self, number: int, found: Frame) -> None:
+        """Refuse a file that is not what this stack says of its frame of that number.
+
+        Raises
+        ------
+        FormatError
+            If it is a stack itself, or has another shape or type of samples.
+        """
+        shape = self.shape[1:]
+        if found.frames or found.shape != shape or found.dtype != self.dtype:
+            raise FormatError(
+                f"damaged file: frame {number} has {found.dtype} {found.shape}; expected {self.dtype} {shape}"
+            )
+
 
 #: For a profile and a version a function of the reader and the frame that reads the profile's fields, checks their
 #: ranges and returns them, the number of segments, and the number of bytes that decoding needs besides the image.

@@ -21,7 +21,10 @@ __all__ = ["DEEPER", "Survey", "check_code_points", "choose_frame", "words"]
 DEEPER = "deeper than 8 bits; convert it to TIFF or PNG of 16 bits first"
 
 # What XMP says of how pixels have to be turned, as an attribute or as an element.
-_ORIENTATION = re.compile(rb'(tiff:Orientation(?:="|>))([1-8])')
+_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|\s*>\s*))([1-8])""")
+
+# Characters of all texts of a file that are kept at most.
+_MOST_TEXT = 1 << 24
 
 # Resolutions that software writes where it knows none, in dots per inch.
 _NO_RESOLUTION = (0, 1, 72, 96)
@@ -62,7 +65,7 @@ class Survey:
         Tags of a TIFF that an .imf file keeps.
     dpi : (float, float) or None
         Dots per inch across and down.
-    text : dict of str to str
+    texts : dict of str to list of str
         Comments and the like, by their keys.
     """
 
@@ -82,7 +85,8 @@ class Survey:
     nodata: float | None = None
     tags: tuple[Tag, ...] = ()
     dpi: tuple[float, float] | None = None
-    text: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, list[str]] = field(default_factory=dict)
+    _noted: int = 0
 
     def drop(self, what: str) -> None:
         """Note that something will not be kept, once."""
@@ -109,11 +113,24 @@ class Survey:
             else:
                 self.drop("damaged resolution")
 
+    @property
+    def room(self) -> int:
+        """How much more text is kept of a file, in characters: a few bytes may unpack to any number of them."""
+        return max(0, _MOST_TEXT - self._noted)
+
     def note(self, key: str, text: bytes | str) -> None:
         """Note a text; what stands under a key already stays before it."""
         text = text if isinstance(text, str) else words(text)
-        if text:
-            self.text[key] = f"{self.text[key]}\n{text}" if key in self.text else text
+        if len(text) > self.room:
+            self.drop("oversized text")
+        elif text:
+            self._noted += len(text) + 1
+            self.texts.setdefault(key, []).append(text)
+
+    @property
+    def text(self) -> dict[str, str]:
+        """The texts, those of one key below each other."""
+        return {key: "\n".join(texts) for key, texts in self.texts.items()}
 
     def upright(self) -> int:
         """How loaded pixels have to be turned, 1 to 8; EXIF and XMP say that of upright pixels from then on."""

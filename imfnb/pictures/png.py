@@ -95,6 +95,9 @@ def _metadata(found: Survey, kind: bytes, body: bytes) -> None:
     elif kind == b"eXIf":
         found.exif = body
     elif kind in (b"tEXt", b"zTXt", b"iTXt"):
+        if not found.room:
+            found.drop("oversized text")
+            return
         key, text = body.split(b"\0", 1)
         if kind == b"zTXt":
             text = _inflate(text[1:])

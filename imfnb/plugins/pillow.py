@@ -81,7 +81,6 @@ alpha if one has alpha; profiles that differ are converted to sRGB. Durations ar
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import warnings
@@ -93,7 +92,7 @@ import numpy as np
 from PIL import Image, ImageFile, ImageSequence
 
 from ..errors import FormatError, MetadataWarning, OptionError, naming
-from ..headers import info, read_metadata
+from ..headers import Source, info, read_metadata
 from ..metadata import Metadata
 from ..pictures.color import check_mode, is_profile_of, to_pixels
 from ..pictures.found import words
@@ -153,42 +152,6 @@ def _oserrors(filename: Any) -> Iterator[None]:
             raise FileError(*error.args) from error
 
 
-class _Window:
-    """A file of which no more is asked for than is there.
-
-    Parameters
-    ----------
-    file : binary file object
-        With `read`, `seek` and `tell`: all that Pillow asks for.
-    start : int
-        Where it begins.
-    """
-
-    def __init__(self, file: IO[bytes], start: int) -> None:
-        self._file = file
-        file.seek(0, os.SEEK_END)
-        self.size = max(0, file.tell() - start)
-        file.seek(start)
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
-        self._file.seek(position, whence)
-        return self._file.tell()
-
-    def read(self, count: int) -> bytes:
-        # A header may announce gigabytes, and Python's files have room made for all that is asked for.
-        count, parts = min(count, self.size), []
-        while count and (part := self._file.read(count)):
-            parts.append(part)
-            count -= len(part)
-        return b"".join(parts)
-
-
 class ImfImageFile(ImageFile.ImageFile):
     """An .imf file that Pillow has opened; see the module's documentation.
 
@@ -223,38 +186,33 @@ class ImfImageFile(ImageFile.ImageFile):
     _fitted = False
     _data: bytes | None = None
     _together: np.ndarray | None = None
-    _places: Sequence[tuple[int, int]] = ()
+    _apart = False
     _min_frame = 0
 
     def _open(self) -> None:
         assert self.fp is not None
         self._start = self.fp.tell()
         with _oserrors(self.filename):
-            window = _Window(self.fp, self._start)
-            said = info(window, max_pixels=_UNLIMITED)  # whoever opens images asks Pillow whether it is too large
+            said = info(self.fp, max_pixels=_UNLIMITED)  # whoever opens images asks Pillow whether it is too large
             mode, self._dtype, self._raw = _mode_of(said)
         self._stack = said["frames"] is not None
         self.n_frames = said["frames"] or 1
         self.is_animated = self.n_frames > 1
-        self._length, self._type = said["size"], said["dtype"]
+        self._length = said["size"]
         limit = Image.MAX_IMAGE_PIXELS  # from which on Pillow warns; it refuses twice as much
         self._max_pixels = _UNLIMITED if limit is None else max(1, int(min(2 * limit, _UNLIMITED)))
-        self._shape = said["shape"][self._stack :]
-        self._whole = self._shape[1::-1]
-        if "frame 0" in said["segments"]:  # a file for each
-            sizes = list(said["segments"].values())
-            start = self._length - sum(said["metadata"].values()) - sum(sizes)
-            self._places = list(itertools.pairwise(itertools.accumulate(sizes, initial=start)))
+        self._whole = said["shape"][self._stack :][1::-1]
+        self._apart = "frame 0" in said["segments"]
         self._mode = mode
         self._expect(1)
         if said["metadata"] and not said["missing"]:
-            self._read_metadata(window)
+            self._read_metadata()
 
-    def _read_metadata(self, window: _Window) -> None:
+    def _read_metadata(self) -> None:
         """Fill `info`."""
         try:
             with _oserrors(self.filename):
-                found = read_metadata(window, max_pixels=_UNLIMITED)
+                found = read_metadata(self.fp, max_pixels=_UNLIMITED)
         except FileError as error:
             warnings.warn(f"{error}; metadata are left out", MetadataWarning, stacklevel=6)
             return
@@ -368,8 +326,11 @@ class ImfImageFile(ImageFile.ImageFile):
         options: dict[str, Any] = {"max_pixels": self._max_pixels, "reduce": self._reduce}
         if self._stack:
             self._data = data
-        if self._places:
-            array = decode(self._one_of(data), **options)
+        if self._apart:
+            with memoryview(data) as view:
+                source = Source(view)
+                one = source.frame(source.header(_UNLIMITED), self._frame, self._max_pixels)
+            array = decode(one, **options)
         elif self._stack and self._reduce == 1 and math.prod(self._whole) * self.n_frames <= _KEPT:
             if self._together is None:
                 self._together = decode(data, **options)
@@ -380,25 +341,16 @@ class ImfImageFile(ImageFile.ImageFile):
             samples = np.ascontiguousarray(array, self._dtype)
         self.im = Image.frombytes(self.mode, self._size, samples.data, "raw", self._raw, 0, 1).im
 
-    def _one_of(self, data: bytes) -> bytes:
-        """The file of a frame."""
-        start, end = self._places[self._frame]
-        said = info(data[start:end], max_pixels=self._max_pixels)
-        if said["frames"] or said["shape"] != self._shape or said["dtype"] != self._type:
-            found, expected = f"{said['dtype']} {said['shape']}", f"{self._type} {self._shape}"
-            raise FormatError(f"damaged file: frame {self._frame} has {found}; expected {expected}")
-        return data[start:end]
-
     def _contents(self) -> bytes:
         """All bytes of the file proper."""
         if self._data is not None:
             return self._data
         if self.fp is None:
             raise ImageError("the image is closed: open it again")
-        window = _Window(self.fp, self._start)
-        if window.size < self._length:
-            raise FileError(f"truncated file: it has {window.size} of {self._length} bytes; fetch it again")
-        return window.read(self._length)
+        source = Source(self.fp, self._start)
+        if source.size < self._length:
+            raise FileError(f"truncated file: it has {source.size} of {self._length} bytes; fetch it again")
+        return source.read(0, self._length)
 
     def verify(self) -> None:
         """Compare the checksums of all parts of the file, without decoding it, and close it.
