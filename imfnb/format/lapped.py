@@ -40,10 +40,10 @@ ROTATION_16 = np.array(
     np.int32,
 )
 
-# The rotations by the side of a patch. Those of 2 and 4 are for `inverse` in pictures that are decoded at a smaller size,
-# and no file depends on them: they bring the result nearest to the means of the samples of the whole picture, for an
-# AR(1) source of correlation 0.95, by 1.8 dB (p = 2) and 0.3 dB (p = 4) nearer than the formula above. (For 8 that is as
-# good as the best.)
+# The rotations by the side of a patch. Those of 2 and 4 are for `inverse` in pictures that are decoded at a smaller
+# size, and no file depends on them: they bring the result nearest to the means of the samples of the whole picture, for
+# an AR(1) source of correlation 0.95, by 1.8 dB (p = 2) and 0.3 dB (p = 4) nearer than the formula above. (For 8 that
+# is as good as the best.)
 _ROTATIONS = {
     2: np.array([[7250]], np.int32),
     4: np.array([[7135, 3110], [-2750, 7170]], np.int32),
