@@ -163,6 +163,13 @@ def encode(
     DeviceError
         If the device cannot be used.
 
+    See Also
+    --------
+    decode : The way back.
+    encode_batch : Many images.
+    imwrite : Encodes into a file.
+    info : What a file says of itself.
+
     Examples
     --------
     >>> import numpy as np, imfnb
@@ -367,6 +374,27 @@ def decode(
         If `out` has another shape or dtype, or an option is out of range.
     DeviceError
         If the device cannot be used.
+
+    See Also
+    --------
+    encode : The way there.
+    decode_batch : Many files.
+    imread : Decodes a file by its path.
+    info : Shape and dtype without decoding.
+
+    Examples
+    --------
+    >>> import numpy as np, imfnb
+    >>> image = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
+    >>> data = imfnb.encode(image, quality=90)
+    >>> imfnb.decode(data).shape
+    (48, 64)
+    >>> out = np.empty((48, 64), np.uint8)
+    >>> imfnb.decode(data, out) is out
+    True
+    >>> preview = imfnb.decode(data, max_rank=1)
+    >>> int(abs(preview.astype(int) - image).max()) >= int(abs(out.astype(int) - image).max())
+    True
     """
     resident = is_device_array(out)
     try:

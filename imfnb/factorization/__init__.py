@@ -111,6 +111,11 @@ def factorize(
     DeviceError
         If the device cannot be used.
 
+    See Also
+    --------
+    imfnb.encode : The codec that is built upon it, with ``profile="baseline"``.
+    imfnb.evaluate.factor_maps.run : Draws the factors of a picture.
+
     Examples
     --------
     >>> import numpy as np, imfnb
