@@ -114,7 +114,7 @@ def encode(
     objective : {"mse", "svd"}, default "mse"
         What chooses between the settings that are not given. "mse" estimates the squared error. "svd" encodes with
         every chroma resolution and patch size and keeps the file with the least R + lambda (MSE + 10 B), B being the
-        basis distortion (see :mod:`imfnb.objective`); the SVDs take a second per megapixel and file.
+        basis distortion (see :func:`imfnb.metrics.rd_cost`); the SVDs take a second per megapixel and file.
     alpha_quality : float or "lossless", optional
         Main profile: quality of alpha, 0 to 100 as for `quality`, whatever the target. By default its step is that of
         luma, but at most that of quality 60. Where storing it losslessly takes hardly more bytes or less, that is

@@ -103,7 +103,18 @@ class ArrayCodec:
     colours: bool = False
 
     def takes(self, array: np.ndarray) -> bool:
-        """Whether it can code arrays of this dtype and number of bands."""
+        """Whether it can code arrays of this dtype and number of bands.
+
+        Parameters
+        ----------
+        array : ndarray, shape (H, W) or (H, W, C)
+            One of them.
+
+        Returns
+        -------
+        bool
+            False where :attr:`encode` would refuse it.
+        """
         in_colour = array.ndim == 3 and array.shape[2] == 3
         return (self.floats or array.dtype.kind != "f") and (in_colour or not self.colours)
 

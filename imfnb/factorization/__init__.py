@@ -102,7 +102,7 @@ def factorize(
     V : ndarray of integer, shape (..., N, R)
         Right factor.
     cost : ndarray of float64, shape (..., iterations)
-        |X - U V^T|^2 (squared Frobenius norm) after every sweep; only with `return_cost`. It never rises.
+        ``|X - U V^T|^2`` (squared Frobenius norm) after every sweep; only with `return_cost`. It never rises.
 
     Raises
     ------

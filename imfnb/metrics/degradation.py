@@ -95,7 +95,7 @@ def recomposition_gain(lq: NDArray[np.uint8], hq: NDArray[np.uint8]) -> float:
 
 
 def basis_distortion(lq: NDArray[np.uint8], hq: NDArray[np.uint8]) -> float:
-    """Basis distortion |U_hq V_hq^T - U_lq V_lq^T|_1, as the mean over all samples of all channels.
+    """Basis distortion ``|U_hq V_hq^T - U_lq V_lq^T|_1``, as the mean over all samples of all channels.
 
     U V^T is the image with all singular values set to 1, the orthogonal factor of its polar decomposition. Where an
     image does not have full rank it is not unique; singular values below the rounding error of the SVD are set to 0.
