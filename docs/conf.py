@@ -40,6 +40,7 @@ numpydoc_validation_checks = {
     "EX01",  # examples and See Also are asked of functions: classes of errors and records need none, and
     "SA01",  # tests/test_docs.py knows which is which
 }
+numpydoc_validation_exclude = {r"\.[A-Z_]+$"}  # constants, which are described by a comment in front of them
 
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",
