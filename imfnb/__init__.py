@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .metadata import Metadata
     from .runtime.devices import show_config
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # When the first module of the package was read: `_cache` trusts no source that is younger.
 _READ = time.time()

@@ -97,6 +97,9 @@ def parser() -> argparse.ArgumentParser:
     decode.add_argument("--bands", type=_band_numbers, metavar="B[,B...]", help="which bands, counted from 0, as 3,2,1")
     decode.add_argument("--frame", type=int, metavar="N", help="which frame of several, counted from 0")
     decode.add_argument("--max-rank", type=int, metavar="R", help="use only the first components, as a preview")
+    decode.add_argument(
+        "--reduce", type=int, default=1, metavar="R", help="decode 2, 4 or 8 times smaller in each direction"
+    )
     decode.add_argument("--max-pixels", type=int, metavar="N", help="refuse larger images (default: 2^28)")
     kernels(decode)
 

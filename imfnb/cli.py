@@ -198,6 +198,7 @@ def _decode(arguments: argparse.Namespace) -> int:
             threads=threads,
             max_pixels=limit,
             max_rank=arguments.max_rank,
+            reduce=arguments.reduce,
             **chosen,
         )
         details = info(data, max_pixels=limit)

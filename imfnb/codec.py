@@ -277,6 +277,15 @@ def check_max_rank(max_rank: Any) -> int | None:
     return check_integer("max_rank", max_rank, 1, math.inf, "a positive integer, or None for all components")
 
 
+def check_reduce(reduce: Any) -> int:
+    """`reduce` of :func:`decode`, or an OptionError."""
+    expected = "1, 2, 4 or 8"
+    found = check_integer("reduce", reduce, 1, 8, expected)
+    if found not in (1, 2, 4, 8):
+        raise OptionError(f"reduce is {reduce}; expected {expected}")
+    return found
+
+
 def open_container(data: Any, max_pixels: int = MAX_PIXELS) -> Container:
     """A file taken apart and checked, its segments apart; `data` and `max_pixels` as in :func:`decode`.
 
@@ -307,6 +316,7 @@ def decode(
     max_rank: int | None = ...,
     bands: Sequence[int] | None = ...,
     frame: int | None = ...,
+    reduce: int = ...,
 ) -> np.ndarray: ...
 
 
@@ -321,6 +331,7 @@ def decode(
     max_rank: int | None = ...,
     bands: Sequence[int] | None = ...,
     frame: int | None = ...,
+    reduce: int = ...,
 ) -> _Out: ...
 
 
@@ -334,6 +345,7 @@ def decode(
     max_rank: int | None = None,
     bands: Sequence[int] | None = None,
     frame: int | None = None,
+    reduce: int = 1,
 ) -> Any:
     """Decompress a picture or an array.
 
@@ -358,11 +370,17 @@ def decode(
         Numbers of the channels to decode, from 0, in this order; of arrays only their rows of V are multiplied.
     frame : int, optional
         The number of the frame of a stack to decode alone.
+    reduce : {1, 2, 4, 8}, default 1
+        Decode the picture so many times smaller in each direction, H and W being divided by it and rounded up: about
+        the means over blocks, from the factors of the whole picture without the components of frequencies that the
+        smaller one has not got. That takes less time, since those are not even decoded. What has no such factors, such
+        as lossless arrays and masks of alpha, is decoded whole and averaged; a residual layer over others is left out,
+        and a bound of the error holds for the whole picture only. A sample has no data where none of its block has.
 
     Returns
     -------
     ndarray, shape (H, W), (H, W, C), (T, H, W) or (T, H, W, C)
-        The image, `out` if that was given.
+        The image, `out` if that was given; H and W are those of the smaller one where `reduce` asks for that.
 
     Raises
     ------
@@ -401,10 +419,11 @@ def decode(
         resolve_device(device, resident=resident)  # a wrong device is reported before wrong data
         workers = resolve_threads(threads)
         max_rank = check_max_rank(max_rank)
+        reduce = check_reduce(reduce)
         container = open_container(data, max_pixels)
     finally:
         del data  # see `open_container`
-    plan = _Plan(container, _check_number("frame", frame, container.frame.frames), bands, max_rank, max_pixels)
+    plan = _Plan(container, _check_number("frame", frame, container.frame.frames), bands, max_rank, max_pixels, reduce)
     target = _check_out(out, plan.shape, container.frame.dtype, resident)
     direct = target is not None and (resident or target.flags.c_contiguous)
     result: np.ndarray | DeviceArray = target if direct else np.empty(plan.shape, container.frame.dtype)
@@ -439,7 +458,7 @@ class _Plan:
         Numbers of the bands; all if there is none.
     max_rank : int or None
         As in :func:`decode`.
-    max_pixels : int
+    max_pixels, reduce : int
         As in :func:`decode`.
 
     Raises
@@ -449,11 +468,17 @@ class _Plan:
     """
 
     def __init__(
-        self, container: Container, number: int | None, bands: Any, max_rank: int | None, max_pixels: int
+        self,
+        container: Container,
+        number: int | None,
+        bands: Any,
+        max_rank: int | None,
+        max_pixels: int,
+        reduce: int = 1,
     ) -> None:
-        frame = container.frame
-        self._container, self._number = container, number
-        self._max_rank, self._max_pixels = max_rank, max_pixels
+        frame = container.frame.reduced(reduce)
+        self._container, self._number, self._frame = container, number, frame
+        self._max_pixels, self._options = max_pixels, (max_rank, reduce)
         shape = frame.shape
         if number is not None:
             shape = shape[1:]
@@ -464,39 +489,47 @@ class _Plan:
 
     def fill(self, out: Any, device: str, workers: int) -> None:
         """Decode into an array of the shape."""
-        frame = self._container.frame
+        frame = self._frame
         if frame.apart:
             numbers = range(frame.frames) if self._number is None else [self._number]
             images = out if self._number is None else [out]
             for number, image in zip(numbers, images, strict=True):
                 one = frame_of(self._container, number, self._max_pixels)
-                _fill(one, image, self._bands, self._max_rank, device, workers)
+                _fill(one, image, self._bands, device, workers, *self._options)
         elif frame.together:
             self._fill_together(out, device, workers)
         else:
-            _fill(self._container, out, self._bands, self._max_rank, device, workers)
+            _fill(self._container, out, self._bands, device, workers, *self._options)
 
     def _fill_together(self, out: np.ndarray, device: str, workers: int) -> None:
         """Decode frames that are bands of one array."""
-        frame = self._container.frame
+        frame = self._frame
         each = frame.channels // frame.frames
         numbers = range(frame.frames) if self._number is None else [self._number]
         bands = range(each) if self._bands is None else self._bands
         wanted = [number * each + band for number in numbers for band in bands]
         joined = np.empty((frame.height, frame.width, len(wanted)), frame.dtype)
-        _fill(self._container, joined, wanted, self._max_rank, device, workers)
+        _fill(self._container, joined, wanted, device, workers, *self._options)
         stack = np.moveaxis(joined.reshape(frame.height, frame.width, len(numbers), -1), 2, 0)
         out[...] = stack.reshape(out.shape)
 
 
 def _fill(
-    container: Container, out: Any, bands: Sequence[int] | None, max_rank: int | None, device: str, workers: int
+    container: Container,
+    out: Any,
+    bands: Sequence[int] | None,
+    device: str,
+    workers: int,
+    max_rank: int | None,
+    reduce: int,
 ) -> None:
     """Decode one image into an array, C-contiguous or on the GPU."""
-    frame, resident = container.frame, is_device_array(out)
-    backend = _choose(device, "decode", frame, resident)
+    frame, resident = container.frame.reduced(reduce), is_device_array(out)
+    backend = _choose(device, "decode", container.frame, resident)
     canvas = out.reshape(frame.height, frame.width, -1)
-    options = {} if bands is None else {"bands": bands}
+    options: dict[str, Any] = {"reduce": reduce}
+    if bands is not None:
+        options["bands"] = bands
 
     def work(chosen: str) -> None:
         beside = resident and (chosen != "cuda" or frame.array is not None)
@@ -508,7 +541,7 @@ def _fill(
 
     if bands is not None and frame.array is None:  # bands of a picture, whose transform needs all of them
         whole = np.empty((frame.height, frame.width, max(1, frame.channels)), np.uint8)
-        _fill(container, whole, None, max_rank, device, workers)
+        _fill(container, whole, None, device, workers, max_rank, reduce)
         canvas[...] = whole[:, :, list(bands)]
         return
     run_on(device, backend, work)

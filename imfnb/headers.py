@@ -262,7 +262,7 @@ class _File:
 def _opened(source: Any) -> Iterator[_File]:
     """A path, a file object or bytes to read from."""
     kind = kind_of(source)
-    if kind == "path":
+    if kind in ("path", "folder"):
         with naming(source), open(source, "rb") as opened:
             yield _File(opened)
     elif kind == "file":

@@ -108,10 +108,19 @@ class PatchGrid:
         Height and width of the plane.
     patch_size : int
         Side of a patch.
+    reduce : int
+        How many times smaller plane and patches are than those that are coded. There are as many patches as of the
+        plane that is coded, since ceil(ceil(n / r) / (p / r)) = ceil(n / p).
     """
 
     shape: tuple[int, int]
     patch_size: int
+    reduce: int = 1
+
+    @property
+    def coded_size(self) -> int:
+        """Side of a patch of the plane that is coded."""
+        return self.patch_size * self.reduce
 
     @property
     def rows(self) -> int:
@@ -136,8 +145,7 @@ class PatchGrid:
 
 @lru_cache(maxsize=64)
 def _slices(grid: PatchGrid, samples: int) -> tuple[Slice, ...]:
-    height, width = grid.extended
-    count = -(-height * width // samples)
+    count = -(-grid.rows * grid.columns * grid.coded_size**2 // samples)
     size = -(-grid.rows // min(count, grid.rows))
     return tuple(Slice(grid, first, min(first + size, grid.rows)) for first in range(0, grid.rows, size))
 
@@ -172,7 +180,7 @@ class Slice:
     def adapts(self) -> bool:
         """Whether its V may differ from the DCT basis; its segment then says how."""
         down, across = self.patches
-        return down * across * self.grid.patch_size**2 >= ADAPTED_SAMPLES
+        return down * across * self.grid.coded_size**2 >= ADAPTED_SAMPLES
 
 
 # Pixels of a strip and its least height, so that the rows around it on which it depends, 28, cost little.

@@ -646,7 +646,7 @@ def test_a_preview_has_fewer_components():
 def test_info_of_arrays():
     image = scene((20, 21, 3), "int16")
     data = imfnb.encode(image, quality=50, mask=disc(20, 21), nodata=-7)
-    details = imfnb.info(data)
+    details = imfnb.info(data, components=True)
     assert details["profile"] == "main"
     assert (details["dtype"], details["shape"], details["frames"]) == ("int16", (20, 21, 3), None)
     assert (details["channels"], details["nodata"], details["max_error"]) == ("bands", -7, None)

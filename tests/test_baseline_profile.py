@@ -18,6 +18,7 @@ from imfnb.format.bytestream import Reader
 from imfnb.format.container import Frame
 from imfnb.options import EncodeOptions, check_image
 from imfnb.profiles import baseline
+from imfnb.profiles.summary import summary
 from imfnb.runtime.run import HostRun
 
 
@@ -143,7 +144,7 @@ def test_another_start():
 def test_description_names_the_segments():
     image = picture(17, 16, 4)
     for space, names in (("YCbCr", ["Y", "Cb", "Cr", "alpha"]), ("RGB", ["RGB", "alpha"])):
-        found = baseline.describe(open_container(imfnb.encode(image, profile="baseline", color_space=space)))
+        found = summary(open_container(imfnb.encode(image, profile="baseline", color_space=space)))
         assert list(found["segments"]) == names and found["color_space"] == space
-    found = baseline.describe(open_container(imfnb.encode(image[:, :, 0], profile="baseline")))
+    found = summary(open_container(imfnb.encode(image[:, :, 0], profile="baseline")))
     assert list(found["segments"]) == ["gray"] and found["color_space"] == "gray"

@@ -183,11 +183,11 @@ def test_large_pictures_use_it_where_it_pays(searched, monkeypatch):
     monkeypatch.setattr(decide, "SEARCHED_SAMPLES", searched)
     image = stretched(256, 384)
     plain = imfnb.encode(image, step=40, patch_size=8, tune="psnr")
-    assert imfnb.info(plain)["free_v"] == (0,)
+    assert imfnb.info(plain, components=True)["free_v"] == (0,)
     errors = [np.square(imfnb.decode(plain).astype(int) - image).mean()]
     as_if_large(monkeypatch, adapted=0)
     mixed = imfnb.encode(image, step=40, patch_size=8, tune="psnr")
-    info = imfnb.info(mixed)
+    info = imfnb.info(mixed, components=True)
     assert info["free_v"] == (1,)
     assert sum(info["components"]["gray"]) == info["segments"]["gray"]
     errors.append(np.square(imfnb.decode(mixed).astype(int) - image).mean())
@@ -204,7 +204,7 @@ def test_both_devices_agree_on_files_and_pixels(searched, monkeypatch):
     image = stretched(120, 128)
     files = [imfnb.encode(image, step=40, patch_size=8, device=device) for device in ("cpu", "reference")]
     assert files[0] == files[1]
-    assert imfnb.info(files[0])["free_v"] == (1,)
+    assert imfnb.info(files[0], components=True)["free_v"] == (1,)
     runs = ("cpu", 1), ("cpu", 2), ("reference", 1)
     pixels = [imfnb.decode(files[0], device=device, threads=threads) for device, threads in runs]
     np.testing.assert_array_equal(pixels[0], pixels[1])
@@ -216,7 +216,7 @@ def test_slices_share_a_v(monkeypatch):
     image = stretched(256, 384)
     as_if_large(monkeypatch, slices=1 << 15, adapted=0)
     data = imfnb.encode(image, step=40, patch_size=8, tune="psnr")
-    assert imfnb.info(data)["free_v"][0] > 1
+    assert imfnb.info(data, components=True)["free_v"][0] > 1
     assert np.square(imfnb.decode(data).astype(int) - image).mean() < 200
 
 
@@ -234,7 +234,7 @@ def test_a_small_file_with_a_v_of_its_own(monkeypatch):
     as_if_large(monkeypatch, adapted=0)
     monkeypatch.setattr(basis_search, "LEAST_GAIN", -1.0)
     data = imfnb.encode(image, step=40, patch_size=8, tune="psnr")
-    assert imfnb.info(data)["free_v"] == (1,)
+    assert imfnb.info(data, components=True)["free_v"] == (1,)
     assert np.square(imfnb.decode(data).astype(int) - image).mean() < 300
 
 

@@ -68,6 +68,30 @@ def files(cache: Path, suffix: str) -> list[Path]:
 
 
 @jit
+def test_kept_kernels_do_without_the_compiler(filled):
+    """What only a compilation needs, SciPy's linear algebra among it, is imported by the first one."""
+    cache, said = filled
+    code = (
+        CODE
+        + """
+import sys
+from imfnb.runtime.jit import kernel
+print("scipy.linalg" in sys.modules, "numba.np.arraymath" in sys.modules)
+
+@kernel()
+def total(values):
+    found = np.zeros(2)
+    for n in range(values.size):
+        found[n % 2] += np.sin(values[n])
+    return found.sum()
+
+print(round(total(np.ones(4)), 3), "scipy.linalg" in sys.modules)
+"""
+    )
+    assert run(cache, code) == f"{said}False False\n3.366 True\n"
+
+
+@jit
 @pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
 @pytest.mark.parametrize(
     "content", ["empty", pytest.param("half", marks=pytest.mark.slow), pytest.param("garbage", marks=pytest.mark.slow)]

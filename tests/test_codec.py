@@ -359,14 +359,17 @@ def test_info_of_colour(photo):
         "profile": "baseline",
         "shape": (37, 29, 3),
         "dtype": "uint8",
+        "channels": "rgb",
         "frames": None,
         "color_space": "YCbCr",
         "subsampling": "4:2:0",
         "patch_size": 8,
         "bounds": (-20, 21),
         "ranks": (4, 2, 1),
+        "metadata": {},
         "size": len(data),
         "padding": 0,
+        "missing": 0,
         "bpp": 8 * len(data) / (37 * 29),
     }
     assert list(segments) == ["Y", "Cb", "Cr"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import importlib
+import importlib.util
 import os
 import pathlib
 import re
@@ -18,6 +18,8 @@ from imfnb.runtime import cuda as _cuda
 from imfnb.runtime.devices import cuda_status
 
 pytestmark = pytest.mark.thorough
+if not _cuda.SIMULATED and importlib.util.find_spec("numba_cuda") is None:
+    pytest.skip("takes numba-cuda (pip install imfnb[cuda]); Numba's own target goes", allow_module_level=True)
 
 PACKAGE = pathlib.Path(imfnb.__file__).parent
 FOLDER = pathlib.Path(__file__).parent

@@ -14,6 +14,7 @@ import pytest
 import tifffile
 from helpers import picture
 from PIL import Image, ImageCms
+from PIL import __version__ as pillow_version
 
 import imfnb
 from imfnb.errors import LimitError, OptionError
@@ -233,6 +234,8 @@ def test_premultiplied_alpha_of_tiff():
     ("mode", "kind"), [("CMYK", "TIFF"), ("CMYK", "JPEG"), ("YCbCr", "TIFF"), ("LAB", "TIFF"), ("1", "TIFF")]
 )
 def test_other_colours_become_rgb(mode, kind):
+    if mode == "YCbCr" and int(pillow_version.partition(".")[0]) < 13:
+        pytest.skip("before 13, Pillow takes YCbCr without compression for four samples a pixel and reads nothing")
     smooth = Image.fromarray(np.repeat(np.linspace(0, 255, 64).astype(np.uint8)[None], 32, 0)).convert("RGB")
     image = smooth.convert(mode)
     found = pixels(saved(image, kind))

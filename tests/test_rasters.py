@@ -108,7 +108,11 @@ def test_eight_bits_that_pillow_does_not_read(compression):
 
 def test_samples_of_fewer_bits():
     image = samples("uint16", 8, 24) >> 4
-    same(read(tiff(image, bitspersample=12)), image)
+    try:
+        data = tiff(image, bitspersample=12)
+    except NotImplementedError:
+        pytest.skip("this imagecodecs reads packed integers and does not write them")
+    same(read(data), image)
 
 
 def test_pages_are_bands_where_the_file_says_so():
@@ -116,6 +120,8 @@ def test_pages_are_bands_where_the_file_says_so():
     for options in ({"metadata": {"axes": "CYX"}}, {"ome": True, "metadata": {"axes": "CYX"}}):
         same(read(tiff(image, **options)), image.transpose(1, 2, 0), channels="bands")
     same(read(tiff(image, imagej=True, metadata={"axes": "CYX"})), image.transpose(1, 2, 0), channels="bands")
+    for text in ('{"shape": [4, 11, 12], "axes": "CYX"}', '{"axes": "CYX", "shape": [4, 11, 12]}'):  # of any tifffile
+        same(read(tiff(image, description=text, metadata=None)), image.transpose(1, 2, 0), channels="bands")
 
 
 @pytest.mark.parametrize("options", [{}, {"metadata": {"axes": "TYX"}}, {"imagej": True, "metadata": {"axes": "ZYX"}}])

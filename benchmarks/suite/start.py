@@ -8,6 +8,10 @@ import sys
 import tempfile
 import time
 
+import imfnb
+
+from .common import photograph
+
 FIRST_CALL = "import numpy, imfnb; imfnb.encode(numpy.zeros((64, 64, 3), numpy.uint8), profile={profile!r})"
 
 
@@ -43,4 +47,12 @@ class FirstCall:
         _run(FIRST_CALL.format(profile=profile))
         return _run(FIRST_CALL.format(profile=profile))
 
-    track_cold.unit = track_warm.unit = "s"  # type: ignore[attr-defined]
+    def track_warm_decode(self, profile: str) -> float:
+        with tempfile.NamedTemporaryFile(suffix=".imf") as file:
+            file.write(imfnb.encode(photograph("small"), profile=profile))
+            file.flush()
+            code = f"import numpy, imfnb; imfnb.imread({file.name!r})"
+            _run(code)
+            return _run(code)
+
+    track_cold.unit = track_warm_decode.unit = track_warm.unit = "s"  # type: ignore[attr-defined]

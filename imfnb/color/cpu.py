@@ -11,6 +11,7 @@ from .tiles import join_row, join_two_rows, one_row, q4_row, q4_wide_row, two_ro
 
 __all__ = [
     "gray_to_q4",
+    "halve",
     "put_channel",
     "q4_to_gray",
     "q4_to_rgb",
@@ -50,6 +51,20 @@ def q4_to_rgb(y: np.ndarray, cb: np.ndarray, cr: np.ndarray, out: np.ndarray, ab
             _q4_to_rgb_444(luma, blue, red, image)
         else:
             _q4_to_rgb_420(luma, blue, red, above, image)
+
+
+@kernel()
+def halve(planes, out):
+    """Counterpart of :func:`imfnb.color.reference.halve`."""
+    height, width = planes.shape[1:]
+    for n in range(len(planes)):
+        for y in range(out.shape[1]):
+            upper, lower, row = planes[n, 2 * y], planes[n, min(2 * y + 1, height - 1)], out[n, y]
+            for x in range(width >> 1):
+                total = upper[2 * x] + upper[2 * x + 1] + lower[2 * x] + lower[2 * x + 1]
+                row[x] = np.int32(total + 2) >> np.int32(2)
+            if width & 1:
+                row[width >> 1] = np.int32(2 * (upper[width - 1] + lower[width - 1]) + 2) >> np.int32(2)
 
 
 @kernel(forceinline=True)

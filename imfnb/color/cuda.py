@@ -46,6 +46,7 @@ from .matrix import CB_B, CB_G, CB_R, CR_B, CR_G, CR_R, Y_B, Y_G, Y_R
 
 __all__ = [
     "gray_to_q4",
+    "halve",
     "put_channel",
     "q4_to_gray",
     "q4_to_rgb",
@@ -144,6 +145,11 @@ def q4_to_gray(planes: Any, out: Any, channel: int) -> None:
     _q4_to_gray[_blocks(planes), TILE, stream()](planes, out, np.int32(channel))
 
 
+def halve(planes: Any, out: Any) -> None:
+    """Counterpart of :func:`imfnb.color.reference.halve`."""
+    _halve[_blocks(out), TILE, stream()](planes, out)
+
+
 def _blocks(planes: Any) -> int:
     """Blocks for all pixels in a row."""
     return blocks(planes.size, _PIXELS * _ACROSS * _DOWN)
@@ -215,6 +221,23 @@ def _q4_to_gray(planes, out, channel):
         if at < planes.size:
             value = _i32(min(max(get(planes, at), _LOW), _HIGH) + (_CENTRE + (1 << (FRACTION - 1)))) >> _i32(FRACTION)
             put(out, at * out.shape[3] + channel, np.uint8(min(max(_i32(value), _i32(0)), _255)))
+
+
+@kernel("void(int32[:,:,::1], int32[:,:,::1])")
+def _halve(planes, out):
+    height, width, down, across = planes.shape[1], planes.shape[2], out.shape[1], out.shape[2]
+    for k in range(_PIXELS):
+        at = _first() + k * _ACROSS
+        if at < out.size:
+            row = at // across
+            x, n = (at - row * across) * 2, row // down
+            y = (row - n * down) * 2
+            # The last row and column count twice where there is no other.
+            right = min(x + 1, width - 1)
+            upper, lower = (n * height + y) * width, (n * height + min(y + 1, height - 1)) * width
+            total = _i32(get(planes, upper + x) + get(planes, upper + right))
+            total = _i32(total + _i32(get(planes, lower + x) + get(planes, lower + right)))
+            put(out, at, _i32(_i32(total + 2) >> _i32(2)))
 
 
 @device_function

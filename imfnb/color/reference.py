@@ -9,6 +9,7 @@ from .matrix import CB_B, CB_G, CB_R, CR_B, CR_G, CR_R, Y_B, Y_G, Y_R
 
 __all__ = [
     "gray_to_q4",
+    "halve",
     "put_channel",
     "q4_to_gray",
     "q4_to_rgb",
@@ -134,6 +135,22 @@ def upsample(planes: np.ndarray, height: int, width: int) -> np.ndarray:
     out[..., 0::2] = 3 * tall[..., 1:-1] + tall[..., :-2]
     out[..., 1::2] = 3 * tall[..., 1:-1] + tall[..., 2:]
     return (out[:, :height, :width] + 8) >> 4
+
+
+def halve(planes: np.ndarray, out: np.ndarray) -> None:
+    """Average planes over blocks of 2 x 2, halves rounded up.
+
+    Parameters
+    ----------
+    planes : array of int32, shape (P, H, W)
+        Samples within +-2**28; the last row and column count twice where a block has one only.
+    out : array of int32, shape (P, ceil(H / 2), ceil(W / 2))
+        Receives the means.
+    """
+    height, width = planes.shape[1:]
+    whole = np.pad(planes, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
+    rows = whole[:, 0::2] + whole[:, 1::2]
+    out[...] = (rows[..., 0::2] + rows[..., 1::2] + 2) >> 2
 
 
 def gray_to_q4(images: np.ndarray, channel: int, out: np.ndarray) -> None:

@@ -558,7 +558,7 @@ def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, table, M, spent):
     E = np.zeros(size, np.int32)
     _code_first(mode, U, E, gh, gw, stride, M)
     spent[0] = M.position
-    if rank_max > 1:
+    if rank_stop > 1:  # nothing depends on the ranks of a single component
         _code_ranks(mode, U, K, gh, gw, stride, rank_max, M)
     spent[1] = M.position
     active = np.empty(gh * gw, np.int32)

@@ -434,7 +434,7 @@ def _run(
     spent = np.zeros(patch_size * patch_size + 1, np.int64) if spent is None else spent
     code_first(bits, U[0], *sections[:2])
     spent[0] = bits.position
-    if rank_max > 1:
+    if len(U) > 1 and rank_max > 1:  # nothing depends on the ranks of a single component
         code_ranks(bits, U[0], K, rank_max, sections[2])
     spent[1] = bits.position
     for r in range(1, min(rank_max, len(U))):

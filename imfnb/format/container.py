@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -128,6 +128,10 @@ class Frame:
     array: ArrayFields | None = None
     frames: int = 0
     together: str = ""
+
+    def reduced(self, reduce: int) -> Frame:
+        """The same of a picture that is so many times smaller in each direction, rounded up."""
+        return replace(self, height=-(-self.height // reduce), width=-(-self.width // reduce))
 
     @property
     def apart(self) -> bool:

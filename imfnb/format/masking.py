@@ -42,7 +42,7 @@ def steps_of_patches(symbols: np.ndarray, bits: int, spec: PlaneSpec, grid: Patc
     ndarray of int32, shape (rows, columns) of the grid
         In 1/16 of the step of the plane.
     """
-    p, table = grid.patch_size, np.array(FACTORS, np.int32)
+    p, table = grid.coded_size, np.array(FACTORS, np.int32)
     centres = [((np.arange(count) * p + p // 2) << spec.subsampled) >> bits for count in (grid.rows, grid.columns)]
     rows, columns = (np.minimum(found, size - 1) for found, size in zip(centres, symbols.shape, strict=True))
     return np.take(table, symbols[np.ix_(rows, columns)])

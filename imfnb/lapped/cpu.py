@@ -31,10 +31,15 @@ def _filter(plane, p, matrix, inverted):
         first, last = (0 if border == p else border - half), min(border + half, height)
         if inverted:
             _across(plane, first, last, matrix, p)
-        if border < height and p == 8:  # the size of a patch is a constant of the machine code
-            filter_border(plane, border, matrix, 8)
-        elif border < height:
-            filter_border(plane, border, matrix, 16)
+        if border < height:
+            if p == 8:  # the size of a patch is a constant of the machine code
+                filter_border(plane, border, matrix, 8)
+            elif p == 16:
+                filter_border(plane, border, matrix, 16)
+            elif p == 4:
+                filter_border(plane, border, matrix, 4)
+            else:
+                filter_border(plane, border, matrix, 2)
         if not inverted:
             _across(plane, first, last, matrix, p)
 
@@ -43,8 +48,12 @@ def _filter(plane, p, matrix, inverted):
 def _across(plane, first, last, matrix, p):
     if p == 8:
         filter_across(plane, first, last, matrix, 8)
-    else:
+    elif p == 16:
         filter_across(plane, first, last, matrix, 16)
+    elif p == 4:
+        filter_across(plane, first, last, matrix, 4)
+    else:
+        filter_across(plane, first, last, matrix, 2)
 
 
 @kernel()

@@ -32,7 +32,8 @@ _LOW, _HIGH = np.int32(-INPUT_LIMIT), np.int32(INPUT_LIMIT)
 
 
 @template(
-    "void(int32[:,:,::1], int32[:,:,::1], int32[::1], int32, int32)", (8, False), (8, True), (16, False), (16, True)
+    "void(int32[:,:,::1], int32[:,:,::1], int32[::1], int32, int32)",
+    *((8, False), (8, True), (16, False), (16, True), (2, True), (4, True)),
 )
 def _filter(p: int, inverted: bool) -> Callable[..., None]:
     """The kernel of one patch size and direction: loops of known length and constant weights stay in registers."""

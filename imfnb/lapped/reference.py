@@ -61,8 +61,8 @@ def inverse(planes: np.ndarray, patch_size: int, out: np.ndarray, which: Sequenc
     planes : array of int32, shape (K, H', W')
         Filtered planes of whole patches; samples beyond +-(2**14 - 1) are clamped first. The CPU overwrites them where
         H' or W' is not H or W.
-    patch_size : {8, 16}
-        Side of a patch.
+    patch_size : {2, 4, 8, 16}
+        Side of a patch; below 8 in pictures that are decoded at a smaller size.
     out : array of int32, shape (B, H, W)
         Receives the planes; samples beyond H and W are dropped. On the CPU a single plane may stay where it is: `out`
         then begins where `planes` begins. On the GPU they share no memory.

@@ -146,8 +146,9 @@ def tiff(file: BinaryIO, frame: int | None, axes: str | None, bands: bool) -> Su
     return found
 
 
-# What says which dimension of an array pages are, in the place of a description: tifffile, ImageJ and OME.
-_DESCRIBED = re.compile(rb'\{"shape": |ImageJ=|.{,4096}<OME', re.DOTALL)
+# What says which dimension of an array pages are, in the place of a description: tifffile, whose first key depends on
+# its version, ImageJ and OME.
+_DESCRIBED = re.compile(rb'\{"(?:shape|axes)": |ImageJ=|.{,4096}<OME', re.DOTALL)
 
 
 def _nodata(page: Directory) -> float | None:

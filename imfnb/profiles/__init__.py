@@ -8,8 +8,9 @@ A profile offers
 - ``encode_stack(images, frame, options, run)``: a task that returns a future of bytes for each of some equal-shaped
   images, for the targets in ``STACK_TARGETS``;
 - ``stack_key(container)``: what files must have in common to be decoded together; None if each is decoded alone;
-- ``decode_stack(containers, outs, max_rank, run)``: a task that fills ``outs`` with the images of files of one key, on
-  the CPU of one file, from the first ``max_rank`` components if that is not None; a FormatError if one is damaged;
+- ``decode_stack(containers, outs, max_rank, run, reduce=1)``: a task that fills ``outs`` with the images of files of
+  one key, on the CPU of one file, from the first ``max_rank`` components if that is not None, so many times smaller; a
+  FormatError if one is damaged;
 - ``components(container)``: the profile's part of :func:`imfnb.info` with `components`; `summary` has the rest.
 
 Images and ``outs`` are arrays of shape (H, W, C), C-contiguous, of uint8 but for arrays; ``frame`` is their

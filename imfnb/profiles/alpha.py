@@ -19,6 +19,7 @@ from ..format.main_header import AlphaCoding, decode_palette, put_values, read_v
 from ..layout import PatchGrid
 from ..runtime.run import Run, Task
 from . import decide
+from .reducing import block_counts, block_means
 from .tuning import ALPHA_STEP
 
 __all__ = ["NO_ALPHA", "Alpha", "CodedAlpha", "analyse_alpha", "put_alpha", "stored_alpha", "visible"]
@@ -149,30 +150,47 @@ def _plane_bytes(plane: np.ndarray, run: Run) -> np.ndarray:
 # --------------------------------------------------------------------------------------------------------- decoding
 
 
-def stored_alpha(container: Container, run: Run) -> np.ndarray:
-    """What a file tells of alpha beside its plane: all of it, or the class of every sample; uint8 (H, W)."""
+def stored_alpha(container: Container, run: Run, reduce: int = 1) -> np.ndarray:
+    """What a file tells of alpha beside its plane: all of it, or the class of every sample; uint8 (H, W).
+
+    All of it is averaged over blocks of `reduce` x `reduce`; classes are left to :func:`put_alpha`.
+    """
     p, (height, width) = container.parameters, container.frame.shape[:2]
     if p.alpha is AlphaCoding.CONSTANT:
-        return np.full((height, width), p.alpha_value, np.uint8)
+        return np.full(container.frame.reduced(reduce).shape[:2], p.alpha_value, np.uint8)
     segment = container.segment(len(container.sizes) - 1)
     if p.alpha is AlphaCoding.PALETTE:
-        return decode_palette(segment, (height, width))
+        return _reduced(decode_palette(segment, (height, width)), reduce)
     coder = run.host_kernels("entropy.maps")
     values = read_values(segment) if p.alpha is AlphaCoding.MAP else np.arange(_CLASSES, dtype=np.uint8)
-    return values[decode_map_checked(coder, bytes(segment.take(segment.left)), height, width, len(values))]
+    found = values[decode_map_checked(coder, bytes(segment.take(segment.left)), height, width, len(values))]
+    return found if p.alpha.lossy else _reduced(found, reduce)
 
 
-def put_alpha(stored: Sequence[np.ndarray], images: Any, lossy: bool, run: Run) -> Task[None]:
+def _reduced(alpha: np.ndarray, reduce: int) -> np.ndarray:
+    """The means of alpha over blocks."""
+    if reduce == 1:
+        return alpha
+    out = np.empty([-(-size // reduce) for size in alpha.shape], np.uint8)
+    block_means(alpha[:, :, None], reduce, out[:, :, None])
+    return out
+
+
+def put_alpha(stored: Sequence[np.ndarray], images: Any, lossy: bool, run: Run, reduce: int = 1) -> Task[None]:
     """Complete the alpha of decoded images (B, H, W, C) with what :func:`stored_alpha` tells of each."""
     color, found, channel = run.kernels("color"), stored, images.shape[3] - 1
     if lossy:
         plane = color.take_channel(images, channel, run.array("alpha plane", images.shape[:3], np.uint8))
         (planes,) = yield from run.fetch("alpha plane", plane)
-        found = [_completed(*pair) for pair in zip(planes, stored, strict=True)]
+        found = [_completed(*pair, reduce) for pair in zip(planes, stored, strict=True)]
     color.put_channel(run.upload("alpha", found), channel, images)
 
 
-def _completed(plane: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Alpha from its decoded plane and the class of every sample."""
-    ends = np.where(classes == _OPAQUE, np.uint8(255), np.uint8(0))
-    return np.where(classes == _BETWEEN, np.clip(plane, 1, 254), ends)
+def _completed(plane: np.ndarray, classes: np.ndarray, reduce: int) -> np.ndarray:
+    """Alpha from its decoded plane and the class of every sample; of a smaller plane, of every sample of its blocks."""
+    between = np.clip(plane, 1, 254)
+    if reduce == 1:
+        return np.where(classes == _BETWEEN, between, np.where(classes == _OPAQUE, np.uint8(255), np.uint8(0)))
+    inside, opaque = (block_counts(classes == kind, reduce) for kind in (_BETWEEN, _OPAQUE))
+    count = block_counts(classes < _CLASSES, reduce)
+    return ((255 * opaque + inside * between.astype(np.int32) + count // 2) // count).astype(np.uint8)

@@ -35,6 +35,7 @@ from . import decide, main
 from .columns import ColumnAnalysis, ColumnChoices, analyse_columns, column_stacks, first_choices, join_columns
 from .direct import by_bands, encode_directly, encode_residuals
 from .missing import decode_missing, encode_missing, filled
+from .reducing import block_means, emptied
 from .scaling import largest_error, scaled, to_integers, to_samples
 from .slices import decode_slice
 from .stacks import Stack
@@ -181,6 +182,7 @@ def decode_stack(
     max_rank: int | None,
     run: Run,
     bands: Sequence[int] | None = None,
+    reduce: int = 1,
 ) -> Task[None]:
     """bytes -> integers -> samples, of one file; only some of the bands, if that is asked."""
     (container,), (out,) = containers, outs
@@ -191,8 +193,17 @@ def decode_stack(
         nodata = out.dtype.type(array.nodata)
     if array.mask is not None:
         missing = decode_missing(container.segment(p.mask(frame)), frame, run)
+    if reduce > 1 and not p.planes:  # residuals have no smaller size
+        whole = np.empty((frame.height, frame.width, out.shape[2]), out.dtype)
+        yield from decode_stack(containers, [whole], max_rank, run, bands)
+        out[...] = nodata
+        holes = missing if missing is None or missing.shape[2] == 1 else missing[:, :, chosen]
+        block_means(whole, reduce, out, holes)
+        return
+    if missing is not None and reduce > 1:
+        missing = emptied(missing, reduce)
     # A preview shows the first components of the planes; what is added to all of them would be noise there.
-    parts = [] if p.planes and max_rank is not None else p.residuals(frame)
+    parts = [] if p.planes and (max_rank is not None or reduce > 1) else p.residuals(frame)
     # A residual beyond this leads to the end of the range from any base; products of larger ones exceed 32 bits.
     reach = 4 * RANGE_LIMIT // unit + 1
 
@@ -225,7 +236,7 @@ def decode_stack(
         for part, _ in parts:
             put(part, np.full(out[part].shape, array.low + unit // 2, np.int32))
         return
-    yield from _decode_integers(container, max_rank, bands, run, put)
+    yield from _decode_integers(container, max_rank, bands, run, put, reduce)
 
 
 def _decode_integers(
@@ -234,13 +245,14 @@ def _decode_integers(
     bands: Sequence[int] | None,
     run: Run,
     put: Callable[[slice, np.ndarray], None],
+    reduce: int = 1,
 ) -> Task[None]:
     """bytes -> integers of the lossy layer; `put` takes some rows after the other, of some of the bands."""
-    frame, p = container.frame, container.parameters
+    frame, p = container.frame.reduced(reduce), container.parameters
     array, chosen = frame.samples, slice(None) if bands is None else list(bands)
     offsets, matrix = (part[chosen] for part in read_basis(container))
-    stacks = column_stacks(frame, len(p.planes), run)
-    groups = [main.coded_planes([container], stack, run) for stack in stacks]
+    stacks = column_stacks(container.frame.reduced(main.excess(reduce)), len(p.planes), run)
+    groups = [main.coded_planes([container], stack, run, main.excess(reduce)) for stack in stacks]
 
     def join(rows: slice, decoded: list[tuple[Stack, Any]], above: int) -> Task[None]:
         shape = rows.stop - rows.start, frame.width, len(offsets)
@@ -249,7 +261,7 @@ def _decode_integers(
         (integers,) = yield from run.fetch("array", joined)
         put(rows, integers)
 
-    yield from main.reconstruct([container], groups, max_rank, run, join)
+    yield from main.reconstruct([container], groups, max_rank, run, join, reduce=reduce)
 
 
 def read_basis(container: Container) -> tuple[np.ndarray, np.ndarray]:

@@ -276,8 +276,13 @@ def stack_key(container: Container) -> tuple[Any, ...]:
     return container.frame, container.parameters
 
 
-def decode_stack(containers: Sequence[Container], outs: Sequence[Any], max_rank: int | None, run: Run) -> Task[None]:
+def decode_stack(
+    containers: Sequence[Container], outs: Sequence[Any], max_rank: int | None, run: Run, reduce: int = 1
+) -> Task[None]:
     """bytes -> U, V -> X -> planes -> image, for files of one :func:`stack_key`; components are columns of U."""
+    if reduce > 1:
+        yield from _decode_reduced(containers, outs, max_rank, run, reduce)
+        return
     frame, p = containers[0].frame, containers[0].parameters
     if frame.height * frame.width < _DECODED_ALONE:
         run = run.alone()
@@ -320,6 +325,60 @@ def decode_stack(containers: Sequence[Container], outs: Sequence[Any], max_rank:
 
     yield from run.together(map(region, [whole] if run.merges else strips(frame.height, frame.width, run.threads)))
     yield from run.deliver(images, outs)
+
+
+def _decode_reduced(
+    containers: Sequence[Container], outs: Sequence[Any], max_rank: int | None, run: Run, reduce: int
+) -> Task[None]:
+    """The same for smaller pictures; their products, of hardly any work, are made on the host.
+
+    Chroma of half the size is averaged over half as many samples and has the size of the other planes then.
+    """
+    frame, p = containers[0].frame, containers[0].parameters
+    specs, small = p.matrices(frame), frame.reduced(reduce)
+
+    def planes_of(item: tuple[MatrixSpec, Container]) -> list[np.ndarray]:
+        spec, container = item
+        u, v = (part[:max_rank] for part in _decode_factors(container, specs.index(spec), spec))
+        times = reduce // 2 if p.subsample and spec.chroma else reduce
+        return [_reduced_plane(u, v, spec, position, times) for position in range(len(spec.planes))]
+
+    items = [(spec, container) for spec in specs for container in containers]
+    found = yield from run.wait(run.submit_all(planes_of, items))
+    planes = []
+    for k, spec in enumerate(specs):
+        of_images = found[k * len(containers) : (k + 1) * len(containers)]
+        planes += [
+            run.upload(f"reduced{n}", same) for n, same in zip(spec.planes, zip(*of_images, strict=True), strict=True)
+        ]
+    images = run.canvas(outs, (len(containers), small.height, small.width, max(1, small.channels)))
+    join(planes, p.color_space, images, run)
+    yield from run.deliver(images, outs)
+
+
+def _reduced_plane(u: np.ndarray, v: np.ndarray, spec: MatrixSpec, position: int, reduce: int) -> np.ndarray:
+    """Means over blocks of a plane, uint8, from U^T and V^T: blocks of a patch are summed in V, blocks of patches in U.
+
+    Sums are exact in binary64: the factors are within +-2**15, a block has at most 64 samples.
+    """
+    entries = u.astype(np.float64).reshape(-1, *spec.grid)
+    first = position * spec.pixels
+    columns = v[:, first : first + spec.pixels].astype(np.float64).reshape(-1, *spec.patch)
+    counts = []
+    for axis, side in enumerate(spec.patch, 1):
+        inside = min(side, reduce)
+        entries, columns = (
+            np.add.reduceat(factor, np.arange(0, factor.shape[axis], step), axis=axis)
+            for factor, step in ((entries, reduce // inside), (columns, inside))
+        )
+        ones = np.ones(spec.grid[axis - 1] * side)
+        counts.append(np.add.reduceat(ones, np.arange(0, len(ones), reduce)))
+    (_, down, across), (_, high, wide) = entries.shape, columns.shape
+    product = entries.reshape(len(entries), -1).T @ columns.reshape(len(columns), -1)
+    sums = product.reshape(down, across, high, wide).transpose(0, 2, 1, 3).reshape(down * high, across * wide)
+    means = np.floor(sums / np.multiply.outer(*counts) + 0.5)
+    height, width = (-(-size // reduce) for size in spec.plane_shape)
+    return np.ascontiguousarray(np.clip(means, 0, 255).astype(np.uint8)[:height, :width])
 
 
 def _decode_factors(container: Container, index: int, spec: MatrixSpec) -> tuple[np.ndarray, np.ndarray]:

@@ -31,12 +31,13 @@ def encode_slice(factors: rdoq.Factors, part: Slice, coder: Any, parts: Parts = 
 def decode_slice(
     segment: Reader, part: Slice, max_rank: int | None, coder: Any, parts: Parts = ALL_PARTS
 ) -> rdoq.Factors:
-    """The inverse of :func:`encode_slice`."""
+    """The inverse of :func:`encode_slice`; of a smaller plane than is coded, what is needed for it."""
     update = read_update(segment, part, parts)
     data = bytes(segment.take(segment.left))
-    down, across = part.patches
-    padded, ranks = decode_checked(coder, data, down, across, part.grid.patch_size, max_rank)
-    return rdoq.Factors(padded, ranks, part.patches, update)
+    (down, across), p, reduce = part.patches, part.grid.coded_size, part.grid.reduce
+    padded, ranks = decode_checked(coder, data, down, across, p, max_rank)
+    factors = rdoq.Factors(padded, ranks, part.patches, update)
+    return factors if reduce == 1 else rdoq.reduced_factors(factors, p, reduce)
 
 
 def read_update(segment: Reader, part: Slice, parts: Parts) -> np.ndarray | None:
@@ -44,4 +45,4 @@ def read_update(segment: Reader, part: Slice, parts: Parts) -> np.ndarray | None
     if not parts.adapts(part):
         return None
     data = bytes(segment.take(segment.varint()))
-    return decode_basis_update(data, part.grid.patch_size) if data else None
+    return decode_basis_update(data, part.grid.coded_size) if data else None

@@ -55,11 +55,14 @@ class Unit:
         return None if self.local is None else rows_of(self.local, slice(part.start, part.stop))
 
 
-def units(shape: tuple[int, int], sizes: Sequence[int], name: str, run: Run) -> list[Unit]:
-    """The planes of a stack, given their shape and the side of the patches of each; large ones go one by one."""
+def units(shape: tuple[int, int], sizes: Sequence[int], name: str, run: Run, reduce: int = 1) -> list[Unit]:
+    """The planes of a stack, given their shape and the side of the patches of each; large ones go one by one.
+
+    Where they are `reduce` times smaller than what is coded, the sides are those of the patches that are coded.
+    """
     found = []
     for p in sorted(set(sizes)):
-        grid = PatchGrid(shape, p)
+        grid = PatchGrid(shape, p // reduce, reduce)
         which = tuple(n for n, size in enumerate(sizes) if size == p)
         alone = len(grid.slices) > 1 or grid.slices[0].adapts
         found += [Unit(grid, part, f"{name}{p} ") for part in ([(n,) for n in which] if alone else [which])]
@@ -175,7 +178,8 @@ class Products:
             there = yield from rdoq.upload(factors, self._run, unit.name)
         out = rows_of(samples, slice(start * p - first, stop * p - first))
         local, update = unit.local_of(Slice(unit.grid, start, stop)), factors[0].basis_update
-        rdoq.product(*there, self._step, p, update, out, self._run, unit.name, self._weighting, local)
+        size, reduce = unit.grid.coded_size, unit.grid.reduce
+        rdoq.product(*there, self._step, size, update, out, self._run, unit.name, self._weighting, local, reduce)
         if not self._run.retains:
             yield None  # the next slice uses the same memory
 

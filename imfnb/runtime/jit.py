@@ -38,6 +38,7 @@ EXACT = {"reassoc", "contract", "nsz"}
 # 0.60 to 0.68; with a Numba that has others, kernels are compiled in memory.
 try:
     from numba.core.caching import CompileResultCacheImpl, FunctionCache
+    from numba.core.runtime import rtsys
 except ImportError:
     CompileResultCacheImpl = FunctionCache = object
 
@@ -78,6 +79,17 @@ class _FolderCache(FunctionCache):
     def __init__(self, folder: Path, function: Callable[..., Any]) -> None:
         self._impl_class = lambda function: _Implementation(folder, function)
         super().__init__(function)
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """A function that has been kept, without what only the compiler needs.
+
+        Numba would first import and register all that it can compile, scipy.linalg among it, and initialize its
+        runtime on the way. Machine code needs the runtime alone, and a compilation registers all that by itself.
+        """
+        rtsys.initialize(target)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(signature, target)
+        return None
 
 
 class _KernelCache:

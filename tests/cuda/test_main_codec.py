@@ -99,7 +99,7 @@ def test_slices_with_a_free_v(monkeypatch):
     monkeypatch.setattr(basis_search, "LEAST_GAIN", -1.0)
     y, x = np.mgrid[:45, :16]
     (data,) = check([np.uint8(128 + 100 * np.sin(0.9 * x + 0.5 * y))], step=20)
-    assert imfnb.info(data)["free_v"] == (2,)
+    assert imfnb.info(data, components=True)["free_v"] == (2,)
 
 
 def test_preview_and_damage():

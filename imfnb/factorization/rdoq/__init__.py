@@ -23,7 +23,7 @@ three times the bits. One orthogonal basis learned on bsd34 instead of the DCT: 
 from __future__ import annotations
 
 from .basis_search import find_basis_update
-from .factors import Factors, rows_of, splice
+from .factors import Factors, needed_rank, reduced_factors, rows_of, splice
 from .pipeline import LastChoice, Settings, choose_last, download, prepare, product, upload
 from .spectra import SPECTRUM_MODELS, SPECTRUM_PATCH, SPECTRUM_STEPS, spectrum
 from .tuning import LAMBDA_LARGEST, LAMBDA_ONE
@@ -40,8 +40,10 @@ __all__ = [
     "choose_last",
     "download",
     "find_basis_update",
+    "needed_rank",
     "prepare",
     "product",
+    "reduced_factors",
     "rows_of",
     "spectrum",
     "splice",

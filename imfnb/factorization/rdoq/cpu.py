@@ -219,14 +219,20 @@ def _log2(value):
 
 @_jit
 def _magnitude_prices(counts, prices):
+    # Sums are loops: the method of arrays, kept with this kernel, would have every process import what Numba has for
+    # linear algebra, a quarter of what the first call of an encoder takes.
     total = np.zeros(MAGNITUDE_CLASSES, np.int64)
+    every = np.int64(0)
     for context in range(INSIDE_CONTEXTS):
         for k in range(MAGNITUDE_CLASSES):
             total[k] += counts[context, k]
-    every = total.sum()
+            every += counts[context, k]
     for context in range(counts.shape[0]):
         row, out = counts[context], prices[context]
-        whole = _log2((row.sum() + PRIOR) * every + MAGNITUDE_CLASSES)
+        here = np.int64(0)
+        for k in range(MAGNITUDE_CLASSES):
+            here += row[k]
+        whole = _log2((here + PRIOR) * every + MAGNITUDE_CLASSES)
         for k in range(MAGNITUDE_CLASSES):
             out[k] = whole - _log2(row[k] * every + PRIOR * total[k] + 1) + (256 if k else 0)
         last = context // 6 % 10 == 0 if context < INSIDE_CONTEXTS else context >= INSIDE_CONTEXTS + GROUPS * 16
@@ -464,6 +470,9 @@ def _product(U, ranks, columns, limit, scale, p, plane):
     """
     gh, gw = plane.shape[0] // p, plane.shape[1] // p
     top = min(U.shape[0], columns.shape[0])
+    if p == 2:  # fewer samples than a vector has
+        _product_of_few(U, ranks, columns, limit, scale, p, plane)
+        return
     words = np.zeros(((top + 1) >> 1, p * p), np.int32)
     for r in range(0, top, 2):
         first, second, line = columns[r], columns[min(r + 1, top - 1)], words[r >> 1]
@@ -475,8 +484,26 @@ def _product(U, ranks, columns, limit, scale, p, plane):
             last = min(np.int64(ranks[m]), top - 1)
             if p == 8:  # the size of a patch is a constant of the machine code
                 place_patch(U, m, last, limit, words, scale, plane, place, 8)
-            else:
+            elif p == 16:
                 place_patch(U, m, last, limit, words, scale, plane, place, 16)
+            else:
+                place_patch(U, m, last, limit, words, scale, plane, place, 4)
+
+
+@_jit
+def _product_of_few(U, ranks, columns, limit, scale, p, plane):
+    """The same for small patches."""
+    gh, gw = plane.shape[0] // p, plane.shape[1] // p
+    top = min(U.shape[0], columns.shape[0])
+    for y in range(gh):
+        for x in range(gw):
+            m = (y + 2) * (gw + 4) + x + 2
+            last = min(np.int64(ranks[m]), top - 1)
+            for k in range(p * p):
+                total = np.int64(1) << (scale - 1)
+                for r in range(last + 1):
+                    total += np.int64(columns[r, k]) * min(max(np.int64(U[r, m]), -limit), limit)
+                plane[y * p + k // p, x * p + k % p] = total >> scale
 
 
 # ---- stacks of planes ------------------------------------------------------------------------------------------------

@@ -110,6 +110,9 @@ _CLASSES = 16
 # patches; in the simulator a block is one warp.
 _TILE, _GROUPS, _WARPS = 32, 4, 1 if SIMULATED else 4
 
+# Samples of a patch, at least, for the tensor cores.
+_TENSOR_SAMPLES = 64
+
 # Rows of their results that are exchanged at a time.
 _ROWS = 16 * _WARPS
 
@@ -186,8 +189,11 @@ def weights(matrix: np.ndarray) -> np.ndarray:
     """Counterpart of :func:`imfnb.factorization.rdoq.reference.weights`: fragments as the tensor cores take them.
 
     For every 16 rows, 32 columns of those and byte (low, high), the four words of each lane, int32 in one axis. Byte b
-    of word 2 w + v of lane 4 g + t belongs to row g + 8 v and column 8 t + 4 w + b.
+    of word 2 w + v of lane 4 g + t belongs to row g + 8 v and column 8 t + 4 w + b. Of patches with fewer samples they
+    are the columns, one after the other.
     """
+    if len(matrix) < _TENSOR_SAMPLES:
+        return np.ascontiguousarray(matrix.T).ravel()
     tiles, steps = matrix.shape[0] // 16, matrix.shape[1] // 32
     parts = np.stack([matrix, (matrix + 128) >> 8]).astype(np.int8).reshape(2, tiles, 2, 8, steps, 4, 2, 4)
     return np.ascontiguousarray(parts.transpose(1, 4, 0, 3, 5, 6, 2, 7)).view(np.int32).ravel()
@@ -1004,11 +1010,42 @@ def _multiply(p: int) -> Callable[..., None]:
     return multiply
 
 
+@template("void(int16[:,:,::1], int32[:,::1], int32[::1], int32, int32, int32[:,:,::1])", (2,), (4,))
+def _multiply_few(p: int) -> Callable[..., None]:
+    def multiply_few(factors, ranks, weights, limit, scale, planes):
+        """A thread is a patch: its samples stay in registers."""
+        sums = _cuda.local.array(p * p, int32)
+        width, gw = planes.shape[2], np.int32(planes.shape[2] // p)
+        patches = np.int32(planes.shape[1] // p * gw)
+        n, patch = _item(patches)
+        if patch >= patches:
+            return
+        m, y = _at(patch, gw), _row_of(patch, gw)
+        size = factors.shape[2]
+        place = np.int64(n) * factors.shape[1] * size + m
+        for k in range(p * p):
+            sums[k] = np.int32(1 << (scale - 1))
+        rank = min(ranks[n, m], np.int32(factors.shape[1] - 1))
+        for r in range(np.int32(rank + 1)):
+            u = _entry(factors, place + r * size, r, rank, limit)
+            for k in range(p * p):
+                sums[k] = np.int32(sums[k] + u * weights[np.int32(r * (p * p) + k)])
+        start = (np.int64(n) * planes.shape[1] + y * p) * width + (patch - y * gw) * p
+        for k in range(p * p):
+            put(planes, start + k // p * width + k % p, np.int32(sums[k] >> scale))
+
+    return multiply_few
+
+
 def product(factors: Any, ranks: Any, weights: Any, limit: int, scale: int, patch_size: int, out: Any) -> None:
     """Counterpart of :func:`imfnb.factorization.rdoq.reference.product`."""
     patches = (out.shape[1] // patch_size) * (out.shape[2] // patch_size)
-    blocks = len(out) * _blocks(patches, _TILE)
     numbers = np.int32(limit), np.int32(scale)
+    if patch_size**2 < _TENSOR_SAMPLES:
+        blocks = len(out) * _blocks(patches)
+        _multiply_few(patch_size)[blocks, _THREADS, stream()](factors, ranks, weights, *numbers, out)
+        return
+    blocks = len(out) * _blocks(patches, _TILE)
     _multiply(patch_size)[blocks, _TILE * _WARPS, stream()](factors, ranks, weights, *numbers, out)
 
 
@@ -1036,7 +1073,7 @@ def normalize(products: Any, local: Any, grid: tuple[int, int]) -> None:
     _normalize[len(products) * _blocks(grid[0] * grid[1]), _THREADS, stream()](products, local)
 
 
-@template("void(int16[:,:,::1], int32[:,:,::1], int32, int32, int32, int32[:,:,::1])", (8,), (16,))
+@template("void(int16[:,:,::1], int32[:,:,::1], int32, int32, int32, int32[:,:,::1])", (2,), (4,), (8,), (16,))
 def _denormalize(p: int) -> Callable[..., None]:
     def denormalize(factors, local, first, limit, scale, planes):
         """A thread is a column of a row of patches: p samples, one below the other."""

@@ -20,7 +20,7 @@ from ...format.context_model import component_table
 from ...runtime.run import Run, Task
 from .basis import analysis_basis, basis_update_matrices, squared_length
 from .costs import FIRST_CLASSES, FIRST_CONTEXTS, MAGNITUDE_CLASSES, MAGNITUDE_CONTEXTS, RANK_CLASSES
-from .factors import Factors
+from .factors import Factors, reduced_basis
 from .tuning import LAMBDA, LAMBDA_FIRST, LAMBDA_ONE, SWEEPS, TRAIL
 
 __all__ = [
@@ -378,6 +378,7 @@ def product(
     name: str,
     weighting: Weighting = PLAIN,
     local: Any = None,
+    reduce: int = 1,
 ) -> None:
     """Multiply the factors: 2^-s U V^T, still pre-filtered.
 
@@ -388,7 +389,7 @@ def product(
     step : int
         Step in 1/64 gray level.
     patch_size : {8, 16}
-        Side of a patch.
+        Side of a patch that is coded.
     basis_update : ndarray of int32 or None
         How V of all planes differs from the DCT basis.
     out : array of int32, shape (K, H, W), C-contiguous
@@ -399,12 +400,14 @@ def product(
         Prefix of the names of the memory.
     weighting, local
         As in :func:`prepare`.
+    reduce : {1, 2, 4, 8}, default 1
+        How many times smaller the planes are than those that are coded, and their factors by :func:`reduced_factors`.
     """
     kernels, limit, scale = run.kernels(_STAGE), magnitude_limit(step, patch_size), scale_bits(step)
-    basis = updated_basis(patch_size, step, basis_update, weighting)
-    kernels.product(
-        factors, ranks, run.constant(f"{name}weights", kernels.weights(basis)), limit, scale, patch_size, out
-    )
+    basis, side = updated_basis(patch_size, step, basis_update, weighting), patch_size // reduce
+    if reduce > 1:
+        basis = reduced_basis(basis, patch_size, reduce)
+    kernels.product(factors, ranks, run.constant(f"{name}weights", kernels.weights(basis)), limit, scale, side, out)
     if local is not None:
         first = int(dct_basis(patch_size, step, weighting)[0, 0])
-        kernels.denormalize(factors, local, first, limit, scale, patch_size, out)
+        kernels.denormalize(factors, local, first, limit, scale, side, out)

@@ -443,8 +443,8 @@ def product(factors: Array, ranks: Array, weights: Array, limit: int, scale: int
         :func:`weights` of V.
     limit, scale : int
         Largest magnitude of an entry of U, to which larger ones are clamped, and s.
-    patch_size : {8, 16}
-        Side of a patch.
+    patch_size : {2, 4, 8, 16}
+        Side of a patch; below 8 in pictures that are decoded at a smaller size.
     out : ndarray of int32, shape (K, H, W)
         Receives the planes, still pre-filtered; on the GPU they begin at a multiple of 16 bytes.
     """
@@ -471,7 +471,7 @@ def denormalize(factors: Array, local: Array, first: int, limit: int, scale: int
         Any entry of the first column of the DCT basis; all are equal.
     limit, scale : int
         As in :func:`product`.
-    patch_size : {8, 16}
+    patch_size : {2, 4, 8, 16}
         Side of a patch.
     out : ndarray of int32, shape (K, H, W)
         Samples by :func:`product`, changed in place.
