@@ -19,6 +19,7 @@ import numpy as np
 
 from .codec import (
     check_max_rank,
+    check_reduce,
     decode,
     decode_container,
     encode,
@@ -651,10 +652,10 @@ def _pixels(item: Any) -> int:
 
 
 def _decode_options(
-    device: str = "auto", max_pixels: int = MAX_PIXELS, max_rank: int | None = None
-) -> tuple[str, int, int | None]:
+    device: str = "auto", max_pixels: int = MAX_PIXELS, max_rank: int | None = None, reduce: int = 1
+) -> tuple[str, int, int | None, int]:
     """The options of :func:`imfnb.decode` that make sense for many files, checked."""
-    return device, check_max_pixels(max_pixels), check_max_rank(max_rank)
+    return device, check_max_pixels(max_pixels), check_max_rank(max_rank), check_reduce(reduce)
 
 
 def _decode_on(
@@ -674,15 +675,15 @@ def _decode_on(
         return _results(_outcomes(work, take, files, executor, threads, errors, progress, listed), errors)
     from ._device_batch import decode_items
 
-    _, max_pixels, max_rank = _decode_options(**options)
+    _, max_pixels, max_rank, reduce = _decode_options(**options)
 
     def open_item(item: Any, number: int) -> Container | np.ndarray:
         item, place = take(item, number)
         found: Container | np.ndarray
         with _about(item, place):
             found = open_container(_load_file(item), max_pixels)
-            if found.frame.frames:
-                found = decode_container(found, max_rank, max_pixels, "cuda", workers)
+            if found.frame.frames or reduce > 1:
+                found = decode_container(found, max_rank, reduce, max_pixels, "cuda", workers)
         opened[number] = _nameable(item), place
         return found
 
@@ -697,7 +698,7 @@ def _choose_decoder(refusal: str | None, executor: Any, threads: Any, errors: An
     """The backend of :func:`decode_iter`, after all arguments have been checked."""
     if refusal is not None:
         raise OptionError(refusal)
-    device, _, _ = _decode_options(**options)
+    device, *_ = _decode_options(**options)
     _check_call(executor, threads, errors, device)
     return "cpu" if executor is not None else resolve_device(device)  # "auto" has no `CROSSOVER` here
 
@@ -725,7 +726,8 @@ def decode_iter(
     errors : {"raise", "return"}, default "raise"
         As in :func:`encode_iter`.
     **options
-        `device`, `max_pixels` and `max_rank` of :func:`imfnb.decode`. ``device="auto"`` is the CPU.
+        `device`, `max_pixels`, `max_rank` and `reduce` of :func:`imfnb.decode`. ``device="auto"`` is the CPU. Reduced
+        images are decoded one by one on the GPU.
 
     Returns
     -------

@@ -25,11 +25,13 @@ from .runtime.run import HostRun, Run
 
 __all__ = [
     "check_max_rank",
+    "check_reduce",
     "decode",
     "decode_container",
     "encode",
     "encode_array",
     "open_container",
+    "with_chunks",
 ]
 
 _Out = TypeVar("_Out")
@@ -436,10 +438,10 @@ def decode(
 
 
 def decode_container(
-    container: Container, max_rank: int | None, max_pixels: int, device: str, workers: int
+    container: Container, max_rank: int | None, reduce: int, max_pixels: int, device: str, workers: int
 ) -> np.ndarray:
     """Decompress all of a file that has been taken apart."""
-    plan = _Plan(container, None, None, max_rank, max_pixels)
+    plan = _Plan(container, None, None, max_rank, max_pixels, reduce)
     out = np.empty(plan.shape, container.frame.dtype)
     plan.fill(out, device, workers)
     return out

@@ -2,15 +2,17 @@
 
 ``pytest``
     The plain run: every kernel against its reference, with few examples of each property. What a process of its own
-    has to do, such as CUDA's simulator, goes on beside the other tests and is looked at last: two cores are busy.
+    has to do, such as CUDA's simulator, and tests that wait for processes anyway, go on beside the other tests and are
+    looked at last: two cores are busy.
 ``pytest -m quick``
     The part of it that a contributor runs after every change: no other processes, no whole pictures, no simulated GPU.
 ``pytest -m slow``
     The rest: minutes of fuzzing, whole pictures, the machine code of all CUDA kernels.
 ``pytest -m "slow or hypothesis" --hypothesis-profile=thorough``
     The same with many examples of each property, for a night.
-``NUMBA_DISABLE_JIT=1 NUMBA_ENABLE_CUDASIM=1 pytest --cov=imfnb``
-    Coverage of the kernels, as plain Python.
+``pytest --cov=imfnb`` and ``NUMBA_DISABLE_JIT=1 pytest -m kernels --cov=imfnb --cov-append``
+    Coverage. The plain run, what goes on beside it included, counts all but the lines inside the CPU's kernels, which
+    are machine code there; the modules that test these kernels, marked ``kernels``, are run as plain Python too.
 """
 
 from __future__ import annotations
@@ -51,9 +53,14 @@ class Beside:
     ----------
     items : list of pytest.Item
         Tests marked ``beside``, whose marks say what their process has to run.
+    counted : list of str
+        Packages whose lines are counted. Every process writes a file of its own beside that of this one, and
+        pytest-cov puts them together at the end.
     """
 
-    def __init__(self, items: list[pytest.Item]) -> None:
+    def __init__(self, items: list[pytest.Item], counted: list[str]) -> None:
+        self._counted = counted
+        self._number = 0
         self._pool = ThreadPoolExecutor(1)
         self._process: subprocess.Popen[str] | None = None
         self._runs: dict[str, Future[tuple[int, str]]] = {}
@@ -66,6 +73,10 @@ class Beside:
         environment = {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
         environment.pop("NUMBA_DISABLE_JIT", None)
         folder = pathlib.Path(__file__).parent
+        if self._counted:
+            self._number += 1
+            options = (*options, *(f"--cov={name}" for name in self._counted), "--cov-report=")
+            environment["COVERAGE_FILE"] = f"{os.environ.get('COVERAGE_FILE', '.coverage')}.beside-{self._number}"
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
         command += [str(folder / name) for name in names]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -95,17 +106,28 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", beside)
 
 
+def _elsewhere(config: pytest.Config, items: list[pytest.Item]) -> set[pathlib.Path]:
+    """Files whose tests run beside as they would here, without other variables: not here too, if all tests are run."""
+    options = config.option
+    if NO_JIT or options.file_or_dir or options.markexpr or options.keyword:
+        return set()
+    marks = [mark for item in items for mark in item.iter_markers("beside") if not mark.kwargs]
+    return {pathlib.Path(__file__).with_name(name) for mark in marks for name in mark.args[0]}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     skip = pytest.mark.skip(reason="the JIT is disabled")
     wanted = "slow" in (config.option.markexpr or "")
+    elsewhere = _elsewhere(config, items)
     kept, dropped = [], []
     for item in items:
         if NO_JIT and item.get_closest_marker("jit"):
             item.add_marker(skip)
         if not any(item.get_closest_marker(name) for name in ("slow", "thorough", "beside")):
             item.add_marker("quick")
-        (dropped if item.get_closest_marker("slow") and not wanted else kept).append(item)
+        unwanted = item.path in elsewhere or (item.get_closest_marker("slow") and not wanted)
+        (dropped if unwanted else kept).append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
     items[:] = sorted(kept, key=lambda item: item.get_closest_marker("beside") is not None)
@@ -116,7 +138,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     wanted = [item for item in session.items if item.get_closest_marker("beside")]
     items = [item for item in wanted if not item.get_closest_marker("skip")]
-    session.config.stash[_beside] = Beside(items)
+    counted = [name for name in session.config.getoption("cov_source", None) or [] if isinstance(name, str)]
+    session.config.stash[_beside] = Beside(items, counted)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -181,6 +181,7 @@ def test_options_of_the_main_profile(options):
     imfnb.encode(picture(9, 9, 3), **options)  # of a picture without alpha they say nothing
 
 
+@pytest.mark.kernels
 @given(st.integers(1, 40), st.integers(1, 40), st.floats(0, 1), st.sampled_from([1, 3]), seeds)
 @settings(max_examples=examples(100))
 def test_fill_keeps_what_is_known_and_stays_between_its_ends(height, width, share, channels, seed):

@@ -20,6 +20,8 @@ from imfnb.format.basis_update import COLUMNS, ROWS, UPDATE_LIMIT
 from imfnb.format.constants import STEP_MAX, STEP_MIN
 from imfnb.profiles import decide
 
+pytestmark = pytest.mark.kernels
+
 SIZES = [8, 16]
 
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numba
@@ -24,15 +25,6 @@ from imfnb.runtime import jit as _jit
 pytestmark = pytest.mark.thorough
 
 jit = pytest.mark.jit
-
-CODE = """
-import numpy as np
-from imfnb.color import cpu
-image = np.arange(60, dtype=np.uint8).reshape(1, 4, 5, 3)
-y, cb, cr = (np.zeros(shape, np.uint8) for shape in ((1, 4, 5), (1, 2, 3), (1, 2, 3)))
-cpu.rgb_to_ycbcr(image, y, cb, cr)
-print(int(y.sum()))
-"""
 
 #: A kernel that calls one in another file, for copies of the package.
 OUTER = """from ._inner import inner
@@ -49,7 +41,7 @@ INNER = "from .runtime.jit import kernel\n\n\n@kernel()\ndef inner(x):\n    retu
 CALL = "from imfnb._outer import outer; print(outer(3), sum(outer.stats.cache_hits.values()), outer._cache.cache_path)"
 
 
-def run(cache: Path, code: str = CODE, folder: Path | None = None, **environment: str) -> str:
+def run(cache: Path, code: str, folder: Path, **environment: str) -> str:
     env = {**os.environ, "NUMBA_CACHE_DIR": str(cache), **environment}
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
@@ -58,9 +50,27 @@ def run(cache: Path, code: str = CODE, folder: Path | None = None, **environment
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory):
+def pristine(tmp_path_factory):
+    """A copy of the package, with kernels that compile quickly."""
+    folder = tmp_path_factory.mktemp("pristine")
+    shutil.copytree(Path(imfnb.__file__).parent, folder / "imfnb", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "imfnb" / "_outer.py").write_text(OUTER)
+    (folder / "imfnb" / "_inner.py").write_text(INNER)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def filled(pristine, tmp_path_factory):
+    """A folder with what its kernels are compiled to."""
     cache = tmp_path_factory.mktemp("cache")
-    return cache, run(cache)
+    assert use(pristine, cache) == "4"
+    return cache
+
+
+def use(pristine: Path, cache: Path, before: str = "", after: str = "") -> str:
+    """What the kernel returns in a process that uses a folder."""
+    code = f"{before}\nfrom imfnb._outer import outer\nprint(outer(3))\n{after}"
+    return run(cache, code, pristine).strip()
 
 
 def files(cache: Path, suffix: str) -> list[Path]:
@@ -68,13 +78,18 @@ def files(cache: Path, suffix: str) -> list[Path]:
 
 
 @jit
-def test_kept_kernels_do_without_the_compiler(filled):
+def test_kept_kernels_do_without_the_compiler(pristine, tmp_path):
     """What only a compilation needs, SciPy's linear algebra among it, is imported by the first one."""
-    cache, said = filled
-    code = (
-        CODE
-        + """
+    code = """
 import sys
+import numpy as np
+from imfnb.color import cpu
+image = np.arange(60, dtype=np.uint8).reshape(1, 4, 5, 3)
+y, cb, cr = (np.zeros(shape, np.uint8) for shape in ((1, 4, 5), (1, 2, 3), (1, 2, 3)))
+cpu.rgb_to_ycbcr(image, y, cb, cr)
+print(int(y.sum()))
+"""
+    more = """
 from imfnb.runtime.jit import kernel
 print("scipy.linalg" in sys.modules, "numba.np.arraymath" in sys.modules)
 
@@ -87,8 +102,8 @@ def total(values):
 
 print(round(total(np.ones(4)), 3), "scipy.linalg" in sys.modules)
 """
-    )
-    assert run(cache, code) == f"{said}False False\n3.366 True\n"
+    said = run(tmp_path, code, pristine)
+    assert run(tmp_path, code + more, pristine) == f"{said}False False\n3.366 True\n"
 
 
 @jit
@@ -96,42 +111,38 @@ print(round(total(np.ones(4)), 3), "scipy.linalg" in sys.modules)
 @pytest.mark.parametrize(
     "content", ["empty", pytest.param("half", marks=pytest.mark.slow), pytest.param("garbage", marks=pytest.mark.slow)]
 )
-def test_damaged_files(filled, tmp_path, suffix, content):
-    cache, expected = filled
-    assert files(cache, suffix)
-    for path in files(cache, ".nbi") + files(cache, ".nbc"):
+def test_damaged_files(pristine, filled, tmp_path, suffix, content):
+    assert files(filled, suffix)
+    for path in files(filled, ".nbi") + files(filled, ".nbc"):
         data = path.read_bytes()
         if path.suffix == suffix:
             data = {"empty": b"", "half": data[: len(data) // 2], "garbage": bytes(reversed(data))}[content]
-        copy = tmp_path / path.relative_to(cache)
+        copy = tmp_path / path.relative_to(filled)
         copy.parent.mkdir(exist_ok=True, parents=True)
         copy.write_bytes(data)
-    assert run(tmp_path) == expected
-    assert run(tmp_path) == expected
+    assert use(pristine, tmp_path) == use(pristine, tmp_path) == "4"
 
 
 @jit
 @pytest.mark.slow
-def test_cache_that_is_a_file(filled, tmp_path):
+def test_cache_that_is_a_file(pristine, tmp_path):
     path = tmp_path / "file"
     path.write_text("not a folder")
-    assert run(path) == filled[1]
+    assert use(pristine, path) == "4"
 
 
 @jit
 @pytest.mark.slow
-def test_full_disk(filled, tmp_path):
-    full = "import os\ndef full(*a): raise OSError(28, 'No space left on device')\nos.replace = full\n"
+def test_full_disk(pristine, tmp_path):
+    full = "import os\ndef full(*a): raise OSError(28, 'No space left on device')\nos.replace = full"
     say = "from imfnb.runtime.cache import unkept\nassert len(unkept) >= 1 and 'No space left' in str(unkept)"
-    assert run(tmp_path, full + CODE + say) == filled[1]
+    assert use(pristine, tmp_path, full, say) == "4"
 
 
 @jit
-def test_two_processes_at_once(filled, tmp_path):
-    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    command = [sys.executable, "-c", CODE]
-    both = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    assert [process.communicate()[0] for process in both] == [filled[1]] * 2
+def test_two_processes_at_once(pristine, tmp_path):
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(use, [pristine] * 2, [tmp_path] * 2)) == ["4"] * 2
 
 
 @jit
@@ -162,16 +173,6 @@ for (module, name), kernel in kernels.items():
 
 
 # ----------------------------------------------------------------------------------------------------- state of sources
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory):
-    """A copy of the package, with kernels that compile quickly."""
-    folder = tmp_path_factory.mktemp("pristine")
-    shutil.copytree(Path(imfnb.__file__).parent, folder / "imfnb", ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "imfnb" / "_outer.py").write_text(OUTER)
-    (folder / "imfnb" / "_inner.py").write_text(INNER)
-    return folder
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from strategies import fill, images, seeds, sides
 from imfnb.color import cpu, reference
 from imfnb.layout import half
 
+pytestmark = pytest.mark.kernels
+
 # ITU-T T.871, section 7: not taken from the library.
 FORWARD = np.array([[0.299, 0.587, 0.114], [-0.168735892, -0.331264108, 0.5], [0.5, -0.418687589, -0.081312411]])
 INVERSE = np.array([[1, 0, 1.402], [1, -0.344136286, -0.714136286], [1, 1.772, 0]])

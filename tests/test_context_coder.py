@@ -21,6 +21,8 @@ from imfnb.factorization.rdoq import costs
 from imfnb.format import context_model
 from imfnb.format.probability import SQUASH, STRETCH, WEIGHT_LIMIT, WEIGHT_ONE
 
+pytestmark = pytest.mark.kernels
+
 BOTH = (cpu, reference)
 
 

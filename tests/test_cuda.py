@@ -46,6 +46,9 @@ INTERPRETED = [
     "test_main_factorization.py::test_quantize_keeps_to_the_limit",
 ]
 
+#: Tests of all kernels that differ between compute capabilities, by their instructions in `runtime.cuda_intrinsics`.
+DIFFERENT = ["test_cuda_intrinsics.py", "test_cuda_factorization.py", "test_main_restoration.py"]
+
 #: Where the JIT is disabled and the simulator on, `tests/cuda` is part of the run itself, and there is no compiler.
 ELSEWHERE = pytest.mark.skip(reason="tests/cuda is part of this run") if _cuda.SIMULATED else pytest.mark.jit
 
@@ -58,9 +61,10 @@ def test_kernels_and_pipelines_in_the_simulator(beside):
 
 @ELSEWHERE
 @pytest.mark.slow
-@pytest.mark.beside(["cuda"], "-m", "slow", NUMBA_ENABLE_CUDASIM="1")
+@pytest.mark.beside(["cuda", "test_golden.py"], "-m", "slow", NUMBA_ENABLE_CUDASIM="1")
 def test_the_rest_in_the_simulator(beside):
-    assert beside() >= 5
+    """And what once was written."""
+    assert beside() >= 60
 
 
 def run_report(**environment: str) -> str:
@@ -162,12 +166,22 @@ def test_kernels_by_interpreted_ptx(compiler, beside):
 
 @ELSEWHERE
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "capability",
-    [
-        pytest.param(name, marks=pytest.mark.beside(["cuda"], IMFNB_INTERPRET_PTX="1", IMFNB_INTERPRET_PTX_FOR=name))
-        for name in ("8.0", "9.0")
-    ],
-)
-def test_all_kernels_and_pipelines_by_interpreted_ptx(compiler, beside, capability):
+@pytest.mark.beside(["cuda"], IMFNB_INTERPRET_PTX="1", IMFNB_INTERPRET_PTX_FOR="9.0")
+def test_all_kernels_and_pipelines_by_interpreted_ptx(compiler, beside):
     assert beside() >= 200
+
+
+@ELSEWHERE
+@pytest.mark.slow
+@pytest.mark.beside([f"cuda/{name}" for name in DIFFERENT], IMFNB_INTERPRET_PTX="1", IMFNB_INTERPRET_PTX_FOR="8.0")
+def test_kernels_of_other_instructions_by_interpreted_ptx(compiler, beside):
+    assert beside() >= 50
+
+
+def test_modules_whose_kernels_differ_between_capabilities():
+    """`DIFFERENT` tests these: the only ones that import what depends on the capability."""
+    found = set()
+    for path in MODULES:
+        if re.search(r"\b(clip2|begin_next|await_previous)\b", path.read_text(encoding="utf-8")):
+            found.add(path.relative_to(PACKAGE).as_posix())
+    assert found == {"factorization/bcd/cuda_bytes.py", "restoration/cuda.py"}

@@ -20,6 +20,8 @@ from imfnb.factorization.init import init_v
 from imfnb.patches import LANES, from_blocks, to_blocks
 from imfnb.runtime.run import HostRun
 
+pytestmark = pytest.mark.kernels
+
 BACKENDS = [cpu, reference]
 
 

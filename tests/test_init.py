@@ -14,6 +14,8 @@ from imfnb.factorization.init import cpu, find_v, init_v, own, reference
 from imfnb.patches import to_blocks
 from imfnb.runtime.run import HostRun
 
+pytestmark = pytest.mark.kernels
+
 CONTENTS = ("photograph", "noise", "constant", "zero", "deficient", "identity", "huge", "step")
 
 

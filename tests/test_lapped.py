@@ -14,6 +14,8 @@ from strategies import seeds
 from imfnb.format import lapped as tables
 from imfnb.lapped import cpu, reference
 
+pytestmark = pytest.mark.kernels
+
 UNIT = 1 << tables.ROTATION_BITS
 LIMIT = tables.INPUT_LIMIT
 SAMPLE = 2048

@@ -42,7 +42,13 @@ def tree(module: pathlib.Path) -> ast.Module:
     return ast.parse((PACKAGE / module).read_text(encoding="utf-8"))
 
 
-def imports(module: pathlib.Path) -> Iterator[str]:
+@functools.cache
+def imports(module: pathlib.Path) -> tuple[str, ...]:
+    """What :func:`every_import` finds, each name once."""
+    return tuple(dict.fromkeys(every_import(module)))
+
+
+def every_import(module: pathlib.Path) -> Iterator[str]:
     """Absolute names of what a module imports anywhere in it: modules, and names that may be modules."""
     folder = ("imfnb", *module.parts[:-1])
     for node in ast.walk(tree(module)):

@@ -14,6 +14,8 @@ from strategies import examples, seeds
 import imfnb
 from imfnb.entropy.maps import cpu, decode_map_checked, reference
 
+pytestmark = pytest.mark.kernels
+
 
 def blobs(height: int, width: int, count: int, seed: int) -> np.ndarray:
     """Smooth areas of symbols, as classes of alpha and local steps have them."""

@@ -13,6 +13,8 @@ from imfnb.layout import PatchGrid, PlaneSpec
 from imfnb.masking import cpu, reference
 from imfnb.masking.tuning import CELL, EDGES, SYMBOLS
 
+pytestmark = pytest.mark.kernels
+
 sides = st.integers(*SIDE_BITS)
 
 

@@ -13,6 +13,8 @@ from imfnb.factorization.rdoq.basis_search import cpu as search_cpu
 from imfnb.factorization.rdoq.basis_search import reference as search_reference
 from imfnb.factorization.rdoq.costs import MAGNITUDE_CLASSES, MAGNITUDE_CONTEXTS, RANK_CLASSES
 
+pytestmark = pytest.mark.kernels
+
 V_STEPS = [(cpu, search_cpu), (reference, search_reference)]
 U_STEPS = [(cpu, rdoq_cpu), (reference, rdoq_reference)]
 BACKENDS = [(*steps, v_steps[1]) for steps, v_steps in zip(U_STEPS, V_STEPS, strict=True)]

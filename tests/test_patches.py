@@ -14,6 +14,8 @@ from imfnb.color.reference import rgb_to_ycbcr
 from imfnb.layout import half
 from imfnb.patches import cpu, from_blocks, patch_matrix, reference, to_blocks
 
+pytestmark = pytest.mark.kernels
+
 BACKENDS = [cpu, reference]
 
 patch_sizes = st.sampled_from([4, 8, 16, 32])

@@ -20,6 +20,8 @@ from imfnb.format import context_model
 from imfnb.lapped import reference as lapped
 from imfnb.runtime.run import finish as run_to_end
 
+pytestmark = pytest.mark.kernels
+
 BOTH = (cpu, reference)
 SAMPLE = 2048
 

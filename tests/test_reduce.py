@@ -26,6 +26,8 @@ from imfnb.pictures import read_picture
 from imfnb.profiles import decide
 from imfnb.profiles.reducing import block_counts, block_means, emptied
 
+pytestmark = pytest.mark.kernels
+
 REDUCTIONS = 2, 4, 8
 
 
@@ -169,7 +171,7 @@ def test_strips_slices_and_a_free_v(monkeypatch):
     y, x = np.mgrid[:700, :40]
     image = np.uint8(128 + 60 * np.sin(0.9 * x + 0.5 * y) + 60 * np.sin(y / 40))
     data = encode(image, step=20, patch_size=8)
-    assert imfnb.info(data)["free_v"][0] > 1
+    assert imfnb.info(data, components=True)["free_v"][0] > 1
     monkeypatch.setattr("imfnb.layout._STRIP_PIXELS", 1)
     monkeypatch.setattr("imfnb.layout._STRIP_HEIGHT", 64)
     for reduce in REDUCTIONS:
@@ -300,6 +302,12 @@ def test_block_means(height, width, reduce, seed):
 def test_wrong_values(value, small_file):
     with pytest.raises(OptionError, match=r"reduce is .*; expected 1, 2, 4 or 8"):
         imfnb.decode(small_file, reduce=value)
+
+
+def test_batches(small_file):
+    for function in (imfnb.decode_batch, imfnb.decode_iter):
+        for found in function([small_file, small_file], reduce=4):
+            np.testing.assert_array_equal(found, imfnb.decode(small_file, reduce=4))
 
 
 def test_command(tmp_path, small_file):

@@ -15,6 +15,8 @@ from strategies import examples, seeds
 import imfnb
 from imfnb.entropy.residual import cpu, decode_residual_checked, reference
 
+pytestmark = pytest.mark.kernels
+
 LIMIT = 1 << 25
 
 

@@ -17,6 +17,8 @@ from imfnb.format import restoration as numbers
 from imfnb.format.restoration import CLIPPING_LIMITS, STEP_BORDERS, filter_set
 from imfnb.restoration import cpu, reference
 
+pytestmark = pytest.mark.kernels
+
 STEPS = (1, 64, 200, 1000, 3000, 8000, 2**15, 2**20)
 
 

@@ -18,6 +18,8 @@ from imfnb.spectral import basis, cpu, reference
 from imfnb.spectral.basis import find_basis, half_range, measure
 from imfnb.spectral.tuning import COARSE_LIMIT, PLANE_LIMIT, WEIGHT_BITS
 
+pytestmark = pytest.mark.kernels
+
 counts = st.integers(1, 12)
 styles = st.sampled_from(["noise", "extremes", "small"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import interpreted
 import numpy as np
 import pytest
 from helpers import picture
@@ -15,6 +16,8 @@ from imfnb.metrics import psnr
 from imfnb.profiles import decide, search, targets
 
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+
+batch = pytest.mark.skipif(interpreted.WANTED, reason="takes minutes; the simulator runs it")
 
 
 def check(images: list[np.ndarray], **options) -> list[bytes]:
@@ -38,6 +41,7 @@ def test_gray(shape):
     check([image.reshape(shape)], quality=60)
 
 
+@batch
 def test_batch_with_different_choices():
     """One launch per patch size: images that prefer 8 and 16, with and without restoration; half-size chroma."""
     flat = np.full((9, 5, 3), 90, np.uint8)
@@ -46,6 +50,7 @@ def test_batch_with_different_choices():
     assert [imfnb.info(data)["restoration"][0] for data in files] == [True, False]
 
 
+@batch
 def test_batch_with_both_resolutions_of_chroma():
     flat, lines = picture(8, 10, 3), np.full((8, 10, 3), 255, np.uint8)
     flat[...] = flat[:, :, :1]
