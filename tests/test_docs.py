@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import doctest
 import importlib
 import inspect
 import os
@@ -83,6 +84,19 @@ def test_docstrings_are_valid(name):
     if inspect.isfunction(getattr(importlib.import_module(module), attribute)):
         left_out -= OF_FUNCTIONS
     assert [error for error in validate(name)["errors"] if error[0] not in left_out] == []
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("imfnb.plugins.")])
+def test_examples_of_plugins_run(name):
+    """Those of all other names are run by test_import.py."""
+    module, _, attribute = name.rpartition(".")
+    if not has(module):
+        pytest.skip("the host of this plugin is not installed")
+    runner = doctest.DocTestRunner()
+    for example in doctest.DocTestFinder(recurse=False).find(getattr(importlib.import_module(module), attribute), name):
+        runner.run(example)
+    assert runner.failures == 0
 
 
 def script(page: pathlib.Path) -> str:
