@@ -31,7 +31,7 @@ from .errors import FormatError, MetadataWarning, OptionError, naming
 from .files import read_bytes
 from .format.container import MAX_PIXELS, Container, Frame
 from .headers import check_max_pixels
-from .kinds import describe, kind_of
+from .kinds import describe, is_path, kind_of
 from .options import SEARCHES, EncodeOptions
 from .pictures import Picture, read_picture
 from .rasters import prepare, to_array
@@ -60,7 +60,7 @@ class _Contents(NamedTuple):
 @contextmanager
 def _about(item: Any, place: str) -> Iterator[None]:
     """Name an item in the errors of the work on it: the file, or where in the iterable it stood."""
-    is_file = isinstance(item, (str, os.PathLike, _Contents)) or kind_of(item) == "file"
+    is_file = is_path(item) or isinstance(item, _Contents) or kind_of(item) == "file"
     try:
         with naming(item if is_file else None):
             yield
@@ -102,7 +102,7 @@ def _take_contents(item: Any, place: str) -> Any:
 
 def _load(item: Any) -> Picture:
     """An image, read if it is in a file, with what the file says of it."""
-    if not isinstance(item, (str, os.PathLike, _Contents)):
+    if not is_path(item) and not isinstance(item, _Contents):
         return Picture(item, ())
     return read_picture(io.BytesIO(item.data) if isinstance(item, _Contents) else item)
 
@@ -111,14 +111,14 @@ def _load_file(item: Any) -> Any:
     """The contents of an .imf file."""
     if isinstance(item, _Contents):
         return item.data
-    return read_bytes(item) if isinstance(item, (str, os.PathLike)) else item
+    return read_bytes(item) if is_path(item) else item
 
 
 def _nameable(item: Any) -> Any:
     """As much of an item as its name takes."""
     if isinstance(item, _Contents):
         return item._replace(data=b"")
-    return item if isinstance(item, (str, os.PathLike)) else None
+    return item if is_path(item) else None
 
 
 def _encode_item(item: Any, place: str, **options: Any) -> tuple[bytes, tuple[str, ...]]:

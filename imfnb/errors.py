@@ -16,8 +16,19 @@ __all__ = [
     "LimitError",
     "MetadataWarning",
     "OptionError",
+    "name_of",
     "naming",
 ]
+
+
+# Errors that file systems other than the operating system's raise without a number, which tells Python their type.
+_NUMBERS: dict[type, int] = {
+    FileExistsError: errno.EEXIST,
+    FileNotFoundError: errno.ENOENT,
+    IsADirectoryError: errno.EISDIR,
+    NotADirectoryError: errno.ENOTDIR,
+    PermissionError: errno.EACCES,
+}
 
 
 class ImfError(Exception):
@@ -60,6 +71,27 @@ class MetadataWarning(UserWarning):
     """Something that a picture carries beside its samples (profile, EXIF, resolution) is not kept in an .imf file."""
 
 
+def name_of(source: Any) -> str | None:
+    """What a file is called in errors.
+
+    Parameters
+    ----------
+    source : path, file of fsspec or binary file object
+        The file.
+
+    Returns
+    -------
+    str or None
+        Its path or URL; None of objects without a name.
+    """
+    if isinstance(source, (str, bytes, os.PathLike)):
+        return os.fsdecode(source)
+    if hasattr(source, "fs"):  # of fsspec: an OpenFile, or a UPath, whose text is the URL
+        return str(getattr(source, "full_name", source))
+    name = getattr(source, "name", None)
+    return os.fsdecode(name) if isinstance(name, (str, bytes, os.PathLike)) else None
+
+
 @contextmanager
 def naming(source: Any) -> Iterator[None]:
     """Name a file in every error that is raised while it is worked on.
@@ -79,10 +111,12 @@ def naming(source: Any) -> Iterator[None]:
     try:
         yield
     except (ImfError, OSError) as error:
-        name = source if isinstance(source, (str, bytes, os.PathLike)) else getattr(source, "name", None)
-        if error.filename is not None or not isinstance(name, (str, bytes, os.PathLike)):
+        name = name_of(source)
+        if error.filename is not None or name is None:
             raise
         if isinstance(error, ImfError):
-            error.filename = os.fsdecode(name)
+            error.filename = name
             raise
-        raise OSError(error.errno or errno.EIO, error.strerror or str(error), os.fsdecode(name)) from error
+        number = error.errno or _NUMBERS.get(type(error), errno.EIO)
+        text = error.strerror or (os.strerror(number) if type(error) in _NUMBERS else str(error))
+        raise OSError(number, text, name) from error

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from .codec import decode, encode
-from .errors import OptionError, naming
+from .errors import OptionError, name_of, naming
+from .kinds import is_elsewhere, opened
 from .metadata import Metadata
 
 __all__ = ["check_name", "imread", "imwrite", "read_bytes", "write_bytes"]
@@ -72,10 +73,11 @@ def check_name(target: str | bytes | os.PathLike) -> None:
     OptionError
         If the extension is that of another format, such as .jpg or .npy.
     """
-    suffix = os.path.splitext(os.fsdecode(target))[1]
+    name = name_of(target) or ""
+    suffix = os.path.splitext(name)[1]
     if suffix.lower() in _PROMISES:
         error = OptionError(f"the name promises the format {suffix}, but the result is an .imf file; name it .imf")
-        error.filename = os.fsdecode(target)
+        error.filename = name
         raise error
 
 
@@ -84,7 +86,7 @@ def read_bytes(source: str | os.PathLike | BinaryIO) -> bytes:
     with naming(source):
         if hasattr(source, "read"):
             return source.read()
-        with open(source, "rb") as file:
+        with opened(source, "rb") as file:
             return file.read()
 
 
@@ -104,7 +106,7 @@ def write_bytes(target: str | os.PathLike | BinaryIO, data: bytes, *, overwrite:
         or a broken disk in the middle of the write loses the old content; a full disk does not where space can be
         reserved (POSIX). A new file that cannot be completed is removed.
 
-        Pipes and devices are written to, links are followed.
+        Pipes and devices are written to, links are followed. What fsspec writes elsewhere is there once it is closed.
     data : bytes
         What to write.
     overwrite : bool, default True
@@ -122,11 +124,22 @@ def write_bytes(target: str | os.PathLike | BinaryIO, data: bytes, *, overwrite:
         with naming(target):
             target.write(data)
         return
+    if is_elsewhere(target):
+        with naming(target):
+            _write_elsewhere(target, data, overwrite)
+        return
     name = os.fsdecode(target)
     try:
         _write_path(name, data, overwrite)
     except OSError as error:  # which may name the temporary file: name the one that the caller knows
         raise OSError(error.errno or errno.EIO, error.strerror or str(error), name) from None
+
+
+def _write_elsewhere(target: Any, data: bytes, overwrite: bool) -> None:
+    if not overwrite and target.fs.exists(target.path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    with opened(target, "wb") as file:
+        file.write(data)
 
 
 def _write_path(name: str, data: bytes, overwrite: bool) -> None:
@@ -262,8 +275,8 @@ def imread(source: str | os.PathLike | BinaryIO, **options: Any) -> np.ndarray:
 
     Parameters
     ----------
-    source : path or binary file object
-        Where to read from.
+    source : path, UPath, OpenFile or binary file object
+        Where to read from: a local path, or what fsspec opens.
     **options
         Passed on to :func:`imfnb.decode`.
 
@@ -312,7 +325,7 @@ def imwrite(
 
     Parameters
     ----------
-    target : path or binary file object
+    target : path, UPath, OpenFile or binary file object
         Where to write; an existing file is replaced once the new one is complete. Where the folder does not allow
         that, it is written over in place, and an interruption then loses the old content.
     image : array_like

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from .errors import FormatError, OptionError, naming
 from .format.container import MAX_PIXELS, Header, header_length, read_header, unpack
-from .kinds import check_integer, describe, kind_of
+from .kinds import check_integer, describe, kind_of, opened
 from .metadata import NAMES, Metadata
 from .profiles import PARSERS, pipeline
 from .profiles.summary import summary
@@ -29,7 +29,7 @@ _REMEDIES = {
 }
 
 
-def bytes_of(data: Any, name: str = "data") -> memoryview:
+def bytes_of(data: Any) -> memoryview:
     """A view of one byte after the other, or an OptionError that says what `data` is."""
     try:
         with memoryview(data) as view:
@@ -42,9 +42,7 @@ def bytes_of(data: Any, name: str = "data") -> memoryview:
         if kind == "other" and isinstance(data, (list, tuple, Iterator)):
             kind = "many"
         remedy = _REMEDIES.get(kind, "")
-        raise OptionError(
-            f"{name} is {describe(data)}; expected contiguous bytes, the contents of an .imf file{remedy}"
-        )
+        raise OptionError(f"data is {describe(data)}; expected contiguous bytes, the contents of an .imf file{remedy}")
     finally:
         del data
 
@@ -128,10 +126,10 @@ def info(source: Any, *, components: bool = False, max_pixels: int = MAX_PIXELS)
     """
     try:
         limit = check_max_pixels(max_pixels)
-        opened = _opened(source)
+        opening = _opened(source)
     finally:
         del source  # an error's traceback keeps this frame, and it what it holds: a view would keep a map open
-    with opened as file:
+    with opening as file:
         header = file.header(limit)
         frame = header.frame
         details = summary(header) if not frame.apart else _of_first_frame(file, header, limit)
@@ -207,10 +205,10 @@ def read_metadata(source: Any, *, max_pixels: int = MAX_PIXELS) -> Metadata:
     """
     try:
         limit = check_max_pixels(max_pixels)
-        opened = _opened(source)
+        opening = _opened(source)
     finally:
         del source
-    with opened as file:
+    with opening as file:
         return Metadata.of_chunks(file.chunks(limit))
 
 
@@ -263,14 +261,18 @@ def _opened(source: Any) -> Iterator[_File]:
     """A path, a file object or bytes to read from."""
     kind = kind_of(source)
     if kind in ("path", "folder"):
-        with naming(source), open(source, "rb") as opened:
-            yield _File(opened)
+        with naming(source), opened(source, "rb") as file:
+            yield _File(file)
     elif kind == "file":
-        with naming(source), _standing(source) as file:
-            yield file
+        with naming(source), _standing(source) as standing:
+            yield standing
     else:
         try:
-            view = bytes_of(source, "source")
+            view = bytes_of(source)
+        except OptionError:
+            raise OptionError(
+                f"source is {describe(source)}; expected the path of an .imf file, a binary file object, or bytes"
+            ) from None
         finally:
             del source
         with view:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Mapping
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-from .errors import OptionError
+from .errors import OptionError, name_of
 
-__all__ = ["check_integer", "describe", "kind_of", "scalar"]
+__all__ = ["check_integer", "describe", "is_elsewhere", "is_path", "kind_of", "opened", "scalar"]
 
 # How the files begin that are most often taken for something else.
 _SIGNATURES = {
@@ -29,6 +30,55 @@ _SIGNATURES = {
 _LONGEST_SHOWN = 200
 
 
+def is_elsewhere(value: Any) -> bool:
+    """Whether something stands for a file that fsspec reaches: its OpenFile, or a UPath that is no local path."""
+    fs = getattr(value, "fs", None)
+    if not (hasattr(fs, "protocol") and hasattr(value, "path") and hasattr(value, "open")):
+        return False
+    return not (isinstance(value, os.PathLike) and {"file", "local"} & {*_protocols(fs)})
+
+
+def _protocols(fs: Any) -> tuple[str, ...]:
+    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+
+
+def is_path(value: Any) -> bool:
+    """Whether something stands for a file that :func:`opened` opens."""
+    return isinstance(value, (str, os.PathLike)) or is_elsewhere(value)
+
+
+def opened(path: Any, mode: Literal["rb", "wb"]) -> AbstractContextManager[BinaryIO]:
+    """Open a file for binary reading or writing.
+
+    Parameters
+    ----------
+    path : path, UPath or OpenFile
+        The file; an OpenFile has been made for reading or for writing, and may be for text.
+    mode : {"rb", "wb"}
+        What to do with it.
+
+    Returns
+    -------
+    context manager
+        Gives the file, and closes it.
+
+    Raises
+    ------
+    OptionError
+        If an OpenFile has another mode.
+    OSError
+        If the file cannot be opened.
+    """
+    if not is_elsewhere(path):
+        return open(path, mode)
+    own = getattr(path, "mode", None)
+    if own is None:
+        return path.open(mode)
+    if own != mode:
+        raise OptionError(f"the file has mode {own!r}; expected {mode!r}: make it with fsspec.open(url, {mode!r})")
+    return path
+
+
 def kind_of(value: Any) -> str:
     """Which kind of argument something is.
 
@@ -42,6 +92,8 @@ def kind_of(value: Any) -> str:
     {"path", "folder", "contents", "array", "file", "mapping", "other"}
         "contents" are the bytes of a file in memory, "array" is an array or a tensor of numbers. Bytes are no path.
     """
+    if is_elsewhere(value):
+        return "path"
     if isinstance(value, (str, os.PathLike)):
         return "folder" if os.path.isdir(value) else "path"
     if isinstance(value, (bytes, bytearray, memoryview, mmap.mmap)):  # a memory map has `read` too
@@ -73,7 +125,7 @@ def describe(value: Any) -> str:
     """
     kind = kind_of(value)
     if kind in ("path", "folder"):
-        path = os.fspath(value)
+        path = str(name_of(value)) if is_elsewhere(value) else os.fspath(value)
         shown = f"the {kind} {path if len(path) <= _LONGEST_SHOWN else path[:_LONGEST_SHOWN] + '...'!r}"
         return f"a str ({shown})" if isinstance(value, str) else shown
     if kind == "contents":

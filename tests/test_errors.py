@@ -199,9 +199,24 @@ def test_threads_default_to_the_cores(monkeypatch):
     ids=lambda value: type(value).__name__,
 )
 def test_data_that_are_no_bytes(data, found):
-    for function in (imfnb.decode, imfnb.info):
-        with pytest.raises(OptionError, match=f"^data is {found}"):
-            function(data)
+    with pytest.raises(OptionError, match=f"^data is {found}"):
+        imfnb.decode(data)
+
+
+@pytest.mark.parametrize("function", [imfnb.info, imfnb.read_metadata])
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        (None, "None"),
+        ([b"1", b"2"], "a list"),
+        (GRAY, r"an array of uint8 with shape \(9, 7\)"),
+        (Image.new("L", (3, 4)), r"an object of type PIL\.Image\.Image"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_sources_that_are_none(function, source, found):
+    with pytest.raises(OptionError, match=f"^source is {found}; expected the path of an .imf file, a binary file obj"):
+        function(source)
 
 
 def test_data_in_an_open_file(tmp_path, small_file):

@@ -97,6 +97,8 @@ def test_modules(path):
     if path.name == "__main__.py":
         return
     parts = path.relative_to(FOLDER.parent).with_suffix("").parts
+    if parts[1:2] == ("plugins",) and parts[-1] in ("numcodecs", "zarr"):  # not for every Python
+        pytest.importorskip(parts[-1])
     module = importlib.import_module(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
     assert module.__doc__ and module.__doc__.strip()
     for name in getattr(module, "__all__", []):

@@ -26,6 +26,11 @@ ALLOWED = {
     "runtime": {"runtime", "errors", "__init__"},
     **{stage: STAGES | {"format", "layout", "errors", "runtime"} for stage in STAGES},
     "profiles": STAGES | {"profiles", "format", "layout", "errors", "runtime", "options", "rasters", "metrics"},
+    # What hosts of plugins see is what callers of the package see, but for chunks of arrays, which share their options.
+    "plugins": {
+        *("plugins", "codec", "files", "frames", "headers", "metadata", "errors", "format", "kinds", "options"),
+        *("pictures", "rasters"),
+    },
     "metrics": {"metrics", "errors", "extras"},
     "pictures": {"pictures", "errors", "format", "metadata", "kinds", "extras"},
     "metadata.py": {"errors", "format"},

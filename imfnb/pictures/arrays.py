@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
 import numpy as np
 
 from ..errors import OptionError, naming
+from ..errors import name_of as path_of
+from ..kinds import is_path
 from .color import check_mode, to_pixels
 from .formats import name_of
 from .reading import one_error
@@ -68,9 +69,9 @@ def as_samples(image: Any) -> np.ndarray:
 
 def _refuse_files(image: Any) -> None:
     """Tell callers who give a file, or its name or contents, what reads it."""
-    if isinstance(image, (str, os.PathLike)):
+    if is_path(image):
         raise OptionError(
-            f"image is the path {os.fspath(image)!r}, not an array; imfnb.encode_batch([path]) reads pictures, "
+            f"image is the path {path_of(image)!r}, not an array; imfnb.encode_batch([path]) reads pictures, "
             "or read it first, for example with imageio.v3.imread(path)"
         )
     flat = isinstance(image, memoryview) and image.ndim == 1

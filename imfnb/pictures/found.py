@@ -15,7 +15,7 @@ from ..format.chunks import Tag
 from ..metadata import Metadata
 from .tags import read_exif, upright_exif, whole_exif
 
-__all__ = ["DEEPER", "Survey", "check_code_points", "choose_frame"]
+__all__ = ["DEEPER", "Survey", "check_code_points", "choose_frame", "words"]
 
 #: Ends what is said of samples of more than eight bits in formats of which only eight are read.
 DEEPER = "deeper than 8 bits; convert it to TIFF or PNG of 16 bits first"
@@ -111,7 +111,7 @@ class Survey:
 
     def note(self, key: str, text: bytes | str) -> None:
         """Note a text; what stands under a key already stays before it."""
-        text = text if isinstance(text, str) else _words(text)
+        text = text if isinstance(text, str) else words(text)
         if text:
             self.text[key] = f"{self.text[key]}\n{text}" if key in self.text else text
 
@@ -194,7 +194,7 @@ def _bytes(value: Any) -> bytes | None:
     return value.encode("utf-8", "replace") if isinstance(value, str) else value if isinstance(value, bytes) else None
 
 
-def _words(text: bytes) -> str:
+def words(text: bytes) -> str:
     """Text in UTF-8, or else in Latin-1, without zeros at its end."""
     text = text.rstrip(b"\0")
     try:

@@ -27,8 +27,9 @@ __all__ = ["Unreadable", "check_pixels", "open_picture", "tell_orientation"]
 
 _ORIENTATION = 274
 
-# Not pixels but drawings (which Pillow has Ghostscript or Windows draw), or formats that Pillow has no reader for.
-_NO_PICTURES = {"EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5"}
+# Not pixels but drawings (which Pillow has Ghostscript or Windows draw), formats that Pillow has no reader for, and
+# .imf files, which it reads after an import of `imfnb.plugins.pillow`, but which are no picture to encode.
+_NO_PICTURES = {"IMF", "EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5"}
 
 # What a reader raises when the file is none of its kind, for the next to be asked; Pillow's own list.
 _OTHER_KIND = (SyntaxError, IndexError, TypeError, struct.error)

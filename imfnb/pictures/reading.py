@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import ImfError, LimitError, OptionError, naming
 from ..format.container import MAX_PIXELS
+from ..kinds import is_path, opened
 from ..metadata import NO_METADATA, Metadata
 from .color import check_mode, to_pixels, turned
 from .formats import name_of, refusal
@@ -132,13 +133,15 @@ def read_picture(
 @contextmanager
 def _opened(source: Any) -> Iterator[BinaryIO]:
     """A source as a binary file object that can seek, at its beginning."""
-    if isinstance(source, (str, bytes, os.PathLike)):
+    if is_path(source) or isinstance(source, bytes):
         try:
-            opened = open(source, "rb")  # noqa: SIM115 - closed below; errors of the block are not to be caught here
+            opening = opened(source, "rb")  # entered below; errors of the block are not to be caught here
+        except OptionError:
+            raise
         except ValueError as error:  # a zero byte
             raise OptionError(f"the path cannot be used: {error}") from None
-        with opened:
-            yield opened if opened.seekable() else io.BytesIO(opened.read())
+        with opening as stream:
+            yield stream if stream.seekable() else io.BytesIO(stream.read())
         return
     if not hasattr(source, "read"):
         raise OptionError(f"the picture is given as a {type(source).__name__}; expected a path or a binary file object")

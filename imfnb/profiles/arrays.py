@@ -36,7 +36,7 @@ from .columns import ColumnAnalysis, ColumnChoices, analyse_columns, column_stac
 from .direct import by_bands, encode_directly, encode_residuals
 from .missing import decode_missing, encode_missing, filled
 from .reducing import block_means, emptied
-from .scaling import largest_error, scaled, to_integers, to_samples
+from .scaling import in_units, largest_error, scaled, to_integers, to_samples
 from .slices import decode_slice
 from .stacks import Stack
 from .tuning import FINE_UNIT, LAYERED_BITS, LAYERED_STEPS
@@ -117,7 +117,7 @@ def _encode_bounded(image: Raster, frame: Frame, bound: float, options: EncodeOp
     if array.real:
         array = replace(scaled(image, array, bound), unit=1)
     else:
-        array = replace(scaled(image, array), unit=2 * min(math.floor(bound), RANGE_LIMIT) + 1)
+        array = in_units(scaled(image, array), 2 * min(math.floor(bound), RANGE_LIMIT) + 1)
     data = encode_directly(image, replace(frame, array=array), run)
     if 8 * len(data) < LAYERED_BITS * image.samples.size and (array.real or array.unit != 1):
         with suppress(OptionError):  # integers that are finer than the bound may be too many

@@ -13,7 +13,12 @@ from ..metrics.samples import default_peak, max_error, mse
 from ..rasters import Raster
 from .tuning import FLOAT_LEVELS
 
-__all__ = ["largest_error", "peak_of", "scaled", "squared_error", "to_integers", "to_samples"]
+__all__ = ["in_units", "largest_error", "peak_of", "scaled", "squared_error", "to_integers", "to_samples"]
+
+
+# Shares of a bound that are left for the rounding of floats; the least that does is taken. They are few and far between
+# so that arrays of about the same size have the same scale.
+_SPARE = (2.0**-24, 2.0**-20, 2.0**-16, 2.0**-12, 2.0**-8)
 
 
 def _range(raster: Raster) -> tuple[float, float]:
@@ -71,6 +76,9 @@ def scaled(raster: Raster, array: ArrayFields, bound: float | None = None) -> Ar
         size, kind = max(abs(float(low)), abs(float(high))), np.finfo(array.dtype)
         spare = size * (float(kind.eps) + 2.0**-51) + float(kind.smallest_subnormal)
         scale = 2 * (bound - spare)
+        for share in _SPARE:
+            if spare <= share * bound and extent / scale < 2 * RANGE_LIMIT - 2 and size + 2 * bound < float(kind.max):
+                return _on_lattice(array, float(low), float(high), 2 * (1 - share) * bound)
         if scale <= 0 or extent / scale >= 2 * RANGE_LIMIT:
             least = (extent / (4 * RANGE_LIMIT) + spare) * 1.01
             raise OptionError(
@@ -82,6 +90,28 @@ def scaled(raster: Raster, array: ArrayFields, bound: float | None = None) -> Ar
     if offset + scale * (levels - levels // 2) > np.finfo(array.dtype).max:
         raise OptionError(f"image has samples up to {high:g}, the end of the range of {array.dtype}; scale them first")
     return replace(array, low=-(levels // 2), high=levels - levels // 2, scale=scale, offset=offset)
+
+
+def _on_lattice(array: ArrayFields, low: float, high: float, scale: float) -> ArrayFields:
+    """Fields of floats that become multiples of a scale.
+
+    These do not depend on the samples: rounded ones are not rounded to others when they are encoded again, whatever is
+    changed in the array between, as for integers; see :func:`in_units`.
+    """
+    first, last = round(low / scale), round(high / scale)
+    middle = first + (last - first) // 2
+    return replace(array, low=first - middle, high=last - middle, scale=scale, offset=scale * middle)
+
+
+def in_units(array: ArrayFields, unit: int) -> ArrayFields:
+    """Fields of integers with a unit, and a lowest one that stands at a multiple of it whatever the samples are.
+
+    Without a lossy layer samples are then rounded to the same integers however often they are decoded and encoded
+    again, and whatever is changed in the array between: errors do not add up. With a lowest one at the smallest sample,
+    which is itself rounded, all of them would move by half a unit each time.
+    """
+    lowest = int(np.iinfo(array.dtype).min)
+    return replace(array, unit=unit, low=lowest + (array.low - lowest) // unit * unit)
 
 
 def to_integers(samples: np.ndarray, array: ArrayFields) -> np.ndarray:

@@ -68,7 +68,7 @@ _FILE = re.compile(r".*\.(nbi|nbc)(\.tmp\.[0-9a-f]+)?|.*\.kernel(\.[0-9a-f]+)?")
 _OLD, _IDLE, _MANY = 28 * 86400, 3600, 8
 
 # Parts of the package that have no kernels and that no kernel is built from: editing them leaves kernels as they are.
-_NO_KERNELS = frozenset({"baselines", "evaluate", "metrics", "pictures", "profiles"})
+_NO_KERNELS = frozenset({"baselines", "evaluate", "metrics", "pictures", "plugins", "profiles"})
 
 _SUFFIXES = tuple(importlib.machinery.SOURCE_SUFFIXES + importlib.machinery.BYTECODE_SUFFIXES)
 
