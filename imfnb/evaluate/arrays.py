@@ -63,8 +63,8 @@ def codecs_of_arrays(chosen: Iterable[str] | None = None) -> list[ArrayCodec]:
     Examples
     --------
     >>> from imfnb.evaluate import arrays
-    >>> [codec.name for codec in arrays.codecs_of_arrays(["zfp", "sz3"])]
-    ['zfp', 'sz3']
+    >>> [codec.name for codec in arrays.codecs_of_arrays(["zfp", "jpeg2000"])]
+    ['zfp', 'jpeg2000']
     """
     wanted = array_names() if chosen is None else tuple(chosen)
     if "all" in wanted:
@@ -143,7 +143,7 @@ def run(
     >>> field = np.random.default_rng(0).normal(size=(32, 40)).cumsum(0).cumsum(1).astype(np.float32)
     >>> scene = scenes.Scene("field", "field", lambda: field)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     codecs = arrays.codecs_of_arrays(["zfp", "sz3"])
+    ...     codecs = arrays.codecs_of_arrays(["zfp", "jpeg2000"])
     ...     outcome = arrays.run([scene], codecs, repeat=0, output=folder)
     >>> outcome.files[0].name
     'figure.png'
