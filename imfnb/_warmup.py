@@ -42,6 +42,17 @@ def warmup(device: str = "cpu") -> float:
     -----
     RuntimeWarning
         If kernels are not kept for the next process; ``show_config()["kernel cache"]`` says where they are.
+
+    See Also
+    --------
+    imfnb.show_config : Where kernels are kept, and whether there is a GPU.
+
+    Examples
+    --------
+    >>> import imfnb
+    >>> seconds = imfnb.warmup()
+    >>> seconds > 0
+    True
     """
     if device not in ("cpu", "cuda"):
         raise OptionError(f"device is {device!r}; expected 'cpu' or 'cuda'")

@@ -542,6 +542,11 @@ def encode_iter(
     MetadataWarning
         If a picture's file holds more than samples. Where filters turn it into an error it is the image's own.
 
+    See Also
+    --------
+    encode_batch : The same as a list.
+    decode_iter : The way back.
+
     Examples
     --------
     >>> import numpy as np, imfnb
@@ -602,6 +607,23 @@ def encode_batch(
     -----
     MetadataWarning
         As in :func:`encode_iter`.
+
+    See Also
+    --------
+    encode_iter : The same as they come.
+    decode_batch : The way back.
+    encode : One image.
+
+    Examples
+    --------
+    >>> import numpy as np, imfnb
+    >>> images = [np.full((16, 16), level, np.uint8) for level in (0, 100, 200)]
+    >>> files = imfnb.encode_batch(images, quality=80)
+    >>> [int(imfnb.decode(data).max()) for data in files]
+    [0, 100, 200]
+    >>> found = imfnb.encode_batch([images[0], "no-such-picture.png"], errors="return")
+    >>> [type(one).__name__ for one in found]
+    ['bytes', 'FileNotFoundError']
     """
     _check_encode(images, executor, threads, errors, options)
     device = options.get("device", "auto")
@@ -721,6 +743,11 @@ def decode_iter(
     OSError
         If a file cannot be read, when it is its turn.
 
+    See Also
+    --------
+    decode_batch : The same as a list.
+    encode_iter : The way there.
+
     Examples
     --------
     >>> import numpy as np, imfnb
@@ -778,6 +805,23 @@ def decode_batch(
         If `files` is no iterable of files, or an option is out of range.
     OSError
         If a file cannot be read.
+
+    See Also
+    --------
+    decode_iter : The same as they come.
+    encode_batch : The way there.
+    decode : One file.
+
+    Examples
+    --------
+    >>> import numpy as np, imfnb
+    >>> files = imfnb.encode_batch([np.zeros((16, width), np.uint8) for width in (10, 20)])
+    >>> done = []
+    >>> images = imfnb.decode_batch(files, progress=lambda count, total: done.append(f"{count} of {total}"))
+    >>> [image.shape for image in images]
+    [(16, 10), (16, 20)]
+    >>> done
+    ['1 of 2', '2 of 2']
     """
     try:
         backend = _choose_decoder(_refusal("files", files), executor, threads, errors, options)

@@ -116,7 +116,7 @@ def encode(
     objective : {"mse", "svd"}, default "mse"
         What chooses between the settings that are not given. "mse" estimates the squared error. "svd" encodes with
         every chroma resolution and patch size and keeps the file with the least R + lambda (MSE + 10 B), B being the
-        basis distortion (see :mod:`imfnb.objective`); the SVDs take a second per megapixel and file.
+        basis distortion (see :func:`imfnb.metrics.rd_cost`); the SVDs take a second per megapixel and file.
     alpha_quality : float or "lossless", optional
         Main profile: quality of alpha, 0 to 100 as for `quality`, whatever the target. By default its step is that of
         luma, but at most that of quality 60. Where storing it losslessly takes hardly more bytes or less, that is
@@ -164,6 +164,13 @@ def encode(
         If the image or an option cannot be used, or the target cannot be met.
     DeviceError
         If the device cannot be used.
+
+    See Also
+    --------
+    decode : The way back.
+    encode_batch : Many images.
+    imwrite : Encodes into a file.
+    info : What a file says of itself.
 
     Examples
     --------
@@ -387,6 +394,27 @@ def decode(
         If `out` has another shape or dtype, or an option is out of range.
     DeviceError
         If the device cannot be used.
+
+    See Also
+    --------
+    encode : The way there.
+    decode_batch : Many files.
+    imread : Decodes a file by its path.
+    info : Shape and dtype without decoding.
+
+    Examples
+    --------
+    >>> import numpy as np, imfnb
+    >>> image = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
+    >>> data = imfnb.encode(image, quality=90)
+    >>> imfnb.decode(data).shape
+    (48, 64)
+    >>> out = np.empty((48, 64), np.uint8)
+    >>> imfnb.decode(data, out) is out
+    True
+    >>> preview = imfnb.decode(data, max_rank=1)
+    >>> int(abs(preview.astype(int) - image).max()) >= int(abs(out.astype(int) - image).max())
+    True
     """
     resident = is_device_array(out)
     try:

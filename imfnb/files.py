@@ -291,6 +291,20 @@ def imread(source: str | os.PathLike | BinaryIO, **options: Any) -> np.ndarray:
         If the file cannot be read.
     FormatError
         If it is not a valid .imf file. This and every other error names the file.
+
+    See Also
+    --------
+    imwrite : Writes such files.
+    decode : From bytes instead of a file.
+    info : What a file says of itself, without decoding it.
+    read_metadata : Profile, EXIF, text and the like.
+
+    Examples
+    --------
+    >>> import io, numpy as np, imfnb
+    >>> file = io.BytesIO(imfnb.encode(np.full((8, 12), 7, np.uint8)))
+    >>> imfnb.imread(file).shape
+    (8, 12)
     """
     with naming(source):
         return decode(read_bytes(source), **options)
@@ -333,6 +347,22 @@ def imwrite(
     OptionError
         If the image or an option cannot be used, or the name's extension is that of another format, such as .png.
         This and every other error names the file.
+
+    See Also
+    --------
+    imread : Reads them.
+    encode : To bytes instead of a file.
+
+    Examples
+    --------
+    >>> import os, tempfile, numpy as np, imfnb
+    >>> image = np.full((8, 12, 3), 7, np.uint8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "seven.imf")
+    ...     size = imfnb.imwrite(path, image, quality=80, text={"Title": "Seven"})
+    ...     back, on_disk = imfnb.imread(path), os.path.getsize(path)
+    >>> size == on_disk, np.array_equal(back, image)
+    (True, True)
     """
     with naming(target):
         if not hasattr(target, "write"):

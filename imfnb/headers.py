@@ -115,7 +115,7 @@ def info(source: Any, *, components: bool = False, max_pixels: int = MAX_PIXELS)
 
     See Also
     --------
-    read_metadata : profile, EXIF and text themselves.
+    read_metadata : Profile, EXIF and text themselves.
 
     Examples
     --------
@@ -192,8 +192,8 @@ def read_metadata(source: Any, *, max_pixels: int = MAX_PIXELS) -> Metadata:
 
     See Also
     --------
-    info : how many bytes they take, and all else.
-    imfnb.imwrite : writes them.
+    info : How many bytes they take, and all else.
+    imwrite : Writes them.
 
     Examples
     --------

@@ -60,6 +60,18 @@ def gaussian_rate_distortion(spectrum: ArrayLike, levels: ArrayLike) -> tuple[ND
     ------
     OptionError
         If an eigenvalue is negative or not finite, or a level is not positive.
+
+    See Also
+    --------
+    patch_spectrum : The spectrum of an image.
+    rate_distortion_limit : Both at once.
+
+    Examples
+    --------
+    >>> from imfnb import limits
+    >>> rate, distortion = limits.gaussian_rate_distortion([16.0, 4.0, 1.0], [1.0, 4.0])
+    >>> rate.tolist(), distortion.tolist()
+    ([3.0, 1.0], [3.0, 9.0])
     """
     values, water = np.asarray(spectrum, np.float64), np.asarray(levels, np.float64)
     if values.ndim != 1 or not values.size or not np.all((values >= 0) & (values < np.inf)):
@@ -94,6 +106,19 @@ def patch_spectrum(image: Any, *, patch_size: int = 8, lapped: bool = False) -> 
     ------
     OptionError
         If the image or the patch size cannot be used.
+
+    See Also
+    --------
+    gaussian_rate_distortion : The rates that follow from it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imfnb import limits
+    >>> image = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8)
+    >>> spectrum = limits.patch_spectrum(image)
+    >>> spectrum.shape, bool(spectrum[0] > 0.9 * spectrum.sum())
+    ((64,), True)
     """
     pixels, _ = check_image(image)
     sizes = (8, 16) if lapped else (4, 8, 16, 32)
@@ -117,7 +142,9 @@ def rate_distortion_limit(
     ----------
     image : array_like of uint8, shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)
         The image.
-    patch_size, lapped
+    patch_size : int, default 8
+        As in :func:`patch_spectrum`.
+    lapped : bool, default False
         As in :func:`patch_spectrum`.
     psnr : array_like of float, shape (K,), optional
         Where to evaluate the curve, in dB; by default every half dB from 18 to 48. Points below the PSNR of the mean
@@ -134,6 +161,20 @@ def rate_distortion_limit(
     ------
     OptionError
         If the image, the patch size or a PSNR cannot be used.
+
+    See Also
+    --------
+    patch_spectrum : What it is computed from.
+    imfnb.evaluate.rate_distortion.run : Draws it beside curves of codecs with ``limits=True``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imfnb import limits
+    >>> image = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    >>> bpp, psnr = limits.rate_distortion_limit(image, psnr=[20.0, 30.0])
+    >>> psnr.tolist(), bool(bpp[0] < bpp[1])
+    ([20.0, 30.0], True)
     """
     spectrum = patch_spectrum(image, patch_size=patch_size, lapped=lapped)
     wanted = np.linspace(*_PSNR_RANGE, _POINTS) if psnr is None else np.asarray(psnr, np.float64)

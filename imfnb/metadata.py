@@ -43,8 +43,8 @@ class Metadata:
 
     See Also
     --------
-    imfnb.read_metadata : what a file carries.
-    imfnb.encode : takes it as ``metadata``.
+    imfnb.read_metadata : Reads it from a file.
+    imfnb.encode : Takes it as ``metadata``.
 
     Examples
     --------

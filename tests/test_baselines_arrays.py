@@ -190,3 +190,10 @@ def test_rivals_without_their_package(monkeypatch):
     for name in RIVALS:
         with pytest.raises(OptionError, match="imagecodecs is needed"):
             arrays.array_codec(name)
+
+
+@needs_rivals
+def test_formats_that_imagecodecs_has_not_got():
+    """Older ones do not know the name of all of them."""
+    with pytest.raises(OptionError, match="imagecodecs was built without SZ9; install one of its wheels"):
+        array_streams.codecs("SZ9")

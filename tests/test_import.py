@@ -12,13 +12,19 @@ import subprocess
 import sys
 
 import pytest
+from scipy import ndimage
 
 import imfnb
-from imfnb import metrics
+from imfnb import baselines, limits, metrics
+from imfnb.baselines import arrays
 
 FOLDER = pathlib.Path(imfnb.__file__).parent
-FUNCTIONS = [getattr(imfnb, name) for name in imfnb.__all__ if inspect.isfunction(getattr(imfnb, name))]
-FUNCTIONS += [getattr(metrics, name) for name in metrics.__all__]
+FUNCTIONS = [
+    getattr(module, name)
+    for module in (imfnb, metrics, baselines, arrays, limits)
+    for name in module.__all__
+    if inspect.isfunction(getattr(module, name))
+]
 CLASSES = [getattr(imfnb, name) for name in imfnb.__all__ if inspect.isclass(getattr(imfnb, name))]
 
 
@@ -128,14 +134,51 @@ def test_errors_are_documented(error):
     assert inspect.getdoc(error).endswith(".") and error.__doc__ != error.__mro__[1].__doc__
 
 
-EXAMPLES = [imfnb.encode, imfnb.encode_iter, imfnb.decode_iter, imfnb.factorize, imfnb.info, imfnb.Metadata]
+#: What the laboratory shows; those that draw or compile take a second.
+LABORATORY = [
+    *("curves.compare", "curves.document", "curves.mean_at", "curves.read_published", "curves.value_at"),
+    *("ablation.variants", "arrays.codecs_of_arrays", "classification.load_classifier", "classification.read_labels"),
+    *("collage.busiest_crops", "data.pictures", "parts.without", "records.measure", "scenes.scenes"),
+    "study.codecs_by_name",
+]
+STUDIES = ["ablation", "arrays", "classification", "collage", "factor_maps", "rate_distortion", "timing"]
 
 
-@pytest.mark.parametrize("function", EXAMPLES, ids=lambda function: function.__name__)
-def test_examples_run(function):
+def check_examples(found) -> None:
+    """Run the examples of a docstring."""
     runner = doctest.DocTestRunner()
-    examples = doctest.DocTestFinder(recurse=False).find(function, function.__name__)
-    assert sum(len(example.examples) for example in examples) >= 3
+    examples = doctest.DocTestFinder(recurse=False).find(found, found.__name__)
+    assert sum(len(example.examples) for example in examples) >= 2
     for example in examples:
         runner.run(example)
     assert runner.failures == 0
+
+
+@pytest.mark.parametrize(
+    "found",
+    [*(function for function in FUNCTIONS if function is not imfnb.warmup), imfnb.Metadata, baselines.Codec],
+    ids=lambda found: f"{found.__module__}.{found.__name__}",
+)
+def test_examples_run(found):
+    if found is metrics.ssimulacra2 and "axes" not in inspect.signature(ndimage.gaussian_filter).parameters:
+        pytest.skip("the package ssimulacra2 needs SciPy 1.11")
+    check_examples(found)
+
+
+@pytest.mark.parametrize("name", LABORATORY)
+def test_examples_of_the_laboratory_run(name):
+    module, function = name.split(".")
+    check_examples(getattr(importlib.import_module(f"imfnb.evaluate.{module}"), function))
+
+
+@pytest.mark.jit
+@pytest.mark.thorough
+@pytest.mark.parametrize("study", STUDIES)
+def test_examples_of_studies_run(study):
+    check_examples(importlib.import_module(f"imfnb.evaluate.{study}").run)
+
+
+@pytest.mark.jit
+@pytest.mark.thorough
+def test_example_of_warmup_runs():
+    check_examples(imfnb.warmup)

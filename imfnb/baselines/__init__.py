@@ -67,7 +67,7 @@ _HALVINGS = 14
 class Codec:
     """A method of compression with all its settings but one.
 
-    Attributes
+    Parameters
     ----------
     name : str
         Its name in :func:`codec`.
@@ -84,6 +84,20 @@ class Codec:
         The lowest and the highest level.
     integer : bool
         Whether only whole levels make a difference.
+
+    See Also
+    --------
+    codec : Looks one up.
+    encode_at : Encodes at a rate instead of a level.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imfnb import baselines
+    >>> jpeg = baselines.codec("jpeg")
+    >>> image = np.full((16, 24, 3), 128, np.uint8)
+    >>> jpeg.decode(jpeg.encode(image, 90)).shape
+    (16, 24, 3)
     """
 
     name: str
@@ -102,6 +116,16 @@ def names() -> tuple[str, ...]:
     -------
     tuple of str
         What :func:`codec` accepts.
+
+    See Also
+    --------
+    codec : Looks one of them up.
+
+    Examples
+    --------
+    >>> from imfnb import baselines
+    >>> {"imf", "jpeg", "svd"} <= set(baselines.names())
+    True
     """
     return tuple(_HOMES)
 
@@ -126,6 +150,18 @@ def codec(name: str, **options: object) -> Codec:
     OptionError
         If there is no such codec or option, an option cannot be used, Pillow was built without the format, or the
         package that has it is not installed.
+
+    See Also
+    --------
+    names : What there is.
+    settings : The options of each.
+    imfnb.baselines.arrays.array_codec : Codecs of arrays.
+
+    Examples
+    --------
+    >>> from imfnb import baselines
+    >>> baselines.codec("jpeg", subsampling="4:4:4").name
+    'jpeg'
     """
     known = settings(name)
     unknown = [option for option in options if option not in known]
@@ -152,6 +188,16 @@ def settings(name: str) -> tuple[str, ...]:
     ------
     OptionError
         If there is no such codec.
+
+    See Also
+    --------
+    codec : Takes these options.
+
+    Examples
+    --------
+    >>> from imfnb import baselines
+    >>> baselines.settings("webp")
+    ('method',)
     """
     return tuple(inspect.signature(_factory(name)).parameters)
 
@@ -185,6 +231,19 @@ def encode_at(codec: Codec, image: np.ndarray, *, bpp: float) -> bytes:
     ------
     OptionError
         If the lowest level takes more; the message says how much.
+
+    See Also
+    --------
+    codec : Looks a codec up.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imfnb import baselines
+    >>> image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    >>> data = baselines.encode_at(baselines.codec("jpeg"), image, bpp=6.0)
+    >>> 8 * len(data) <= 6.0 * 64 * 64
+    True
     """
     pixels = image.shape[0] * image.shape[1]
     largest = bpp * pixels / 8

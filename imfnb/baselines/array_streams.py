@@ -38,7 +38,7 @@ def codecs(*names: str) -> ModuleType:
     """imagecodecs, if it is installed and was built with the formats named, such as "JPEG2K"."""
     module = need("imagecodecs")
     for name in names:
-        if not getattr(module, name).available:
+        if not getattr(getattr(module, name, None), "available", False):  # older ones do not know all of them
             raise OptionError(f"imagecodecs was built without {name}; install one of its wheels")
     return module
 

@@ -109,6 +109,17 @@ def variants(subject: str) -> list[Codec]:
     ------
     OptionError
         If there is no such subject.
+
+    See Also
+    --------
+    run : Compares them.
+    imfnb.evaluate.parts.without : Switches parts of the codec off.
+
+    Examples
+    --------
+    >>> from imfnb.evaluate import ablation
+    >>> [codec.name for codec in ablation.variants("color-space")]
+    ['YCbCr', 'RGB']
     """
     if subject not in _VARIANTS:
         raise OptionError(f"subject is {subject!r}; expected one of {', '.join(SUBJECTS)}")
@@ -155,6 +166,22 @@ def run(
     OptionError
         If there is no such subject or metric, the metric needs a package that is not installed, or some points could
         not be measured.
+
+    See Also
+    --------
+    variants : The codecs of a subject.
+    imfnb.evaluate.rate_distortion.run : Compares any codecs.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from skimage.data import astronaut
+    >>> from imfnb.evaluate import ablation, data
+    >>> picture = data.Picture("eye", lambda: astronaut()[100:148, 180:244])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     outcome = ablation.run("color-space", [picture], output=folder)
+    >>> [found["name"] for found in outcome.documents]
+    ['YCbCr', 'RGB']
     """
     check_metrics([metric])
     codecs = variants(subject)

@@ -38,7 +38,34 @@ _CLOCK, _SHOWN = "jpeg2000", ("klt-jpeg2000", "jpeg2000")
 
 
 def codecs_of_arrays(chosen: Iterable[str] | None = None) -> list[ArrayCodec]:
-    """Codecs of arrays by their names; None or "all" stands for all."""
+    """Codecs of arrays by their names.
+
+    Parameters
+    ----------
+    chosen : iterable of str, optional
+        Some of :func:`imfnb.baselines.arrays.array_names`; None, or "all" among them, stands for all.
+
+    Returns
+    -------
+    list of ArrayCodec
+        Each once.
+
+    Raises
+    ------
+    OptionError
+        If there is no such codec, or the package that has it is not installed.
+
+    See Also
+    --------
+    imfnb.baselines.arrays.array_names : What there is.
+    run : Compares them.
+
+    Examples
+    --------
+    >>> from imfnb.evaluate import arrays
+    >>> [codec.name for codec in arrays.codecs_of_arrays(["zfp", "jpeg2000"])]
+    ['zfp', 'jpeg2000']
+    """
     wanted = array_names() if chosen is None else tuple(chosen)
     if "all" in wanted:
         wanted = array_names()
@@ -101,6 +128,25 @@ def run(
     OptionError
         If the rates are no range, another option is out of range, a file cannot be read, no codec is given, or some
         points could not be measured.
+
+    See Also
+    --------
+    imfnb.evaluate.scenes.scenes : Arrays by name.
+    codecs_of_arrays : Codecs by name.
+    imfnb.evaluate.rate_distortion.run : The same for pictures.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from imfnb.evaluate import arrays, scenes
+    >>> field = np.random.default_rng(0).normal(size=(32, 40)).cumsum(0).cumsum(1).astype(np.float32)
+    >>> scene = scenes.Scene("field", "field", lambda: field)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     codecs = arrays.codecs_of_arrays(["zfp", "jpeg2000"])
+    ...     outcome = arrays.run([scene], codecs, repeat=0, output=folder)
+    >>> outcome.files[0].name
+    'figure.png'
     """
     if not 0 < rates[0] < rates[1] < math.inf:
         raise OptionError(f"rates are {rates[0]!r} to {rates[1]!r}; expected two positive numbers, the lower first")

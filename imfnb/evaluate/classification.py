@@ -108,6 +108,28 @@ def run(
     ------
     OptionError
         If a picture has no label, or the classifier returns something else than scores.
+
+    See Also
+    --------
+    load_classifier : A classifier by name.
+    read_labels : Labels from a file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from skimage.data import camera
+    >>> from imfnb.evaluate import classification, data, study
+    >>> def brightness(batch):
+    ...     mean = batch.reshape(len(batch), -1).mean(axis=1)
+    ...     return np.stack([255 - mean, mean], axis=1)
+    >>> coat = data.Picture("coat", lambda: camera()[200:232, 170:202])
+    >>> sky = data.Picture("sky", lambda: camera()[0:32, 0:32])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     codecs = study.codecs_by_name(["jpeg"])
+    ...     outcome = classification.run(brightness, [coat, sky], {"coat": 0, "sky": 1}, codecs, output=folder)
+    >>> [found["name"] for found in outcome.documents]
+    ['original', 'jpeg']
     """
     missing = [picture.name for picture in pictures if picture.name not in labels]
     if missing:
@@ -304,10 +326,36 @@ def draw(documents: Sequence[Mapping[str, Any]], count: int, classes: int) -> An
 def read_labels(path: str | os.PathLike) -> dict[str, int]:
     """Labels from a CSV file with the columns image and label.
 
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    dict
+        The class of every picture, by its name.
+
     Raises
     ------
     OptionError
         If the file is not one of these.
+
+    See Also
+    --------
+    run : Takes them.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from imfnb.evaluate import classification
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "labels.csv")
+    ...     with open(path, "w") as file:
+    ...         _ = file.write("image,label\\na.png,3\\n")
+    ...     labels = classification.read_labels(path)
+    >>> labels
+    {'a.png': 3}
     """
     try:
         with open(path, newline="", encoding="utf-8") as file:
@@ -337,6 +385,16 @@ def load_classifier(spec: str) -> Classifier:
     ------
     OptionError
         If there is no such function; the file's own errors come through.
+
+    See Also
+    --------
+    run : Measures it.
+
+    Examples
+    --------
+    >>> from imfnb.evaluate import classification
+    >>> classification.load_classifier("numpy:asarray").__name__
+    'asarray'
     """
     home, _, name = spec.rpartition(":")
     if not home or not name:

@@ -73,6 +73,22 @@ def run(
     OptionError
         If a crop lies outside of the picture, no codec can meet the rate, or a metric needs a package that is not
         installed.
+
+    See Also
+    --------
+    busiest_crops : The crops that are shown if none are given.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from skimage.data import camera
+    >>> from imfnb.evaluate import collage, data, study
+    >>> picture = data.Picture("camera", lambda: camera()[90:186, 190:310])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     codecs = study.codecs_by_name(["jpeg", "webp"])
+    ...     outcome = collage.run(picture, codecs, bpp=1.0, crop_size=40, output=folder)
+    >>> outcome.files[0].name
+    'figure.png'
     """
     chosen = [METRICS[name] for name in check_metrics(metrics)]
     place = Place("collage", output, figure, ["collage.json"], guard)
@@ -126,6 +142,20 @@ def busiest_crops(image: np.ndarray, size: int) -> list[tuple[int, int]]:
     -------
     list of (int, int)
         Top row and left column of the squares; only one where the second would overlap the first.
+
+    See Also
+    --------
+    run : Shows them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imfnb.evaluate import collage
+    >>> image = np.zeros((64, 96), np.uint8)
+    >>> image[8:24, 64:80] = np.random.default_rng(0).integers(0, 256, (16, 16))
+    >>> row, column = collage.busiest_crops(image, 32)[0]
+    >>> 0 <= row <= 8 and 48 <= column <= 64
+    True
     """
     gray = image.reshape(*image.shape[:2], -1).mean(axis=2)
     activity = np.zeros_like(gray)

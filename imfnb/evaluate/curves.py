@@ -63,6 +63,17 @@ def value_at(points: Sequence[Mapping[str, Any]], metric: str | Metric, bpp: Arr
     ndarray of float64
         Interpolated by a piecewise cubic (PCHIP) over the logarithm of the rate; nan outside of the range that was
         measured: a curve is never extended.
+
+    See Also
+    --------
+    mean_at : Of several pictures.
+
+    Examples
+    --------
+    >>> from imfnb.evaluate import curves
+    >>> points = [{"bpp": 0.25, "psnr-rgb": 30.0}, {"bpp": 1.0, "psnr-rgb": 36.0}]
+    >>> curves.value_at(points, "psnr", [0.5, 2.0]).tolist()
+    [33.0, nan]
     """
     from scipy.interpolate import PchipInterpolator
 
@@ -93,9 +104,25 @@ def mean_at(curve: Curve, metric: str | Metric, bpp: ArrayLike) -> tuple[NDArray
     Returns
     -------
     mean : ndarray of float64, shape (n,)
-        nan where the rate is outside of some picture's range, since the mean would then be one over other pictures.
+        Not a number where the rate is outside of some picture's range, since the mean would then be one over other
+        pictures.
     error : ndarray of float64, shape (n,)
         Standard error of the mean; nan for a single picture.
+
+    See Also
+    --------
+    value_at : Of one picture.
+
+    Examples
+    --------
+    >>> from imfnb.evaluate import curves
+    >>> curve = {
+    ...     name: [{"bpp": 0.25, "psnr-rgb": 30.0 + up}, {"bpp": 1.0, "psnr-rgb": 36.0 + up}]
+    ...     for name, up in (("a", 0.0), ("b", 2.0))
+    ... }
+    >>> mean, error = curves.mean_at(curve, "psnr", [0.5])
+    >>> mean.tolist(), error.round(6).tolist()
+    ([34.0], [1.0])
     """
     values = np.array([value_at(points, metric, bpp) for points in curve.values()])
     count = len(values)
@@ -122,6 +149,17 @@ def document(name: str, description: str, curve: Curve, metrics: Iterable[str] =
         "name", "description", "results" (a list per measure with the mean over pictures at every level; None where it
         is not known for all) and "images" (the same lists with the levels, for every picture). Similarities are as
         they were measured, not in decibels.
+
+    See Also
+    --------
+    read_published : Reads what others have written in this shape.
+
+    Examples
+    --------
+    >>> from imfnb.evaluate import curves
+    >>> points = [{"level": 50.0, "bpp": 0.25, "psnr-rgb": 30.0, "encoding_time": 0.1, "decoding_time": 0.1}]
+    >>> curves.document("mine", "a codec", {"a": points})["results"]["psnr-rgb"]
+    [30.0]
     """
     keys = ("bpp", *(METRICS[metric].key for metric in metrics), "encoding_time", "decoding_time")
     images = {
@@ -141,7 +179,7 @@ def _listed(values: NDArray[np.float64]) -> list[float | None]:
 class Difference:
     """Bjontegaard differences of a codec against an anchor, over the pictures where the two curves overlap.
 
-    Attributes
+    Parameters
     ----------
     rate, rate_error : float
         Mean difference of bits at equal quality in percent, and its standard error.
@@ -178,7 +216,20 @@ def compare(
     Returns
     -------
     Difference
-        nan where there is nothing to compare.
+        Its fields are not numbers where there is nothing to compare.
+
+    See Also
+    --------
+    imfnb.metrics.bd_rate : The difference of two curves.
+
+    Examples
+    --------
+    >>> from imfnb.evaluate import curves
+    >>> rates = (0.25, 0.5, 1.0, 2.0)
+    >>> anchor = {"a": [{"bpp": rate, "psnr-rgb": 30.0 + 3 * k} for k, rate in enumerate(rates)]}
+    >>> curve = {"a": [{"bpp": rate / 2, "psnr-rgb": 30.0 + 3 * k} for k, rate in enumerate(rates)]}
+    >>> round(curves.compare(curve, anchor).rate, 6)
+    -50.0
     """
     found_rates, gains = [], []
     for image, points in curve.items():
@@ -218,12 +269,30 @@ def read_published(paths: Iterable[str | os.PathLike]) -> dict[str, Curve]:
     Returns
     -------
     dict
-        name -> curve. Names of a CSV file end with a star: these are curves per picture, of a reproduction of ours.
+        Curves by their names. Names of a CSV file end with a star: these are curves per picture, of a reproduction of
+        ours.
 
     Raises
     ------
     OptionError
         If a file cannot be read as one of these.
+
+    See Also
+    --------
+    document : Writes the shape of CompressAI.
+    imfnb.evaluate.rate_distortion.run : Draws them with ``published=``.
+
+    Examples
+    --------
+    >>> import json, os, tempfile
+    >>> from imfnb.evaluate import curves
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "theirs.json")
+    ...     with open(path, "w") as file:
+    ...         json.dump({"name": "theirs", "results": {"bpp": [0.25, 1.0], "psnr-rgb": [30.0, 36.0]}}, file)
+    ...     found = curves.read_published([path])
+    >>> list(found)
+    ['theirs']
     """
     curves: dict[str, Curve] = {}
     for path in map(Path, paths):

@@ -71,7 +71,7 @@ KODAK = {
 class Picture:
     """A picture that is read when it is needed, since a folder may not fit into memory.
 
-    Attributes
+    Parameters
     ----------
     name : str
         File name, or name of the photograph.
@@ -115,6 +115,17 @@ def pictures(sources: str | os.PathLike | Iterable[str | os.PathLike]) -> list[P
     ------
     OptionError
         If a name means nothing, a folder holds no pictures, two pictures have one name, or Kodak's files cannot be had.
+
+    See Also
+    --------
+    imfnb.evaluate.data.Picture : A picture that is somewhere else.
+    imfnb.evaluate.scenes.scenes : Arrays by name.
+
+    Examples
+    --------
+    >>> from imfnb.evaluate import data
+    >>> [picture.name for picture in data.pictures(["camera", "coffee"])]
+    ['camera', 'coffee']
     """
     if isinstance(sources, (str, os.PathLike)):
         sources = [sources]

@@ -61,6 +61,21 @@ def run(
     ------
     OptionError
         If an option is out of range.
+
+    See Also
+    --------
+    imfnb.factorize : Factorizes any matrix.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from skimage.data import camera
+    >>> from imfnb.evaluate import data, factor_maps
+    >>> picture = data.Picture("camera", lambda: camera()[90:154, 190:270])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     outcome = factor_maps.run(picture, rank=2, output=folder)
+    >>> len(outcome.documents)
+    1
     """
     if not 1 <= rank <= patch_size * patch_size:
         raise OptionError(f"rank is {rank!r}; expected 1 to {patch_size * patch_size}, the pixels of a patch")

@@ -20,7 +20,7 @@ __all__ = ["ARRAY_PSNR", "METRICS", "Metric", "check_metrics"]
 class Metric:
     """A measure of quality.
 
-    Attributes
+    Parameters
     ----------
     title : str
         Its name in tables and figures.

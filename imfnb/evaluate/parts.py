@@ -206,6 +206,16 @@ def without(name: str, *off: str, **options: Any) -> Codec:
     ------
     OptionError
         If there is no such part.
+
+    See Also
+    --------
+    imfnb.evaluate.ablation.variants : The codecs of the ablations.
+
+    Examples
+    --------
+    >>> from imfnb.evaluate import parts
+    >>> parts.without("imf", "restoration").name
+    'imf'
     """
     unknown = sorted(set(off) - set(PARTS))
     if unknown:

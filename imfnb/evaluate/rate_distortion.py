@@ -91,6 +91,27 @@ def run(
     OptionError
         If the anchor is not among the codecs, the rates are no range, a metric is unknown or needs a package that is
         not installed, a file cannot be read, or some points could not be measured.
+
+    See Also
+    --------
+    imfnb.evaluate.data.pictures : Pictures by name.
+    imfnb.evaluate.study.codecs_by_name : Codecs by name.
+    imfnb.evaluate.arrays.run : The same for arrays.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from skimage.data import camera
+    >>> from imfnb.evaluate import data, rate_distortion, study
+    >>> picture = data.Picture("camera", lambda: camera()[90:154, 190:270])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     codecs = study.codecs_by_name(["jpeg", "webp"])
+    ...     outcome = rate_distortion.run([picture], codecs, metrics=["psnr"], output=folder)
+    ...     files = sorted(path.name for path in outcome.files)
+    >>> files
+    ['figure.png', 'jpeg.json', 'table.txt', 'webp.json']
+    >>> [found["name"] for found in outcome.documents]
+    ['jpeg', 'webp']
     """
     metrics = check_metrics(metrics)
     if rates is not None and not 0 < rates[0] < rates[1] < math.inf:

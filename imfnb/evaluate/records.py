@@ -125,6 +125,20 @@ def measure(codec: Codec, image: np.ndarray, level: float, metrics: Iterable[str
         "bytes", "bpp" (bits per pixel), the measures under their keys, such as "psnr-rgb" (dB, over all samples),
         "encoding_time" and "decoding_time" (seconds). None stands for the PSNR of identical images, and for what the
         image is too small for.
+
+    See Also
+    --------
+    imfnb.evaluate.rate_distortion.run : Measures curves, and keeps the points.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imfnb import baselines
+    >>> from imfnb.evaluate import records
+    >>> image = np.full((16, 24, 3), 128, np.uint8)
+    >>> point = records.measure(baselines.codec("jpeg"), image, 90)
+    >>> sorted(point)
+    ['bpp', 'bytes', 'decoding_time', 'encoding_time', 'psnr-rgb']
     """
     start = time.perf_counter()
     data = codec.encode(image, level)

@@ -22,7 +22,7 @@ SYNTHETIC = ("synthetic-scene", "synthetic-dates", "synthetic-field")
 class Scene:
     """An array that is read when it is needed.
 
-    Attributes
+    Parameters
     ----------
     name : str
         Name of the file without its extension; with a number where the file has several arrays.
@@ -69,6 +69,18 @@ def scenes(sources: str | os.PathLike | Iterable[str | os.PathLike] = (), *, col
     OptionError
         If a name means nothing, a folder holds no arrays, a file cannot be read as an array of such a shape, or two
         scenes have one name.
+
+    See Also
+    --------
+    imfnb.evaluate.scenes.Scene : An array that is somewhere else.
+    imfnb.evaluate.data.pictures : Pictures by name.
+
+    Examples
+    --------
+    >>> from imfnb.evaluate import scenes
+    >>> (scene,) = scenes.scenes("synthetic-scene")
+    >>> scene.name
+    'synthetic-scene'
     """
     if isinstance(sources, (str, os.PathLike)):
         sources = [sources]

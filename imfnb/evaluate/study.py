@@ -34,7 +34,7 @@ _POINT = b'{"image": '
 class Outcome:
     """What a study found.
 
-    Attributes
+    Parameters
     ----------
     table : str
         The result as text.
@@ -145,7 +145,33 @@ class Place:
 
 
 def codecs_by_name(chosen: Iterable[str] | None) -> list[Codec]:
-    """Codecs by their names, each on one thread; "all" stands for all, None for :data:`CODECS`."""
+    """Codecs by their names, each on one thread.
+
+    Parameters
+    ----------
+    chosen : iterable of str or None
+        Some of :func:`imfnb.baselines.names`; "all" stands for all, None for :data:`CODECS`.
+
+    Returns
+    -------
+    list of Codec
+        Each once.
+
+    Raises
+    ------
+    OptionError
+        If there is no such codec, or the package that has it is not installed.
+
+    See Also
+    --------
+    imfnb.baselines.codec : One codec, with options.
+
+    Examples
+    --------
+    >>> from imfnb.evaluate import study
+    >>> [codec.name for codec in study.codecs_by_name(["imf", "jpeg"])]
+    ['imf', 'jpeg']
+    """
     wanted = CODECS if chosen is None else tuple(chosen)
     if "all" in wanted:
         wanted = names()

@@ -72,6 +72,21 @@ def run(
     ------
     OptionError
         If an option is out of range, or a metric needs a package that is not installed.
+
+    See Also
+    --------
+    imfnb.evaluate.rate_distortion.run : Rates and distortions.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from skimage.data import camera
+    >>> from imfnb.evaluate import data, study, timing
+    >>> picture = data.Picture("camera", lambda: camera()[90:154, 190:270])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     outcome = timing.run([picture], study.codecs_by_name(["jpeg"]), bpp=1.0, repeat=1, output=folder)
+    >>> len(outcome.documents)
+    1
     """
     metrics = check_metrics(metrics)
     if not bpp > 0 or repeat < 1:

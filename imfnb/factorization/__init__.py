@@ -102,7 +102,7 @@ def factorize(
     V : ndarray of integer, shape (..., N, R)
         Right factor.
     cost : ndarray of float64, shape (..., iterations)
-        |X - U V^T|^2 (squared Frobenius norm) after every sweep; only with `return_cost`. It never rises.
+        ``|X - U V^T|^2`` (squared Frobenius norm) after every sweep; only with `return_cost`. It never rises.
 
     Raises
     ------
@@ -110,6 +110,11 @@ def factorize(
         If X is not a real, finite, non-empty array of at least two dimensions, or an option is out of range.
     DeviceError
         If the device cannot be used.
+
+    See Also
+    --------
+    imfnb.encode : The codec that is built upon it, with ``profile="baseline"``.
+    imfnb.evaluate.factor_maps.run : Draws the factors of a picture.
 
     Examples
     --------

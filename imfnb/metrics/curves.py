@@ -24,11 +24,15 @@ def bd_rate(
 
     Parameters
     ----------
-    rate_ref, rate : array_like of float, shape (n,) and (m,)
-        Rates in any unit, the same for both (bits per pixel, bytes); positive.
-    psnr_ref, psnr : array_like of float, shape (n,) and (m,)
+    rate_ref : array_like of float, shape (n,)
+        Rates of the reference in any unit (bits per pixel, bytes); positive.
+    psnr_ref : array_like of float, shape (n,)
         Quality in dB at these rates. Points that need at least the rate of a better one are left out, and so are
         points of infinite quality.
+    rate : array_like of float, shape (m,)
+        Rates of the curve, in the same unit.
+    psnr : array_like of float, shape (m,)
+        Its quality at these rates.
     method : {"pchip", "akima"}, default "pchip"
         The piecewise cubic: monotone PCHIP, as in the common test conditions of the video coding groups, or Akima's,
         which Herglotz et al. (2022) found to be more accurate.
@@ -43,6 +47,18 @@ def bd_rate(
     ------
     OptionError
         If the lengths of a curve's arrays differ, a rate is not positive or there is no such method.
+
+    See Also
+    --------
+    bd_psnr : Difference in quality at equal rate.
+    imfnb.evaluate.rate_distortion.run : Measures curves of codecs.
+
+    Examples
+    --------
+    >>> from imfnb import metrics
+    >>> rate, psnr = [0.2, 0.4, 0.8, 1.6], [28.0, 31.0, 34.0, 37.0]
+    >>> round(metrics.bd_rate(rate, psnr, [0.1, 0.2, 0.4, 0.8], psnr), 6)
+    -50.0
     """
     x_ref, y_ref = _curve(rate_ref, psnr_ref)
     x, y = _curve(rate, psnr)
@@ -68,12 +84,23 @@ def bd_psnr(
     Returns
     -------
     float
-        dB; positive where the curve is better than the reference, ``nan`` as in `bd_rate`.
+        Decibels; positive where the curve is better than the reference, ``nan`` as in `bd_rate`.
 
     Raises
     ------
     OptionError
         As in `bd_rate`.
+
+    See Also
+    --------
+    bd_rate : Difference in bits at equal quality.
+
+    Examples
+    --------
+    >>> from imfnb import metrics
+    >>> rate = [0.2, 0.4, 0.8, 1.6]
+    >>> round(metrics.bd_psnr(rate, [28.0, 31.0, 34.0, 37.0], rate, [29.0, 32.0, 35.0, 38.0]), 6)
+    1.0
     """
     x_ref, y_ref = _curve(rate_ref, psnr_ref)
     x, y = _curve(rate, psnr)

@@ -40,6 +40,10 @@ def ssimulacra2(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
         If an array is not uint8, the shapes differ, are not those of a gray or RGB image or have a side below 225, or
         the package is not installed.
 
+    See Also
+    --------
+    ms_ssim : Structural similarity, which needs no further package.
+
     Examples
     --------
     >>> import numpy as np

@@ -29,6 +29,17 @@ def bpp(data: bytes | int, image: NDArray[np.uint8]) -> float:
     ------
     OptionError
         If the image has no pixels or another number of dimensions.
+
+    See Also
+    --------
+    compression_ratio : The same as a ratio.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imfnb import metrics
+    >>> metrics.bpp(2000, np.zeros((100, 160, 3), np.uint8))
+    1.0
     """
     return 8.0 * _size(data) / _pixels(image)
 
@@ -52,6 +63,17 @@ def compression_ratio(data: bytes | int, image: NDArray[np.uint8]) -> float:
     ------
     OptionError
         If the image has no pixels or another number of dimensions, or the file is empty.
+
+    See Also
+    --------
+    bpp : The same in bits per pixel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imfnb import metrics
+    >>> metrics.compression_ratio(2000, np.zeros((100, 160, 3), np.uint8))
+    24.0
     """
     _pixels(image)
     size = _size(data)

@@ -118,6 +118,11 @@ def psnr(a: np.ndarray, b: np.ndarray, peak: float | None = None, mask: np.ndarr
     OptionError
         If dtypes or shapes differ, nothing counts, what counts is not finite, or the peak is missing or not positive.
 
+    See Also
+    --------
+    mse : The mean squared error in it.
+    snr : Against the variance instead of the peak.
+
     Examples
     --------
     >>> import numpy as np
@@ -166,6 +171,18 @@ def mse(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> float:
     ------
     OptionError
         If dtypes or shapes differ, nothing counts or what counts is not finite.
+
+    See Also
+    --------
+    psnr : The same in decibels against a peak.
+    mae : Differences instead of their squares.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imfnb import metrics
+    >>> metrics.mse(np.array([[1, 2, 3]], np.uint8), np.array([[1, 2, 6]], np.uint8))
+    3.0
     """
     count, error = _squared_error(*array_pair(a, b, mask))
     return error / count
@@ -191,6 +208,18 @@ def snr(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> float:
     ------
     OptionError
         If dtypes or shapes differ, nothing counts or what counts is not finite.
+
+    See Also
+    --------
+    psnr : Against a peak instead of the variance.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imfnb import metrics
+    >>> a = np.array([[0.0, 20.0]])
+    >>> round(metrics.snr(a, a + 1), 6)
+    20.0
     """
     a, b, counted = array_pair(a, b, mask)
     count, error = _squared_error(a, b, counted)
@@ -220,6 +249,18 @@ def max_error(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> f
     ------
     OptionError
         If dtypes or shapes differ, nothing counts or what counts is not finite.
+
+    See Also
+    --------
+    mae : The mean instead of the largest.
+    imfnb.encode : Keeps it to a bound with ``max_error=``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imfnb import metrics
+    >>> metrics.max_error(np.array([[1, 2, 3]], np.int16), np.array([[1, 2, -3]], np.int16))
+    6.0
     """
     a, b, counted = array_pair(a, b, mask)
     return max(float(np.abs(x - y).max()) for x, y in _pieces(a, b, counted) if x.size)
@@ -244,6 +285,18 @@ def spectral_angle(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None)
     ------
     OptionError
         If dtypes or shapes differ, there is no axis of bands, nothing counts or what counts is not finite.
+
+    See Also
+    --------
+    snr : Differences in length count there, too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imfnb import metrics
+    >>> a = np.array([[[10, 0]]], np.uint16)
+    >>> round(metrics.spectral_angle(a, np.array([[[5, 5]]], np.uint16)), 6)
+    45.0
     """
     a, b, counted = array_pair(a, b, mask)
     if a.ndim != 3:
@@ -284,6 +337,18 @@ def mae(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     ------
     OptionError
         If an array is not uint8, the shapes differ or there are no samples.
+
+    See Also
+    --------
+    mse : Squares of differences.
+    max_error : The largest difference.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imfnb import metrics
+    >>> metrics.mae(np.array([[1, 2, 3]], np.uint8), np.array([[1, 2, 6]], np.uint8))
+    1.0
     """
     a, b = image_pair(a, b)
     return sum(int(np.sum(np.abs(x - y), dtype=np.int64)) for x, y in _pieces(a, b, None)) / a.size

@@ -45,6 +45,18 @@ def ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     OptionError
         If an array is not uint8, the shapes differ, are not those of an image, or have a side below 7, or scikit-image
         is not installed.
+
+    See Also
+    --------
+    ms_ssim : On five scales.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imfnb import metrics
+    >>> image = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
+    >>> round(metrics.ssim(image, image), 6), metrics.ssim(image, image // 64 * 64 + 32) < 1
+    (1.0, True)
     """
     a, b = image_pair(a, b)
     if a.ndim not in (2, 3) or min(a.shape[:2]) < 7:
@@ -76,6 +88,19 @@ def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     ------
     OptionError
         If an array is not uint8, the shapes differ, are not those of an image, or have a side of at most 160.
+
+    See Also
+    --------
+    ssim : On one scale.
+    ssimulacra2 : Fitted to what people said.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from imfnb import metrics
+    >>> image = np.random.default_rng(0).integers(0, 256, (168, 170), np.uint8)
+    >>> round(metrics.ms_ssim(image, image), 6), metrics.ms_ssim(image, image // 64 * 64 + 32) < 1
+    (1.0, True)
     """
     a, b = image_pair(a, b)
     if a.ndim not in (2, 3):

@@ -61,6 +61,10 @@ def arrangement(shape: tuple[int, ...], dtype: np.dtype, axes: str | None) -> tu
     OptionError
         If the chunk has fewer axes than are named, or more frames than a T that is named counts.
 
+    See Also
+    --------
+    imfnb.encode : Takes such axes.
+
     Examples
     --------
     >>> arrangement((1, 12, 256, 256), np.dtype("uint16"), None)

@@ -34,6 +34,12 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], _Layers] | 
     See Also
     --------
     read_layers : Reads them.
+
+    Examples
+    --------
+    >>> from imfnb.plugins.napari import get_reader
+    >>> get_reader("a.imf").__name__, get_reader("a.png") is None
+    ('read_layers', True)
     """
     paths = [path] if isinstance(path, str) else path
     return read_layers if paths and all(name.lower().endswith(".imf") for name in paths) else None
@@ -62,6 +68,17 @@ def read_layers(path: str | list[str]) -> _Layers:
     See Also
     --------
     imfnb.imread : The array of a file as it is stored.
+
+    Examples
+    --------
+    >>> import os, tempfile, numpy as np, imfnb
+    >>> from imfnb.plugins.napari import read_layers
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "scene.imf")
+    ...     _ = imfnb.imwrite(path, np.zeros((8, 12, 5), np.uint16), lossless=True)
+    ...     ((array, options, kind),) = read_layers(path)
+    >>> array.shape, kind
+    ((5, 8, 12), 'image')
     """
     return [_layer(name) for name in ([path] if isinstance(path, str) else path)]
 

@@ -347,6 +347,19 @@ def show_config() -> dict[str, Any]:
     -------
     dict
         Names and values, in the order in which ``imfnb config`` prints them.
+
+    See Also
+    --------
+    imfnb.warmup : Compiles every kernel once.
+
+    Examples
+    --------
+    >>> import imfnb
+    >>> config = imfnb.show_config()
+    >>> config["imfnb"] == imfnb.__version__
+    True
+    >>> "kernel cache" in config
+    True
     """
     import platform
 
