@@ -137,7 +137,7 @@ sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
 
 
 @pytest.mark.jit
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_pages_run(tmp_path):
     """In a process of its own, since plugins enter themselves into tables of others."""
     files = []

@@ -84,7 +84,7 @@ class ImfnbPlugin(PluginV3):
 
     See Also
     --------
-    imfnb.imread, imfnb.imwrite : the same without imageio.
+    imfnb.imread, imfnb.imwrite : The same without imageio.
 
     Examples
     --------
