@@ -190,10 +190,10 @@ class ImfImageFile(ImageFile.ImageFile):
     _min_frame = 0
 
     def _open(self) -> None:
-        assert self.fp is not None
-        self._start = self.fp.tell()
+        file = cast(IO[bytes], self.fp)  # which Pillow has opened by now
+        self._start = file.tell()
         with _oserrors(self.filename):
-            said = info(self.fp, max_pixels=_UNLIMITED)  # whoever opens images asks Pillow whether it is too large
+            said = info(file, max_pixels=_UNLIMITED)  # whoever opens images asks Pillow whether it is too large
             mode, self._dtype, self._raw = _mode_of(said)
         self._stack = said["frames"] is not None
         self.n_frames = said["frames"] or 1
