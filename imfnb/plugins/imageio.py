@@ -223,7 +223,7 @@ class ImfnbPlugin(PluginV3):
         Returns
         -------
         dict
-            shape (of the array), dtype, mode (Pillow's name for that, where it has one), channels, frames, profile,
+            Shape (of the array), dtype, mode (Pillow's name for that, where it has one), channels, frames, profile,
             version, size, bpp, and for arrays nodata and max_error, as :func:`imfnb.info` says; then what there is of
             dpi, icc_profile, exif, xmp (bytes) and text (a dict), as :func:`imfnb.read_metadata` says, and the tags
             of a GeoTIFF by their names, such as ModelPixelScaleTag.

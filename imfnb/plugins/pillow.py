@@ -190,7 +190,7 @@ class ImfImageFile(ImageFile.ImageFile):
     _min_frame = 0
 
     def _open(self) -> None:
-        file = cast("IO[bytes]", self.fp)
+        file = cast(IO[bytes], self.fp)  # which Pillow has opened by now
         self._start = file.tell()
         with _oserrors(self.filename):
             said = info(file, max_pixels=_UNLIMITED)  # whoever opens images asks Pillow whether it is too large
