@@ -1012,9 +1012,11 @@ def _multiply(p: int) -> Callable[..., None]:
 
 @template("void(int16[:,:,::1], int32[:,::1], int32[::1], int32, int32, int32[:,:,::1])", (2,), (4,))
 def _multiply_few(p: int) -> Callable[..., None]:
+    count = p * p  # the size of an array that is none of the memory's has to be a constant
+
     def multiply_few(factors, ranks, weights, limit, scale, planes):
         """A thread is a patch: its samples stay in registers."""
-        sums = _cuda.local.array(p * p, int32)
+        sums = _cuda.local.array(count, int32)
         width, gw = planes.shape[2], np.int32(planes.shape[2] // p)
         patches = np.int32(planes.shape[1] // p * gw)
         n, patch = _item(patches)
@@ -1023,15 +1025,15 @@ def _multiply_few(p: int) -> Callable[..., None]:
         m, y = _at(patch, gw), _row_of(patch, gw)
         size = factors.shape[2]
         place = np.int64(n) * factors.shape[1] * size + m
-        for k in range(p * p):
+        for k in range(count):
             sums[k] = np.int32(1 << (scale - 1))
         rank = min(ranks[n, m], np.int32(factors.shape[1] - 1))
         for r in range(np.int32(rank + 1)):
             u = _entry(factors, place + r * size, r, rank, limit)
-            for k in range(p * p):
-                sums[k] = np.int32(sums[k] + u * weights[np.int32(r * (p * p) + k)])
+            for k in range(count):
+                sums[k] = np.int32(sums[k] + u * weights[np.int32(r * count + k)])
         start = (np.int64(n) * planes.shape[1] + y * p) * width + (patch - y * gw) * p
-        for k in range(p * p):
+        for k in range(count):
             put(planes, start + k // p * width + k % p, np.int32(sums[k] >> scale))
 
     return multiply_few
