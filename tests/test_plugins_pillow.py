@@ -260,6 +260,14 @@ def test_limits_are_those_of_pillow(monkeypatch):
 # ------------------------------------------------------------------------------------------------------------- damage
 
 
+@pytest.mark.parametrize("kind", [plugin.FileError, plugin.ImageError])
+def test_errors_are_made_as_dask_makes_them(kind):
+    """By their `__new__`, before they are given their arguments."""
+    error = kind.__new__(kind)
+    error.args = ("words",)
+    assert isinstance(error, OSError) and str(error) == "words"
+
+
 def test_errors_are_of_both_kinds(tmp_path):
     path = tmp_path / "a.imf"
     start = header_length(memoryview(CODED))

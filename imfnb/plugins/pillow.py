@@ -136,9 +136,14 @@ _COMMENT = "Comment"
 class FileError(FormatError, OSError):
     """A file that is damaged or truncated: a FormatError as of imfnb, and an OSError as of Pillow."""
 
+    # What makes instances without calling the class, as tblib does for Dask's workers, finds that of ValueError first.
+    __new__ = OSError.__new__  # type: ignore[assignment]
+
 
 class ImageError(OptionError, OSError):
     """An image that Pillow or an .imf file cannot hold: an OptionError as of imfnb, and an OSError as of Pillow."""
+
+    __new__ = OSError.__new__  # type: ignore[assignment]
 
 
 @contextmanager
