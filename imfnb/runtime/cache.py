@@ -70,6 +70,9 @@ _OLD, _IDLE, _MANY = 28 * 86400, 3600, 8
 # Parts of the package that have no kernels and that no kernel is built from: editing them leaves kernels as they are.
 _NO_KERNELS = frozenset({"baselines", "evaluate", "metrics", "pictures", "plugins", "profiles"})
 
+# Seconds by which the time of a change may lie before it: file systems have that of the system's last tick.
+_TICK = 0.01
+
 _SUFFIXES = tuple(importlib.machinery.SOURCE_SUFFIXES + importlib.machinery.BYTECODE_SUFFIXES)
 
 _CHANGED = "{} has changed since this process began; start it anew"
@@ -103,7 +106,7 @@ class Sources:
         try:
             for path in [archive] if archive else sorted(_modules(str(folder))):
                 self._stamps[path], changed = _stamp(path)
-                if changed > read:
+                if changed > read - _TICK:
                     self.problem = _CHANGED.format(path)
             names = []
             for name, content in self._contents(folder, archive):
