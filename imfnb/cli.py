@@ -152,10 +152,9 @@ def _check_picture_name(target: str) -> None:
 
 
 def _decode(arguments: argparse.Namespace) -> int:
-    from .codec import decode, open_container
-    from .errors import FormatError
+    from .codec import decode
     from .format.container import MAX_PIXELS
-    from .headers import info
+    from .headers import Source, info
     from .metadata import NO_METADATA, Metadata
     from .pictures import fits_png, write_picture
 
@@ -181,14 +180,11 @@ def _decode(arguments: argparse.Namespace) -> int:
     def metadata(source: str, data: bytes) -> Metadata:
         """What the file carries beside pixels, as far as it is not damaged."""
         wrong: list[str] = []
-        try:
-            return Metadata.of_chunks(open_container(data, limit).chunks, wrong)
-        except FormatError:
-            wrong.append("metadata")
-            return NO_METADATA
-        finally:
-            if wrong:
-                damaged[source] = tuple(wrong)
+        with memoryview(data) as view:
+            found = Source(view).metadata(limit, wrong)
+        if wrong:
+            damaged[source] = tuple(wrong)
+        return found
 
     def convert(source: str, target: str, threads: int | None) -> bytes:
         data = _read(source)

@@ -209,7 +209,7 @@ def read_metadata(source: Any, *, max_pixels: int = MAX_PIXELS) -> Metadata:
     finally:
         del source
     with opening as file:
-        return Metadata.of_chunks(file.chunks(limit))
+        return file.metadata(limit)
 
 
 class Source:
@@ -257,13 +257,33 @@ class Source:
         with memoryview(first) as view:
             return read_header(view, max_pixels, PARSERS)
 
-    def chunks(self, max_pixels: int) -> list[tuple[bytes, bytes]]:
-        """Types and contents of the chunks, checked; those of types that are not known are not read."""
-        return [
-            (part.kind, part.checked(self.read(start, part.size), f"chunk {part.kind!r}"))
-            for start, part in self.header(max_pixels).places
-            if part.kind in NAMES
-        ]
+    def metadata(self, max_pixels: int, damaged: list[str] | None = None) -> Metadata:
+        """What the file carries beside its pixels; chunks of types that are not known are not read.
+
+        Parameters
+        ----------
+        max_pixels : int
+            As in :func:`info`.
+        damaged : list of str, optional
+            Receives the kinds that are damaged, and left out; without it one that is damaged is an error.
+
+        Raises
+        ------
+        FormatError
+            If the header is damaged, or metadata are.
+        """
+        found = []
+        for start, part in self.header(max_pixels).places:
+            if part.kind in NAMES:
+                try:
+                    content = part.checked(self.read(start, part.size), f"chunk {part.kind!r}")
+                except FormatError:
+                    if damaged is None:
+                        raise
+                    damaged.append(NAMES[part.kind])
+                else:
+                    found.append((part.kind, content))
+        return Metadata.of_chunks(found, damaged)
 
     def frame(self, header: Header, number: int, max_pixels: int) -> bytes:
         """The file of one frame of a stack whose frames are apart, without the bytes of the others.

@@ -345,6 +345,17 @@ def test_command_line_says_what_a_format_cannot_hold(tmp_path, monkeypatch, caps
     assert json.loads(capsys.readouterr().out)["metadata"]["dpi"] == 16
 
 
+def test_one_damaged_chunk_takes_no_other_with_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    data = bytearray(with_chunks(CODED, [(b"what", b"ever"), (b"XMP ", PACKET), *Metadata(dpi=300).chunks]))
+    for words in (b"ever", b"words"):
+        data[data.index(words)] ^= 1
+    pathlib.Path("a.imf").write_bytes(data)
+    assert main(["decode", "a.imf"]) == 0
+    assert capsys.readouterr().err == "imfnb: note: damaged and left out: xmp (a.imf)\n"
+    assert round(read_picture("a.png").metadata.dpi[0]) == 300
+
+
 def test_batches_keep_it(tmp_path):
     Image.fromarray(IMAGE).save(tmp_path / "a.png", dpi=(300, 300), icc_profile=WIDE)
     (data,) = imfnb.encode_batch([tmp_path / "a.png"], profile="baseline")
