@@ -175,6 +175,20 @@ def test_batch_with_a_search():
     assert imfnb.encode_batch(images, profile="baseline", bpp=9.0, device="cuda", **FAST) == files
 
 
+def test_metadata_of_files(tmp_path):
+    """What files carry gets into those that are encoded together, each into its own, and counts for sizes."""
+    for number, dpi in enumerate((100, 200, None)):
+        options = {} if dpi is None else {"dpi": (dpi, dpi)}
+        Image.fromarray(picture(9, 8)).save(tmp_path / f"{number}.png", **options)
+    paths = sorted(tmp_path.iterdir())
+    for target in ({"rank": 1}, {"size": 600}):
+        options = {"profile": "baseline", **target, **FAST}
+        files = imfnb.encode_batch(paths, device="cuda", **options)
+        assert files == imfnb.encode_batch(paths, device="cpu", **options)
+        found = [imfnb.read_metadata(data).dpi for data in files]
+        assert [None if dpi is None else round(dpi[0]) for dpi in found] == [100, 200, None]
+
+
 def test_batch_of_nothing():
     assert imfnb.encode_batch([], profile="baseline", device="cuda") == []
     assert imfnb.decode_batch([], device="cuda") == []
