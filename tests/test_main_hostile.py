@@ -292,9 +292,8 @@ def test_deflate_bomb_is_not_unpacked():
 def test_every_truncation_is_noticed(name, request):
     data = request.getfixturevalue(name)
     for length in range(len(data)):
-        for function in (imfnb.decode, imfnb.info):
-            with pytest.raises(FormatError):
-                function(data[:length])
+        with pytest.raises(FormatError):
+            imfnb.decode(data[:length])
 
 
 @pytest.mark.jit

@@ -625,7 +625,7 @@ def test_rank_of_a_preview_is_checked(rank):
 def test_info(channels):
     image = picture(15, 20, channels)
     data = encode(image, step=12, alpha_quality=30, subsampling="4:2:0" if channels >= 3 else None)
-    details = imfnb.info(data)
+    details = imfnb.info(data, components=True)
     names = ["gray"] if channels < 3 else ["Y", "Cb", "Cr", "alpha"][:channels]
     assert details["profile"] == "main" and details["shape"] == image.shape
     assert details["color_space"] == ("gray" if channels < 3 else "YCbCr")
@@ -650,11 +650,11 @@ def test_info(channels):
 def test_info_of_lossless_alpha():
     image = picture(9, 11, 4)
     image[:, :, 3] = 255
-    details = imfnb.info(encode(image, quality=40))
+    details = imfnb.info(encode(image, quality=40), components=True)
     assert list(details["segments"]) == list(details["components"]) == ["Y", "Cb", "Cr"]
     assert details["alpha"] == "constant"
     image[2:4, 5, 3] = 0
-    details = imfnb.info(encode(image, quality=40))
+    details = imfnb.info(encode(image, quality=40), components=True)
     assert list(details["segments"]) == ["Y", "Cb", "Cr", "alpha"] and list(details["components"]) == ["Y", "Cb", "Cr"]
     assert details["alpha"] == "lossless" and 0 < details["segments"]["alpha"] < 20
 
@@ -683,7 +683,7 @@ def test_threads_do_not_trip_over_filtered_planes(monkeypatch):
 
 
 def test_info_reads_well():
-    text = str(imfnb.info(encode(picture(9, 11), quality=40)))
+    text = str(imfnb.info(encode(picture(9, 11), quality=40), components=True))
     for part in ("profile: main", "steps: (", "patch_sizes: (", "segments.Cb: ", "components.Y: [", "bpp: "):
         assert part in text
 
@@ -693,7 +693,7 @@ def test_components_tell_where_the_bytes_are():
     x = np.arange(64)
     signs = np.sign(np.sin(np.arange(32) // 8))[:, None]
     flat = np.full((32, 64), 128.0) + 60 * np.cos(np.pi * 3 * (2 * x + 1) / 16) * signs
-    details = imfnb.info(encode(np.rint(flat).astype(np.uint8), step=30, patch_size=8))
+    details = imfnb.info(encode(np.rint(flat).astype(np.uint8), step=30, patch_size=8), components=True)
     parts = details["components"]["gray"]
     assert len(parts) < 64 and sum(parts[2:]) > 0
 
@@ -718,7 +718,7 @@ def test_picture_of_several_slices(short_slices, channels):
     image = picture(40, 30, channels)
     data, pixels = same_everywhere(image, step=12)
     assert psnr(image, pixels) > 28
-    details = imfnb.info(data)
+    details = imfnb.info(data, components=True)
     assert sum(details["segments"].values()) < len(data)
     for name, parts in details["components"].items():
         assert 0 <= details["segments"][name] - sum(parts) <= 20
