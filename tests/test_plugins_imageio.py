@@ -58,8 +58,10 @@ def decoded(stack: bool = False) -> np.ndarray:
 @pytest.fixture(autouse=True)
 def nothing_leaks():
     """What is left open is an error in the test that did it."""
+    gc.freeze()  # all that a long run of tests has made is looked through no more than once
     yield
     gc.collect()
+    gc.unfreeze()
 
 
 @pytest.fixture
