@@ -175,6 +175,7 @@ def test_warps(pixels, patches, rank, warps, put, as_on_a_device):
     check_sweep(pixels, patches, rank, (-128, 127) if pixels < 4 else (-16, 15), put, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SIMULATED, reason="a device has warps of its own")
 @pytest.mark.parametrize(
     ("pixels", "patches", "count"), [pytest.param(64, 150, 1, marks=pytest.mark.slow), (70, 37, 1)]

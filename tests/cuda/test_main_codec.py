@@ -41,6 +41,7 @@ def test_gray(shape):
     check([image.reshape(shape)], quality=60)
 
 
+@pytest.mark.slow
 @batch
 def test_batch_with_different_choices():
     """One launch per patch size: images that prefer 8 and 16, with and without restoration; half-size chroma."""
@@ -50,6 +51,7 @@ def test_batch_with_different_choices():
     assert [imfnb.info(data)["restoration"][0] for data in files] == [True, False]
 
 
+@pytest.mark.slow
 @batch
 def test_batch_with_both_resolutions_of_chroma():
     flat, lines = picture(8, 10, 3), np.full((8, 10, 3), 255, np.uint8)
@@ -69,6 +71,7 @@ def test_alpha_of_all_kinds_and_full_chroma():
     assert [len(imfnb.info(data)["steps"]) for data in files] == [4, 3, 3]
 
 
+@pytest.mark.slow
 def test_search(monkeypatch):
     """Two steps on the device; then, on the CPU, another lambda and a splice of what was above the target."""
     for name, value in (("_CLOSE", 300), ("_BUDGET", 8), ("_SMALL", 0)):
@@ -87,6 +90,7 @@ def test_search(monkeypatch):
     assert trials == [(device, kind) for device in ("cpu", "cuda") for kind in kinds]
 
 
+@pytest.mark.slow
 def test_search_in_a_decoded_picture(monkeypatch):
     """Its step is found on the host; its factors are rounded on the device."""
     monkeypatch.setattr(search, "earlier_step", lambda strips, patch_size: 1500 if patch_size == 8 else None)

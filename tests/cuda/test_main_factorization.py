@@ -410,7 +410,7 @@ def check_pipeline(planes: np.ndarray, step: int, p: int, update: np.ndarray | N
     ("p", "rate"),
     [
         (8, True),
-        (16, True),
+        pytest.param(16, True, marks=pytest.mark.slow),
         pytest.param(8, False, marks=pytest.mark.slow),
         pytest.param(16, False, marks=pytest.mark.slow),
     ],

@@ -80,6 +80,7 @@ def check(array: np.ndarray, **options) -> bytes:
     return data
 
 
+@pytest.mark.slow
 @pipeline
 def test_floats_with_missing_samples():
     """The columns of V are one stack on the device."""
@@ -92,6 +93,7 @@ def test_floats_with_missing_samples():
     np.testing.assert_array_equal(np.isnan(some), np.isnan(array[:, :, [2, 0]]))
 
 
+@pytest.mark.slow
 @pipeline
 def test_search(monkeypatch):
     """Steps are tried on the device; other lambdas and splices on the CPU, with the same V."""
@@ -115,6 +117,7 @@ def test_search(monkeypatch):
     assert {device for device, _ in trials[count:]} == {"cuda"} and len({kind for _, kind in trials}) > 1
 
 
+@pytest.mark.slow
 @pipeline
 def test_batches_of_pictures_and_arrays():
     """Each becomes what it is alone; only pictures travel together."""
