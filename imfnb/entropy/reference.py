@@ -517,7 +517,7 @@ def decode_factors(
     padded : ndarray of int16, shape (R, size)
         Padded component images.
     ranks : ndarray of int32, shape (size,)
-        Active rank of every patch.
+        Active rank of every patch; 0 where the first component is all that is read.
     overrun : bool
         Whether the bytes ended before the factors did.
     """
