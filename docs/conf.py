@@ -58,7 +58,8 @@ sphinx_gallery_conf = {
 # Files of the repository that stand here as pages, and what their links to others become, which are relative to the
 # repository there.
 _PAGES = {
-    "README.md": "/layout.md",
+    "README.md": "/start.md",
+    "docs/layout.md": "/layout.md",
     "CONTRIBUTING.md": "/contributing.md",
     "CHANGELOG.md": "/changelog.md",
     "FORMAT.md": "/format.md",
