@@ -11,7 +11,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from .errors import OptionError
-from .format.container import MAX_PIXELS, Container, Frame, unpack
+from .format.container import MAX_PIXELS, UNLIMITED, Container, Frame, unpack
 from .frames import encode_frames, frame_of
 from .headers import bytes_of, check_max_pixels
 from .kinds import check_integer
@@ -231,7 +231,7 @@ def _with_room(options: EncodeOptions, array: Any, chunks: Sequence[tuple[bytes,
     share = 1.0 if name == "size" else 8 / max(1, math.prod(array.shape[: 2 + stack]))
     left = value - overhead * share
     if left <= 0:
-        raise OptionError(f"{name}={value:g} cannot be met: metadata alone take {overhead} bytes; leave some of it out")
+        raise OptionError(f"{name}={value} cannot be met: metadata alone takes {overhead} bytes; leave some of it out")
     return options.changed(target=(name, int(left) if name == "size" else left))
 
 
@@ -304,7 +304,7 @@ def open_container(data: Any, max_pixels: int = MAX_PIXELS) -> Container:
 
 def with_chunks(data: bytes, chunks: Sequence[tuple[bytes, bytes]]) -> bytes:
     """A finished file with metadata added: types, of four bytes, and contents; `data` itself where there are none."""
-    return open_container(data, 1 << 62).repacked(chunks=chunks) if chunks else data
+    return open_container(data, UNLIMITED).repacked(chunks=chunks) if chunks else data
 
 
 @overload

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .errors import OptionError
-from .format.container import Container, pack, unpack
+from .format.container import UNLIMITED, Container, pack, unpack
 from .format.samples import CHANNEL_LIMIT, ArrayFields
 from .options import EncodeOptions
 from .profiles import PARSERS
@@ -111,7 +111,7 @@ def _joined(array: np.ndarray) -> np.ndarray:
 
 def _as_times(data: bytes, array: np.ndarray) -> bytes:
     """A file of bands with the word in its header that they are frames."""
-    container = unpack(memoryview(data), 1 << 62, PARSERS)
+    container = unpack(memoryview(data), UNLIMITED, PARSERS)
     together = "bands" if array.ndim == 4 else "times"
     frame = replace(container.frame, frames=len(array), together=together)
     return container.repacked(frame)
@@ -119,7 +119,7 @@ def _as_times(data: bytes, array: np.ndarray) -> bytes:
 
 def pack_frames(files: list[bytes]) -> bytes:
     """Files of equal-shaped images as one file, in which each of them stands whole."""
-    first = unpack(memoryview(files[0]), 1 << 62, PARSERS).frame
+    first = unpack(memoryview(files[0]), UNLIMITED, PARSERS).frame
     array = ArrayFields(first.dtype.name, bands=True) if first.array is not None and first.array.bands else None
     if array is None and first.array is not None:
         array = ArrayFields(first.dtype.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import zlib
 
 import numpy as np
@@ -94,3 +95,16 @@ def pixels_or_error(data: bytes, **options) -> np.ndarray | None:
         return None
     assert isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.size > 0
     return pixels
+
+
+class Pipe(io.RawIOBase):
+    """A binary file that cannot seek."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        return self._data.readinto(buffer)

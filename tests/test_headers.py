@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers import picture
+from helpers import Pipe, picture
 from test_golden import FOLDER
 
 import imfnb
@@ -56,16 +56,7 @@ def test_little_is_read():
 
 
 def test_pipes_are_read_to_their_end():
-    class Pipe(io.RawIOBase):
-        data = io.BytesIO(CODED)
-
-        def readable(self):
-            return True
-
-        def readinto(self, buffer):
-            return self.data.readinto(buffer)
-
-    assert imfnb.info(Pipe()) == imfnb.info(CODED)
+    assert imfnb.info(Pipe(CODED)) == imfnb.info(CODED)
 
 
 def test_header_of_a_large_stack():

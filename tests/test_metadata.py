@@ -69,7 +69,7 @@ def test_bytes_count_for_targets():
     for target in ({"size": 1500}, {"bpp": 8 * 1500 / IMAGE[..., 0].size}):
         assert len(imfnb.encode(IMAGE, profile="baseline", metadata=noise, **target)) <= 1500
         (name,) = target
-        with pytest.raises(OptionError, match=rf"{name}=.* cannot be met: metadata alone take \d+ bytes"):
+        with pytest.raises(OptionError, match=rf"{name}=.* cannot be met: metadata alone takes \d+ bytes"):
             imfnb.encode(IMAGE, metadata=noise, **{name: 150 if name == "size" else 0.1})
 
 

@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 import pytest
 import tifffile
-from helpers import picture
+from helpers import Pipe, picture
 from PIL import Image, ImageCms
 from PIL import __version__ as pillow_version
 
@@ -116,16 +116,6 @@ def test_path_and_file_object(tmp_path):
 
 
 def test_stream_that_cannot_seek():
-    class Pipe(io.RawIOBase):
-        def __init__(self, data):
-            self.data = io.BytesIO(data)
-
-        def readable(self):
-            return True
-
-        def readinto(self, buffer):
-            return self.data.readinto(buffer)
-
     np.testing.assert_array_equal(read_picture(Pipe(saved(RGB, "PNG"))).pixels, RGB)
 
 

@@ -19,7 +19,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import skimage.io
-from helpers import picture
+from helpers import Pipe, picture
 from PIL import Image
 
 import imfnb
@@ -423,16 +423,6 @@ def test_bytes_and_file_objects(one):
 
 
 def test_files_that_cannot_seek():
-    class Pipe(io.RawIOBase):
-        def __init__(self, data):
-            self.data = io.BytesIO(data)
-
-        def readable(self):
-            return True
-
-        def readinto(self, buffer):
-            return self.data.readinto(buffer)
-
     assert np.array_equal(iio.imread(Pipe(coded(True)), plugin="imfnb", index=1), decoded(True)[1])
     with pytest.raises(OSError, match="can not handle"):
         iio.imread(Pipe(b"nothing"), plugin="imfnb")

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from helpers import encode, picture
+from helpers import Pipe, encode, picture
 from PIL import Image, ImageCms, ImageFile, ImageSequence, UnidentifiedImageError
 from test_golden import FOLDER
 from test_pictures import SRGB, WIDE, exif
@@ -106,19 +106,6 @@ class Bare:
 
     def tell(self):
         return self._file.tell()
-
-
-class Pipe(io.RawIOBase):
-    """A file that cannot be sought in."""
-
-    def __init__(self, data: bytes) -> None:
-        self._file = io.BytesIO(data)
-
-    def readable(self):
-        return True
-
-    def readinto(self, buffer):
-        return self._file.readinto(buffer)
 
 
 @pytest.mark.parametrize("kind", ["path", "name", "file", "memory", "bare", "pipe"])

@@ -45,6 +45,7 @@ from .samples import (
 
 __all__ = [
     "MAX_PIXELS",
+    "UNLIMITED",
     "VERSION",
     "Container",
     "Frame",
@@ -85,6 +86,9 @@ _TOGETHER = ("", "bands", "times")
 
 #: Default limit of the number of pixels that decoding allows.
 MAX_PIXELS = 2**28
+
+#: In its place where a file is one's own, or nothing is decoded: more pixels than any file can have.
+UNLIMITED = 1 << 62
 
 # Magic number, version, and the lengths of header and payload with five bytes each.
 _PREFIX = len(MAGIC) + 1 + 5 + 5

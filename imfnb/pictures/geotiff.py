@@ -19,9 +19,12 @@ from ..metadata import NO_METADATA, Metadata
 from .found import choose_frame
 from .rasters import arrange, check_array
 
-__all__ = ["TEXTS", "Choice", "load_tiff", "text_tags", "write_tiff"]
+__all__ = ["TEXTS", "XMP", "Choice", "load_tiff", "text_tags", "write_tiff"]
 
 _NODATA = 42113
+
+#: The tag that holds XMP.
+XMP = 700
 
 # struct's letters of the types of values, by TIFF's numbers; those of bytes are left as they are.
 _LETTERS = {3: "H", 4: "I", 5: "I", 6: "b", 8: "h", 9: "i", 10: "i", 11: "f", 12: "d", 13: "I"}
@@ -181,7 +184,7 @@ def write_tiff(
     if metadata.dpi:
         options |= {"resolution": metadata.dpi, "resolutionunit": "INCH"}
     if metadata.xmp:
-        extra.append((700, 1, len(metadata.xmp), metadata.xmp, True))
+        extra.append((XMP, 1, len(metadata.xmp), metadata.xmp, True))
     for number, text in text_tags(metadata.text).items():
         content = text.encode("utf-8") + b"\0"
         extra.append((number, 2, len(content), content, True))

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from ..errors import OptionError
 from ..format.chunks import GEO_TAGS
 from .found import Survey, choose_frame
-from .geotiff import TEXTS, Choice, load_tiff
+from .geotiff import TEXTS, XMP, Choice, load_tiff
 from .tags import Directory, directories
 
 __all__ = ["describe_tiff", "tiff"]
@@ -119,7 +119,7 @@ def tiff(file: BinaryIO, frame: int | None, axes: str | None, bands: bool) -> Su
             data[page.positions[tag] + 2 : page.positions[tag] + 4] = b"\0\0"
             found.drop("damaged ICC profile" if tag == 34675 else "damaged metadata")
         found.file = io.BytesIO(data)
-    found.xmp = _optional(page, 700)
+    found.xmp = _optional(page, XMP)
     found.tags = tuple(kept for number in GEO_TAGS if number not in broken and (kept := page.tag(number)))
     if raster or page.number(262) in (1, 2):  # else samples are not what they are in the file
         found.nodata = _nodata(page)

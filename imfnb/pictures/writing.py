@@ -11,15 +11,12 @@ import numpy as np
 from ..errors import OptionError
 from ..extras import need
 from ..metadata import NO_METADATA, Metadata
-from .geotiff import text_tags, write_tiff
+from .geotiff import XMP, text_tags, write_tiff
 from .png import with_metadata
 
 __all__ = ["fits_png", "write_picture"]
 
 _TIFF = (".tif", ".tiff")
-
-# The tag that holds XMP.
-_XMP = 700
 
 # Those of Netpbm that hold sixteen bits, and what follows the P in them, by the number of bands.
 _NETPBM = {".pgm": {1: 5}, ".ppm": {3: 6}, ".pnm": {1: 5, 3: 6}}
@@ -126,7 +123,7 @@ def _options(name: str, metadata: Metadata) -> tuple[dict[str, Any], tuple[str, 
     if name == "TIFF":
         tags: dict[int, Any] = text_tags(found.pop("text", {}))
         if "xmp" in found:
-            tags[_XMP] = found.pop("xmp")
+            tags[XMP] = found.pop("xmp")
         return {**found, **({"tiffinfo": tags} if tags else {})}, tuple(item for item in given if item not in places)
     if name == "JPEG":
         if "text" in found:  # which has a comment without a key

@@ -25,7 +25,7 @@ from ..codec import decode, open_container, with_chunks
 from ..errors import OptionError, naming
 from ..files import imwrite, write_bytes
 from ..format.chunks import Tag
-from ..format.container import MAGIC, MAX_PIXELS, Header, pack
+from ..format.container import MAGIC, MAX_PIXELS, UNLIMITED, Header, pack
 from ..frames import pack_frames
 from ..headers import Source, check_max_pixels, info, read_metadata
 from ..kinds import check_integer
@@ -372,7 +372,7 @@ class ImfnbPlugin(PluginV3):
     def _check_appended(self, data: bytes) -> None:
         """Refuse what cannot be a frame beside those that are there."""
         if self._written:
-            first, found = (info(file, max_pixels=1 << 62) for file in (self._written[0], data))
+            first, found = (info(file, max_pixels=UNLIMITED) for file in (self._written[0], data))
             if first["frames"] or found["frames"]:
                 raise OptionError("a stack is the whole of a file; write its frames one by one to append to them")
             if (first["shape"], first["dtype"]) != (found["shape"], found["dtype"]):
@@ -385,7 +385,7 @@ class ImfnbPlugin(PluginV3):
         """The file of all that was written."""
         if len(self._written) == 1:
             return self._written[0]
-        chunks = open_container(self._written[0], 1 << 62).chunks
+        chunks = open_container(self._written[0], UNLIMITED).chunks
         return with_chunks(pack_frames([_bare(data) for data in self._written]), chunks)
 
 
@@ -411,7 +411,7 @@ def _stacked(images: Any) -> np.ndarray:
 
 def _bare(data: bytes) -> bytes:
     """A file without metadata."""
-    container = open_container(data, 1 << 62)
+    container = open_container(data, UNLIMITED)
     segments = [container.segment(number) for number in range(len(container.segments))]
     return pack(container.frame, container.fields, [bytes(segment.take(segment.left)) for segment in segments])
 

@@ -92,15 +92,13 @@ import numpy as np
 from PIL import Image, ImageFile, ImageSequence
 
 from ..errors import FormatError, MetadataWarning, OptionError, naming
+from ..format.container import UNLIMITED
 from ..headers import Source, info, read_metadata
 from ..metadata import Metadata
 from ..pictures.color import check_mode, is_profile_of, to_pixels
 from ..pictures.found import words
 
 __all__ = ["FileError", "ImageError", "ImfImageFile"]
-
-# More pixels than any file can have.
-_UNLIMITED = 1 << 62
 
 # Pillow's mode of what `imfnb.info` says of a picture, with the type and the raw mode to hand its samples over in.
 _MODES: dict[tuple[str, str], tuple[str, str, str]] = {
@@ -198,14 +196,14 @@ class ImfImageFile(ImageFile.ImageFile):
         file = cast(IO[bytes], self.fp)  # which Pillow has opened by now
         self._start = file.tell()
         with _oserrors(self.filename):
-            said = info(file, max_pixels=_UNLIMITED)  # whoever opens images asks Pillow whether it is too large
+            said = info(file, max_pixels=UNLIMITED)  # whoever opens images asks Pillow whether it is too large
             mode, self._dtype, self._raw = _mode_of(said)
         self._stack = said["frames"] is not None
         self.n_frames = said["frames"] or 1
         self.is_animated = self.n_frames > 1
         self._length = said["size"]
         limit = Image.MAX_IMAGE_PIXELS  # from which on Pillow warns; it refuses twice as much
-        self._max_pixels = _UNLIMITED if limit is None else max(1, int(min(2 * limit, _UNLIMITED)))
+        self._max_pixels = UNLIMITED if limit is None else max(1, int(min(2 * limit, UNLIMITED)))
         self._whole = said["shape"][self._stack :][1::-1]
         self._apart = "frame 0" in said["segments"]
         self._mode = mode
@@ -217,7 +215,7 @@ class ImfImageFile(ImageFile.ImageFile):
         """Fill `info`."""
         try:
             with _oserrors(self.filename):
-                found = read_metadata(self.fp, max_pixels=_UNLIMITED)
+                found = read_metadata(self.fp, max_pixels=UNLIMITED)
         except FileError as error:
             warnings.warn(f"{error}; metadata are left out", MetadataWarning, stacklevel=6)
             return
@@ -334,7 +332,7 @@ class ImfImageFile(ImageFile.ImageFile):
         if self._apart:
             with memoryview(data) as view:
                 source = Source(view)
-                one = source.frame(source.header(_UNLIMITED), self._frame, self._max_pixels)
+                one = source.frame(source.header(UNLIMITED), self._frame, self._max_pixels)
             array = decode(one, **options)
         elif self._stack and self._reduce == 1 and math.prod(self._whole) * self.n_frames <= _KEPT:
             if self._together is None:
@@ -368,7 +366,7 @@ class ImfImageFile(ImageFile.ImageFile):
         from ..codec import open_container
 
         with _oserrors(self.filename):
-            container = open_container(self._contents(), _UNLIMITED)
+            container = open_container(self._contents(), UNLIMITED)
             for number in range(len(container.segments)):
                 container.segment(number)
             Metadata.of_chunks(container.chunks)

@@ -24,7 +24,7 @@ from ..entropy.spectral_basis import decode_spectral_basis, encode_spectral_basi
 from ..errors import OptionError
 from ..format import main_header
 from ..format.constants import STEP_UNIT
-from ..format.container import Container, Frame, pack, unpack
+from ..format.container import UNLIMITED, Container, Frame, pack, unpack
 from ..format.main_header import ArrayParameters, PlaneParameters, serialize
 from ..format.samples import RANGE_LIMIT
 from ..layout import PatchGrid
@@ -149,7 +149,7 @@ def _lossy_integers(data: bytes, shape: tuple[int, ...], run: Run) -> np.ndarray
     def put(rows: slice, found: np.ndarray) -> None:
         integers[rows] = found
 
-    container = unpack(memoryview(data), 1 << 62, _PARSERS)
+    container = unpack(memoryview(data), UNLIMITED, _PARSERS)
     run.drive(_decode_integers(container, None, None, run, put))
     return integers
 
@@ -157,7 +157,7 @@ def _lossy_integers(data: bytes, shape: tuple[int, ...], run: Run) -> np.ndarray
 def decoded(data: bytes, image: Raster, run: Run) -> np.ndarray:
     """What comes of the file of an array."""
     samples = np.empty_like(image.samples)
-    container = unpack(memoryview(data), 1 << 62, _PARSERS)
+    container = unpack(memoryview(data), UNLIMITED, _PARSERS)
     run.drive(decode_stack([container], [samples], None, run))
     return samples
 
