@@ -56,6 +56,7 @@ def encode(
     alpha_quality: float | str | None = None,
     keep_hidden: bool = False,
     tune: str | None = None,
+    effort: str = "normal",
     max_error: float | None = None,
     lossless: bool = False,
     channels: str = "auto",
@@ -128,6 +129,9 @@ def encode(
         Main profile: what errors are to be small for. "visual" puts them where the eye overlooks them, at high
         frequencies and in what is active, "psnr" makes their squares least. By default "psnr" where the target is a
         PSNR, else "visual".
+    effort : {"normal", "best"}, default "normal"
+        Main profile: "best" takes the fewest bytes, and about five times as long to encode and to decode. Decoders
+        need no option.
     max_error : float, optional
         Main profile: no sample that is decoded is further than this from the given one, in units of the data. The file
         is decoded once to see to that. 0 is `lossless`; floats need a larger number.
@@ -197,6 +201,7 @@ def encode(
         alpha_quality=alpha_quality,
         keep_hidden=keep_hidden,
         tune=tune,
+        effort=effort,
         max_error=max_error,
         lossless=lossless,
         channels=channels,

@@ -35,6 +35,7 @@ _TARGETS = ("quality", "bpp", "size", "psnr", "rank", "step", "max_error", "loss
 _PROFILES = ("main", "baseline")
 _OBJECTIVES = ("mse", "svd")
 _TUNES = ("visual", "psnr")
+_EFFORTS = ("normal", "best")
 
 #: What the last axis can be.
 CHANNELS = ("auto", "gray", "gray+alpha", "rgb", "rgba", "bands")
@@ -173,6 +174,7 @@ class EncodeOptions:
     alpha_quality: Any = None
     keep_hidden: bool = False
     tune: str | None = None
+    effort: str = "normal"
     max_error: float | None = None
     lossless: bool = False
     channels: str = "auto"
@@ -276,6 +278,8 @@ class EncodeOptions:
             raise OptionError(f"patch_size is {self.patch_size!r}; expected 'auto', 8 or 16 in profile='main'")
         if self.tune not in (None, *_TUNES):
             raise OptionError(f"tune is {self.tune!r}; expected 'visual' or 'psnr'")
+        if self.effort not in _EFFORTS:
+            raise OptionError(f"effort is {self.effort!r}; expected {' or '.join(map(repr, _EFFORTS))}")
         if self.alpha_quality is not None and not (
             isinstance(self.alpha_quality, str) and self.alpha_quality == "lossless"
         ):
@@ -283,6 +287,8 @@ class EncodeOptions:
             object.__setattr__(self, "alpha_quality", quality)
 
     def _check_baseline(self) -> None:
+        if self.effort != "normal":
+            raise OptionError(f"effort={self.effort!r} belongs to profile='main'; leave it out, or give profile='main'")
         for name in ("alpha_quality", "keep_hidden", "tune", "nodata", "mask", "axes"):
             value = getattr(self, name)
             if value is not None and value is not False:

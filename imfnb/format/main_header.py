@@ -25,13 +25,16 @@ from .constants import (
     STEP_MIN,
 )
 from .container import Frame, newer
+from .dependent import fine_step
 from .masking import SIDE_BITS, map_shape
 
 __all__ = [
+    "PLAIN_STAGES",
     "AlphaCoding",
     "ArrayParameters",
     "Parameters",
     "PlaneParameters",
+    "Stages",
     "decode_palette",
     "parse_v1",
     "parse_v2",
@@ -70,25 +73,57 @@ _ALPHA_CODINGS = (AlphaCoding.CLASSES, AlphaCoding.MAP, AlphaCoding.CONSTANT)
 
 
 @dataclass(frozen=True)
+class Stages:
+    """Which stages the planes of a file go through, where there are two of a kind.
+
+    Attributes
+    ----------
+    trellis : bool
+        Whether the entries of U lie on a trellis, for which the second context model is made.
+    network : bool
+        Whether planes are restored by a network instead of filters.
+    """
+
+    trellis: bool = False
+    network: bool = False
+
+    def factor_step(self, step: int) -> int:
+        """Length of the columns of V, in 1/64 gray level, for the step of a plane."""
+        return fine_step(step) if self.trellis else step
+
+
+#: Those of files of version 1, and of effort="normal".
+PLAIN_STAGES = Stages()
+
+
+@dataclass(frozen=True)
 class PlaneParameters:
     """How one plane is coded.
 
     Attributes
     ----------
     step : int
-        Length of the columns of V in 1/64 gray level.
+        Step in 1/64 gray level: without a trellis the length of the columns of V.
     patch_size : {8, 16}
         Side of a patch.
     restore : bool
-        Whether the restoration filter is on.
+        Whether restoration is on.
     weighting : Weighting
         How the lengths of the columns of V grow with the frequency.
+    stages : Stages
+        What it goes through, as all planes of its file.
     """
 
     step: int
     patch_size: int
     restore: bool
     weighting: Weighting = PLAIN
+    stages: Stages = PLAIN_STAGES
+
+    @property
+    def factor_step(self) -> int:
+        """Length of the columns of V in 1/64 gray level."""
+        return self.stages.factor_step(self.step)
 
 
 @dataclass(frozen=True)
@@ -122,6 +157,11 @@ class Parameters:
     def grids(self, frame: Frame) -> tuple[PatchGrid, ...]:
         """Their patches."""
         return _grids(self, frame)
+
+    @property
+    def stages(self) -> Stages:
+        """What all planes go through."""
+        return self.planes[0].stages
 
     def segments(self, frame: Frame) -> int:
         """Number of segments of the file."""
@@ -161,6 +201,11 @@ class ArrayParameters:
     def slices(self, frame: Frame) -> int:
         """Number of slices, whose segments come first; those of V, of the mask and of residuals follow."""
         return sum(len(grid.slices) for grid in self.grids(frame))
+
+    @property
+    def stages(self) -> Stages:
+        """What all planes go through."""
+        return self.planes[0].stages if self.planes else PLAIN_STAGES
 
     def basis(self, frame: Frame) -> int:
         """Number of the segment of V, where there is a plane."""
@@ -237,10 +282,7 @@ def _parse_array(reader: Reader, frame: Frame) -> tuple[ArrayParameters, int, in
     step = _read_step(reader) if count else STEP_MIN
     planes = []
     for index in range(count):
-        coding = reader.byte()
-        if coding > 3:
-            raise newer(f"coding {coding} of plane {index}")
-        planes.append(_plane(coding, step))
+        planes.append(_read_plane(reader, index, step, planes))
     parameters = ArrayParameters(tuple(planes), shift)
     return parameters, parameters.segments(frame), _array_working_bytes(parameters, frame)
 
@@ -261,7 +303,8 @@ def _array_working_bytes(parameters: ArrayParameters, frame: Frame) -> int:
 
 def _coding(plane: PlaneParameters) -> int:
     """The byte that says how a plane is coded."""
-    return PATCH_SIZES.index(plane.patch_size) | plane.restore << 1
+    stages = plane.stages
+    return PATCH_SIZES.index(plane.patch_size) | plane.restore << 1 | stages.trellis << 2 | stages.network << 3
 
 
 def parse_v1(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
@@ -303,10 +346,7 @@ def parse_v2(reader: Reader, frame: Frame) -> tuple[Parameters | ArrayParameters
     specs = main_planes(frame.height, frame.width, frame.channels, subsample, alpha.lossy)
     planes = []
     for spec in specs:
-        coding = reader.byte()
-        if coding > 3:
-            raise newer(f"coding {coding} of plane {spec.index}")
-        planes.append(_plane(coding, steps.get(spec.kind, luma)))
+        planes.append(_read_plane(reader, spec.index, steps.get(spec.kind, luma), planes))
     if flags & 8:
         main = _read_weighting(reader)
         other = _read_weighting(reader) if frame.channels >= 3 else main
@@ -344,7 +384,20 @@ def _read_step(reader: Reader) -> int:
 
 def _plane(coding: int, step: int) -> PlaneParameters:
     """A plane of the byte that says how it is coded."""
-    return PlaneParameters(step, PATCH_SIZES[coding & 1], bool(coding & 2))
+    return PlaneParameters(
+        step, PATCH_SIZES[coding & 1], bool(coding & 2), PLAIN, Stages(coding & 4 > 0, coding & 8 > 0)
+    )
+
+
+def _read_plane(reader: Reader, index: int, step: int, others: Sequence[PlaneParameters]) -> PlaneParameters:
+    """How a plane is coded in version 2, through the same stages as the others of its file."""
+    coding = reader.byte()
+    if coding > 15:
+        raise newer(f"coding {coding} of plane {index}")
+    plane = _plane(coding, step)
+    if others and plane.stages != others[0].stages:
+        raise FormatError(f"damaged file: coding {coding} of plane {index} does not fit that of the first plane")
+    return plane
 
 
 def _parsed(parameters: Parameters, frame: Frame) -> tuple[Parameters, int, int]:

@@ -59,8 +59,7 @@ class _Trials(Refining[ColumnAnalysis]):
         self._models: list[np.ndarray] | None = None
 
     def step(self, step: int) -> tuple[_Attempt, float]:
-        size = None if self._options.patch_size == "auto" else self._options.patch_size
-        choices = first_choices(step, size, self._image.samples.shape[2])
+        choices = first_choices(self._options, step, self._image.samples.shape[2])
         analysis = self._analysis
         return self._measured((analysis, analysis.run.drive(candidates.try_choices(analysis, choices))))
 

@@ -67,13 +67,8 @@ def encode_image(image: Raster, frame: Frame, options: EncodeOptions, run: Run) 
     if name not in ("quality", "step"):
         return search_array(analysis, image, options)
     step = analysis.step(value / array.scale) if name == "step" else decide.array_step(value)
-    choices = first_choices(step, _wish(options), max(1, frame.channels))
+    choices = first_choices(options, step, max(1, frame.channels))
     return to_file(analysis, choices, *_code(analysis, choices), image.missing)
-
-
-def _wish(options: EncodeOptions) -> int | None:
-    """The side of patches that is asked for."""
-    return None if options.patch_size == "auto" else options.patch_size
 
 
 def _analysis(image: Raster, frame: Frame, run: Run) -> ColumnAnalysis:
@@ -133,7 +128,7 @@ def _encode_layered(image: Raster, frame: Frame, options: EncodeOptions, run: Ru
     integers, files, unit = to_integers(image.samples, frame.samples), [], frame.samples.unit or 1
     analysis = _analysis(image, replace(frame, array=replace(frame.samples, unit=None)), run)
     for factor in LAYERED_STEPS:
-        choices = first_choices(analysis.step(factor * unit), _wish(options), max(1, frame.channels))
+        choices = first_choices(options, analysis.step(factor * unit), max(1, frame.channels))
         planes, parts = _code(analysis, choices)
         layer = analysis, choices, planes, parts, image.missing
         base = _lossy_integers(to_file(*layer), integers.shape, run)

@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 
 from ..factorization import rdoq
-from ..format.basis import Weighting
-from ..format.main_header import PlaneParameters
 from ..layout import Slice
-from ..runtime.run import Run, Task
+from ..runtime.run import Task
 from .alpha import NO_ALPHA, CodedAlpha
 from .local import LocalMap
 from .main import Coded, factorize, local_maps, plan, prepare_slice, works_of
-from .slices import encode_slice
-from .stacks import Analysis, PlaneChoices
-from .synthesis import Work, decoded, watch
+from .restoring import Region, restorations, watch
+from .slices import coder_of, encode_slice
+from .stacks import Analysis, PlaneChoices, Stack
+from .synthesis import Coding, Work
 
 __all__ = [
     "Candidate",
@@ -62,19 +61,18 @@ class PlaneCandidate:
 
     Attributes
     ----------
-    step, patch_size : int
-        Its step in 1/64 gray level, and the side of its patches.
-    weighting : Weighting
-        Weights of the columns of V.
+    coding : Coding
+        How it is coded.
+    patch_size : int
+        Side of its patches.
     slices : tuple of SliceCandidate
         Its slices.
     restore : bool or None
         Whether restoration is on; None where that is not decided yet.
     """
 
-    step: int
+    coding: Coding
     patch_size: int
-    weighting: Weighting
     slices: tuple[SliceCandidate, ...]
     restore: bool | None = None
 
@@ -114,7 +112,7 @@ def try_choices(analysis: Analysis, choices: PlaneChoices) -> Task[Candidate]:
     slices = yield from factorize(analysis, groups, keep, keep=True)
     works = {owner: work for group in groups for work in group for owner in work.owners}
     planes = {
-        index: PlaneCandidate(work.step, work.unit.grid.patch_size, work.weighting, tuple(slices[0, index]))
+        index: PlaneCandidate(work.coding, work.unit.grid.patch_size, tuple(slices[0, index]))
         for (_, index), work in sorted(works.items(), key=lambda item: item[0])
     }
     sizes = tuple(planes[index].patch_size if index in planes else None for index in range(len(choices.patch_sizes)))
@@ -161,7 +159,7 @@ def splice(one: Candidate, other: Candidate, share: float) -> Candidate:
 
 def with_bytes(analysis: Analysis, old: Candidate) -> Task[Candidate]:
     """A candidate with the bytes of its slices."""
-    run, coder = analysis.run, analysis.run.host_kernels("entropy")
+    run, coder = analysis.run, coder_of(old.choices.stages, analysis.run)
     slices = [part for plane in old.planes for part in plane.slices]
     missing = [part for part in slices if part.segment is None]
     made = iter(run.submit_all(lambda part: encode_slice(part.factors, part.part, coder, analysis.parts), missing))
@@ -184,20 +182,16 @@ def _with_slices(old: Candidate, slices: Iterator[SliceCandidate], decided: bool
 
 def with_pixels(analysis: Analysis, old: Candidate) -> Task[tuple[Candidate, np.ndarray]]:
     """A candidate with a decision on restoration, and what the decoder makes of it but for alpha."""
-    run, groups = analysis.run, _groups_of(analysis, old)
-    found = yield from run.together(_resynthesize(group, old, run, whole=True) for group in groups)
-    decoded = [(group[0].stack, planes) for group, (_, planes) in zip(groups, found, strict=True)]
-    samples = yield from analysis.joined(old.choices.variant, decoded)
-    return _with_flags(old, groups, [flags for flags, _ in found]), samples
+    found = yield from _resynthesize(analysis, old, whole=True)
+    samples = yield from analysis.joined(old.choices.variant, [(stack, planes) for stack, _, planes in found])
+    return _with_flags(old, found), samples
 
 
 def with_restoration(analysis: Analysis, old: Candidate) -> Task[Candidate]:
     """A candidate with a decision on restoration."""
     if old.planes[0].restore is not None:
         return old
-    run, groups = analysis.run, _groups_of(analysis, old)
-    found = yield from run.together(_resynthesize(group, old, run) for group in groups)
-    return _with_flags(old, groups, [flags for flags, _ in found])
+    return _with_flags(old, (yield from _resynthesize(analysis, old)))
 
 
 def _groups_of(analysis: Analysis, old: Candidate) -> list[list[Work]]:
@@ -210,31 +204,38 @@ def _groups_of(analysis: Analysis, old: Candidate) -> list[list[Work]]:
     return found
 
 
-def _resynthesize(group: Sequence[Work], old: Candidate, run: Run, whole: bool = False) -> Task[tuple[list[bool], Any]]:
-    """:func:`imfnb.profiles.synthesis.decoded` from the factors of a candidate."""
-    watched = watch(group, run, whole)
-    for _, products in watched:
-        for work in group:
-            planes = [old.planes[index] for _, index in work.owners]
-            for number, part in enumerate(work.unit.grid.slices):
-                yield from products.add(work.unit, part, [plane.slices[number].factors for plane in planes], None)
-    return (yield from decoded(group, watched, run))
+def _resynthesize(analysis: Analysis, old: Candidate, whole: bool = False) -> Task[list[tuple[Stack, list[bool], Any]]]:
+    """:func:`imfnb.profiles.restoring.restorations` of the stacks of a candidate, from its factors."""
+    run, groups = analysis.run, _groups_of(analysis, old)
+    originals = {group[0].stack.name: group[0].planes for group in groups}
+
+    def restored(regions: list[Region]) -> Task[list[tuple[Stack, list[bool], Any]]]:
+        for region in regions:
+            for group in groups:
+                yield from _add(region, group, old)
+        return (yield from restorations(regions, originals, run))
+
+    found = yield from run.together(map(restored, watch(groups, analysis.frame.height, run, whole)))
+    return [stack for some in found for stack in some]
 
 
-def _with_flags(old: Candidate, groups: Sequence[Sequence[Work]], flags: Sequence[Sequence[bool]]) -> Candidate:
+def _add(region: Region, group: Sequence[Work], old: Candidate) -> Task[None]:
+    """Bring the factors of a stack to a region."""
+    for work in group:
+        planes = [old.planes[index] for _, index in work.owners]
+        for number, part in enumerate(work.unit.grid.slices):
+            factors = [plane.slices[number].factors for plane in planes]
+            yield from region.add(work.stack, work.unit, part, factors, None)
+
+
+def _with_flags(old: Candidate, found: Sequence[tuple[Stack, list[bool], Any]]) -> Candidate:
     """A candidate with what was decided for each plane of each stack."""
-    restore = {
-        index: flag
-        for group, some in zip(groups, flags, strict=True)
-        for (_, index), flag in zip(group[0].stack.owners, some, strict=True)
-    }
+    restore = {index: flag for stack, flags, _ in found for (_, index), flag in zip(stack.owners, flags, strict=True)}
     return replace(old, planes=tuple(replace(plane, restore=restore[i]) for i, plane in enumerate(old.planes)))
 
 
 def to_coded(old: Candidate) -> Coded:
     """A candidate that has its bytes on its way to a file, whose length does not depend on restoration."""
-    planes = tuple(
-        PlaneParameters(plane.step, plane.patch_size, bool(plane.restore), plane.weighting) for plane in old.planes
-    )
+    planes = tuple(plane.coding.of_plane(plane.patch_size, bool(plane.restore)) for plane in old.planes)
     segments = tuple(part.segment for plane in old.planes for part in plane.slices if part.segment is not None)
     return Coded(old.choices.subsample, planes, segments, old.alpha, old.local)

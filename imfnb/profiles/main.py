@@ -23,7 +23,7 @@ from ..format.basis import PLAIN, Weighting
 from ..format.bytestream import Reader
 from ..format.constants import PATCH_SIZES
 from ..format.container import Container, Frame, pack
-from ..format.main_header import AlphaCoding, Parameters, PlaneParameters, serialize
+from ..format.main_header import PLAIN_STAGES, AlphaCoding, Parameters, PlaneParameters, Stages, serialize
 from ..layout import PatchGrid, PlaneSpec, Slice, half, strips
 from ..options import EncodeOptions
 from ..runtime.run import Run, Task
@@ -31,10 +31,11 @@ from . import decide
 from .alpha import NO_ALPHA, Alpha, CodedAlpha, put_alpha, stored_alpha
 from .local import LocalMap, read_map, with_local
 from .resolution import subsampled
-from .slices import decode_slice, encode_slice, read_update
+from .restoring import Member, Region, restorations, restored_planes, watch
+from .slices import coder_of, decode_slice, encode_slice, read_update
 from .stacks import ALL_PARTS, Analysis, Owner, Parts, PlaneChoices, Stack, analyse, join, stacks
-from .synthesis import Products, Unit, Work, restoration_of, rows_of, units, watch
-from .tuning import TUNES, Tune
+from .synthesis import Coding, Unit, Work, rows_of, units
+from .tuning import EFFORTS, TUNES, Tune
 
 __all__ = [
     "STACK_TARGETS",
@@ -86,6 +87,8 @@ class Choices:
         Whether there is a plane of alpha, where it has samples between 0 and 255.
     lambda_scale : int
         Lambda of the last choice of RDOQ in units of rdoq.LAMBDA_ONE.
+    stages : Stages
+        What planes go through.
     """
 
     step: int
@@ -95,6 +98,7 @@ class Choices:
     alpha_quality: float | str | None = None
     lossy_alpha: bool | None = None
     lambda_scale: int = rdoq.LAMBDA_ONE
+    stages: Stages = PLAIN_STAGES
 
     @property
     def variant(self) -> int:
@@ -205,23 +209,26 @@ def encode_planes(
     """planes -> X -> U, V -> bytes: how every plane is coded, and the segments of its slices."""
     run, parts = analysis.run, analysis.parts
     groups = yield from plan(analysis, choices)
-    watched = {group[0].stack: watch(group, run) for group in groups}
-    coder = run.host_kernels("entropy")
+    watched = watch(groups, analysis.frame.height, run)
+    coder = coder_of(choices.stages, run)
 
     def code(
         work: Work, part: Slice, factors: list[rdoq.Factors], there: tuple[Any, Any], last: rdoq.LastChoice | None
     ) -> Task[list[Future[bytes]]]:
         segments = [run.submit(encode_slice, each, part, coder, parts) for each in factors]
-        for _, products in watched[work.stack]:
-            yield from products.add(work.unit, part, factors, there)
+        for regions in watched:
+            for region in regions:
+                yield from region.add(work.stack, work.unit, part, factors, there)
         return segments
 
     segments = yield from factorize(analysis, groups, code)
     analysis.forget()
-    flags = yield from run.together(restoration_of(group, watched[group[0].stack], run) for group in groups)
+    originals = {group[0].stack.name: group[0].planes for group in groups}
+    chosen = yield from run.together(restorations(regions, originals, run) for regions in watched)
+    flags = {stack.name: flag for some in chosen for stack, flag, _ in some}
     planes = {
-        owner: PlaneParameters(work.step, work.unit.grid.patch_size, flag[n], work.weighting)
-        for group, flag in zip(groups, flags, strict=True)
+        owner: work.coding.of_plane(work.unit.grid.patch_size, flags[work.stack.name][n])
+        for group in groups
         for work in group
         for n, owner in zip(work.unit.which, work.owners, strict=True)
     }
@@ -245,7 +252,8 @@ def first_choices(options: EncodeOptions, subsample: bool, step: int) -> Choices
     """What the options, the resolution of chroma and a step of luma leave to choose."""
     size = None if options.patch_size == "auto" else options.patch_size
     quality = options.alpha_quality
-    return Choices(step, subsample, (size,) * 4, TUNES[options.tuned], quality, decide.lossy_alpha(quality))
+    numbers = TUNES[options.tuned], quality, decide.lossy_alpha(quality)
+    return Choices(step, subsample, (size,) * 4, *numbers, stages=EFFORTS[options.effort])
 
 
 def plan(analysis: Analysis, choices: PlaneChoices) -> Task[list[list[Work]]]:
@@ -277,8 +285,8 @@ def works_of(
     if maps and stack.spec.kind != "alpha":
         symbols = [maps[b].symbols for b, _ in stack.owners]
         parts = with_local(parts, stack.spec, symbols, maps[0].bits, run)
-    step, weighting = choices.plane_step(stack.spec), choices.weighting(stack.spec)
-    return [Work(stack, planes, step, unit, weighting) for unit in parts]
+    coding = Coding(choices.plane_step(stack.spec), choices.weighting(stack.spec), choices.stages)
+    return [Work(stack, planes, unit, coding) for unit in parts]
 
 
 def _patch_sizes(analysis: Analysis, stack: Stack, planes: Any, step: int, choices: PlaneChoices) -> Task[list[int]]:
@@ -340,7 +348,7 @@ def _prepare(analysis: Analysis, work: Work) -> Task[tuple[Any, np.ndarray | Non
     sample = yield from run.gather(f"{unit.name}sample", [plane[rows] for rows in searched])
     # V serves all of a slice, and every slice has its bits.
     weight = max(1, height // len(sample) // len(unit.grid.slices))
-    numbers = work.step, unit.grid.patch_size, run.host, weight, analysis.parts.rdoq, work.weighting
+    numbers = work.coding.step, unit.grid.patch_size, run.host, weight, analysis.parts.rdoq, work.coding.weighting
     (update,) = yield from run.wait([run.submit(rdoq.find_basis_update, sample, *numbers)])
     return filtered, update
 
@@ -370,9 +378,10 @@ def prepare_slice(
     analysis: Analysis, work: Work, filtered: Any, update: np.ndarray | None, part: Slice
 ) -> rdoq.LastChoice:
     """X -> U, V but for the last choice of U."""
-    unit = work.unit
-    numbers = work.step, unit.grid.patch_size, analysis.run, unit.name, update, analysis.parts.rdoq
-    return rdoq.prepare(rows_of(filtered, part.samples), *numbers, work.weighting, unit.local_of(part))
+    unit, coding = work.unit, work.coding
+    settings = analysis.parts.rdoq
+    numbers = coding.step, unit.grid.patch_size, analysis.run, unit.name, update, settings
+    return rdoq.prepare(rows_of(filtered, part.samples), *numbers, coding.weighting, unit.local_of(part))
 
 
 def to_file(coded: Coded, frame: Frame) -> bytes:
@@ -393,7 +402,7 @@ def to_file(coded: Coded, frame: Frame) -> bytes:
 def stack_key(container: Container) -> tuple[Any, ...]:
     """What files must have in common to be decoded together; patch sizes and restoration may differ."""
     p = container.parameters
-    lengths = tuple((plane.step, plane.weighting) for plane in p.planes)
+    lengths = tuple((plane.step, plane.weighting, plane.stages) for plane in p.planes)
     return container.frame, p.subsample, p.alpha, lengths, p.local_bits
 
 
@@ -453,6 +462,12 @@ class CodedPlanes:
     codings: tuple[PlaneParameters, ...]
     units: Sequence[Unit]
 
+    @property
+    def member(self) -> Member:
+        """The stack in a region."""
+        first = self.codings[0]
+        return Member(self.stack, self.units, Coding(first.step, first.weighting, first.stages))
+
 
 def coded_planes(containers: Sequence[Container], stack: Stack, run: Run, reduce: int = 1) -> CodedPlanes:
     """A stack of planes of some files; `reduce` says how many times smaller they are than those that are coded."""
@@ -487,7 +502,7 @@ def reconstruct(
         for part in unit.grid.slices
         for n in unit.which
     ]
-    coder = run.host_kernels("entropy")
+    coder = coder_of(containers[0].parameters.stages, run)
     subsampled = {index for group in groups if group.stack.spec.subsampled for _, index in group.stack.owners}
 
     def decode_item(item: tuple[Owner, Slice]) -> rdoq.Factors:
@@ -500,32 +515,33 @@ def reconstruct(
 
     factors = dict(zip(items, run.submit_all(decode_item, items), strict=True))
 
-    def region(rows: slice) -> Task[None]:
-        decoded = []
-        above = 0
+    members = [group.member for group in groups]
+    # Restoration would take a quarter of the time of a whole picture, for at most 0.8 dB of a smaller one.
+    flags = [[coding.restore and reduce == 1 for coding in group.codings] for group in groups]
+
+    def finish(rows: slice) -> Task[None]:
+        if reduce == 1:
+            inner = [member.stack.spec.rows_of(rows, frame.height) for member in members]
+        else:
+            inner = [
+                rows if spec.subsampled else slice(2 * rows.start, min(2 * rows.stop, spec.shape[0]))
+                for spec in (member.stack.spec for member in members)
+            ]
+        region = Region(members, inner, run, any(map(any, flags)))
         for group in groups:
-            stack, codings = group.stack, group.codings
-            halved = reduce > 1 and not stack.spec.subsampled
-            if reduce == 1:
-                inner = stack.spec.rows_of(rows, frame.height)
-                above = max(above, stack.spec.above(rows))
-            else:
-                inner = slice(2 * rows.start, min(2 * rows.stop, stack.spec.shape[0])) if halved else rows
-            lengths = codings[0].step, codings[0].weighting
-            products = Products(group.units, inner, *lengths, stack.spec.chroma, stack.name, run)
             for unit in group.units:
                 for part in unit.grid.slices:
-                    found = yield from run.wait([factors[stack.owners[n], part] for n in unit.which])
-                    yield from products.add(unit, part, found, None)
-            samples = products.samples()
-            # Restoration would take a quarter of the time of a whole picture, for at most 0.8 dB of a smaller one.
-            flagged = [n for n, coding in enumerate(codings) if coding.restore and reduce == 1]
-            found = samples.restored(flagged, True) if flagged else samples.decoded
-            decoded.append((stack, _halved(found, stack.name, run) if halved else found))
-        yield from put(rows, decoded, above)
+                    found = yield from run.wait([factors[group.stack.owners[n], part] for n in unit.which])
+                    yield from region.add(group.stack, unit, part, found, None)
+        decoded = yield from restored_planes(region, flags, run)
+        if reduce > 1:
+            decoded = [(s, planes if s.spec.subsampled else _halved(planes, s.name, run)) for s, planes in decoded]
+            yield from put(rows, decoded, 0)
+        else:
+            yield from put(rows, decoded, max(member.stack.spec.above(rows) for member in members))
 
     regions = [slice(0, frame.height)] if run.merges else strips(frame.height, frame.width, run.threads)
-    yield from run.together(map(region, regions))
+    yield from run.together(map(finish, regions))
 
 
 def excess(reduce: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,17 @@ from ..entropy import decode_checked
 from ..entropy.basis_update import decode_basis_update, encode_basis_update
 from ..factorization import rdoq
 from ..format.bytestream import Reader, put_varint
+from ..format.main_header import Stages
 from ..layout import Slice
+from ..runtime.run import Run
 from .stacks import ALL_PARTS, Parts
 
-__all__ = ["decode_slice", "encode_slice", "read_update"]
+__all__ = ["coder_of", "decode_slice", "encode_slice", "read_update"]
+
+
+def coder_of(stages: Stages, run: Run) -> ModuleType:
+    """The entropy coder of planes."""
+    return run.host_kernels("entropy.mixing" if stages.trellis else "entropy")
 
 
 def encode_slice(factors: rdoq.Factors, part: Slice, coder: Any, parts: Parts = ALL_PARTS) -> bytes:

@@ -11,6 +11,7 @@ import numpy as np
 from ..factorization import rdoq
 from ..format.basis import Weighting
 from ..format.container import Frame
+from ..format.main_header import Stages
 from ..layout import PatchGrid, PlaneSpec, Slice, main_planes
 from ..runtime.run import Run, Task
 from .alpha import Alpha, CodedAlpha, analyse_alpha
@@ -88,6 +89,10 @@ class PlaneChoices(Protocol):
     @property
     def subsample(self) -> bool:
         """Whether chroma has half the size."""
+
+    @property
+    def stages(self) -> Stages:
+        """What planes go through."""
 
     @property
     def local_bits(self) -> int | None:

@@ -2,8 +2,8 @@
 
     U, V --product--> filtered samples --lapped, inverse--> decoded samples --restoration--> restored samples
 
-The types follow that order: `Products` become `Samples`. Rows depend on rows around them: those that restoration reads
-and, around these, those that the lapped filter mixes.
+The types follow that order: `Products` become `Samples`; `restoring` goes on with those of all planes. Rows depend on
+rows around them: those that restoration reads and, around these, those that the lapped filter mixes.
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import lapped, restoration
+from .. import lapped
 from ..factorization import rdoq
 from ..format.basis import Weighting
-from ..format.restoration import filter_set
+from ..format.main_header import PlaneParameters, Stages
 from ..layout import PatchGrid, Slice
 from ..runtime.run import Run, Task
-from . import decide
 
 if TYPE_CHECKING:
     from .stacks import Owner, Stack
 
-__all__ = ["Products", "Samples", "Unit", "Watched", "Work", "decoded", "restoration_of", "rows_of", "units", "watch"]
+__all__ = ["Coding", "Products", "Samples", "Unit", "Work", "rows_of", "units"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,34 @@ def rows_of(planes: Any, rows: slice) -> Any:
 
 
 @dataclass(frozen=True)
+class Coding:
+    """How all planes of a stack are coded.
+
+    Attributes
+    ----------
+    step : int
+        Their step in 1/64 gray level.
+    weighting : Weighting
+        Weights of the columns of V.
+    stages : Stages
+        What they go through.
+    """
+
+    step: int
+    weighting: Weighting
+    stages: Stages
+
+    @property
+    def factor_step(self) -> int:
+        """Length of the columns of V in 1/64 gray level."""
+        return self.stages.factor_step(self.step)
+
+    def of_plane(self, patch_size: int, restore: bool) -> PlaneParameters:
+        """What the header says of a plane."""
+        return PlaneParameters(self.step, patch_size, restore, self.weighting, self.stages)
+
+
+@dataclass(frozen=True)
 class Work:
     """A unit of a stack with what it is coded with.
 
@@ -87,19 +114,16 @@ class Work:
         The stack.
     planes : array of int32, shape (P, H, W)
         All planes of the stack.
-    step : int
-        Their step in 1/64 gray level.
     unit : Unit
         Which of them.
-    weighting : Weighting
-        Weights of the columns of V.
+    coding : Coding
+        How they are coded.
     """
 
     stack: Stack
     planes: Any
-    step: int
     unit: Unit
-    weighting: Weighting
+    coding: Coding
 
     @property
     def owners(self) -> list[Owner]:
@@ -115,35 +139,21 @@ class Products:
     parts : sequence of Unit
         The planes of the stack. Where there are several units, the rows must be all.
     rows : slice
-        Rows of the planes that are wanted in the end.
-    step : int
-        Step of the planes in 1/64 gray level.
-    weighting : Weighting
-        Weights of the columns of V.
-    chroma : bool
-        Whether they are chroma.
+        Rows of the planes that are to be decoded.
+    coding : Coding
+        How they are coded.
     name : str
         Prefix of the names of the stack's memory.
     run : Run
         Where to work.
     """
 
-    def __init__(
-        self,
-        parts: Sequence[Unit],
-        rows: slice,
-        step: int,
-        weighting: Weighting,
-        chroma: bool,
-        name: str,
-        run: Run,
-    ) -> None:
-        self._units, self._rows, self._step, self._weighting = parts, rows, step, weighting
-        self._chroma, self._name, self._run = chroma, name, run
+    def __init__(self, parts: Sequence[Unit], rows: slice, coding: Coding, name: str, run: Run) -> None:
+        self._units, self._coding, self._name, self._run = parts, coding, name, run
         self._starts, self._samples = [], []
         for unit in parts:
             p, (height, width) = unit.grid.patch_size, unit.grid.extended
-            reach = restoration.HALO + lapped.halo(p)
+            reach = lapped.halo(p)
             start = max(rows.start - reach, 0) // p * p
             stop = min(-(-(rows.stop + reach) // p) * p, height)
             self._starts.append(start)
@@ -179,7 +189,8 @@ class Products:
         out = rows_of(samples, slice(start * p - first, stop * p - first))
         local, update = unit.local_of(Slice(unit.grid, start, stop)), factors[0].basis_update
         size, reduce = unit.grid.coded_size, unit.grid.reduce
-        rdoq.product(*there, self._step, size, update, out, self._run, unit.name, self._weighting, local, reduce)
+        step, weighting = self._coding.factor_step, self._coding.weighting
+        rdoq.product(*there, step, size, update, out, self._run, unit.name, weighting, local, reduce)
         if not self._run.retains:
             yield None  # the next slice uses the same memory
 
@@ -197,77 +208,24 @@ class Products:
             which = run.constant(f"{unit.name}which", np.array(unit.which, np.int32))
             run.kernels("lapped").inverse(samples, unit.grid.patch_size, out, which)
         self._samples = []
-        return Samples(out, start, self._rows, self._step, self._chroma, self._name, run)
+        return Samples(out, start)
 
 
+@dataclass(frozen=True)
 class Samples:
-    """Rows of decoded planes before restoration, which is made when it is asked for."""
+    """Rows of decoded planes before restoration.
 
-    def __init__(self, planes: Any, first: int, rows: slice, step: int, chroma: bool, name: str, run: Run) -> None:
-        self._planes, self._first, self._rows = planes, first, rows
-        self._step, self._chroma, self._name, self._run = step, chroma, name, run
+    Attributes
+    ----------
+    planes : array of int32, shape (P, H, W)
+        The rows.
+    first : int
+        Number of the first of them in the planes.
+    """
 
-    @property
-    def decoded(self) -> Any:
-        """The rows before restoration, int32 (P, H, W)."""
-        return self._window(self._planes, self._first)
+    planes: Any
+    first: int
 
-    def restored(self, which: Sequence[int], overwrite: bool) -> Any:
-        """The rows with the given planes restored; those before may be overwritten, or there are only those planes."""
-        run, name, height = self._run, f"{self._name}restored ", self._planes.shape[1]
-        top = max(self._rows.start - restoration.HALO - self._first, 0)
-        stop = min(self._rows.stop + restoration.HALO - self._first, height)
-        planes = rows_of(self._planes, slice(top, stop))
-        out = planes if overwrite else run.array(name.strip(), planes.shape, np.int32)
-        filters, limits = filter_set(self._step, self._chroma)
-        tables = run.constant(f"{name}filters", filters), run.constant(f"{name}limits", limits)
-        scratch = None if run.in_place else run.array(f"{name}scratch", (len(which), *planes.shape[1:]), np.int32)
-        numbers = run.constant(f"{name}which", np.array(which, np.int32))
-        run.kernels("restoration").restore(planes, self._step, *tables, out, numbers, scratch)
-        return self._window(out, self._first + top)
-
-    def _window(self, planes: Any, first: int) -> Any:
-        return rows_of(planes, slice(self._rows.start - first, self._rows.stop - first))
-
-
-# ----------------------------------------------------------------------------------------- decoding in the encoder
-
-
-# Rows of a stack that decide on its restoration, and what becomes of them.
-Watched = list[tuple[slice, Products]]
-
-
-def watch(group: Sequence[Work], run: Run, whole: bool = False) -> Watched:
-    """Rows of a stack that decide on its restoration: sampled ones on the CPU, all on the GPU or where it is asked."""
-    stack = group[0].stack
-    height, parts = stack.spec.shape[0], [work.unit for work in group]
-    rows = [slice(0, height)] if whole or run.merges else decide.sampled_rows(height)
-    first = group[0]
-    numbers = first.step, first.weighting, stack.spec.chroma, stack.name, run
-    return [(part, Products(parts, part, *numbers)) for part in rows]
-
-
-def restoration_of(group: Sequence[Work], watched: Watched, run: Run) -> Task[list[bool]]:
-    """Whether to restore each plane of a stack."""
-    flags, _ = yield from decoded(group, watched, run)
-    return flags
-
-
-def decoded(group: Sequence[Work], watched: Watched, run: Run) -> Task[tuple[list[bool], Any]]:
-    """Whether to restore each plane of a stack, and what the decoder makes of the last of the watched rows."""
-    stack, planes = group[0].stack, group[0].planes
-    count, height = len(stack.owners), stack.spec.shape[0]
-    error = run.kernels("restoration").squared_error
-    sums = run.zeros(f"{stack.name}errors", (2, count), np.int64)
-    before = after = None
-    while watched:
-        rows, products = watched.pop()
-        samples = products.samples()
-        del products
-        before, after = samples.decoded, samples.restored(range(count), False)
-        counted = decide.sampled(height) if rows == slice(0, height) else None
-        for total, found in zip(sums, (before, after), strict=True):
-            error(found, rows_of(planes, rows), total, counted)
-    (found,) = yield from run.fetch(f"{stack.name}errors", sums)
-    flags = [decide.restoration_pays(*pair) for pair in zip(*found.tolist(), strict=True)]
-    return flags, run.select(flags, after, before)
+    def part(self, rows: slice) -> Any:
+        """Some of the rows, by their numbers in the planes."""
+        return rows_of(self.planes, slice(rows.start - self.first, rows.stop - self.first))

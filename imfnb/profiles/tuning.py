@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..format.basis import PLAIN, Weighting
 from ..format.constants import ADAPTED_SAMPLES, STEP_UNIT
+from ..format.main_header import PLAIN_STAGES, Stages
 
 __all__ = [
     "ALPHA_STEP",
@@ -16,6 +17,7 @@ __all__ = [
     "DIRECT_MARGIN",
     "DIRECT_SAMPLES",
     "DIRECT_TRIALS",
+    "EFFORTS",
     "ERRATIC_OCTAVES",
     "ERRATIC_PSNR",
     "FINE_UNIT",
@@ -93,6 +95,9 @@ VISUAL = Tune(Weighting(40, 16), Weighting(52, 24), _CHROMA_STEP, True, 0.66, 1.
 
 #: The same by the names of the option.
 TUNES = {"psnr": PSNR, "visual": VISUAL}
+
+#: The stages that planes go through, by the names of the option.
+EFFORTS = {"normal": PLAIN_STAGES, "best": Stages()}
 
 #: From this step of luma on, in 1/64 gray level, blocks with steps of their own have 32 x 32 samples instead of 16 x
 #: 16: their map takes a quarter to a third of the bytes.

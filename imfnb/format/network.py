@@ -1,0 +1,2 @@
+def weight_set(*a):
+    raise NotImplementedError

@@ -1,0 +1,279 @@
+"""Rows of all planes of a picture from factors to restored samples, and whether restoration pays.
+
+Filters restore every plane by itself. The network of chroma takes restored luma along: luma goes first, with as many
+more rows as chroma's network reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import network, restoration
+from ..factorization import rdoq
+from ..format.restoration import filter_set
+from ..layout import Slice, half
+from ..runtime.run import Run, Task
+from . import decide
+from .stacks import Stack
+from .synthesis import Coding, Products, Samples, Unit, Work, rows_of
+
+__all__ = ["Member", "Region", "restorations", "restored_planes", "watch"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A stack of planes of a region.
+
+    Attributes
+    ----------
+    stack : Stack
+        The stack.
+    units : sequence of Unit
+        Its planes with patches of one side.
+    coding : Coding
+        How they are coded.
+    """
+
+    stack: Stack
+    units: Sequence[Unit]
+    coding: Coding
+
+    @property
+    def height(self) -> int:
+        """Rows of its planes."""
+        return self.stack.spec.shape[0]
+
+    @property
+    def guided(self) -> bool:
+        """Whether it is restored with the help of luma."""
+        return self.stack.spec.chroma and self.coding.stages.network
+
+    @property
+    def halo(self) -> int:
+        """How many more rows, in either direction, restoration reads."""
+        return network.HALO if self.coding.stages.network else restoration.HALO
+
+    @property
+    def scale(self) -> int:
+        """Rows of luma for one of its own."""
+        return 2 if self.stack.spec.subsampled else 1
+
+    def guide(self, rows: slice) -> slice:
+        """The rows of luma by which some of its rows are restored."""
+        found = widened(rows, self.halo, self.height)
+        return slice(self.scale * found.start, self.scale * found.stop)
+
+
+def widened(rows: slice, halo: int, height: int) -> slice:
+    """Rows with those around them, from an even one and to an even one unless that is the end: blocks of a network."""
+    return slice(max(rows.start - halo, 0) // 2 * 2, min(-(-(rows.stop + halo) // 2) * 2, height))
+
+
+class Region:
+    """Rows of stacks of planes that are restored together.
+
+    Parameters
+    ----------
+    members : sequence of Member
+        The stacks; luma is the first of them where another one is restored with its help.
+    rows : sequence of slice
+        The rows of each that are wanted. Where there are several planes in a stack, all.
+    run : Run
+        Where to work.
+    restores : bool, default True
+        Whether anything is to be restored.
+    """
+
+    def __init__(self, members: Sequence[Member], rows: Sequence[slice], run: Run, restores: bool = True) -> None:
+        self.members, self.rows, self._run = members, rows, run
+        self._read = list(rows)
+        guides = [member.guide(part) for member, part in zip(members, rows, strict=True) if member.guided and restores]
+        if guides:
+            first, height = rows[0], members[0].height
+            start = min([first.start, *(guide.start for guide in guides)])
+            self._read[0] = slice(start, min(max([first.stop, *(guide.stop for guide in guides)]), height))
+        self._products = [
+            Products(m.units, widened(part, m.halo, m.height) if restores else part, m.coding, m.stack.name, run)
+            for m, part in zip(members, self._read, strict=True)
+        ]
+        self._samples: dict[int, Samples] = {}
+        self._settled: dict[int, Any] = {}
+
+    @property
+    def rounds(self) -> list[list[list[int]]]:
+        """The members in the order in which they can be restored: lists of those that are restored together."""
+        alone = [[number] for number, member in enumerate(self.members) if not member.guided]
+        guided = [number for number, member in enumerate(self.members) if member.guided]
+        return [alone, [guided]] if guided else [alone]
+
+    def add(
+        self, stack: Stack, unit: Unit, part: Slice, factors: Sequence[rdoq.Factors], there: tuple[Any, Any] | None
+    ) -> Task[None]:
+        """Multiply the factors of a slice of a stack, if it is one of the region; see :meth:`Products.add`."""
+        for number, member in enumerate(self.members):
+            if member.stack == stack:
+                yield from self._products[number].add(unit, part, factors, there)
+
+    def decoded(self, number: int) -> Any:
+        """The rows of a member before restoration: of luma with those that others are restored by."""
+        return self._of(number).part(self._read[number])
+
+    def restored(self, numbers: Sequence[int], which: Sequence[Sequence[int]], overwrite: bool) -> list[Any]:
+        """The same of members that are restored together, with some planes of each restored, or with all.
+
+        What was before may be overwritten, or there are only those planes.
+        """
+        if self.members[numbers[0]].coding.stages.network:
+            return self._corrected(numbers)
+        return [self._filtered(n, some, overwrite) for n, some in zip(numbers, which, strict=True)]
+
+    def settle(self, number: int, planes: Any) -> None:
+        """Say what becomes of the rows of :meth:`decoded`."""
+        self._settled[number] = planes
+        self.drop([number])
+
+    def drop(self, numbers: Sequence[int]) -> None:
+        """Keep nothing of members but what is settled."""
+        for number in numbers:
+            self._samples.pop(number)
+
+    def settled(self, number: int) -> Any:
+        """The rows that are wanted of a member."""
+        return self.wanted(number, self._settled[number])
+
+    def wanted(self, number: int, planes: Any) -> Any:
+        """Those rows out of the rows of :meth:`decoded`."""
+        read, rows = self._read[number], self.rows[number]
+        return rows_of(planes, slice(rows.start - read.start, rows.stop - read.start))
+
+    def _of(self, number: int) -> Samples:
+        """All that there is of a member."""
+        if number not in self._samples:
+            self._samples[number] = self._products[number].samples()
+        return self._samples[number]
+
+    def _filtered(self, number: int, which: Sequence[int], overwrite: bool) -> Any:
+        """A member behind the restoration filter."""
+        run, member, rows = self._run, self.members[number], self._read[number]
+        part = widened(rows, member.halo, member.height)
+        planes, name = self._of(number).part(part), f"{member.stack.name}restored "
+        out = planes if overwrite else run.array(name.strip(), planes.shape, np.int32)
+        filters, limits = filter_set(member.coding.step, member.stack.spec.chroma)
+        tables = run.constant(f"{name}filters", filters), run.constant(f"{name}limits", limits)
+        scratch = None if run.in_place else run.array(f"{name}scratch", (len(which), *planes.shape[1:]), np.int32)
+        numbers = run.constant(f"{name}which", np.array(which, np.int32))
+        run.kernels("restoration").restore(planes, member.coding.step, *tables, out, numbers, scratch)
+        return rows_of(out, slice(rows.start - part.start, rows.stop - part.start))
+
+    def _corrected(self, numbers: Sequence[int]) -> list[Any]:
+        """Members behind their network."""
+        raise NotImplementedError
+
+    def _guide(self, member: Member, rows: slice) -> Any:
+        """Restored luma for rows of a member, at its resolution."""
+        run, wanted = self._run, slice(member.scale * rows.start, member.scale * rows.stop)
+        read, settled = self._read[0], self._settled[0]
+        luma = rows_of(settled, slice(wanted.start - read.start, min(wanted.stop, read.stop) - read.start))
+        if member.scale == 1:
+            return luma
+        out = run.array("guide", (len(luma), half(luma.shape[1]), half(luma.shape[2])), np.int32)
+        run.kernels("color").halve(luma, out)
+        return out
+
+
+def restored_planes(region: Region, flags: Sequence[Sequence[bool]], run: Run) -> Task[list[tuple[Stack, Any]]]:
+    """The stacks of a region with the rows that are wanted, the planes with a flag restored."""
+
+    def finish(numbers: Sequence[int]) -> Task[None]:
+        which = [[n for n, flag in enumerate(flags[number]) if flag] for number in numbers]
+        found = region.restored(numbers, which, True) if any(which) else [region.decoded(n) for n in numbers]
+        for number, planes in zip(numbers, found, strict=True):
+            region.settle(number, planes)
+        return
+        yield
+
+    for batches in region.rounds:
+        yield from run.together(map(finish, batches))
+    return [(member.stack, region.settled(number)) for number, member in enumerate(region.members)]
+
+
+# ----------------------------------------------------------------------------------------- decoding in the encoder
+
+
+def watch(groups: Sequence[Sequence[Work]], height: int, run: Run, whole: bool = False) -> list[list[Region]]:
+    """Rows of the stacks of a picture that decide on restoration: those of stacks that are restored together in a list.
+
+    These are sampled rows on the CPU, all on the GPU or where it is asked.
+    """
+    members = [Member(group[0].stack, [work.unit for work in group], group[0].coding) for group in groups]
+    whole = whole or run.merges
+
+    def watched(size: int) -> list[slice]:
+        return [slice(0, size)] if whole else decide.sampled_rows(size)
+
+    if not any(member.guided for member in members):
+        return [[Region([member], [rows], run) for rows in watched(member.height)] for member in members]
+    return [
+        [
+            Region(members, [member.stack.spec.rows_of(rows, height) for member in members], run)
+            for rows in watched(height)
+        ]
+    ]
+
+
+def restorations(regions: list[Region], planes: dict[str, Any], run: Run) -> Task[list[tuple[Stack, list[bool], Any]]]:
+    """Whether to restore each plane of some stacks, and what the decoder makes of the last of the regions.
+
+    Parameters
+    ----------
+    regions : list of Region
+        The rows of the same stacks that decide; spent.
+    planes : dict of str to array of int32, shape (P, H, W)
+        What was coded, by the names of the stacks.
+    run : Run
+        Where to work.
+
+    Returns
+    -------
+    list of (Stack, list of bool, array)
+        Through the task: for every stack the choice for each plane, and rows.
+    """
+    members, flags = regions[0].members, {}
+    square = run.kernels("restoration").squared_error
+    # Rows that others are restored by, and those that are handed out.
+    kept = regions if len(regions[0].rounds) > 1 else regions[-1:]
+
+    def choose(numbers: Sequence[int]) -> Task[None]:
+        everything = [range(len(members[number].stack.owners)) for number in numbers]
+        errors = [
+            run.zeros(f"{members[number].stack.name}errors", (2, len(some)), np.int64)
+            for number, some in zip(numbers, everything, strict=True)
+        ]
+        found = []
+        for region in regions:
+            before = [region.decoded(number) for number in numbers]
+            after = region.restored(numbers, everything, False)
+            for number, total, *both in zip(numbers, errors, before, after, strict=True):
+                rows, height = region.rows[number], members[number].height
+                original = rows_of(planes[members[number].stack.name], rows)
+                counted = decide.sampled(height) if rows == slice(0, height) else None
+                for part, some in zip(total, both, strict=True):
+                    square(region.wanted(number, some), original, part, counted)
+            if region in kept:
+                found.append((region, before, after))
+            else:
+                region.drop(numbers)
+        for place, number in enumerate(numbers):
+            (sums,) = yield from run.fetch(f"{members[number].stack.name}errors", errors[place])
+            flags[number] = [decide.restoration_pays(*pair) for pair in zip(*sums.tolist(), strict=True)]
+            for region, before, after in found:
+                region.settle(number, run.select(flags[number], after[place], before[place]))
+
+    for batches in regions[0].rounds:
+        yield from run.together(map(choose, batches))
+    last = regions[-1]
+    return [(member.stack, flags[number], last.settled(number)) for number, member in enumerate(members)]
