@@ -77,6 +77,9 @@ def parser() -> argparse.ArgumentParser:
         choices=["visual", "psnr"],
         help="main: for whom errors are small (default: visual, unless --psnr)",
     )
+    encode.add_argument(
+        "--effort", default="normal", choices=["normal", "best"], help="main: best takes fewest bytes, and longer"
+    )
     encode.add_argument("--keep-hidden", action="store_true", help="main: keep colours under an alpha of 0")
     encode.add_argument("--frame", type=int, metavar="N", help="which picture of a file with several, from 0")
     encode.add_argument(

@@ -94,8 +94,9 @@ def _encode(arguments: argparse.Namespace) -> int:
     from .pictures import SUFFIXES, read_picture
 
     targets = ("quality", "bpp", "size", "psnr", "rank", "step")
-    settings = ("profile", "color_space", "subsampling", "patch_size", "bounds", "iterations", "alpha_quality", "tune")
-    options = {name: getattr(arguments, name) for name in (*targets, *settings, "keep_hidden", "device")}
+    settings = ("profile", "color_space", "subsampling", "patch_size", "bounds", "iterations", "alpha_quality")
+    others = ("tune", "effort", "keep_hidden", "device")
+    options = {name: getattr(arguments, name) for name in (*targets, *settings, *others)}
     if arguments.max_error is not None:
         options["max_error"] = arguments.max_error
     if arguments.lossless:

@@ -3,7 +3,8 @@
 Every codec writes real bytes from which alone it decodes, so rates count everything. The names:
 
 ======================================== =============================================================================
-``imf``, ``imf-baseline``                this library's two profiles; ``imf-psnr``: the first with tune="psnr"
+``imf``, ``imf-baseline``                this library's two profiles; ``imf-psnr``: the first with tune="psnr";
+``imf-best``, ``imf-best-psnr``          these with effort="best"
 ``svd``, ``svd-lloyd``                   truncated SVD of the patch matrix, uniform or Lloyd-Max quantizers, deflated
 ``hosvd``, ``tt``                        truncated higher-order SVD and tensor train of the patches
 ``imf-lrf``, ``svd-lrf``                 IMF and SVD in files like those of lrf, whose sizes are published
@@ -36,6 +37,8 @@ __all__ = ["Codec", "codec", "encode_at", "names", "settings"]
 _HOMES = {
     "imf": ("imf", "main"),
     "imf-psnr": ("imf", "main_psnr"),
+    "imf-best": ("imf", "main_best"),
+    "imf-best-psnr": ("imf", "main_best_psnr"),
     "imf-baseline": ("imf", "baseline"),
     "imf-baseline-main": ("imf", "baseline_main"),
     "svd": ("svd", "svd"),

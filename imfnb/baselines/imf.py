@@ -19,7 +19,17 @@ from .arrays import ArrayCodec
 from .files import Block, check_settings, pack_file, quality_ranks, split, unpack_file
 from .indices import decode_mixed, encode_mixed
 
-__all__ = ["bands", "bands_bounded", "bands_step", "baseline", "baseline_main", "main", "main_psnr"]
+__all__ = [
+    "bands",
+    "bands_bounded",
+    "bands_step",
+    "baseline",
+    "baseline_main",
+    "main",
+    "main_best",
+    "main_best_psnr",
+    "main_psnr",
+]
 
 # Quantizer steps in one unit of the noise that they leave; zeros make the error smaller than a uniform one's.
 _STEPS = 3.6
@@ -32,14 +42,16 @@ def main(
     patch_size: int | str = "auto",
     subsampling: str | None = None,
     tune: str = "visual",
+    effort: str = "normal",
     device: str = "auto",
     threads: int | None = None,
 ) -> Codec:
     """The main profile; the options are those of :func:`imfnb.encode`."""
-    settings = {"profile": "main", "patch_size": patch_size, "subsampling": subsampling, "tune": tune}
-    text = f"imfnb, main profile, tune={tune}, patch size {patch_size}"
+    settings = {"patch_size": patch_size, "subsampling": subsampling, "tune": tune, "effort": effort}
+    text = f"imfnb, main profile, tune={tune}, effort={effort}, patch size {patch_size}"
     levels = tuple(float(q) for q in range(4, 93, 8))
-    return _codec("imf" if tune == "visual" else "imf-psnr", text, levels, settings, device, threads)
+    name = "imf" + "-best" * (effort == "best") + "-psnr" * (tune == "psnr")
+    return _codec(name, text, levels, {"profile": "main", **settings}, device, threads)
 
 
 def main_psnr(
@@ -51,6 +63,30 @@ def main_psnr(
 ) -> Codec:
     """The main profile with the least squared error; the options are those of :func:`imfnb.encode`."""
     return main(patch_size=patch_size, subsampling=subsampling, tune="psnr", device=device, threads=threads)
+
+
+def main_best(
+    *,
+    patch_size: int | str = "auto",
+    subsampling: str | None = None,
+    tune: str = "visual",
+    device: str = "auto",
+    threads: int | None = None,
+) -> Codec:
+    """The main profile with the fewest bytes; the options are those of :func:`imfnb.encode`."""
+    options = {"patch_size": patch_size, "subsampling": subsampling, "tune": tune}
+    return main(**options, effort="best", device=device, threads=threads)
+
+
+def main_best_psnr(
+    *,
+    patch_size: int | str = "auto",
+    subsampling: str | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+) -> Codec:
+    """The main profile with the fewest bytes for the squared error; the options are those of :func:`imfnb.encode`."""
+    return main_best(patch_size=patch_size, subsampling=subsampling, tune="psnr", device=device, threads=threads)
 
 
 def baseline(

@@ -9,8 +9,12 @@ from ..format.constants import STEP_UNIT
 from ..format.container import Header
 from ..format.main_header import AlphaCoding
 from ..layout import PatchGrid
+from .tuning import EFFORTS
 
 __all__ = ["summary"]
+
+# What effort gives files their stages.
+_EFFORT_NAMES = {stages: name for name, stages in EFFORTS.items()}
 
 # What the codings of alpha are called.
 _ALPHA_NAMES = {
@@ -72,6 +76,7 @@ def _picture(header: Header) -> dict[str, Any]:
         "patch_sizes": tuple(plane.patch_size for plane in p.planes),
         "restoration": tuple(plane.restore for plane in p.planes),
         "weights": tuple((w.first / WEIGHT_ONE, w.strength / 16) for w in (plane.weighting for plane in p.planes)),
+        "effort": _EFFORT_NAMES.get(p.stages),
         "local_steps": None if p.local_bits is None else 1 << p.local_bits,
         "segments": segments,
     }
@@ -91,6 +96,7 @@ def _array(header: Header) -> dict[str, Any]:
         segments["residuals"] = sum(header.sizes[number:])
     return {
         "columns": len(p.planes),
+        "effort": _EFFORT_NAMES.get(p.stages),
         "patch_sizes": tuple(plane.patch_size for plane in p.planes),
         "restoration": tuple(plane.restore for plane in p.planes),
         "nodata": None if array.mask is None else array.nodata if array.real else int(array.nodata),
