@@ -123,19 +123,8 @@ _BANDS = {1: "gray", 2: "gray+alpha", 3: "rgb", 4: "rgba"}
 # Options of `imfnb.encode` that are arguments of `save`.
 _OPTIONS = (
     *("quality", "bpp", "size", "psnr", "rank", "step", "max_error", "lossless", "profile", "tune", "effort"),
-    *(
-        "alpha_quality",
-        "keep_hidden",
-        "subsampling",
-        "color_space",
-        "patch_size",
-        "bounds",
-        "iterations",
-        "objective",
-        "nodata",
-        "mask",
-    ),
-    *("device", "threads"),
+    *("alpha_quality", "keep_hidden", "subsampling", "color_space", "patch_size", "bounds", "iterations"),
+    *("objective", "nodata", "mask", "device", "threads"),
 )
 
 # The key of a comment among the texts of a file.
