@@ -1,2 +1,2 @@
-def weight_set(*a):
+def network(*a): raise NotImplementedError
     raise NotImplementedError

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import network, restoration
 from ..factorization import rdoq
+from ..format.network import network as network_of
 from ..format.restoration import filter_set
 from ..layout import Slice, half
 from ..runtime.run import Run, Task
@@ -128,7 +129,7 @@ class Region:
         What was before may be overwritten, or there are only those planes.
         """
         if self.members[numbers[0]].coding.stages.network:
-            return self._corrected(numbers)
+            return self._corrected(numbers, which, overwrite)
         return [self._filtered(n, some, overwrite) for n, some in zip(numbers, which, strict=True)]
 
     def settle(self, number: int, planes: Any) -> None:
@@ -169,20 +170,53 @@ class Region:
         run.kernels("restoration").restore(planes, member.coding.step, *tables, out, numbers, scratch)
         return rows_of(out, slice(rows.start - part.start, rows.stop - part.start))
 
-    def _corrected(self, numbers: Sequence[int]) -> list[Any]:
-        """Members behind their network."""
-        raise NotImplementedError
+    def _corrected(self, numbers: Sequence[int], which: Sequence[Sequence[int]], overwrite: bool) -> list[Any]:
+        """Members behind their network: luma or another plane alone, or both planes of chroma."""
+        run, first, rows = self._run, self.members[numbers[0]], self._read[numbers[0]]
+        part = widened(rows, first.halo, first.height)
+        before = [self._of(number).part(part) for number in numbers]
+        stacks = [self.members[number].stack for number in numbers]
+        whole = all(len(some) == len(stack.owners) for some, stack in zip(which, stacks, strict=True))
+        if overwrite and whole and run.in_place:
+            after = before
+        else:
+            after = [
+                run.array(f"{stack.name}corrected", planes.shape, np.int32)
+                for stack, planes in zip(stacks, before, strict=True)
+            ]
+        inputs, outs, kind = before, after, "luma"
+        if first.guided:
+            inputs, outs = _by_plane(stacks, before), _by_plane(stacks, after)
+            inputs.append(self._guide(first, part))
+            kind = "half" if first.stack.spec.subsampled else "chroma"
+        weights, biases = network_of(first.coding.step, kind)
+        tables = run.constant(f"{kind} weights", weights), run.constant(f"{kind} biases", biases)
+        everything = run.constant(f"{kind} which", np.arange(len(inputs[0]), dtype=np.int32))
+        run.kernels("network").correct(inputs, first.coding.step, *tables, outs, everything)
+        if overwrite and not whole:
+            flags = [[n in some for n in range(len(s.owners))] for some, s in zip(which, stacks, strict=True)]
+            after = [run.select(*found) for found in zip(flags, after, before, strict=True)]
+        return [rows_of(planes, slice(rows.start - part.start, rows.stop - part.start)) for planes in after]
 
     def _guide(self, member: Member, rows: slice) -> Any:
         """Restored luma for rows of a member, at its resolution."""
-        run, wanted = self._run, slice(member.scale * rows.start, member.scale * rows.stop)
-        read, settled = self._read[0], self._settled[0]
-        luma = rows_of(settled, slice(wanted.start - read.start, min(wanted.stop, read.stop) - read.start))
+        run, read, settled = self._run, self._read[0], self._settled[0]
+        start, stop = member.scale * rows.start, min(member.scale * rows.stop, read.stop)
+        luma = rows_of(settled, slice(start - read.start, stop - read.start))
         if member.scale == 1:
             return luma
         out = run.array("guide", (len(luma), half(luma.shape[1]), half(luma.shape[2])), np.int32)
-        run.kernels("color").halve(luma, out)
+        run.kernels("network").guide(luma, out)
         return out
+
+
+def _by_plane(stacks: Sequence[Stack], planes: Sequence[Any]) -> list[Any]:
+    """Stacks as one for each number of a plane."""
+    return [
+        some[stack.places(index)]
+        for stack, some in zip(stacks, planes, strict=True)
+        for index in sorted({index for _, index in stack.owners})
+    ]
 
 
 def restored_planes(region: Region, flags: Sequence[Sequence[bool]], run: Run) -> Task[list[tuple[Stack, Any]]]:
