@@ -379,8 +379,8 @@ def prepare_slice(
 ) -> rdoq.LastChoice:
     """X -> U, V but for the last choice of U."""
     unit, coding = work.unit, work.coding
-    settings = analysis.parts.rdoq
-    numbers = coding.step, unit.grid.patch_size, analysis.run, unit.name, update, settings
+    settings = replace(analysis.parts.rdoq, dependent=coding.stages.trellis)
+    numbers = coding.factor_step, unit.grid.patch_size, analysis.run, unit.name, update, settings
     return rdoq.prepare(rows_of(filtered, part.samples), *numbers, coding.weighting, unit.local_of(part))
 
 

@@ -21,7 +21,7 @@ __all__ = ["coder_of", "decode_slice", "encode_slice", "read_update"]
 
 def coder_of(stages: Stages, run: Run) -> ModuleType:
     """The entropy coder of planes."""
-    return run.host_kernels("entropy.mixing" if stages.trellis else "entropy")
+    return run.host_kernels("entropy" if stages.trellis else "entropy")
 
 
 def encode_slice(factors: rdoq.Factors, part: Slice, coder: Any, parts: Parts = ALL_PARTS) -> bytes:

@@ -97,7 +97,7 @@ VISUAL = Tune(Weighting(40, 16), Weighting(52, 24), _CHROMA_STEP, True, 0.66, 1.
 TUNES = {"psnr": PSNR, "visual": VISUAL}
 
 #: The stages that planes go through, by the names of the option.
-EFFORTS = {"normal": PLAIN_STAGES, "best": Stages()}
+EFFORTS = {"normal": PLAIN_STAGES, "best": Stages(trellis=True, network=True)}
 
 #: From this step of luma on, in 1/64 gray level, blocks with steps of their own have 32 x 32 samples instead of 16 x
 #: 16: their map takes a quarter to a third of the bytes.
