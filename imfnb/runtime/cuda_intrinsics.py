@@ -23,6 +23,7 @@ __all__ = [
     "dp2a_high",
     "dp2a_low",
     "dp4a_ss",
+    "dp4a_us",
     "fetch_four",
     "get",
     "get_four",
@@ -61,9 +62,13 @@ def _bytes(word: Any, signed: bool = False) -> list[int]:
     return [(byte ^ 128) - 128 for byte in unsigned] if signed else unsigned
 
 
-def _dp4a_twin(a, b, c):
-    total = int(c) + sum(x * y for x, y in zip(_bytes(a, True), _bytes(b, True), strict=True))
+def _dp4a_twin(a, b, c, signed=True):
+    total = int(c) + sum(x * y for x, y in zip(_bytes(a, signed), _bytes(b, True), strict=True))
     return np.uint32(total & _WORD).astype(np.int32)
+
+
+def _dp4a_us_twin(a, b, c):
+    return _dp4a_twin(a, b, c, False)
 
 
 def _prmt_twin(a, b, selector):
@@ -267,7 +272,7 @@ def _word_of(array: Any) -> Any:
 
 
 if SIMULATED:
-    dp4a_ss, prmt, clip4 = _dp4a_twin, _prmt_twin, _clip4_twin
+    dp4a_ss, dp4a_us, prmt, clip4 = _dp4a_twin, _dp4a_us_twin, _prmt_twin, _clip4_twin
     clip2, dp2a_low, dp2a_high = _clip2_twin, _dp2a_low_twin, _dp2a_high_twin
     get, put, get_word, put_word = _get_twin, _put_twin, _get_word_twin, _put_word_twin
     fetch_four, wait_for_fours, prefetch = _fetch_four_twin, _nothing_twin, _prefetch_twin
@@ -282,8 +287,8 @@ else:
     # Through its name, since numba-cuda puts this module in the place of Numba's own.
     _intrinsic = importlib.import_module("numba.cuda.extending").intrinsic
 
-    # c plus the products of four signed bytes of a and of b.
-    dp4a_ss = _instruction("dp4a.s32.s32", types.int32)
+    # c plus the products of four bytes of a, signed or unsigned, and of four signed ones of b.
+    dp4a_ss, dp4a_us = _instruction("dp4a.s32.s32", types.int32), _instruction("dp4a.u32.s32", types.int32)
     # c plus the unsigned halves of a times the two lowest bytes of b, or its two highest, signed ones.
     dp2a_low = _instruction("dp2a.lo.u32.u32", types.uint32)
     dp2a_high = _instruction("dp2a.hi.u32.s32", types.int32)

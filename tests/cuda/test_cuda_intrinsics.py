@@ -10,6 +10,7 @@ from imfnb.runtime.cuda import SIMULATED, cuda
 from imfnb.runtime.cuda_intrinsics import (
     clip4,
     dp4a_ss,
+    dp4a_us,
     get,
     get_four,
     get_pair,
@@ -27,7 +28,8 @@ from imfnb.runtime.cuda_intrinsics import (
 @cuda.jit
 def _dot(words, numbers, out):
     for k in range(words.shape[0]):
-        out[k] = dp4a_ss(words[k, 0], words[k, 1], numbers[k])
+        out[k, 0] = dp4a_ss(words[k, 0], words[k, 1], numbers[k])
+        out[k, 1] = dp4a_us(words[k, 0], words[k, 1], numbers[k])
 
 
 def test_dot_products():
@@ -36,10 +38,12 @@ def test_dot_products():
     words[0] = 0xFFFFFFFF, 0x80808080
     numbers = rng.integers(-(2**31), 2**31, 40).astype(np.int32)
     numbers[:2] = 2**31 - 1, -(2**31)
-    out = cuda.to_device(np.zeros(40, np.int32))
+    out = cuda.to_device(np.zeros((40, 2), np.int32))
     _dot[1, 1](cuda.to_device(words), cuda.to_device(numbers), out)
-    a, b = words.view(np.int8).reshape(40, 2, 4).astype(np.int64).transpose(1, 0, 2)
-    np.testing.assert_array_equal(out.copy_to_host(), (numbers + (a * b).sum(axis=1)).astype(np.int32))
+    b = words[:, 1:].copy().view(np.int8).astype(np.int64)
+    for found, kind in zip(out.copy_to_host().T, (np.int8, np.uint8), strict=True):
+        a = words[:, :1].copy().view(kind).astype(np.int64)
+        np.testing.assert_array_equal(found, (numbers + (a * b).sum(axis=1)).astype(np.int32))
 
 
 @cuda.jit
