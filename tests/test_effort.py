@@ -1,0 +1,207 @@
+"""effort="best": other stages in the same pipeline, for every target, kind of array and way to decode."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from helpers import assemble, header, picture, pixels_or_error
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from main_helpers import MAIN, as_if_large, main_fields
+from strategies import examples, images
+
+import imfnb
+from imfnb import FormatError, OptionError, layout
+from imfnb.profiles import decide
+
+
+def best(image: np.ndarray, **options) -> bytes:
+    return imfnb.encode(image, effort="best", **options)
+
+
+def same_everywhere(image: np.ndarray, **options) -> np.ndarray:
+    """Encode and decode on both backends: the same bytes and the same samples."""
+    data = best(image, device="cpu", threads=1, **options)
+    assert best(image, device="reference", threads=2, **options) == data
+    samples = imfnb.decode(data, device="cpu", threads=1)
+    assert samples.dtype == image.dtype and samples.shape == image.shape
+    np.testing.assert_array_equal(imfnb.decode(data, device="reference", threads=2), samples)
+    return samples
+
+
+@pytest.mark.parametrize("channels", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("shape", [(1, 1), (9, 17)])
+def test_shapes(shape, channels):
+    image = picture(*shape, channels) if channels != 2 else picture(*shape, 4)[:, :, 2:]
+    samples = same_everywhere(image, step=6, tune="psnr")
+    assert imfnb.metrics.psnr(image, samples) > 30
+
+
+@settings(max_examples=examples(10))
+@given(
+    images(), st.sampled_from([8, 16]), st.sampled_from(["4:2:0", "4:4:4"]), st.floats(0, 100), st.booleans()
+)
+def test_anything(image, patch_size, subsampling, quality, visual):
+    options = {"subsampling": subsampling} if image.ndim == 3 and image.shape[2] > 2 else {}
+    tune = "visual" if visual else "psnr"
+    same_everywhere(image, patch_size=patch_size, quality=quality, tune=tune, **options)
+
+
+@pytest.mark.parametrize("step", [1, 256])
+def test_extreme_pictures_at_both_ends_of_the_step(step):
+    rng = np.random.default_rng(0)
+    image = rng.choice(np.array([0, 255], np.uint8), (17, 19, 3))
+    samples = same_everywhere(image, step=step, tune="psnr")
+    assert step > 1 or imfnb.metrics.psnr(image, samples) > 40
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("tune", ["psnr", "visual"])
+def test_fewer_bytes_for_less_error(tune):
+    image = np.ascontiguousarray(pytest.importorskip("skimage.data").astronaut()[:256, 100:356])
+    plain = imfnb.encode(image, quality=45, tune=tune)
+    data = best(image, size=round(0.93 * len(plain)), tune=tune)
+    assert imfnb.info(data)["effort"] == "best" and imfnb.info(plain)["effort"] == "normal"
+    measure = imfnb.metrics.psnr if tune == "psnr" else imfnb.metrics.ms_ssim
+    assert measure(image, imfnb.decode(data)) > measure(image, imfnb.decode(plain))
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("target", [{"bpp": 0.5}, {"size": 900}, {"psnr": 33.0}, {"quality": 30}, {"step": 40}])
+def test_targets(target):
+    image = picture(120, 90, 3)
+    data = best(image, **target)
+    assert len(data) <= target.get("size", target.get("bpp", 100) * 120 * 90 / 8)
+    assert imfnb.metrics.psnr(image, imfnb.decode(data)) >= target.get("psnr", 0)
+
+
+@settings(max_examples=examples(20))
+@given(
+    st.integers(1, 150),
+    st.integers(1, 70),
+    st.sampled_from([1, 3, 4]),
+    st.floats(4, 120),
+    st.sampled_from([8, 16]),
+    st.sampled_from(["4:2:0", "4:4:4"]),
+    st.sampled_from([6, 16, 30, 64]),
+    st.sampled_from([1 << 22, 1000]),
+    st.integers(0, 9),
+)
+def test_strips_are_the_whole(height, width, channels, step, patch_size, subsampling, unit, samples, seed):
+    """Luma's rows that chroma's network reads are there wherever a strip begins."""
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, channels)).astype(np.uint8)
+    image = np.sort(image, axis=0)
+    options = {"subsampling": subsampling} if channels > 1 else {}
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        as_if_large(monkeypatch, slices=samples)
+        monkeypatch.setattr(decide, "restoration_pays", lambda *_: True)
+        data = best(image, step=step, patch_size=patch_size, **options)
+        assert all(imfnb.info(data)["restoration"])
+        with patch.multiple(layout, _STRIP_HEIGHT=unit, _STRIP_UNIT=unit, _STRIP_PIXELS=1):
+            found = imfnb.decode(data, threads=2), imfnb.decode(data, max_rank=3)
+        np.testing.assert_array_equal(found[0], imfnb.decode(data))
+        np.testing.assert_array_equal(found[1], imfnb.decode(data, max_rank=3))
+
+
+@pytest.mark.parametrize(
+    "flags", [(True, False, True), (False, True, False), (True, False, False), (False, True, True)]
+)
+def test_planes_are_restored_one_by_one(flags, monkeypatch):
+    """Whatever is switched on, encoder and decoder agree on what chroma's network is given."""
+    chosen = iter([*flags, *flags])
+    monkeypatch.setattr(decide, "restoration_pays", lambda *_: next(chosen))
+    image = picture(40, 33, 3)
+    data = best(image, step=25, tune="psnr", threads=1)
+    assert imfnb.info(data)["restoration"] == flags
+    one, two = (imfnb.decode(data, device=device) for device in ("cpu", "reference"))
+    np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("reduce", [2, 4, 8])
+def test_reduced(reduce):
+    image = picture(50, 43, 3)
+    data = best(image, step=12)
+    found = imfnb.decode(data, reduce=reduce)
+    assert found.shape == (-(-50 // reduce), -(-43 // reduce), 3)
+    np.testing.assert_array_equal(imfnb.decode(data, reduce=reduce, device="reference"), found)
+
+
+def test_previews_get_better():
+    image = picture(64, 48, 3)
+    data = best(image, step=12, tune="psnr")
+    errors = [imfnb.metrics.psnr(image, imfnb.decode(data, max_rank=rank)) for rank in (1, 4, 16, 64)]
+    assert errors == sorted(errors) and errors[0] < errors[-1]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.float32])
+@pytest.mark.parametrize("bands", [1, 5])
+def test_arrays(dtype, bands):
+    rng = np.random.default_rng(bands)
+    array = (60 + 20 * rng.random((21, 18, 1)).cumsum(axis=0) * np.arange(1, bands + 1)).astype(dtype)
+    same_everywhere(array, psnr=40, channels="bands")
+    samples = same_everywhere(array, max_error=3, channels="bands")
+    assert np.abs(samples.astype(float) - array).max() <= 3
+    assert imfnb.info(best(array, quality=40, channels="bands"))["effort"] == "best"
+
+
+def test_lossless():
+    image = picture(20, 30, 3)
+    np.testing.assert_array_equal(imfnb.decode(best(image, lossless=True)), image)
+
+
+def test_batches():
+    some = [picture(24, 31, 3, seed) for seed in range(3)]
+    data = imfnb.encode_batch(some, effort="best", quality=40, device="cpu")
+    assert data == [best(image, quality=40) for image in some]
+    for one, other in zip(imfnb.decode_batch(data, device="cpu"), data, strict=True):
+        np.testing.assert_array_equal(one, imfnb.decode(other))
+
+
+def test_options():
+    image = picture(9, 9, 3)
+    with pytest.raises(OptionError, match="effort is 'slow'; expected 'normal' or 'best'"):
+        imfnb.encode(image, effort="slow")
+    with pytest.raises(OptionError, match="effort='best' belongs to profile='main'"):
+        imfnb.encode(image, effort="best", profile="baseline")
+
+
+# --------------------------------------------------------------------------------------------------- hostile bytes
+
+
+def crafted(
+    codings: tuple[int, ...], segments: list[bytes], shape: tuple[int, int] = (11, 13), step: int = 640
+) -> bytes:
+    channels = 3 if len(codings) == 3 else 0
+    fields = main_fields(0, step, step if channels else None, *codings)
+    return assemble(header(*shape, channels, fields, segments, profile=MAIN), segments)
+
+
+@pytest.mark.parametrize("codings", [(4, 0, 0), (8, 8, 0), (12, 4, 12), (0, 0, 8)])
+def test_planes_of_a_file_go_through_the_same_stages(codings):
+    with pytest.raises(FormatError, match=r"coding \d+ of plane [12] does not fit that of the first plane"):
+        imfnb.decode(crafted(codings, [b"\0"] * 3))
+
+
+@settings(max_examples=examples(40))
+@given(
+    st.lists(st.binary(max_size=60), min_size=3, max_size=3),
+    st.sampled_from([64, 640, 16384]),
+    st.sampled_from([4, 8, 12]),
+)
+def test_random_segments(segments, step, stages):
+    """Pixels or an error of our own, and the same on both backends."""
+    data = crafted((stages + 3, stages + 2, stages), segments, step=step)
+    one, two = (pixels_or_error(data, device=device) for device in ("cpu", "reference"))
+    assert (one is None) == (two is None)
+    assert one is None or np.array_equal(one, two)
+
+
+@pytest.mark.jit
+@settings(max_examples=examples(200))
+@given(st.binary(max_size=400), st.integers(1, 60), st.integers(1, 60), st.integers(64, 16384), st.integers(4, 15))
+def test_random_segment_of_a_larger_picture(tail, height, width, step, coding):
+    """The kernels alone; the first byte is the rank."""
+    result = pixels_or_error(crafted((coding,), [tail or b"\0"], (height, width), step))
+    assert result is None or result.shape == (height, width)
