@@ -44,8 +44,8 @@ HIDDEN = {1: 4, 3: 2}
 #: size.
 STEP_BORDERS: dict[str, tuple[int, ...]] = {
     "luma": (480, 960, 2112, 4800),
-    "chroma": (480, 960, 2112, 4800),
-    "half": (),
+    "chroma": (640, 2048),
+    "half": (512, 1536),
 }
 
 

@@ -180,14 +180,15 @@ def _correct(planes: int) -> Callable[..., None]:
     even = max(2 * planes * whole**2, _GROUPS * (whole - 4) ** 2)
     odd = _GROUPS * (whole - 2) ** 2
     most = _TAPS * CHANNELS * max(planes, _GROUPS)
-    # Where the weights of each layer begin.
-    starts = np.cumsum([0] + [_TAPS * a * b for a, b in zip(widths, widths[1:], strict=False)]).tolist()
+    # Where the weights of the second layer and of the last one begin.
+    second = _TAPS * CHANNELS * widths[0]
+    end = second + _TAPS * CHANNELS * CHANNELS * (layers - 2)
     hidden, last = _adder(CHANNELS), _adder(outputs)
 
     @device_function
     def between(number, source, target, weights, biases, words, thread):
         """A layer from activations to activations."""
-        _pack(weights, starts[1] + (number - 1) * (_TAPS * CHANNELS * CHANNELS), CHANNELS, CHANNELS, words, thread)
+        _pack(weights, second + (number - 1) * (_TAPS * CHANNELS * CHANNELS), CHANNELS, CHANNELS, words, thread)
         _cuda.syncthreads()
         sums = _cuda.local.array(CHANNELS, int32)
         side = _i32(whole - 2 * number)
@@ -229,7 +230,7 @@ def _correct(planes: int) -> Callable[..., None]:
                 between(layer, there, here, weights, biases, words, thread)
             else:
                 between(layer, here, there, weights, biases, words, thread)
-        _pack(weights, starts[layers - 1], CHANNELS, outputs, words, thread)
+        _pack(weights, end, CHANNELS, outputs, words, thread)
         _cuda.syncthreads()
         for i in range((_SIDE * _SIDE + _THREADS - 1) // _THREADS):
             item = _i32(thread + i * _THREADS)
