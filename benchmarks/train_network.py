@@ -50,6 +50,8 @@ CROP = 128
 """Side of the crops that are learned from, in samples, of which the network's reach around the border is not judged."""
 SOFT = 1.0
 """Share of a plane's error that is added to that of a crop before the logarithm: flat crops count less."""
+LEAST_ERROR = 1.0
+"""Least mean squared error of a plane that is learned from, in (1/16 gray level)^2."""
 MARGIN = 1.1
 """Steps within this factor of a range are learned from, too."""
 
@@ -211,8 +213,8 @@ class Network(nn.Module):
 
     def __init__(self, planes: int) -> None:
         super().__init__()
-        self.planes, widths = planes, numbers.sizes(planes)
-        self.layers = nn.ModuleList(nn.Conv2d(a, b, numbers.KERNEL) for a, b in zip(widths, widths[1:], strict=False))
+        self.planes = planes
+        self.layers = nn.ModuleList(nn.Conv2d(a, b, numbers.KERNEL) for a, b in numbers.layers(planes))
         self.exact = False
         # The layers between begin near the identity, the last one near zero.
         first, *between, last = self.layers
@@ -310,7 +312,7 @@ def measure(networks: list[Layers], borders: tuple[int, ...], source: Planes, he
             out = [np.empty_like(plane) for plane in planes[: source.original.shape[1]]]
             cpu.correct(planes, step, weights, biases, out, [0])
             left = np.square(np.concatenate(out).astype(np.float64) - source.original[n]).mean()
-            gains[i, k] = 10 * math.log10(source.errors[n, k] / left)
+            gains[i, k] = 10 * math.log10(max(source.errors[n, k], LEAST_ERROR) / max(left, LEAST_ERROR))
     return gains
 
 
@@ -357,12 +359,16 @@ def main() -> int:
     parser.add_argument("planes", type=Path, help="folder that network_planes.py has written")
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("out", type=Path, help="where to keep the networks")
-    parser.add_argument("--minutes", type=float, default=6, help="for each range of steps; the first one takes 1.3 times")
+    parser.add_argument(
+        "--minutes", type=float, default=6, help="for each range of steps; the first one takes 1.3 times"
+    )
     parser.add_argument("--start", type=Path, help="networks to begin with, of which each range is trained by itself")
     parser.add_argument("--exact-from", type=float, default=0.6, help="when activations are rounded (default 0.6)")
     parser.add_argument("--rate", type=float, default=3e-3, help="of learning, at first (default 0.003)")
     parser.add_argument("--batch", type=int, default=8, help="crops per iteration (default 8)")
-    parser.add_argument("--hold-out", type=int, default=10, metavar="N", help="measure on every N-th image (default 10)")
+    parser.add_argument(
+        "--hold-out", type=int, default=10, metavar="N", help="measure on every N-th image (default 10)"
+    )
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -372,7 +378,8 @@ def main() -> int:
     source, borders = Planes.read(options.planes, options.kind), numbers.STEP_BORDERS[options.kind]
     count, trials = source.steps.shape
     held = list(range(0, count, options.hold_out))
-    pairs = [(n, k) for n in range(count) if n not in held for k in range(trials)]
+    # But for planes without errors, such as the chroma of gray pictures.
+    pairs = [(n, k) for n in range(count) if n not in held for k in range(trials) if source.errors[n, k] >= LEAST_ERROR]
     started = load(options.start) if options.start else None
     limits = list(zip((0, *borders), (*borders, 1 << 30), strict=True))
     middle = len(limits) // 2

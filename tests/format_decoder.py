@@ -59,10 +59,10 @@ def networks() -> dict[str, list[list[tuple[np.ndarray, np.ndarray]]]]:
     data = _checked((package() / "format" / "network.bin").read_bytes(), NETWORK_SHA256)
     found: dict[str, list[list[tuple[np.ndarray, np.ndarray]]]] = {}
     for kind, borders in NETWORK_BORDERS.items():
-        widths = (4, 16, 16, 16, 16, 16, 4) if kind == "luma" else (12, 16, 16, 16, 8)
+        shapes = ((4, 16), *[(16, 16)] * 4, (16, 4)) if kind == "luma" else ((12, 16), *[(16, 16)] * 2, (16, 8))
         for _ in range(len(borders) + 1):
             layers = []
-            for m, n in zip(widths[:-1], widths[1:], strict=True):
+            for m, n in shapes:
                 b, w = data[: 4 * n], data[4 * n : 4 * n + 9 * n * m]
                 shaped = np.frombuffer(w, np.int8).astype(np.int64).reshape(n, m, 3, 3)
                 layers.append((shaped, np.frombuffer(b, "<i4").astype(np.int64)))
@@ -1513,7 +1513,11 @@ LIMITS = (
 
 
 #: 10.1: first steps of the ranges of networks but the lowest.
-NETWORK_BORDERS: dict[str, tuple[int, ...]] = {"luma": (480, 960, 2112, 4800), "chroma": (640, 2048), "half": (512, 1536)}
+NETWORK_BORDERS: dict[str, tuple[int, ...]] = {
+    "luma": (480, 960, 2112, 4800),
+    "chroma": (640, 2048),
+    "half": (512, 1536),
+}
 
 
 def restore(plane: np.ndarray, step: int, chroma: bool) -> np.ndarray:

@@ -30,7 +30,7 @@ from ..format.network import (
     SHIFTS,
     STEP_LARGEST,
     STEP_LEAST,
-    sizes,
+    layers,
 )
 from ..format.restoration import SAMPLE_LIMIT
 
@@ -71,7 +71,8 @@ def correct(
 ) -> None:
     """Correct decoded planes by a network.
 
-    The planes are continued beyond their borders by their nearest sample, as far as the network reaches. With x the samples of the cells (row, column) in units of inputs, the layers are::
+    The planes are continued beyond their borders by their nearest sample, as far as the network reaches. With x
+    the samples of the cells (row, column) in units of inputs, the layers are::
 
         a_0 = x
         a_l[o] = clip((b_l[o] + sum_{i, j, k} w_l[o, i, j, k] a_{l-1}[i, row + j - 1, column + k - 1]) >> s_l)
@@ -95,8 +96,8 @@ def correct(
     which : sequence of int
         Which planes of the stacks are corrected; the others of `out` are left alone.
     """
-    widths = sizes(len(planes))
-    reach = 2 * (len(widths) - 1)
+    shapes = layers(len(planes))
+    reach = 2 * len(shapes)
     step = nearest_step(step)
     for n in which:
         samples = np.stack([np.clip(plane[n], -SAMPLE_LIMIT, SAMPLE_LIMIT) for plane in planes])
@@ -107,12 +108,12 @@ def correct(
         cells = values.reshape(len(planes), values.shape[1] // 2, 2, values.shape[2] // 2, 2)
         layer = cells.transpose(0, 2, 4, 1, 3).reshape(-1, values.shape[1] // 2, values.shape[2] // 2)
         start = place = 0
-        for number, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+        for number, (inputs, outputs) in enumerate(shapes):
             count = outputs * inputs * KERNEL**2
             weight = weights[start : start + count].reshape(outputs, inputs, KERNEL, KERNEL)
             layer = _convolved(layer, weight, biases[place : place + outputs])
             start, place = start + count, place + outputs
-            if number + 2 < len(widths):
+            if number + 1 < len(shapes):
                 layer = np.clip(layer >> SHIFTS[min(number, 1)], 0, ACTIVATION_MAX)
         layer = np.clip(layer >> SHIFTS[2], -CORRECTION_LIMIT, CORRECTION_LIMIT - 1)
         corrections = (layer * step + (1 << (CORRECTION_SHIFT - 1))) >> CORRECTION_SHIFT

@@ -7,6 +7,8 @@ outputs of some vectors of cells, stays in registers while all inputs of it are 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numba
 import numpy as np
 from llvmlite import ir
@@ -113,7 +115,7 @@ def _made(add, tile, group, low, high):
     return row
 
 
-def _twin(group_in: int, tile: int, group: int, low: int, high: int):
+def _twin(group_in: int, tile: int, group: int, low: int, high: int) -> Callable[..., None]:
     """The same in plain NumPy, for runs without the JIT."""
 
     def row(lines, places, weights, biases, shift, goals, cells):
