@@ -70,10 +70,10 @@ def _row(context, builder, signature, args, add, tile, group, low, high):
     count = places.shape[0]
     sums = registers(context, builder, types.int32, tile * _VECTORS)
     tiles = builder.udiv(biases.shape[0], INDEX(tile))
-    with cgutils.for_range(builder, tiles, intp=INDEX) as loop:
-        first = builder.mul(loop.index, INDEX(tile))
-        block = builder.mul(first, builder.mul(count, INDEX(KERNEL)))
-        with cgutils.for_range_slice(builder, INDEX(0), cells, INDEX(CHUNK), intp=INDEX) as (x, _):
+    with cgutils.for_range_slice(builder, INDEX(0), cells, INDEX(CHUNK), intp=INDEX) as (x, _):
+        with cgutils.for_range(builder, tiles, intp=INDEX) as loop:
+            first = builder.mul(loop.index, INDEX(tile))
+            block = builder.mul(first, builder.mul(count, INDEX(KERNEL)))
             for o in range(tile):
                 bias = biases.splat(builder.add(first, INDEX(o)))
                 for v in range(_VECTORS):
