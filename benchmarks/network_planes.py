@@ -1,6 +1,6 @@
 """Planes to learn the restoration network from: a folder of images before and after the codec.
 
-    python benchmarks/network_planes.py FOLDER OUT [--steps 12] [--seed 1]
+    python benchmarks/network_planes.py FOLDER OUT [--steps 12] [--seed 1] [--dependent]
 
 Every image is coded at as many steps of luma, spread evenly by their logarithm between 3 and 210 gray levels and
 shifted at random from image to image, with the patch sizes that the encoder would choose. Chroma is coded at both
@@ -20,10 +20,12 @@ from pathlib import Path
 import numpy as np
 from planes import Plane, decoded, image_paths, read_planes
 
-from imfnb.factorization.rdoq import cpu as rdoq
+from imfnb.factorization import rdoq
+from imfnb.factorization.rdoq import cpu as kernels
 from imfnb.lapped import cpu as lapped
 from imfnb.pictures import read_picture
 from imfnb.profiles import decide
+from imfnb.runtime.run import HostRun
 
 FIRST_STEP, LAST_STEP = 3.0, 210.0
 """Gray levels."""
@@ -41,9 +43,25 @@ def patch_size(plane: Plane, step: int) -> int:
         filtered = np.empty((1, *(size + -size % p for size in plane.shape)), np.int32)
         lapped.forward(plane[None], p, filtered, [0])
         total = np.zeros(1, np.int64)
-        rdoq.proxy(filtered, p, step, total)
+        kernels.proxy(filtered, p, step, total)
         costs.append(int(total[0]))
     return 16 if decide.long_patches_pay(*costs) else 8
+
+
+def decoded_dependent(plane: Plane, step: int, patch_size: int) -> Plane:
+    """The plane that comes out of the codec with dependent quantization, without restoration."""
+    from imfnb.format.dependent import fine_step
+
+    run, shape = HostRun("cpu", 1), tuple(size + -size % patch_size for size in plane.shape)
+    filtered, step = np.empty((1, *shape), np.int32), fine_step(step)
+    lapped.forward(plane[None], patch_size, filtered, [0])
+    settings = rdoq.Settings(dependent=True)
+    last = rdoq.prepare(filtered, step, patch_size, run, "", settings=settings)
+    factors, ranks = rdoq.choose_last(last, run, "")
+    rdoq.product(factors, ranks, step, patch_size, None, filtered, run, "")
+    out = np.empty((1, *plane.shape), np.int32)
+    lapped.inverse(filtered, patch_size, out, [0])
+    return out[0]
 
 
 def steps_of(count: int, shift: float) -> list[tuple[int, int, int]]:
@@ -62,7 +80,9 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder for the arrays")
     parser.add_argument("--steps", type=int, default=12, metavar="K", help="steps per image (default 12)")
     parser.add_argument("--seed", type=int, default=1, help="of the random shifts of steps (default 1)")
+    parser.add_argument("--dependent", action="store_true", help="with dependent quantization, as effort='best' codes")
     options = parser.parse_args()
+    code = decoded_dependent if options.dependent else decoded
 
     paths = [path for path in image_paths(options.folder) if read_picture(path).pixels.ndim == 3]
     options.out.mkdir(parents=True, exist_ok=True)
@@ -87,7 +107,7 @@ def main() -> None:
                 put(name, (n, p), plane, shape)
                 for k in range(options.steps):
                     step = int(steps[n, k, kind])
-                    found = decoded(plane, step, patch_size(plane, step))
+                    found = code(plane, step, patch_size(plane, step))
                     put(f"{name}_decoded", (n, k, p), found, (shape[0], options.steps, shape[1]))
         print(f"{n + 1} of {len(paths)}", end="\r", flush=True)
 

@@ -21,6 +21,7 @@ __all__ = ["Malformed", "decode"]
 #: SHA-256 of the tables, appendix A.
 STATES_SHA256 = "63f80d1f04346ad1f3659ec15aab0b448cea5d9d1b12208f42c5016cfe85df08"
 FILTERS_SHA256 = "cec29dc6b419cb48634c48155a0924c5ca65b8fae550451965784380c4d4d04c"
+NETWORK_SHA256 = "1f0ab2e81346757c7d38abab5d05806411c1017896bb8fa34806a6b9926635a5"
 
 
 class Malformed(Exception):
@@ -50,6 +51,25 @@ def package() -> Path:
 def states() -> bytes:
     """The initial state of the context model: `states.bin`, inflated."""
     return zlib.decompress(_checked((package() / "format" / "states.bin").read_bytes(), STATES_SHA256))
+
+
+@functools.cache
+def networks() -> dict[str, list[list[tuple[np.ndarray, np.ndarray]]]]:
+    """The networks: `network.bin`, as {kind: [range][layer]}, each layer its weights and biases."""
+    data = _checked((package() / "format" / "network.bin").read_bytes(), NETWORK_SHA256)
+    found: dict[str, list[list[tuple[np.ndarray, np.ndarray]]]] = {}
+    for kind, borders in NETWORK_BORDERS.items():
+        shapes = ((4, 16), *[(16, 16)] * 4, (16, 4)) if kind == "luma" else ((12, 16), *[(16, 16)] * 2, (16, 8))
+        for _ in range(len(borders) + 1):
+            layers = []
+            for m, n in shapes:
+                b, w = data[: 4 * n], data[4 * n : 4 * n + 9 * n * m]
+                shaped = np.frombuffer(w, np.int8).astype(np.int64).reshape(n, m, 3, 3)
+                layers.append((shaped, np.frombuffer(b, "<i4").astype(np.int64)))
+                data = data[4 * n + 9 * n * m :]
+            found.setdefault(kind, []).append(layers)
+    require(not data, "network.bin is longer than its networks")
+    return found
 
 
 @functools.cache
@@ -1492,6 +1512,14 @@ LIMITS = (
 )
 
 
+#: 10.1: first steps of the ranges of networks but the lowest.
+NETWORK_BORDERS: dict[str, tuple[int, ...]] = {
+    "luma": (480, 960, 2112, 4800),
+    "chroma": (640, 2048),
+    "half": (512, 1536),
+}
+
+
 def restore(plane: np.ndarray, step: int, chroma: bool) -> np.ndarray:
     """Both passes."""
     number = sum(border <= step for border in BORDERS)
@@ -1526,6 +1554,46 @@ def _restore_pass(plane: np.ndarray, step: int, limits: tuple[int, int], filters
             pair = np.clip(ahead - centre, -limit, limit) + np.clip(behind - centre, -limit, limit)
             total += filters[kind, m, k] * pair
     return np.clip(centre + ((total + 128) >> 8), -16384, 16384)
+
+
+def halved(luma: np.ndarray) -> np.ndarray:
+    """10.1: the guide of chroma of half the size."""
+    h, w = luma.shape
+    z = np.pad(np.clip(luma, -16384, 16384), ((0, h % 2), (0, w % 2)), mode="edge")
+    return (z[::2, ::2] + z[::2, 1::2] + z[1::2, ::2] + z[1::2, 1::2] + 2) >> 2
+
+
+def correct(planes: list[np.ndarray], step: int, kind: str) -> list[np.ndarray]:
+    """10.1: the results for the planes, but for the guide, which is the last of several."""
+    layers = networks()[kind][sum(border <= step for border in NETWORK_BORDERS[kind])]
+    h, w = planes[0].shape
+    around = 2 * len(layers)
+    factor = (2**21 + step // 2) // step
+    a = []
+    for plane in planes:
+        x = np.clip((np.clip(plane, -16384, 16384) * factor + 2**13) >> 14, -32768, 32767)
+        x = np.pad(x, ((around, around + h % 2), (around, around + w % 2)), mode="edge")
+        a += [x[i::2, j::2] for i in range(2) for j in range(2)]
+    for number, (weights, biases) in enumerate(layers):
+        down, across = a[0].shape[0] - 2, a[0].shape[1] - 2
+        sums = []
+        for weight, bias in zip(weights, biases, strict=True):
+            total = np.full((down, across), bias)
+            for k, i, j in np.ndindex(weight.shape):
+                total += weight[k, i, j] * a[k][i : i + down, j : j + across]
+            sums.append(total)
+        if number + 1 < len(layers):
+            a = [np.clip(total >> (6 if number else 5), 0, 255) for total in sums]
+        else:
+            a = [np.clip(total >> 7, -1024, 1023) for total in sums]
+    results = []
+    for q in range(len(a) // 4):
+        change = np.zeros((2 * a[0].shape[0], 2 * a[0].shape[1]), np.int64)
+        for i in range(2):
+            for j in range(2):
+                change[i::2, j::2] = (a[4 * q + 2 * i + j] * step + 2**9) >> 10
+        results.append(np.clip(np.clip(planes[q], -16384, 16384) + change[:h, :w], -16384, 16384))
+    return results
 
 
 # ---- 11. Lossless alpha; 12. Pixels ----------------------------------------------------------------------------------

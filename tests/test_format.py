@@ -19,8 +19,19 @@ import imfnb
 from imfnb import options as accepted
 from imfnb.entropy import layout
 from imfnb.entropy.maps.reference import encode_map
-from imfnb.format import baseline_header, basis, constants, context_model, lapped, probability, restoration, states
+from imfnb.format import (
+    baseline_header,
+    basis,
+    constants,
+    context_model,
+    lapped,
+    network,
+    probability,
+    restoration,
+    states,
+)
 from imfnb.format.main_header import put_values
+from imfnb.network import reference
 
 FOLDER = pathlib.Path(__file__).parent / "golden"
 TABLE = json.loads((FOLDER / "sha256.json").read_text())
@@ -75,6 +86,12 @@ def test_check_values_of_the_text():
         "states.bin, as it is": (format_decoder.package() / "format" / "states.bin").read_bytes(),
         "states.bin, inflated": format_decoder.states(),
         "filters.bin": format_decoder.coefficients().astype("<i2").tobytes(),
+        "network.bin": b"".join(
+            biases.astype("<i4").tobytes() + weights.astype("i1").tobytes()
+            for ranges in format_decoder.networks().values()
+            for layers in ranges
+            for weights, biases in layers
+        ),
         "SQUASH (16 bits)": np.array(format_decoder.SQUASH).astype("<u2").tobytes(),
         "STRETCH (16 bits)": np.array(format_decoder.STRETCH).astype("<i2").tobytes(),
         "RATE (16 bits)": np.array(format_decoder.RATE).astype("<u2").tobytes(),
@@ -103,6 +120,7 @@ def test_tables_of_the_package_are_those_of_the_text():
         "states.bin, as it is": (pathlib.Path(states.__file__).parent / "states.bin").read_bytes(),
         "states.bin, inflated": b"".join(array.tobytes() for array in inflated),
         "filters.bin": np.array(filters).astype("<i2").tobytes(),
+        "network.bin": (pathlib.Path(network.__file__).parent / "network.bin").read_bytes(),
         "SQUASH (16 bits)": probability.SQUASH.astype("<u2").tobytes(),
         "STRETCH (16 bits)": probability.STRETCH.astype("<i2").tobytes(),
         "RATE (16 bits)": probability.RATE.astype("<u2").tobytes(),
@@ -120,6 +138,23 @@ def test_tables_of_the_package_are_those_of_the_text():
     for p, step in ((8, 64), (8, 16384), (16, 1280)):
         found[f"V0, p = {p}, step {step} (16 bits)"] = basis.dct_basis(p, step).astype("<i2").tobytes()
     assert _listed() == {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in found.items()}
+
+
+@pytest.mark.parametrize("kind", network.STEP_BORDERS)
+@pytest.mark.parametrize("step", [64, 1500, 16384])
+def test_networks_of_the_text(kind, step):
+    """What the text says of networks, which no golden file has yet, is what the package does."""
+    rng = np.random.default_rng(step)
+    planes = [np.cumsum(rng.integers(-300, 301, (1, 9, 12)), 2, np.int32) for _ in range(1 if kind == "luma" else 3)]
+    luma = np.cumsum(rng.integers(-300, 301, (1, 17, 23)), 2, np.int32)
+    if kind == "half":
+        reference.guide(luma, planes[2])
+        np.testing.assert_array_equal(format_decoder.halved(luma[0]), planes[2][0])
+    out = [np.empty_like(plane) for plane in planes[: max(len(planes) - 1, 1)]]
+    reference.correct(planes, step, *network.network(step, kind), out, [0])
+    found = format_decoder.correct([plane[0].astype(np.int64) for plane in planes], step, kind)
+    for one, other in zip(found, out, strict=True):
+        np.testing.assert_array_equal(one, other[0])
 
 
 def _constants():

@@ -14,7 +14,18 @@ import imfnb
 from imfnb.runtime.cache import _NO_KERNELS
 
 PACKAGE = pathlib.Path(imfnb.__file__).parent
-STAGES = {"color", "patches", "lapped", "masking", "factorization", "restoration", "entropy", "fill", "spectral"}
+STAGES = {
+    "color",
+    "patches",
+    "lapped",
+    "masking",
+    "factorization",
+    "restoration",
+    "network",
+    "entropy",
+    "fill",
+    "spectral",
+}
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 #: What the parts of the package may import of it; the rest is not restricted here.

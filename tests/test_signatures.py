@@ -27,6 +27,7 @@ STAGES = (
     "fill",
     "lapped",
     "masking",
+    "network",
     "patches",
     "restoration",
     "spectral",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,17 +45,17 @@ HIDDEN = {1: 4, 3: 2}
 #: size.
 STEP_BORDERS: dict[str, tuple[int, ...]] = {
     "luma": (480, 960, 2112, 4800),
-    "chroma": (480, 960, 2112, 4800),
-    "half": (),
+    "chroma": (640, 2048),
+    "half": (512, 1536),
 }
 
 
-def sizes(planes: int) -> tuple[int, ...]:
-    """Inputs of every layer of the network for so many input planes, and outputs of the last.
+def layers(planes: int) -> list[tuple[int, int]]:
+    """Inputs and outputs of every layer of the network for so many input planes.
 
     The four samples of a cell are inputs, or outputs, of their own. The last of several planes is the guide.
     """
-    return (4 * planes, *[CHANNELS] * (HIDDEN[planes] + 1), 4 * max(planes - 1, 1))
+    return list(pairwise([4 * planes, *[CHANNELS] * (HIDDEN[planes] + 1), 4 * max(planes - 1, 1)]))
 
 
 def network(step: int, kind: str) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
@@ -84,10 +85,9 @@ def _networks() -> dict[str, list[tuple[NDArray[np.int8], NDArray[np.int32]]]]:
     found: dict[str, list[tuple[NDArray[np.int8], NDArray[np.int32]]]] = {}
     place = 0
     for kind, borders in STEP_BORDERS.items():
-        widths = sizes(1 if kind == "luma" else 3)
         for _ in range(len(borders) + 1):
             weights, biases = [], []
-            for inputs, outputs in zip(widths, widths[1:], strict=False):
+            for inputs, outputs in layers(1 if kind == "luma" else 3):
                 biases.append(np.frombuffer(data, "<i4", outputs, place))
                 place += 4 * outputs
                 weights.append(np.frombuffer(data, np.int8, outputs * inputs * KERNEL**2, place))

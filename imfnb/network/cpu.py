@@ -18,7 +18,7 @@ from ..format.network import (
     KERNEL,
     RECIPROCAL_BITS,
     SHIFTS,
-    sizes,
+    layers,
 )
 from ..format.restoration import SAMPLE_LIMIT
 from ..runtime.jit import kernel
@@ -44,7 +44,7 @@ def correct(
     which: Sequence[int],
 ) -> None:
     """Counterpart of :func:`imfnb.network.reference.correct`."""
-    words = _packed(weights, sizes(len(planes)))
+    words = _packed(weights, layers(len(planes)))
     numbers = nearest_step(step), reciprocal(step)
     for n in which:
         if len(planes) == 1:
@@ -53,13 +53,13 @@ def correct(
             _correct_chroma(*(plane[n] for plane in planes), *numbers, words, biases, *(goal[n] for goal in out))
 
 
-def _packed(weights: NDArray[np.int8], widths: tuple[int, ...]) -> NDArray[np.int32]:
+def _packed(weights: NDArray[np.int8], shapes: list[tuple[int, int]]) -> NDArray[np.int32]:
     """Weights as words in the order in which `tiles` reads them, of all layers."""
     parts, start = [], 0
-    for number, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+    for number, (inputs, outputs) in enumerate(shapes):
         count = outputs * inputs * KERNEL**2
         group = GROUP if number else 2
-        tile = TILE if number + 2 < len(widths) else 4
+        tile = TILE if number + 1 < len(shapes) else 4
         layer = weights[start : start + count].reshape(outputs // tile, tile, inputs // group, group, KERNEL, KERNEL)
         ordered = layer.transpose(0, 2, 4, 5, 1, 3)  # tile, group, row, column, output, channel of the group
         ordered = ordered.astype(np.int16) if group == 2 else ordered
@@ -97,7 +97,7 @@ def _correct_chroma(
     _run((cb, cr, luma), step, factor, weights, biases, (cb_out, cr_out), _CHROMA)
 
 
-_LUMA, _CHROMA = len(sizes(1)) - 1, len(sizes(3)) - 1
+_LUMA, _CHROMA = len(layers(1)), len(layers(3))
 
 
 @kernel()
@@ -108,29 +108,29 @@ def _run(
     weights: NDArray[np.int32],
     biases: NDArray[np.int32],
     out: tuple[NDArray[np.int32], ...],
-    layers: int,
+    depth: int,
 ) -> None:
     """Correct planes by a network of so many layers."""
     height, width = planes[0].shape
     rows, columns = (height + 1) // 2, (width + 1) // 2
     count, goals = len(planes), len(out)
-    # A row begins with the first column that the network reaches, `layers` of them before the plane; a layer writes one
+    # A row begins with the first column that the network reaches, `depth` of them before the plane; a layer writes one
     # column fewer at either end than it reads, so all of its columns stand one further to the left.
-    span = -(-(columns + 2 * layers) // CHUNK) * CHUNK
+    span = -(-(columns + 2 * depth) // CHUNK) * CHUNK
     stride = span + CHUNK  # what is read beyond the row is used for columns that nobody needs
     groups = max(2 * count, _GROUPS, 4 * goals)
     ring = groups * stride
-    lines = np.zeros((layers + 1) * KERNEL * ring, np.int32)
+    lines = np.zeros((depth + 1) * KERNEL * ring, np.int32)
 
     places = np.empty(KERNEL * max(2 * count, _GROUPS), np.int64)
     targets = np.empty(max(_GROUPS, 4 * goals), np.int64)
-    for row in range(-layers, rows + layers):
-        _load(planes, row, factor, lines[row % KERNEL * ring :], stride, layers)
+    for row in range(-depth, rows + depth):
+        _load(planes, row, factor, lines[row % KERNEL * ring :], stride, depth)
         first = bias = 0
-        for layer in range(layers):
+        for layer in range(depth):
             # Row `row` of the inputs completes row `row` - 1 of the first layer, and so on.
             newest = row - layer
-            if newest - 2 < layer - layers:
+            if newest - 2 < layer - depth:
                 break
             inputs = 2 * count if layer == 0 else _GROUPS
             base = layer * KERNEL * ring
@@ -138,14 +138,14 @@ def _run(
                 for k in range(KERNEL):
                     places[g * KERNEL + k] = base + (newest - 2 + k) % KERNEL * ring + g * stride
             goal = (layer + 1) * KERNEL * ring + (newest - 1) % KERNEL * ring
-            last = layer == layers - 1
+            last = layer == depth - 1
             outputs = 4 * goals if last else CHANNELS
             number = 4 * goals if last else _GROUPS
             for g in range(number):
                 targets[g] = goal + g * stride
             used, length = places[: inputs * KERNEL], inputs * KERNEL * KERNEL * outputs
             part, added = weights[first : first + length], biases[bias : bias + outputs]
-            cells = -(-(columns + 2 * (layers - layer - 1)) // CHUNK) * CHUNK
+            cells = -(-(columns + 2 * (depth - layer - 1)) // CHUNK) * CHUNK
             if layer == 0:
                 first_row(lines, used, part, added, SHIFTS[0], targets[:number], cells)
             elif last:

@@ -21,7 +21,7 @@ from ..format.network import (
     KERNEL,
     RECIPROCAL_BITS,
     SHIFTS,
-    sizes,
+    layers,
 )
 from ..format.restoration import SAMPLE_LIMIT
 from ..runtime.cuda import SIMULATED, device_function, kernel, stream, template, tile_of_block, tiles
@@ -173,21 +173,22 @@ def _finish(sums, number, plane, row, column, step, out):
 )
 def _correct(planes: int) -> Callable[..., None]:
     """The kernel for so many planes; where there is only one, it is given for all of them."""
-    widths = sizes(planes)
-    layers, outputs = len(widths) - 1, widths[-1]
-    whole = _SIDE + 2 * layers
+    shapes = layers(planes)
+    depth, outputs = len(shapes), shapes[-1][1]
+    whole = _SIDE + 2 * depth
     # Buffers of inputs of even layers, and of odd ones.
     even = max(2 * planes * whole**2, _GROUPS * (whole - 4) ** 2)
     odd = _GROUPS * (whole - 2) ** 2
     most = _TAPS * CHANNELS * max(planes, _GROUPS)
-    # Where the weights of each layer begin.
-    starts = np.cumsum([0] + [_TAPS * a * b for a, b in zip(widths, widths[1:], strict=False)]).tolist()
+    # Where the weights of the second layer and of the last one begin.
+    second = _TAPS * CHANNELS * 4 * planes
+    end = second + _TAPS * CHANNELS * CHANNELS * (depth - 2)
     hidden, last = _adder(CHANNELS), _adder(outputs)
 
     @device_function
     def between(number, source, target, weights, biases, words, thread):
         """A layer from activations to activations."""
-        _pack(weights, starts[1] + (number - 1) * (_TAPS * CHANNELS * CHANNELS), CHANNELS, CHANNELS, words, thread)
+        _pack(weights, second + (number - 1) * (_TAPS * CHANNELS * CHANNELS), CHANNELS, CHANNELS, words, thread)
         _cuda.syncthreads()
         sums = _cuda.local.array(CHANNELS, int32)
         side = _i32(whole - 2 * number)
@@ -206,14 +207,16 @@ def _correct(planes: int) -> Callable[..., None]:
         words = _cuda.shared.array(most, uint32)
         sums = _cuda.local.array(CHANNELS, int32)
         rows, columns = _u32(one.shape[1] + 1) // _u32(2), _u32(one.shape[2] + 1) // _u32(2)
-        number, down, across = tile_of_block((rows + (_SIDE - 1)) // _u32(_SIDE), (columns + (_SIDE - 1)) // _u32(_SIDE))
+        number, down, across = tile_of_block(
+            _u32(rows + (_SIDE - 1)) // _u32(_SIDE), _u32(columns + (_SIDE - 1)) // _u32(_SIDE)
+        )
         n = which[number]
         thread = _i32(_cuda.threadIdx.x)
         top, left = _i32(down * _SIDE), _i32(across * _SIDE)
-        _load(one[n], 0, whole, top - layers, left - layers, factor, here, thread)
+        _load(one[n], 0, whole, top - depth, left - depth, factor, here, thread)
         if planes == 3:
-            _load(two[n], 1, whole, top - layers, left - layers, factor, here, thread)
-            _load(three[n], 2, whole, top - layers, left - layers, factor, here, thread)
+            _load(two[n], 1, whole, top - depth, left - depth, factor, here, thread)
+            _load(three[n], 2, whole, top - depth, left - depth, factor, here, thread)
         _pack(weights, 0, 4 * planes, CHANNELS, words, thread)
         _cuda.syncthreads()
         inner = whole - 2
@@ -224,12 +227,12 @@ def _correct(planes: int) -> Callable[..., None]:
                 _first(here, words, biases, planes, whole, _i32(item + 2 * y), sums)
                 _store(sums, SHIFTS[0], there, inner * inner, item)
         _cuda.syncthreads()
-        for layer in range(1, layers - 1):
+        for layer in range(1, depth - 1):
             if layer & 1:
                 between(layer, there, here, weights, biases, words, thread)
             else:
                 between(layer, here, there, weights, biases, words, thread)
-        _pack(weights, starts[layers - 1], CHANNELS, outputs, words, thread)
+        _pack(weights, end, CHANNELS, outputs, words, thread)
         _cuda.syncthreads()
         for i in range((_SIDE * _SIDE + _THREADS - 1) // _THREADS):
             item = _i32(thread + i * _THREADS)
@@ -237,7 +240,7 @@ def _correct(planes: int) -> Callable[..., None]:
                 y = _i32(_u32(item) // _u32(_SIDE))
                 at, row, column = _i32(item + 2 * y), _i32(top + y), _i32(left + item - y * _SIDE)
                 # There is an even number of layers.
-                last(there, words, biases, (layers - 1) * CHANNELS, _SIDE + 2, at, sums)
+                last(there, words, biases, (depth - 1) * CHANNELS, _SIDE + 2, at, sums)
                 _finish(sums, 0, one[n], row, column, step, out[n])
                 if planes == 3:
                     _finish(sums, 1, two[n], row, column, step, other[n])
@@ -250,7 +253,7 @@ def correct(planes: Sequence[Any], step: int, weights: Any, biases: Any, out: Se
     _, height, width = planes[0].shape
     blocks = len(which) * -(-height // (2 * _SIDE)) * -(-width // (2 * _SIDE))
     numbers = _i32(nearest_step(step)), _i32(reciprocal(step))
-    sources, goals = (planes[0], planes[-2:][0], planes[-1]), (out[0], out[-1])
+    sources, goals = (planes[0], planes[len(planes) // 2], planes[-1]), (out[0], out[-1])
     _correct(len(planes))[blocks, _THREADS, stream()](*sources, *numbers, weights, biases, *goals, which)
 
 
@@ -271,4 +274,4 @@ def _guide(luma, out):
 def guide(luma: Any, out: Any) -> None:
     """Counterpart of :func:`imfnb.network.reference.guide`."""
     grid, block = tiles(out.shape[2], out.shape[1], out.shape[0])
-    _guide[(*grid, ), block, stream()](luma, out)
+    _guide[(*grid,), block, stream()](luma, out)

@@ -17,6 +17,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..format.color import FRACTION
+from ..format.constants import STEP_UNIT
 from ..format.network import (
     ACTIVATION_MAX,
     CORRECTION_BITS,
@@ -28,10 +30,8 @@ from ..format.network import (
     SHIFTS,
     STEP_LARGEST,
     STEP_LEAST,
-    sizes,
+    layers,
 )
-from ..format.constants import STEP_UNIT
-from ..format.color import FRACTION
 from ..format.restoration import SAMPLE_LIMIT
 
 __all__ = ["correct", "guide"]
@@ -71,8 +71,8 @@ def correct(
 ) -> None:
     """Correct decoded planes by a network.
 
-    The planes are continued beyond their borders by their nearest sample, as far as the network reaches, from an even
-    row and column on. With x the samples of the cells (row, column) in units of inputs, the layers are::
+    The planes are continued beyond their borders by their nearest sample, as far as the network reaches. With x
+    the samples of the cells (row, column) in units of inputs, the layers are::
 
         a_0 = x
         a_l[o] = clip((b_l[o] + sum_{i, j, k} w_l[o, i, j, k] a_{l-1}[i, row + j - 1, column + k - 1]) >> s_l)
@@ -83,20 +83,21 @@ def correct(
     Parameters
     ----------
     planes : sequence of arrays of int32, shape (B, H, W)
-        Stacks of decoded planes with SAMPLE fraction bits: one of luma, or of any kind that is corrected alone; or those of Cb,
-        Cr and their guide, see :func:`guide`.
+        Stacks of decoded planes, in 1/16 gray level: one of luma, or of any kind that is corrected alone; or those of
+        Cb, Cr and their guide, restored luma of their size (see :func:`guide`).
     step : int
         Quantization step of the planes (but the guide) in 1/64 gray level.
     weights : array of int8, shape (W,)
     biases : array of int32, shape (N,)
         The network, see :func:`imfnb.format.network.network`.
     out : sequence of arrays of int32, shape (B, H, W)
-        Stacks for the corrected planes: of luma, or of Cb and Cr. On the CPU they may be the decoded ones.
+        Stacks for the corrected planes: of luma, or of Cb and Cr. On the CPU, not on the GPU, they may be the decoded
+        ones.
     which : sequence of int
         Which planes of the stacks are corrected; the others of `out` are left alone.
     """
-    widths = sizes(len(planes))
-    reach = 2 * (len(widths) - 1)
+    shapes = layers(len(planes))
+    reach = 2 * len(shapes)
     step = nearest_step(step)
     for n in which:
         samples = np.stack([np.clip(plane[n], -SAMPLE_LIMIT, SAMPLE_LIMIT) for plane in planes])
@@ -107,12 +108,12 @@ def correct(
         cells = values.reshape(len(planes), values.shape[1] // 2, 2, values.shape[2] // 2, 2)
         layer = cells.transpose(0, 2, 4, 1, 3).reshape(-1, values.shape[1] // 2, values.shape[2] // 2)
         start = place = 0
-        for number, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+        for number, (inputs, outputs) in enumerate(shapes):
             count = outputs * inputs * KERNEL**2
             weight = weights[start : start + count].reshape(outputs, inputs, KERNEL, KERNEL)
             layer = _convolved(layer, weight, biases[place : place + outputs])
             start, place = start + count, place + outputs
-            if number + 2 < len(widths):
+            if number + 1 < len(shapes):
                 layer = np.clip(layer >> SHIFTS[min(number, 1)], 0, ACTIVATION_MAX)
         layer = np.clip(layer >> SHIFTS[2], -CORRECTION_LIMIT, CORRECTION_LIMIT - 1)
         corrections = (layer * step + (1 << (CORRECTION_SHIFT - 1))) >> CORRECTION_SHIFT

@@ -7,6 +7,8 @@ outputs of some vectors of cells, stays in registers while all inputs of it are 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numba
 import numpy as np
 from llvmlite import ir
@@ -68,10 +70,10 @@ def _row(context, builder, signature, args, add, tile, group, low, high):
     count = places.shape[0]
     sums = registers(context, builder, types.int32, tile * _VECTORS)
     tiles = builder.udiv(biases.shape[0], INDEX(tile))
-    with cgutils.for_range(builder, tiles, intp=INDEX) as loop:
-        first = builder.mul(loop.index, INDEX(tile))
-        block = builder.mul(first, builder.mul(count, INDEX(KERNEL)))
-        with cgutils.for_range_slice(builder, INDEX(0), cells, INDEX(CHUNK), intp=INDEX) as (x, _):
+    with cgutils.for_range_slice(builder, INDEX(0), cells, INDEX(CHUNK), intp=INDEX) as (x, _):
+        with cgutils.for_range(builder, tiles, intp=INDEX) as loop:
+            first = builder.mul(loop.index, INDEX(tile))
+            block = builder.mul(first, builder.mul(count, INDEX(KERNEL)))
             for o in range(tile):
                 bias = biases.splat(builder.add(first, INDEX(o)))
                 for v in range(_VECTORS):
@@ -113,7 +115,7 @@ def _made(add, tile, group, low, high):
     return row
 
 
-def _twin(group_in: int, tile: int, group: int, low: int, high: int):
+def _twin(group_in: int, tile: int, group: int, low: int, high: int) -> Callable[..., None]:
     """The same in plain NumPy, for runs without the JIT."""
 
     def row(lines, places, weights, biases, shift, goals, cells):

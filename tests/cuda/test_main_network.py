@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stacks import empty, same, up
 from strategies import seeds
 
-from imfnb.format.network import network, sizes
+from imfnb.format.network import layers, network
 from imfnb.format.restoration import SAMPLE_LIMIT
 from imfnb.network import cuda, reference
 
@@ -36,10 +36,9 @@ def test_correct(height, width, step, chroma, seed):
 def test_extremes_stay_exact(count):
     """Largest samples, weights and biases."""
     rng = np.random.default_rng(0)
-    widths = sizes(count)
     planes = [rng.choice(np.array([-SAMPLE_LIMIT, 2**31 - 1], np.int32), (1, 3, 5)) for _ in range(count)]
-    weights = rng.choice(np.array([-127, 127, 127], np.int8), sum(9 * a * b for a, b in zip(widths, widths[1:])))
-    biases = rng.choice(np.array([-(2**24), 0, 2**24], np.int32), sum(widths[1:]))
+    weights = rng.choice(np.array([-127, 127, 127], np.int8), sum(9 * a * b for a, b in layers(count)))
+    biases = rng.choice(np.array([-(2**24), 0, 2**24], np.int32), sum(b for _, b in layers(count)))
     check(planes, 1, weights, biases, [0])
 
 
