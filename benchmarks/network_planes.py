@@ -1,10 +1,11 @@
 """Planes to learn the restoration network from: a folder of images before and after the codec.
 
-    python benchmarks/network_planes.py FOLDER OUT [--steps 12] [--seed 1] [--dependent]
+    python benchmarks/network_planes.py FOLDER OUT [--steps 12] [--seed 1] [--dependent] [--jpeg 0.5]
 
 Every image is coded at as many steps of luma, spread evenly by their logarithm between 3 and 210 gray levels and
 shifted at random from image to image, with the patch sizes that the encoder would choose. Chroma is coded at both
-resolutions, with its step as the encoder's share of that of luma. All arrays are of int16, in 1/16 gray level; ``OUT``
+resolutions, with its step as the encoder's share of that of luma. A share of the images may be taken through JPEG with
+half-size chroma before, as most pictures that people have were: such chroma is smoother. All arrays are of int16, in 1/16 gray level; ``OUT``
 gets, for N images of one size and K steps:
 
 - ``names.txt``, ``steps.npy`` (N, K, 3): steps of luma, of chroma and of half-size chroma, in 1/64 gray level;
@@ -15,9 +16,11 @@ gets, for N images of one size and K steps:
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from planes import Plane, decoded, image_paths, read_planes
 
 from imfnb.factorization import rdoq
@@ -46,6 +49,16 @@ def patch_size(plane: Plane, step: int) -> int:
         kernels.proxy(filtered, p, step, total)
         costs.append(int(total[0]))
     return 16 if decide.long_patches_pay(*costs) else 8
+
+
+def through_jpeg(path: Path, quality: int, folder: Path) -> Path:
+    """A file of what JPEG makes of an image."""
+    coded, out = folder / "coded.jpg", folder / "decoded.png"
+    with Image.open(path) as image:
+        image.convert("RGB").save(coded, quality=quality, subsampling="4:2:0")
+    with Image.open(coded) as image:
+        image.save(out)
+    return out
 
 
 def decoded_dependent(plane: Plane, step: int, patch_size: int) -> Plane:
@@ -81,13 +94,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12, metavar="K", help="steps per image (default 12)")
     parser.add_argument("--seed", type=int, default=1, help="of the random shifts of steps (default 1)")
     parser.add_argument("--dependent", action="store_true", help="with dependent quantization, as effort='best' codes")
+    parser.add_argument("--jpeg", type=float, default=0.0, metavar="SHARE", help="of the images (default 0)")
     options = parser.parse_args()
     code = decoded_dependent if options.dependent else decoded
 
     paths = [path for path in image_paths(options.folder) if read_picture(path).pixels.ndim == 3]
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "names.txt").write_text("\n".join(path.name for path in paths) + "\n")
-    shifts = np.random.default_rng(options.seed).uniform(size=len(paths))
+    rng = np.random.default_rng(options.seed)
+    shifts, qualities = rng.uniform(size=len(paths)), rng.integers(75, 96, len(paths))
+    jpeg = rng.uniform(size=len(paths)) < options.jpeg
     steps = np.array([steps_of(options.steps, shift) for shift in shifts], np.int32)
     np.save(options.out / "steps.npy", steps)
     arrays: dict[str, np.ndarray] = {}
@@ -98,7 +114,10 @@ def main() -> None:
             arrays[name] = np.lib.format.open_memmap(file, "w+", np.int16, (*shape, *plane.shape))
         arrays[name][place] = plane
 
+    folder = tempfile.TemporaryDirectory()
     for n, path in enumerate(paths):
+        if jpeg[n]:
+            path = through_jpeg(path, int(qualities[n]), Path(folder.name))
         luma, *chroma = read_planes(path, subsample=False)
         half = read_planes(path)[1:]
         for kind, (name, planes) in enumerate(zip(KINDS, ((luma,), chroma, half), strict=True)):

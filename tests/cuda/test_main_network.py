@@ -24,7 +24,7 @@ def check(planes, step, weights, biases, which):
         same(found, wanted)
 
 
-@given(st.integers(1, 5), st.integers(1, 4), st.sampled_from([1, 200, 3000, 2**20]), st.booleans(), seeds)
+@given(st.integers(1, 4), st.integers(1, 6), st.sampled_from([1, 200, 3000, 2**20]), st.booleans(), seeds)
 @settings(max_examples=2)
 def test_correct(height, width, step, chroma, seed):
     rng = np.random.default_rng(seed)
@@ -32,11 +32,11 @@ def test_correct(height, width, step, chroma, seed):
     check(planes, step, *network(step, "chroma" if chroma else "luma"), [1])
 
 
-@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_extremes_stay_exact(count):
     """Largest samples, weights and biases."""
     rng = np.random.default_rng(0)
-    planes = [rng.choice(np.array([-SAMPLE_LIMIT, 2**31 - 1], np.int32), (1, 3, 5)) for _ in range(count)]
+    planes = [rng.choice(np.array([-SAMPLE_LIMIT, 2**31 - 1], np.int32), (1, 3, 4)) for _ in range(count)]
     weights = rng.choice(np.array([-127, 127, 127], np.int8), sum(9 * a * b for a, b in layers(count)))
     biases = rng.choice(np.array([-(2**24), 0, 2**24], np.int32), sum(b for _, b in layers(count)))
     check(planes, 1, weights, biases, [0])
