@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,11 @@ from ...entropy.layout import padded_size
 from ...format.basis import PLAIN, Weighting, dct_basis, magnitude_limit, scale_bits, updated_basis
 from ...format.basis_update import UPDATE_BITS
 from ...format.context_model import component_table
-from ...format.dependent import STATE_CLASSES
 from ...runtime.run import Run, Task
 from .basis import analysis_basis, basis_update_matrices, squared_length
 from .costs import FIRST_CLASSES, FIRST_CONTEXTS, MAGNITUDE_CLASSES, MAGNITUDE_CONTEXTS, RANK_CLASSES
 from .factors import Factors, reduced_basis
-from .tuning import DEPENDENT, LAMBDA_ONE, PLAIN_QUANTIZATION, Quantization
+from .tuning import LAMBDA, LAMBDA_FIRST, LAMBDA_ONE, SWEEPS, TRAIL
 
 __all__ = [
     "DEFAULT",
@@ -41,8 +39,8 @@ __all__ = [
     "upload",
 ]
 
-# Names of the stage's kernels, and of those that only dependent quantization has.
-_STAGE, _TRELLIS = "factorization.rdoq", "factorization.rdoq.trellis"
+# Name of the stage's kernels.
+_STAGE = "factorization.rdoq"
 
 # Cost of a sign in 1/256 bit.
 _SIGN = 256
@@ -57,22 +55,14 @@ class Settings:
 
     Attributes
     ----------
-    sweeps : int, optional
-        Sweeps over U, at least one; what is best, if it is not given.
+    sweeps : int
+        Sweeps over U, at least one.
     rate : bool
         Whether bits cost anything. Without, every entry is rounded to the nearest integer.
-    dependent : bool
-        Whether U lies on the trellis of `format.dependent`. Steps are then the fine ones that V is made with.
     """
 
-    sweeps: int | None = None
+    sweeps: int = SWEEPS
     rate: bool = True
-    dependent: bool = False
-
-    @property
-    def quantization(self) -> Quantization:
-        """The encoder's constants."""
-        return DEPENDENT if self.dependent else PLAIN_QUANTIZATION
 
 
 #: What is best.
@@ -119,8 +109,6 @@ class LastChoice:
         Lambda for a scale of LAMBDA_ONE, in the unit of :func:`multipliers`.
     products, lengths, scale, contexts, prices, classes, rank_table
         As the kernel `choose` takes them.
-    dependent : bool
-        Whether U holds indices of entries on the trellis.
     """
 
     factors: Any
@@ -134,26 +122,23 @@ class LastChoice:
     prices: Any
     classes: Any
     rank_table: Any
-    dependent: bool
 
 
-def multipliers(step: int, settings: Settings = DEFAULT) -> tuple[int, int]:
+def multipliers(step: int) -> tuple[int, int]:
     """Lambda of the first component and of the others.
 
     Parameters
     ----------
     step : int
         Step in 1/64 gray level.
-    settings : Settings
-        How U is chosen.
 
     Returns
     -------
     (int, int)
         In units of the kernels: distortion for 2**16 times 1/256 bit.
     """
-    square, constants = squared_length(step), settings.quantization
-    return constants.lam_first * square >> 8, constants.lam * square >> 8
+    square = squared_length(step)
+    return LAMBDA_FIRST * square >> 8, LAMBDA * square >> 8
 
 
 def project(
@@ -223,8 +208,7 @@ def prepare(
     """
     x = project(planes, step, patch_size, run, name, weighting, local)
     if basis_update is not None:
-        plain = Settings()
-        factors, _ = _rounded(x, run.constant(f"{name}DCT lengths", x.squares), plain.quantization.trail, run, name)
+        factors, _ = _rounded(x, run.constant(f"{name}DCT lengths", x.squares), TRAIL, run, name)
         x = rebased(x, factors, basis_update, run, name)
     return sweeps(x, run, name, settings)
 
@@ -240,25 +224,20 @@ def _rounded(x: Projections, lengths: Any, trail: int, run: Run, name: str) -> t
 
 def sweeps(x: Projections, run: Run, name: str, settings: Settings) -> LastChoice:
     """The U step but for its last choice."""
-    lengths, constants = run.constant(f"{name}lengths", x.squares), settings.quantization
-    # An index is worth two steps.
-    units = run.constant(f"{name}index lengths", 2 * x.squares) if settings.dependent else lengths
-    factors, ranks = _rounded(x, units, constants.trail if settings.rate else _WHOLE_TRAIL, run, name)
+    lengths = run.constant(f"{name}lengths", x.squares)
+    factors, ranks = _rounded(x, lengths, TRAIL if settings.rate else _WHOLE_TRAIL, run, name)
     if not settings.rate:
-        return _free_choice(x, lengths, factors, ranks, run, name, settings)
-    for _ in range((settings.sweeps or constants.sweeps) - 1):
-        _choose(_priced(x, lengths, factors, ranks, run, name, settings), factors, ranks, LAMBDA_ONE, run)
-    return _priced(x, lengths, factors, ranks, run, name, settings)
+        return _free_choice(x, lengths, factors, ranks, run, name)
+    for _ in range(settings.sweeps - 1):
+        _choose(_priced(x, lengths, factors, ranks, run, name), factors, ranks, LAMBDA_ONE, run)
+    return _priced(x, lengths, factors, ranks, run, name)
 
 
-def _priced(
-    x: Projections, lengths: Any, factors: Any, ranks: Any, run: Run, name: str, settings: Settings
-) -> LastChoice:
+def _priced(x: Projections, lengths: Any, factors: Any, ranks: Any, run: Run, name: str) -> LastChoice:
     """Choose the first component, and give all others the prices of their bits as U stands now."""
     kernels, grid, scale = run.kernels(_STAGE), x.grid, scale_bits(x.step)
     count, components, size = factors.shape
-    first, others = multipliers(x.step, settings)
-    tables, doubled = (STATE_CLASSES, 1) if settings.dependent else (1, 0)
+    first, others = multipliers(x.step)
 
     def array(key: str, *shape: int, dtype: Any = np.int32) -> Any:
         return run.array(name + key, (count, *shape), dtype)
@@ -267,14 +246,14 @@ def _priced(
     table = array("first table", FIRST_CONTEXTS, FIRST_CLASSES)
     kernels.first_counts(factors, grid, counts)
     kernels.cost_table(counts, _SIGN, table)
-    kernels.choose_first(x.products, x.squares[0] << (2 * doubled), scale + doubled, first, table, grid, factors)
+    kernels.choose_first(x.products, x.squares[0], scale, first, table, grid, factors)
 
     used = kernels.extent(ranks, components)
     contexts = array("contexts", 2, used, size, dtype=np.uint16)
-    shape = tables * count, MAGNITUDE_CONTEXTS, MAGNITUDE_CLASSES
-    counts, prices = run.array(f"{name}counts", shape, kernels.COUNTS), run.array(f"{name}prices", shape, np.uint16)
+    counts = array("counts", MAGNITUDE_CONTEXTS, MAGNITUDE_CLASSES, dtype=kernels.COUNTS)
+    prices = array("prices", MAGNITUDE_CONTEXTS, MAGNITUDE_CLASSES, dtype=np.uint16)
     parents = run.constant(f"{name}components", component_table(x.patch_size))
-    _choosing(run, settings.dependent).count_magnitudes(factors, ranks, parents, grid, contexts, counts)
+    kernels.count_magnitudes(factors, ranks, parents, grid, contexts, counts)
     kernels.magnitude_prices(counts, prices)
 
     classes = array("classes", size)
@@ -283,27 +262,18 @@ def _priced(
     kernels.rank_classes(ranks, grid, classes, counts)
     kernels.cost_table(counts, 0, table)
     kept = factors if used == components else factors[:, :used]
-    numbers = others, x.products, lengths, scale, contexts, prices, classes, table
-    return LastChoice(kept, ranks, grid, *numbers, settings.dependent)
+    return LastChoice(kept, ranks, grid, others, x.products, lengths, scale, contexts, prices, classes, table)
 
 
-def _choosing(run: Run, dependent: bool) -> ModuleType:
-    """The kernels that count and choose components from 1 on."""
-    return run.kernels(_TRELLIS if dependent else _STAGE)
-
-
-def _free_choice(
-    x: Projections, lengths: Any, factors: Any, ranks: Any, run: Run, name: str, settings: Settings
-) -> LastChoice:
-    """What leaves U as it is rounded, but for ties; of dependent quantization the search for the least distortion."""
+def _free_choice(x: Projections, lengths: Any, factors: Any, ranks: Any, run: Run, name: str) -> LastChoice:
+    """What leaves U as it is rounded, but for ties."""
     count, components, size = factors.shape
     contexts = run.zeros(f"{name}contexts", (count, 2, components, size), np.uint16)
-    tables = STATE_CLASSES if settings.dependent else 1
-    prices = run.zeros(f"{name}prices", (tables * count, MAGNITUDE_CONTEXTS, MAGNITUDE_CLASSES), np.uint16)
+    prices = run.zeros(f"{name}prices", (count, MAGNITUDE_CONTEXTS, MAGNITUDE_CLASSES), np.uint16)
     classes = run.zeros(f"{name}classes", (count, size), np.int32)
     table = run.zeros(f"{name}rank table", (count, RANK_CLASSES, RANK_CLASSES), np.int32)
     numbers = x.products, lengths, scale_bits(x.step), contexts, prices, classes, table
-    return LastChoice(factors, ranks, x.grid, 0, *numbers, settings.dependent)
+    return LastChoice(factors, ranks, x.grid, 0, *numbers)
 
 
 def choose_last(
@@ -336,8 +306,6 @@ def choose_last(
     if keep or run.retains:
         factors, ranks = run.copy(f"{name}chosen factors", factors), run.copy(f"{name}chosen ranks", ranks)
     _choose(choice, factors, ranks, lambda_scale, run)
-    if choice.dependent:
-        run.kernels(_TRELLIS).to_entries(factors, ranks, choice.grid)
     return factors, ranks
 
 
@@ -345,7 +313,7 @@ def _choose(choice: LastChoice, factors: Any, ranks: Any, lambda_scale: int, run
     """Make the choice in place."""
     lam = choice.lam * lambda_scale // LAMBDA_ONE
     tables = choice.contexts, choice.prices, choice.classes, choice.rank_table
-    kernels = _choosing(run, choice.dependent)
+    kernels = run.kernels(_STAGE)
     kernels.choose(choice.products, choice.lengths, choice.scale, lam, *tables, choice.grid, factors, ranks)
 
 

@@ -2,64 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ...format.basis_update import UPDATE_LIMIT
 
 __all__ = [
-    "DEPENDENT",
     "INVERSE_BITS",
+    "LAMBDA",
+    "LAMBDA_FIRST",
     "LAMBDA_LARGEST",
     "LAMBDA_ONE",
     "LEAST_ENERGY",
     "LEAST_GAIN",
-    "PLAIN_QUANTIZATION",
     "PRICE",
     "PRIOR",
     "ROUNDS",
-    "Quantization",
+    "SWEEPS",
+    "TRAIL",
 ]
 
-
-@dataclass(frozen=True)
-class Quantization:
-    """What the choice of U is made with.
-
-    Attributes
-    ----------
-    lam_first, lam : int
-        Lambda in units of the squared step, 1/65536 per bit, for the first component and for the others.
-    trail : int
-        Before the first sweep a patch's rank ends at its last coefficient of at least this many 1/256 of what an index
-        is worth.
-    sweeps : int
-        Sweeps over U.
-    """
-
-    lam_first: int
-    lam: int
-    trail: int
-    sweeps: int
-
-
-# lambda with 0.085, 0.1 and 0.105: +0.1, 0 and +0.05%.
-# A third sweep: +-0.02%. BD-rate on bsd34 with steps of 4 to 13 / 14 to 34 / 22 to 54 / 34 to 85 / 54 to 130 / 90 to 240
-# gray levels, against costs of the entropy coder's adaptive model in the second sweep and of one context in the first:
-# -0.10 / -0.19 / -0.09 / +0.05 / +0.18 / -0.03%; that took 8 ms more for 768x512 at 0.5 bits per pixel. On a third of
-# bsd34, from 14 gray levels on, one context in the second sweep, around or inside: +0.20 / +0.32 / +0.37 / +0.44% and
-# +0.03 / +0.12 / +0.12 / +0.23%; three, four and six were no better than two.
-PLAIN_QUANTIZATION = Quantization(lam_first=round(0.12 * 65536), lam=round(0.095 * 65536), trail=190, sweeps=2)
-
-# In squares of the fine step.
-DEPENDENT = Quantization(lam_first=round(0.48 * 65536), lam=round(0.4 * 65536), trail=169, sweeps=3)
+# lambda in units of the squared step, 1/65536 per bit: for the first component and for the others. With 0.085, 0.1 and
+# 0.105 for these: +0.1, 0 and +0.05%.
+LAMBDA_FIRST = round(0.12 * 65536)
+LAMBDA = round(0.095 * 65536)
 
 #: The unit of `lambda_scale`, by which the lambda of the last choice is multiplied.
 LAMBDA_ONE = 256
 
 #: Largest `lambda_scale`.
 LAMBDA_LARGEST = 4096
+
+#: Before the first sweep a patch's rank ends at its last coefficient of at least this many 1/256 steps.
+TRAIL = 190
+
+#: Sweeps over U.
+# A third one: +-0.02%. BD-rate on bsd34 with steps of 4 to 13 / 14 to 34 / 22 to 54 / 34 to 85 / 54 to 130 / 90 to 240
+# gray levels, against costs of the entropy coder's adaptive model in the second sweep and of one context in the first:
+# -0.10 / -0.19 / -0.09 / +0.05 / +0.18 / -0.03%; that took 8 ms more for 768x512 at 0.5 bits per pixel. On a third of
+# bsd34, from 14 gray levels on, one context in the second sweep, around or inside: +0.20 / +0.32 / +0.37 / +0.44% and
+# +0.03 / +0.12 / +0.12 / +0.23%; three, four and six were no better than two.
+SWEEPS = 2
 
 #: Observations that the frequencies of all contexts together are worth in each of them. BD-rate on a third of bsd34
 #: with 0, 8, 16 and 32, mean of four ranges of steps: +0.06, 0, -0.02 and 0%.
