@@ -40,9 +40,7 @@ def test_shapes(shape, channels):
 
 
 @settings(max_examples=examples(10))
-@given(
-    images(), st.sampled_from([8, 16]), st.sampled_from(["4:2:0", "4:4:4"]), st.floats(0, 100), st.booleans()
-)
+@given(images(), st.sampled_from([8, 16]), st.sampled_from(["4:2:0", "4:4:4"]), st.floats(0, 100), st.booleans())
 def test_anything(image, patch_size, subsampling, quality, visual):
     options = {"subsampling": subsampling} if image.ndim == 3 and image.shape[2] > 2 else {}
     tune = "visual" if visual else "psnr"

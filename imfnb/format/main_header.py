@@ -25,16 +25,15 @@ from .constants import (
     STEP_MIN,
 )
 from .container import Frame, newer
-from .dependent import fine_step
 from .masking import SIDE_BITS, map_shape
 
 __all__ = [
-    "PLAIN_STAGES",
+    "CODERS",
     "AlphaCoding",
     "ArrayParameters",
     "Parameters",
     "PlaneParameters",
-    "Stages",
+    "Restoration",
     "decode_palette",
     "parse_v1",
     "parse_v2",
@@ -72,28 +71,16 @@ class AlphaCoding(Enum):
 _ALPHA_CODINGS = (AlphaCoding.CLASSES, AlphaCoding.MAP, AlphaCoding.CONSTANT)
 
 
-@dataclass(frozen=True)
-class Stages:
-    """Which stages the planes of a file go through, where there are two of a kind.
+class Restoration(Enum):
+    """How a decoded plane is restored: by nothing, by filters (section 10 of FORMAT.md), by a network (section 18)."""
 
-    Attributes
-    ----------
-    trellis : bool
-        Whether the entries of U lie on a trellis, for which the second context model is made.
-    network : bool
-        Whether planes are restored by a network instead of filters.
-    """
-
-    trellis: bool = False
-    network: bool = False
-
-    def factor_step(self, step: int) -> int:
-        """Length of the columns of V, in 1/64 gray level, for the step of a plane."""
-        return fine_step(step) if self.trellis else step
+    NONE = 0
+    FILTER = 2
+    NETWORK = 8
 
 
-#: Those of files of version 1, and of effort="normal".
-PLAIN_STAGES = Stages()
+#: Entropy coders of U: the context model, and the one that small networks help.
+CODERS = ("context", "neural")
 
 
 @dataclass(frozen=True)
@@ -103,27 +90,22 @@ class PlaneParameters:
     Attributes
     ----------
     step : int
-        Step in 1/64 gray level: without a trellis the length of the columns of V.
+        Length of the columns of V in 1/64 gray level.
     patch_size : {8, 16}
         Side of a patch.
-    restore : bool
-        Whether restoration is on.
+    restoration : Restoration
+        How it is restored.
     weighting : Weighting
         How the lengths of the columns of V grow with the frequency.
-    stages : Stages
-        What it goes through, as all planes of its file.
+    coder : {"context", "neural"}
+        Entropy coder of U, the same for all planes of a file.
     """
 
     step: int
     patch_size: int
-    restore: bool
+    restoration: Restoration
     weighting: Weighting = PLAIN
-    stages: Stages = PLAIN_STAGES
-
-    @property
-    def factor_step(self) -> int:
-        """Length of the columns of V in 1/64 gray level."""
-        return self.stages.factor_step(self.step)
+    coder: str = CODERS[0]
 
 
 @dataclass(frozen=True)
@@ -159,9 +141,9 @@ class Parameters:
         return _grids(self, frame)
 
     @property
-    def stages(self) -> Stages:
-        """What all planes go through."""
-        return self.planes[0].stages
+    def coder(self) -> str:
+        """Entropy coder of U."""
+        return self.planes[0].coder
 
     def segments(self, frame: Frame) -> int:
         """Number of segments of the file."""
@@ -203,9 +185,9 @@ class ArrayParameters:
         return sum(len(grid.slices) for grid in self.grids(frame))
 
     @property
-    def stages(self) -> Stages:
-        """What all planes go through."""
-        return self.planes[0].stages if self.planes else PLAIN_STAGES
+    def coder(self) -> str:
+        """Entropy coder of U."""
+        return self.planes[0].coder if self.planes else CODERS[0]
 
     def basis(self, frame: Frame) -> int:
         """Number of the segment of V, where there is a plane."""
@@ -303,8 +285,7 @@ def _array_working_bytes(parameters: ArrayParameters, frame: Frame) -> int:
 
 def _coding(plane: PlaneParameters) -> int:
     """The byte that says how a plane is coded."""
-    stages = plane.stages
-    return PATCH_SIZES.index(plane.patch_size) | plane.restore << 1 | stages.trellis << 2 | stages.network << 3
+    return PATCH_SIZES.index(plane.patch_size) | plane.restoration.value | CODERS.index(plane.coder) << 2
 
 
 def parse_v1(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
@@ -384,18 +365,16 @@ def _read_step(reader: Reader) -> int:
 
 def _plane(coding: int, step: int) -> PlaneParameters:
     """A plane of the byte that says how it is coded."""
-    return PlaneParameters(
-        step, PATCH_SIZES[coding & 1], bool(coding & 2), PLAIN, Stages(coding & 4 > 0, coding & 8 > 0)
-    )
+    return PlaneParameters(step, PATCH_SIZES[coding & 1], Restoration(coding & 10), PLAIN, CODERS[coding >> 2 & 1])
 
 
 def _read_plane(reader: Reader, index: int, step: int, others: Sequence[PlaneParameters]) -> PlaneParameters:
-    """How a plane is coded in version 2, through the same stages as the others of its file."""
+    """How a plane is coded in version 2, with the coder of the others of its file."""
     coding = reader.byte()
-    if coding > 15:
+    if coding > 15 or coding & 10 == 10:
         raise newer(f"coding {coding} of plane {index}")
     plane = _plane(coding, step)
-    if others and plane.stages != others[0].stages:
+    if others and plane.coder != others[0].coder:
         raise FormatError(f"damaged file: coding {coding} of plane {index} does not fit that of the first plane")
     return plane
 

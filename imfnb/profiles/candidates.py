@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 from ..factorization import rdoq
+from ..format.main_header import Restoration
 from ..layout import Slice
 from ..runtime.run import Task
 from .alpha import NO_ALPHA, CodedAlpha
 from .local import LocalMap
 from .main import Coded, factorize, local_maps, plan, prepare_slice, works_of
-from .restoring import Region, restorations, watch
+from .restoring import Region, Restored, restorations, watch
 from .slices import coder_of, encode_slice
-from .stacks import Analysis, PlaneChoices, Stack
+from .stacks import Analysis, PlaneChoices
 from .synthesis import Coding, Work
 
 __all__ = [
@@ -67,14 +68,14 @@ class PlaneCandidate:
         Side of its patches.
     slices : tuple of SliceCandidate
         Its slices.
-    restore : bool or None
-        Whether restoration is on; None where that is not decided yet.
+    restoration : Restoration or None
+        How it is restored; None where that is not decided yet.
     """
 
     coding: Coding
     patch_size: int
     slices: tuple[SliceCandidate, ...]
-    restore: bool | None = None
+    restoration: Restoration | None = None
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def splice(one: Candidate, other: Candidate, share: float) -> Candidate:
 
 def with_bytes(analysis: Analysis, old: Candidate) -> Task[Candidate]:
     """A candidate with the bytes of its slices."""
-    run, coder = analysis.run, coder_of(old.choices.stages, analysis.run)
+    run, coder = analysis.run, coder_of(old.choices.effort.coder, analysis.run)
     slices = [part for plane in old.planes for part in plane.slices]
     missing = [part for part in slices if part.segment is None]
     made = iter(run.submit_all(lambda part: encode_slice(part.factors, part.part, coder, analysis.parts), missing))
@@ -173,7 +174,7 @@ def _with_slices(old: Candidate, slices: Iterator[SliceCandidate], decided: bool
         replace(
             plane,
             slices=tuple(itertools.islice(slices, len(plane.slices))),
-            restore=plane.restore if decided else None,
+            restoration=plane.restoration if decided else None,
         )
         for plane in old.planes
     ]
@@ -189,7 +190,7 @@ def with_pixels(analysis: Analysis, old: Candidate) -> Task[tuple[Candidate, np.
 
 def with_restoration(analysis: Analysis, old: Candidate) -> Task[Candidate]:
     """A candidate with a decision on restoration."""
-    if old.planes[0].restore is not None:
+    if old.planes[0].restoration is not None:
         return old
     return _with_flags(old, (yield from _resynthesize(analysis, old)))
 
@@ -204,18 +205,20 @@ def _groups_of(analysis: Analysis, old: Candidate) -> list[list[Work]]:
     return found
 
 
-def _resynthesize(analysis: Analysis, old: Candidate, whole: bool = False) -> Task[list[tuple[Stack, list[bool], Any]]]:
+def _resynthesize(analysis: Analysis, old: Candidate, whole: bool = False) -> Task[list[Restored]]:
     """:func:`imfnb.profiles.restoring.restorations` of the stacks of a candidate, from its factors."""
     run, groups = analysis.run, _groups_of(analysis, old)
     originals = {group[0].stack.name: group[0].planes for group in groups}
 
-    def restored(regions: list[Region]) -> Task[list[tuple[Stack, list[bool], Any]]]:
+    def restored(regions: list[Region]) -> Task[list[Restored]]:
         for region in regions:
             for group in groups:
                 yield from _add(region, group, old)
         return (yield from restorations(regions, originals, run))
 
-    found = yield from run.together(map(restored, watch(groups, analysis.frame.height, run, whole)))
+    found = yield from run.together(
+        map(restored, watch(groups, analysis.frame.height, old.choices.effort.network, run, whole))
+    )
     return [stack for some in found for stack in some]
 
 
@@ -228,14 +231,16 @@ def _add(region: Region, group: Sequence[Work], old: Candidate) -> Task[None]:
             yield from region.add(work.stack, work.unit, part, factors, None)
 
 
-def _with_flags(old: Candidate, found: Sequence[tuple[Stack, list[bool], Any]]) -> Candidate:
+def _with_flags(old: Candidate, found: Sequence[Restored]) -> Candidate:
     """A candidate with what was decided for each plane of each stack."""
-    restore = {index: flag for stack, flags, _ in found for (_, index), flag in zip(stack.owners, flags, strict=True)}
-    return replace(old, planes=tuple(replace(plane, restore=restore[i]) for i, plane in enumerate(old.planes)))
+    chosen = {index: kind for stack, kinds, _ in found for (_, index), kind in zip(stack.owners, kinds, strict=True)}
+    return replace(old, planes=tuple(replace(plane, restoration=chosen[i]) for i, plane in enumerate(old.planes)))
 
 
 def to_coded(old: Candidate) -> Coded:
     """A candidate that has its bytes on its way to a file, whose length does not depend on restoration."""
-    planes = tuple(plane.coding.of_plane(plane.patch_size, bool(plane.restore)) for plane in old.planes)
+    planes = tuple(
+        plane.coding.of_plane(plane.patch_size, plane.restoration or Restoration.NONE) for plane in old.planes
+    )
     segments = tuple(part.segment for plane in old.planes for part in plane.slices if part.segment is not None)
     return Coded(old.choices.subsample, planes, segments, old.alpha, old.local)

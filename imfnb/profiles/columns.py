@@ -16,7 +16,6 @@ from ..factorization import rdoq
 from ..format.basis import PLAIN, Weighting
 from ..format.constants import STEP_MAX, STEP_MIN, STEP_UNIT
 from ..format.container import Frame
-from ..format.main_header import PLAIN_STAGES, Stages
 from ..layout import PlaneSpec, column_planes, row_slices
 from ..options import EncodeOptions
 from ..runtime.run import HostRun, Run, Task
@@ -25,7 +24,7 @@ from ..spectral.tuning import COARSE_LIMIT
 from .alpha import NO_ALPHA, Alpha, CodedAlpha
 from .stacks import ALL_PARTS, Analysis, Parts, Stack
 from .synthesis import Unit
-from .tuning import COMPACT_SAMPLES, EFFORTS, SPLIT_SAMPLES
+from .tuning import COMPACT_SAMPLES, EFFORTS, NORMAL, SPLIT_SAMPLES, Effort
 
 __all__ = [
     "FINEST",
@@ -60,14 +59,14 @@ class ColumnChoices:
         Side of the patches of each plane.
     lambda_scale : int
         Lambda of the last choice of RDOQ in units of rdoq.LAMBDA_ONE.
-    stages : Stages
-        What planes go through.
+    effort : Effort
+        What the file may cost.
     """
 
     step: int
     patch_sizes: tuple[int | None, ...]
     lambda_scale: int = rdoq.LAMBDA_ONE
-    stages: Stages = PLAIN_STAGES
+    effort: Effort = NORMAL
 
     @property
     def subsample(self) -> bool:
@@ -108,7 +107,7 @@ class ColumnChoices:
 def first_choices(options: EncodeOptions, step: int, bands: int) -> ColumnChoices:
     """What the options and a step leave to choose. The finest steps leave no room for the sums of long patches."""
     wish = None if options.patch_size == "auto" else options.patch_size
-    return ColumnChoices(step, (8 if step < _COARSE else wish,) * bands, stages=EFFORTS[options.effort])
+    return ColumnChoices(step, (8 if step < _COARSE else wish,) * bands, effort=EFFORTS[options.effort])
 
 
 def column_stacks(frame: Frame, count: int, run: Run) -> list[Stack]:

@@ -23,7 +23,7 @@ from ..format.basis import PLAIN, Weighting
 from ..format.bytestream import Reader
 from ..format.constants import PATCH_SIZES
 from ..format.container import Container, Frame, pack
-from ..format.main_header import PLAIN_STAGES, AlphaCoding, Parameters, PlaneParameters, Stages, serialize
+from ..format.main_header import AlphaCoding, Parameters, PlaneParameters, Restoration, serialize
 from ..layout import PatchGrid, PlaneSpec, Slice, half, strips
 from ..options import EncodeOptions
 from ..runtime.run import Run, Task
@@ -35,7 +35,7 @@ from .restoring import Member, Region, restorations, restored_planes, watch
 from .slices import coder_of, decode_slice, encode_slice, read_update
 from .stacks import ALL_PARTS, Analysis, Owner, Parts, PlaneChoices, Stack, analyse, join, stacks
 from .synthesis import Coding, Unit, Work, rows_of, units
-from .tuning import EFFORTS, TUNES, Tune
+from .tuning import EFFORTS, NORMAL, TUNES, Effort, Tune
 
 __all__ = [
     "STACK_TARGETS",
@@ -87,8 +87,8 @@ class Choices:
         Whether there is a plane of alpha, where it has samples between 0 and 255.
     lambda_scale : int
         Lambda of the last choice of RDOQ in units of rdoq.LAMBDA_ONE.
-    stages : Stages
-        What planes go through.
+    effort : Effort
+        What the file may cost.
     """
 
     step: int
@@ -98,7 +98,7 @@ class Choices:
     alpha_quality: float | str | None = None
     lossy_alpha: bool | None = None
     lambda_scale: int = rdoq.LAMBDA_ONE
-    stages: Stages = PLAIN_STAGES
+    effort: Effort = NORMAL
 
     @property
     def variant(self) -> int:
@@ -209,8 +209,8 @@ def encode_planes(
     """planes -> X -> U, V -> bytes: how every plane is coded, and the segments of its slices."""
     run, parts = analysis.run, analysis.parts
     groups = yield from plan(analysis, choices)
-    watched = watch(groups, analysis.frame.height, run)
-    coder = coder_of(choices.stages, run)
+    watched = watch(groups, analysis.frame.height, choices.effort.network, run)
+    coder = coder_of(choices.effort.coder, run)
 
     def code(
         work: Work, part: Slice, factors: list[rdoq.Factors], there: tuple[Any, Any], last: rdoq.LastChoice | None
@@ -225,9 +225,9 @@ def encode_planes(
     analysis.forget()
     originals = {group[0].stack.name: group[0].planes for group in groups}
     chosen = yield from run.together(restorations(regions, originals, run) for regions in watched)
-    flags = {stack.name: flag for some in chosen for stack, flag, _ in some}
+    restored = {stack.name: kinds for some in chosen for stack, kinds, _ in some}
     planes = {
-        owner: work.coding.of_plane(work.unit.grid.patch_size, flags[work.stack.name][n])
+        owner: work.coding.of_plane(work.unit.grid.patch_size, restored[work.stack.name][n])
         for group in groups
         for work in group
         for n, owner in zip(work.unit.which, work.owners, strict=True)
@@ -253,7 +253,7 @@ def first_choices(options: EncodeOptions, subsample: bool, step: int) -> Choices
     size = None if options.patch_size == "auto" else options.patch_size
     quality = options.alpha_quality
     numbers = TUNES[options.tuned], quality, decide.lossy_alpha(quality)
-    return Choices(step, subsample, (size,) * 4, *numbers, stages=EFFORTS[options.effort])
+    return Choices(step, subsample, (size,) * 4, *numbers, effort=EFFORTS[options.effort])
 
 
 def plan(analysis: Analysis, choices: PlaneChoices) -> Task[list[list[Work]]]:
@@ -285,7 +285,7 @@ def works_of(
     if maps and stack.spec.kind != "alpha":
         symbols = [maps[b].symbols for b, _ in stack.owners]
         parts = with_local(parts, stack.spec, symbols, maps[0].bits, run)
-    coding = Coding(choices.plane_step(stack.spec), choices.weighting(stack.spec), choices.stages)
+    coding = Coding(choices.plane_step(stack.spec), choices.weighting(stack.spec), choices.effort.coder)
     return [Work(stack, planes, unit, coding) for unit in parts]
 
 
@@ -379,8 +379,7 @@ def prepare_slice(
 ) -> rdoq.LastChoice:
     """X -> U, V but for the last choice of U."""
     unit, coding = work.unit, work.coding
-    settings = replace(analysis.parts.rdoq, dependent=coding.stages.trellis)
-    numbers = coding.factor_step, unit.grid.patch_size, analysis.run, unit.name, update, settings
+    numbers = coding.step, unit.grid.patch_size, analysis.run, unit.name, update, analysis.parts.rdoq
     return rdoq.prepare(rows_of(filtered, part.samples), *numbers, coding.weighting, unit.local_of(part))
 
 
@@ -402,7 +401,7 @@ def to_file(coded: Coded, frame: Frame) -> bytes:
 def stack_key(container: Container) -> tuple[Any, ...]:
     """What files must have in common to be decoded together; patch sizes and restoration may differ."""
     p = container.parameters
-    lengths = tuple((plane.step, plane.weighting, plane.stages) for plane in p.planes)
+    lengths = tuple((plane.step, plane.weighting, plane.coder) for plane in p.planes)
     return container.frame, p.subsample, p.alpha, lengths, p.local_bits
 
 
@@ -462,11 +461,10 @@ class CodedPlanes:
     codings: tuple[PlaneParameters, ...]
     units: Sequence[Unit]
 
-    @property
-    def member(self) -> Member:
-        """The stack in a region."""
+    def member(self, network: bool) -> Member:
+        """The stack in a region; `network` says whether a network restores it."""
         first = self.codings[0]
-        return Member(self.stack, self.units, Coding(first.step, first.weighting, first.stages))
+        return Member(self.stack, self.units, Coding(first.step, first.weighting, first.coder), network)
 
 
 def coded_planes(containers: Sequence[Container], stack: Stack, run: Run, reduce: int = 1) -> CodedPlanes:
@@ -502,7 +500,7 @@ def reconstruct(
         for part in unit.grid.slices
         for n in unit.which
     ]
-    coder = coder_of(containers[0].parameters.stages, run)
+    coder = coder_of(containers[0].parameters.coder, run)
     subsampled = {index for group in groups if group.stack.spec.subsampled for _, index in group.stack.owners}
 
     def decode_item(item: tuple[Owner, Slice]) -> rdoq.Factors:
@@ -515,9 +513,15 @@ def reconstruct(
 
     factors = dict(zip(items, run.submit_all(decode_item, items), strict=True))
 
-    members = [group.member for group in groups]
+    # The network of chroma takes both planes, whichever it restores.
+    networks = {
+        group.stack.spec.kind
+        for group in groups
+        if any(coding.restoration is Restoration.NETWORK for coding in group.codings)
+    }
+    members = [group.member(group.stack.spec.kind in networks) for group in groups]
     # Restoration would take a quarter of the time of a whole picture, for at most 0.8 dB of a smaller one.
-    flags = [[coding.restore and reduce == 1 for coding in group.codings] for group in groups]
+    kinds = [[Restoration.NONE if reduce > 1 else coding.restoration for coding in group.codings] for group in groups]
 
     def finish(rows: slice) -> Task[None]:
         if reduce == 1:
@@ -527,13 +531,13 @@ def reconstruct(
                 rows if spec.subsampled else slice(2 * rows.start, min(2 * rows.stop, spec.shape[0]))
                 for spec in (member.stack.spec for member in members)
             ]
-        region = Region(members, inner, run, any(map(any, flags)))
+        region = Region(members, inner, run, restores=reduce == 1)
         for group in groups:
             for unit in group.units:
                 for part in unit.grid.slices:
                     found = yield from run.wait([factors[group.stack.owners[n], part] for n in unit.which])
                     yield from region.add(group.stack, unit, part, found, None)
-        decoded = yield from restored_planes(region, flags, run)
+        decoded = yield from restored_planes(region, kinds, run)
         if reduce > 1:
             decoded = [(s, planes if s.spec.subsampled else _halved(planes, s.name, run)) for s, planes in decoded]
             yield from put(rows, decoded, 0)

@@ -6,7 +6,7 @@ more rows as chroma's network reads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import network, restoration
 from ..factorization import rdoq
+from ..format.main_header import Restoration
 from ..format.network import network as network_of
 from ..format.restoration import filter_set
 from ..layout import Slice, half
@@ -22,7 +23,7 @@ from . import decide
 from .stacks import Stack
 from .synthesis import Coding, Products, Samples, Unit, Work, rows_of
 
-__all__ = ["Member", "Region", "restorations", "restored_planes", "watch"]
+__all__ = ["Member", "Region", "Restored", "restorations", "restored_planes", "watch"]
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,14 @@ class Member:
         Its planes with patches of one side.
     coding : Coding
         How they are coded.
+    network : bool
+        Whether a network may restore them; chroma has one for both of its planes.
     """
 
     stack: Stack
     units: Sequence[Unit]
     coding: Coding
+    network: bool
 
     @property
     def height(self) -> int:
@@ -50,13 +54,13 @@ class Member:
 
     @property
     def guided(self) -> bool:
-        """Whether it is restored with the help of luma."""
-        return self.stack.spec.chroma and self.coding.stages.network
+        """Whether it may be restored with the help of luma."""
+        return self.stack.spec.chroma and self.network
 
     @property
     def halo(self) -> int:
         """How many more rows, in either direction, restoration reads."""
-        return network.HALO if self.coding.stages.network else restoration.HALO
+        return network.HALO if self.network else restoration.HALO
 
     @property
     def scale(self) -> int:
@@ -123,12 +127,14 @@ class Region:
         """The rows of a member before restoration: of luma with those that others are restored by."""
         return self._of(number).part(self._read[number])
 
-    def restored(self, numbers: Sequence[int], which: Sequence[Sequence[int]], overwrite: bool) -> list[Any]:
-        """The same of members that are restored together, with some planes of each restored, or with all.
+    def restored(
+        self, numbers: Sequence[int], kind: Restoration, which: Sequence[Sequence[int]], overwrite: bool
+    ) -> list[Any]:
+        """The same of members that are restored together, with some planes of each restored.
 
-        What was before may be overwritten, or there are only those planes.
+        What was before may be overwritten; otherwise there are only those planes.
         """
-        if self.members[numbers[0]].coding.stages.network:
+        if kind is Restoration.NETWORK:
             return self._corrected(numbers, which, overwrite)
         return [self._filtered(n, some, overwrite) for n, some in zip(numbers, which, strict=True)]
 
@@ -219,14 +225,23 @@ def _by_plane(stacks: Sequence[Stack], planes: Sequence[Any]) -> list[Any]:
     ]
 
 
-def restored_planes(region: Region, flags: Sequence[Sequence[bool]], run: Run) -> Task[list[tuple[Stack, Any]]]:
-    """The stacks of a region with the rows that are wanted, the planes with a flag restored."""
+def restored_planes(region: Region, kinds: Sequence[Sequence[Restoration]], run: Run) -> Task[list[tuple[Stack, Any]]]:
+    """The stacks of a region with the rows that are wanted, every plane restored in its way."""
 
     def finish(numbers: Sequence[int]) -> Task[None]:
-        which = [[n for n, flag in enumerate(flags[number]) if flag] for number in numbers]
-        found = region.restored(numbers, which, True) if any(which) else [region.decoded(n) for n in numbers]
-        for number, planes in zip(numbers, found, strict=True):
-            region.settle(number, planes)
+        mine = [kinds[number] for number in numbers]
+        used = [kind for kind in (Restoration.FILTER, Restoration.NETWORK) if any(kind in some for some in mine)]
+        before = [region.decoded(number) for number in numbers]
+        found = {}
+        for kind in used:
+            which = [[n for n, one in enumerate(some) if one is kind] for some in mine]
+            found[kind] = region.restored(numbers, kind, which, overwrite=len(used) == 1)
+        for place, number in enumerate(numbers):
+            after = {kind: planes[place] for kind, planes in found.items()}
+            if len(used) == 1:
+                region.settle(number, after[used[0]])
+            else:
+                region.settle(number, _selected(mine[place], before[place], after, run))
         return
         yield
 
@@ -235,15 +250,24 @@ def restored_planes(region: Region, flags: Sequence[Sequence[bool]], run: Run) -
     return [(member.stack, region.settled(number)) for number, member in enumerate(region.members)]
 
 
+def _selected(kinds: Sequence[Restoration], before: Any, after: Mapping[Restoration, Any], run: Run) -> Any:
+    """A stack of planes that are each restored in one way; what is before may be overwritten."""
+    for kind, planes in after.items():
+        before = run.select([one is kind for one in kinds], planes, before)
+    return before
+
+
 # ----------------------------------------------------------------------------------------- decoding in the encoder
 
 
-def watch(groups: Sequence[Sequence[Work]], height: int, run: Run, whole: bool = False) -> list[list[Region]]:
+def watch(
+    groups: Sequence[Sequence[Work]], height: int, network: bool, run: Run, whole: bool = False
+) -> list[list[Region]]:
     """Rows of the stacks of a picture that decide on restoration: those of stacks that are restored together in a list.
 
-    These are sampled rows on the CPU, all on the GPU or where it is asked.
+    These are sampled rows on the CPU, all on the GPU or where it is asked; `network` says whether there may be one.
     """
-    members = [Member(group[0].stack, [work.unit for work in group], group[0].coding) for group in groups]
+    members = [Member(group[0].stack, [work.unit for work in group], group[0].coding, network) for group in groups]
     whole = whole or run.merges
 
     def watched(size: int) -> list[slice]:
@@ -259,8 +283,12 @@ def watch(groups: Sequence[Sequence[Work]], height: int, run: Run, whole: bool =
     ]
 
 
-def restorations(regions: list[Region], planes: dict[str, Any], run: Run) -> Task[list[tuple[Stack, list[bool], Any]]]:
-    """Whether to restore each plane of some stacks, and what the decoder makes of the last of the regions.
+#: How to restore each plane of a stack, and what the decoder makes of it.
+Restored = tuple[Stack, "list[Restoration]", Any]
+
+
+def restorations(regions: list[Region], planes: Mapping[str, Any], run: Run) -> Task[list[Restored]]:
+    """How to restore each plane of some stacks, and what the decoder makes of the last of the regions.
 
     Parameters
     ----------
@@ -273,41 +301,51 @@ def restorations(regions: list[Region], planes: dict[str, Any], run: Run) -> Tas
 
     Returns
     -------
-    list of (Stack, list of bool, array)
+    list of (Stack, list of Restoration, array)
         Through the task: for every stack the choice for each plane, and rows.
     """
-    members, flags = regions[0].members, {}
+    members = regions[0].members
+    chosen: dict[int, list[Restoration]] = {}
     square = run.kernels("restoration").squared_error
     # Rows that others are restored by, and those that are handed out.
     kept = regions if len(regions[0].rounds) > 1 else regions[-1:]
 
     def choose(numbers: Sequence[int]) -> Task[None]:
+        kinds = [Restoration.FILTER, *[Restoration.NETWORK] * members[numbers[0]].network]
         everything = [range(len(members[number].stack.owners)) for number in numbers]
         errors = [
-            run.zeros(f"{members[number].stack.name}errors", (2, len(some)), np.int64)
+            run.zeros(f"{members[number].stack.name}errors", (1 + len(kinds), len(some)), np.int64)
             for number, some in zip(numbers, everything, strict=True)
         ]
         found = []
         for region in regions:
             before = [region.decoded(number) for number in numbers]
-            after = region.restored(numbers, everything, False)
-            for number, total, *both in zip(numbers, errors, before, after, strict=True):
+            after = {kind: region.restored(numbers, kind, everything, overwrite=False) for kind in kinds}
+            for place, number in enumerate(numbers):
                 rows, height = region.rows[number], members[number].height
                 original = rows_of(planes[members[number].stack.name], rows)
                 counted = decide.sampled(height) if rows == slice(0, height) else None
-                for part, some in zip(total, both, strict=True):
-                    square(region.wanted(number, some), original, part, counted)
+                tried = [before, *after.values()]
+                for total, some in zip(errors[place], tried, strict=True):
+                    square(region.wanted(number, some[place]), original, total, counted)
             if region in kept:
                 found.append((region, before, after))
             else:
                 region.drop(numbers)
         for place, number in enumerate(numbers):
             (sums,) = yield from run.fetch(f"{members[number].stack.name}errors", errors[place])
-            flags[number] = [decide.restoration_pays(*pair) for pair in zip(*sums.tolist(), strict=True)]
+            chosen[number] = [_best(kinds, *plane) for plane in zip(*sums.tolist(), strict=True)]
             for region, before, after in found:
-                region.settle(number, run.select(flags[number], after[place], before[place]))
+                some = {kind: made[place] for kind, made in after.items()}
+                region.settle(number, _selected(chosen[number], before[place], some, run))
 
     for batches in regions[0].rounds:
         yield from run.together(map(choose, batches))
     last = regions[-1]
-    return [(member.stack, flags[number], last.settled(number)) for number, member in enumerate(members)]
+    return [(member.stack, chosen[number], last.settled(number)) for number, member in enumerate(members)]
+
+
+def _best(kinds: Sequence[Restoration], before: int, *after: int) -> Restoration:
+    """What restores a plane best, by the squared errors without and with each kind, if it pays at all."""
+    least = min(after)
+    return kinds[after.index(least)] if decide.restoration_pays(before, least) else Restoration.NONE

@@ -11,7 +11,6 @@ from ..entropy import decode_checked
 from ..entropy.basis_update import decode_basis_update, encode_basis_update
 from ..factorization import rdoq
 from ..format.bytestream import Reader, put_varint
-from ..format.main_header import Stages
 from ..layout import Slice
 from ..runtime.run import Run
 from .stacks import ALL_PARTS, Parts
@@ -19,9 +18,13 @@ from .stacks import ALL_PARTS, Parts
 __all__ = ["coder_of", "decode_slice", "encode_slice", "read_update"]
 
 
-def coder_of(stages: Stages, run: Run) -> ModuleType:
-    """The entropy coder of planes."""
-    return run.host_kernels("entropy" if stages.trellis else "entropy")
+# Where the entropy coders of U are.
+_HOMES = {"context": "entropy", "neural": "entropy"}
+
+
+def coder_of(name: str, run: Run) -> ModuleType:
+    """An entropy coder of U."""
+    return run.host_kernels(_HOMES[name])
 
 
 def encode_slice(factors: rdoq.Factors, part: Slice, coder: Any, parts: Parts = ALL_PARTS) -> bytes:

@@ -11,13 +11,12 @@ import numpy as np
 from ..factorization import rdoq
 from ..format.basis import Weighting
 from ..format.container import Frame
-from ..format.main_header import Stages
 from ..layout import PatchGrid, PlaneSpec, Slice, main_planes
 from ..runtime.run import Run, Task
 from .alpha import Alpha, CodedAlpha, analyse_alpha
 from .local import LocalMap, find_maps
 from .synthesis import Unit
-from .tuning import COMPACT_SAMPLES
+from .tuning import COMPACT_SAMPLES, Effort
 
 __all__ = ["ALL_PARTS", "Analysis", "Owner", "Parts", "PlaneChoices", "Stack", "analyse", "join", "split", "stacks"]
 
@@ -91,8 +90,8 @@ class PlaneChoices(Protocol):
         """Whether chroma has half the size."""
 
     @property
-    def stages(self) -> Stages:
-        """What planes go through."""
+    def effort(self) -> Effort:
+        """What the file may cost."""
 
     @property
     def local_bits(self) -> int | None:

@@ -7,14 +7,14 @@ from typing import Any
 from ..format.basis import WEIGHT_ONE
 from ..format.constants import STEP_UNIT
 from ..format.container import Header
-from ..format.main_header import AlphaCoding
+from ..format.main_header import AlphaCoding, Restoration
 from ..layout import PatchGrid
 from .tuning import EFFORTS
 
 __all__ = ["summary"]
 
-# What effort gives files their stages.
-_EFFORT_NAMES = {stages: name for name, stages in EFFORTS.items()}
+# What effort gives files their coder.
+_EFFORTS = {effort.coder: name for name, effort in EFFORTS.items()}
 
 # What the codings of alpha are called.
 _ALPHA_NAMES = {
@@ -74,9 +74,10 @@ def _picture(header: Header) -> dict[str, Any]:
         "alpha": _ALPHA_NAMES[p.alpha],
         "steps": tuple(plane.step / STEP_UNIT for plane in p.planes),
         "patch_sizes": tuple(plane.patch_size for plane in p.planes),
-        "restoration": tuple(plane.restore for plane in p.planes),
+        "restoration": tuple(plane.restoration is not Restoration.NONE for plane in p.planes),
         "weights": tuple((w.first / WEIGHT_ONE, w.strength / 16) for w in (plane.weighting for plane in p.planes)),
-        "effort": _EFFORT_NAMES.get(p.stages),
+        "networks": tuple(plane.restoration is Restoration.NETWORK for plane in p.planes),
+        "effort": _EFFORTS[p.coder],
         "local_steps": None if p.local_bits is None else 1 << p.local_bits,
         "segments": segments,
     }
@@ -96,9 +97,10 @@ def _array(header: Header) -> dict[str, Any]:
         segments["residuals"] = sum(header.sizes[number:])
     return {
         "columns": len(p.planes),
-        "effort": _EFFORT_NAMES.get(p.stages),
+        "networks": tuple(plane.restoration is Restoration.NETWORK for plane in p.planes),
+        "effort": _EFFORTS[p.coder],
         "patch_sizes": tuple(plane.patch_size for plane in p.planes),
-        "restoration": tuple(plane.restore for plane in p.planes),
+        "restoration": tuple(plane.restoration is not Restoration.NONE for plane in p.planes),
         "nodata": None if array.mask is None else array.nodata if array.real else int(array.nodata),
         "max_error": None if array.unit is None else (array.unit // 2 + array.real / 2) * array.scale,
         "segments": segments,

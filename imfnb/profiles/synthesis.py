@@ -18,7 +18,7 @@ import numpy as np
 from .. import lapped
 from ..factorization import rdoq
 from ..format.basis import Weighting
-from ..format.main_header import PlaneParameters, Stages
+from ..format.main_header import PlaneParameters, Restoration
 from ..layout import PatchGrid, Slice
 from ..runtime.run import Run, Task
 
@@ -86,22 +86,17 @@ class Coding:
         Their step in 1/64 gray level.
     weighting : Weighting
         Weights of the columns of V.
-    stages : Stages
-        What they go through.
+    coder : {"context", "neural"}
+        Entropy coder of U.
     """
 
     step: int
     weighting: Weighting
-    stages: Stages
+    coder: str
 
-    @property
-    def factor_step(self) -> int:
-        """Length of the columns of V in 1/64 gray level."""
-        return self.stages.factor_step(self.step)
-
-    def of_plane(self, patch_size: int, restore: bool) -> PlaneParameters:
+    def of_plane(self, patch_size: int, restoration: Restoration) -> PlaneParameters:
         """What the header says of a plane."""
-        return PlaneParameters(self.step, patch_size, restore, self.weighting, self.stages)
+        return PlaneParameters(self.step, patch_size, restoration, self.weighting, self.coder)
 
 
 @dataclass(frozen=True)
@@ -189,7 +184,7 @@ class Products:
         out = rows_of(samples, slice(start * p - first, stop * p - first))
         local, update = unit.local_of(Slice(unit.grid, start, stop)), factors[0].basis_update
         size, reduce = unit.grid.coded_size, unit.grid.reduce
-        step, weighting = self._coding.factor_step, self._coding.weighting
+        step, weighting = self._coding.step, self._coding.weighting
         rdoq.product(*there, step, size, update, out, self._run, unit.name, weighting, local, reduce)
         if not self._run.retains:
             yield None  # the next slice uses the same memory

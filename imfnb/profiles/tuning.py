@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from ..format.basis import PLAIN, Weighting
 from ..format.constants import ADAPTED_SAMPLES, STEP_UNIT
-from ..format.main_header import PLAIN_STAGES, Stages
+from ..format.main_header import CODERS
 
 __all__ = [
     "ALPHA_STEP",
+    "BEST",
     "CHROMA_HYSTERESIS",
     "COMPACT_SAMPLES",
     "DIRECT_BITS",
@@ -32,6 +33,7 @@ __all__ = [
     "LAYERED_STEPS",
     "LONG_PATCH_STEP",
     "NEARBY_STEPS",
+    "NORMAL",
     "PSNR",
     "RESAMPLING_WEIGHT",
     "RGB_ERRORS",
@@ -47,6 +49,7 @@ __all__ = [
     "TUNES",
     "VISUAL",
     "WHOLE_SAMPLES",
+    "Effort",
     "Tune",
 ]
 
@@ -96,8 +99,31 @@ VISUAL = Tune(Weighting(40, 16), Weighting(52, 24), _CHROMA_STEP, True, 0.66, 1.
 #: The same by the names of the option.
 TUNES = {"psnr": PSNR, "visual": VISUAL}
 
-#: The stages that planes go through, by the names of the option.
-EFFORTS = {"normal": PLAIN_STAGES, "best": Stages(trellis=True, network=True)}
+
+@dataclass(frozen=True)
+class Effort:
+    """What a file may cost to encode and to decode.
+
+    Attributes
+    ----------
+    coder : {"context", "neural"}
+        Entropy coder of U.
+    network : bool
+        Whether a network may restore planes, where that is better than filters.
+    """
+
+    coder: str
+    network: bool
+
+
+#: As fast as it gets without losing much.
+NORMAL = Effort(CODERS[0], False)
+
+#: The fewest bits.
+BEST = Effort(CODERS[1], True)
+
+#: The same by the names of the option.
+EFFORTS = {"normal": NORMAL, "best": BEST}
 
 #: From this step of luma on, in 1/64 gray level, blocks with steps of their own have 32 x 32 samples instead of 16 x
 #: 16: their map takes a quarter to a third of the bytes.
