@@ -1,8 +1,8 @@
 """What the restoration network gains over the restoration filter, on the planes of a folder of images.
 
-    python benchmarks/network_gains.py FOLDER [--every 1] [--steps 6 12 24 48 96] [--dependent]
+    python benchmarks/network_gains.py FOLDER [--every 1] [--steps 8 16 32 64] [--dependent] [--visual]
 
-Every plane is coded and decoded with the encoder's patch sizes; printed are, for each step of luma in gray levels, the
+Every plane is coded and decoded as by `network_planes.py`; printed are, for each step of luma in gray levels, the
 mean bits per pixel of the whole codec today, and the mean gains in PSNR over the decoded planes, in dB.
 """
 
@@ -13,8 +13,8 @@ import math
 from pathlib import Path
 
 import numpy as np
-from network_planes import decoded_dependent, patch_size
-from planes import Plane, decoded, image_paths, read_planes
+from network_planes import block_symbols, decoded
+from planes import Plane, image_paths, read_planes
 
 import imfnb
 from imfnb.format.network import network
@@ -56,8 +56,8 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th image (default 1)")
     parser.add_argument("--steps", type=float, nargs="+", default=[4.0, 8.0, 16.0, 32.0, 64.0, 128.0])
     parser.add_argument("--dependent", action="store_true", help="with dependent quantization, as effort='best' codes")
+    parser.add_argument("--visual", action="store_true", help="tuned for the eye")
     options = parser.parse_args()
-    code = decoded_dependent if options.dependent else decoded
     paths = [path for path in image_paths(options.folder) if read_picture(path).pixels.ndim == 3]
     paths = paths[:: options.every]
     print("  step   bpp | luma: filter network  | chroma 4:4:4: filter network  | 4:2:0: filter network")
@@ -67,12 +67,14 @@ def main() -> None:
             luma, *chroma = read_planes(path, subsample=False)
             half = read_planes(path)[1:]
             pixels = read_picture(path, srgb=True).pixels
-            row = [8 * len(imfnb.encode(pixels, step=level)) / luma.size]
-            step = round(64 * level)
+            tune, step = "visual" if options.visual else "psnr", round(64 * level)
+            row = [8 * len(imfnb.encode(pixels, step=level, tune=tune)) / luma.size]
+            bits = decide.local_bits(step)
+            masks = (bits, block_symbols(luma, bits)) if options.visual else None
             restored = None
             for kind, originals in (("luma", [luma]), ("chroma", chroma), ("half", half)):
                 own = step if kind == "luma" else decide.chroma_step(step, kind == "half")
-                before = [code(plane, own, patch_size(plane, own)) for plane in originals]
+                before = [decoded(plane, own, kind, options.dependent, masks) for plane in originals]
                 row.append(psnr_gain(originals, before, filtered(before, own, kind != "luma")))
                 inputs = before
                 if restored is not None:

@@ -1,12 +1,14 @@
 """Planes to learn the restoration network from: a folder of images before and after the codec.
 
-    python benchmarks/network_planes.py FOLDER OUT [--steps 12] [--seed 1] [--dependent] [--jpeg 0.5]
+    python benchmarks/network_planes.py FOLDER OUT [--steps 12] [--seed 1] [--dependent] [--jpeg 0.5] [--visual 0.5]
 
 Every image is coded at as many steps of luma, spread evenly by their logarithm between 3 and 210 gray levels and
 shifted at random from image to image, with the patch sizes that the encoder would choose. Chroma is coded at both
 resolutions, with its step as the encoder's share of that of luma. A share of the images may be taken through JPEG with
-half-size chroma before, as most pictures that people have were: such chroma is smoother. All arrays are of int16, in 1/16 gray level; ``OUT``
-gets, for N images of one size and K steps:
+half-size chroma before, as most pictures that people have were: such chroma is smoother. A share of the encodings may
+be tuned for the eye, with weights of the columns of V and steps of patches of their own.
+
+All arrays are of int16, in 1/16 gray level; ``OUT`` gets, for N images of one size and K steps:
 
 - ``names.txt``, ``steps.npy`` (N, K, 3): steps of luma, of chroma and of half-size chroma, in 1/64 gray level;
 - ``luma.npy``, ``chroma.npy``, ``half.npy`` (N, P, H, W): the originals, P = 1 or 2;
@@ -21,13 +23,18 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from planes import Plane, decoded, image_paths, read_planes
+from planes import Plane, image_paths, read_planes
 
 from imfnb.factorization import rdoq
 from imfnb.factorization.rdoq import cpu as kernels
+from imfnb.format.masking import map_shape, steps_of_patches
 from imfnb.lapped import cpu as lapped
+from imfnb.layout import PatchGrid, PlaneSpec
+from imfnb.masking import cpu as masking
+from imfnb.masking.tuning import CELL
 from imfnb.pictures import read_picture
 from imfnb.profiles import decide
+from imfnb.profiles.tuning import PSNR, VISUAL
 from imfnb.runtime.run import HostRun
 
 FIRST_STEP, LAST_STEP = 3.0, 210.0
@@ -61,19 +68,51 @@ def through_jpeg(path: Path, quality: int, folder: Path) -> Path:
     return out
 
 
-def decoded_dependent(plane: Plane, step: int, patch_size: int) -> Plane:
-    """The plane that comes out of the codec with dependent quantization, without restoration."""
-    from imfnb.format.dependent import fine_step
+def block_symbols(luma: Plane, bits: int) -> np.ndarray:
+    """The map of steps of an image, from its luma."""
+    height, width = luma.shape
+    symbols = np.empty((1, *map_shape(height, width, bits)), np.int32)
+    masking.classify(luma[None], bits, np.empty((1, 2, -(-height // CELL), -(-width // CELL)), np.int64), symbols)
+    return symbols[0].astype(np.uint8)
 
-    run, shape = HostRun("cpu", 1), tuple(size + -size % patch_size for size in plane.shape)
-    filtered, step = np.empty((1, *shape), np.int32), fine_step(step)
-    lapped.forward(plane[None], patch_size, filtered, [0])
-    settings = rdoq.Settings(dependent=True)
-    last = rdoq.prepare(filtered, step, patch_size, run, "", settings=settings)
-    factors, ranks = rdoq.choose_last(last, run, "")
-    rdoq.product(factors, ranks, step, patch_size, None, filtered, run, "")
+
+def decoded(plane: Plane, step: int, kind: str, dependent: bool, masks: tuple[int, np.ndarray] | None = None) -> Plane:
+    """The plane that comes out of the codec without restoration.
+
+    Parameters
+    ----------
+    plane : ndarray of int32, shape (H, W)
+        Its samples.
+    step : int
+        Its step in 1/64 gray level.
+    kind : {"luma", "chroma", "half"}
+        What it is.
+    dependent : bool
+        Whether U is quantized dependently.
+    masks : (int, ndarray), optional
+        Binary logarithm of the side of blocks, and the map of their steps: the plane is tuned for the eye.
+    """
+    p, run, tune = patch_size(plane, step), HostRun("cpu", 1), VISUAL if masks else PSNR
+    grid = PatchGrid(plane.shape, p)
+    settings = rdoq.Settings()
+    if dependent:
+        from imfnb.format.dependent import fine_step
+
+        settings, step = rdoq.Settings(dependent=True), fine_step(step)
+    weighting = tune.luma if kind == "luma" else tune.chroma
+    local = None
+    if masks:
+        bits, symbols = masks
+        spec = PlaneSpec(
+            0 if kind == "luma" else 1, "luma" if kind == "luma" else "chroma", plane.shape, kind == "half"
+        )
+        local = steps_of_patches(symbols, bits, spec, grid)[None]
+    samples = np.empty((1, *grid.extended), np.int32)
+    lapped.forward(plane[None], p, samples, [0])
+    last = rdoq.prepare(samples, step, p, run, "", settings=settings, weighting=weighting, local=local)
+    rdoq.product(*rdoq.choose_last(last, run, ""), step, p, None, samples, run, "", weighting, local)
     out = np.empty((1, *plane.shape), np.int32)
-    lapped.inverse(filtered, patch_size, out, [0])
+    lapped.inverse(samples, p, out, [0])
     return out[0]
 
 
@@ -95,8 +134,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the random shifts of steps (default 1)")
     parser.add_argument("--dependent", action="store_true", help="with dependent quantization, as effort='best' codes")
     parser.add_argument("--jpeg", type=float, default=0.0, metavar="SHARE", help="of the images (default 0)")
+    parser.add_argument("--visual", type=float, default=0.0, metavar="SHARE", help="of the encodings (default 0)")
     options = parser.parse_args()
-    code = decoded_dependent if options.dependent else decoded
 
     paths = [path for path in image_paths(options.folder) if read_picture(path).pixels.ndim == 3]
     options.out.mkdir(parents=True, exist_ok=True)
@@ -104,6 +143,7 @@ def main() -> None:
     rng = np.random.default_rng(options.seed)
     shifts, qualities = rng.uniform(size=len(paths)), rng.integers(75, 96, len(paths))
     jpeg = rng.uniform(size=len(paths)) < options.jpeg
+    visual = rng.uniform(size=(len(paths), options.steps)) < options.visual
     steps = np.array([steps_of(options.steps, shift) for shift in shifts], np.int32)
     np.save(options.out / "steps.npy", steps)
     arrays: dict[str, np.ndarray] = {}
@@ -114,20 +154,22 @@ def main() -> None:
             arrays[name] = np.lib.format.open_memmap(file, "w+", np.int16, (*shape, *plane.shape))
         arrays[name][place] = plane
 
-    folder = tempfile.TemporaryDirectory()
+    folder = tempfile.TemporaryDirectory()  # for images through JPEG
     for n, path in enumerate(paths):
         if jpeg[n]:
             path = through_jpeg(path, int(qualities[n]), Path(folder.name))
         luma, *chroma = read_planes(path, subsample=False)
         half = read_planes(path)[1:]
-        for kind, (name, planes) in enumerate(zip(KINDS, ((luma,), chroma, half), strict=True)):
-            shape = len(paths), len(planes)
+        for name, planes in zip(KINDS, ((luma,), chroma, half), strict=True):
             for p, plane in enumerate(planes):
-                put(name, (n, p), plane, shape)
-                for k in range(options.steps):
-                    step = int(steps[n, k, kind])
-                    found = code(plane, step, patch_size(plane, step))
-                    put(f"{name}_decoded", (n, k, p), found, (shape[0], options.steps, shape[1]))
+                put(name, (n, p), plane, (len(paths), len(planes)))
+        for k in range(options.steps):
+            bits = decide.local_bits(int(steps[n, k, 0]))
+            masks = (bits, block_symbols(luma, bits)) if visual[n, k] else None
+            for kind, (name, planes) in enumerate(zip(KINDS, ((luma,), chroma, half), strict=True)):
+                for p, plane in enumerate(planes):
+                    found = decoded(plane, int(steps[n, k, kind]), name, options.dependent, masks)
+                    put(f"{name}_decoded", (n, k, p), found, (len(paths), options.steps, len(planes)))
         print(f"{n + 1} of {len(paths)}", end="\r", flush=True)
 
 

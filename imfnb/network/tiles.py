@@ -70,35 +70,35 @@ def _row(context, builder, signature, args, add, tile, group, low, high):
     count = places.shape[0]
     sums = registers(context, builder, types.int32, tile * _VECTORS)
     tiles = builder.udiv(biases.shape[0], INDEX(tile))
-    with cgutils.for_range_slice(builder, INDEX(0), cells, INDEX(CHUNK), intp=INDEX) as (x, _):
-        with cgutils.for_range(builder, tiles, intp=INDEX) as loop:
-            first = builder.mul(loop.index, INDEX(tile))
-            block = builder.mul(first, builder.mul(count, INDEX(KERNEL)))
-            for o in range(tile):
-                bias = biases.splat(builder.add(first, INDEX(o)))
-                for v in range(_VECTORS):
-                    builder.store(bias, sums[o * _VECTORS + v])
-            with cgutils.for_range(builder, count, intp=INDEX) as inner:
-                place = builder.add(places.at(inner.index), x)
-                start = builder.add(block, builder.mul(inner.index, INDEX(KERNEL * tile)))
-                for k in range(KERNEL):
-                    values = [lines.load(builder.add(place, INDEX(k + v * WIDTH))) for v in range(_VECTORS)]
-                    for o in range(tile):
-                        weight = weights.splat(builder.add(start, INDEX(k * tile + o)))
-                        for v in range(_VECTORS):
-                            add(builder, values[v], weight, sums[o * _VECTORS + v])
-            for j in range(tile // group):
-                number = builder.add(builder.udiv(first, INDEX(group)), INDEX(j))
-                goal = builder.add(goals.at(number), x)
-                for v in range(_VECTORS):
-                    word = None
-                    for o in range(group):
-                        value = builder.load(sums[(j * group + o) * _VECTORS + v])
-                        value = _clip(builder, builder.ashr(value, shift), low, high)
-                        if o:
-                            value = builder.or_(word, builder.shl(value, _words(o * (32 // group))))
-                        word = value
-                    lines.store(word, builder.add(goal, INDEX(v * WIDTH)))
+    chunks = cgutils.for_range_slice(builder, INDEX(0), cells, INDEX(CHUNK), intp=INDEX)
+    with chunks as (x, _), cgutils.for_range(builder, tiles, intp=INDEX) as loop:
+        first = builder.mul(loop.index, INDEX(tile))
+        block = builder.mul(first, builder.mul(count, INDEX(KERNEL)))
+        for o in range(tile):
+            bias = biases.splat(builder.add(first, INDEX(o)))
+            for v in range(_VECTORS):
+                builder.store(bias, sums[o * _VECTORS + v])
+        with cgutils.for_range(builder, count, intp=INDEX) as inner:
+            place = builder.add(places.at(inner.index), x)
+            start = builder.add(block, builder.mul(inner.index, INDEX(KERNEL * tile)))
+            for k in range(KERNEL):
+                values = [lines.load(builder.add(place, INDEX(k + v * WIDTH))) for v in range(_VECTORS)]
+                for o in range(tile):
+                    weight = weights.splat(builder.add(start, INDEX(k * tile + o)))
+                    for v in range(_VECTORS):
+                        add(builder, values[v], weight, sums[o * _VECTORS + v])
+        for j in range(tile // group):
+            number = builder.add(builder.udiv(first, INDEX(group)), INDEX(j))
+            goal = builder.add(goals.at(number), x)
+            for v in range(_VECTORS):
+                word = None
+                for o in range(group):
+                    value = builder.load(sums[(j * group + o) * _VECTORS + v])
+                    value = _clip(builder, builder.ashr(value, shift), low, high)
+                    if o:
+                        value = builder.or_(word, builder.shl(value, _words(o * (32 // group))))
+                    word = value
+                lines.store(word, builder.add(goal, INDEX(v * WIDTH)))
     return context.get_dummy_value()
 
 
