@@ -398,12 +398,12 @@ class Main:
         chroma, h, w = self.channels >= 3 and index in (1, 2), self.height, self.width
         if chroma and self.subsample:
             h, w = ceil_div(h, 2), ceil_div(w, 2)
-        return Plane(h, w, step, (8, 16)[coding & 1], bool(coding & 2), chroma)
+        return Plane(h, w, step, coding, chroma)
 
     def pixels(self, segments: list[bytes]) -> np.ndarray:
         """The picture, shape (H, W, max(1, C))."""
         queue = iter(segments)
-        planes = [plane.samples(queue) for plane in self.planes]
+        planes = restored(self.planes, [plane.samples(queue) for plane in self.planes], self.subsample)
         out = np.empty((self.height, self.width, max(1, self.channels)), np.int64)
         if self.channels in (2, 4):
             out[:, :, -1] = self.alpha(planes, next(queue, b""))
@@ -447,9 +447,8 @@ class MainOfVersion2(Main):
             self.constant = header.u8()
         self.planes = []
         for index, step in steps.items():
-            coding = header.u8()
-            require(coding <= 3, "coding of a plane")
-            self.planes.append(self.plane(index, step, coding))
+            self.planes.append(self.plane(index, step, header.u8()))
+        check_codings(self.planes)
         if flags & 8:
             for group in (slice(0, 1), slice(1, 3))[: 2 if channels >= 3 else 1]:
                 first, a = header.u8(), header.u8()
@@ -487,8 +486,10 @@ class MainOfVersion2(Main):
 class Plane:
     """A plane of the main profile."""
 
-    def __init__(self, h: int, w: int, step: int, p: int, restored: bool, chroma: bool) -> None:
-        self.h, self.w, self.step, self.p, self.restored, self.chroma = h, w, step, p, restored, chroma
+    def __init__(self, h: int, w: int, step: int, coding: int, chroma: bool) -> None:
+        self.h, self.w, self.step, self.coding, self.chroma = h, w, step, coding, chroma
+        self.p = p = (8, 16)[coding & 1]
+        self.filtered, self.neural, self.corrected = (bool(coding >> bit & 1) for bit in (1, 2, 3))
         self.weights, self.local = weights(p, 64, 0), None
         self.rows, self.columns = ceil_div(h, p), ceil_div(w, p)
         count = ceil_div(self.rows * self.columns * p * p, 4194304)
@@ -496,10 +497,9 @@ class Plane:
         self.slices = [(top, min(top + size, self.rows)) for top in range(0, self.rows, size)]
 
     def samples(self, segments: Iterator[bytes]) -> np.ndarray:
-        """The samples, from one segment for each slice."""
+        """The samples before restoration, from one segment for each slice."""
         out = np.concatenate([self.slice(Fields(next(segments)), top, bottom) for top, bottom in self.slices])
-        out = unlap(out, self.p)[: self.h, : self.w]
-        return restore(out, self.step, self.chroma) if self.restored else out
+        return unlap(out, self.p)[: self.h, : self.w]
 
     def take_local_steps(self, symbols: np.ndarray, b: int, f: int) -> None:
         """9.2: M of every patch."""
@@ -1520,6 +1520,26 @@ NETWORK_BORDERS: dict[str, tuple[int, ...]] = {
 }
 
 
+def check_codings(planes: list[Plane]) -> None:
+    """5.1: what codings of version 2 must be."""
+    require(all(plane.coding <= 15 and not (plane.filtered and plane.corrected) for plane in planes), "coding")
+    require(len({plane.neural for plane in planes}) < 2, "codings that differ in their coder")
+
+
+def restored(planes: list[Plane], samples: list[np.ndarray], subsample: bool = False) -> list[np.ndarray]:
+    """10: planes of a picture or an array, each restored in its way."""
+    found = []
+    for n, (plane, decoded) in enumerate(zip(planes, samples, strict=True)):
+        if plane.filtered:
+            found.append(restore(decoded, plane.step, plane.chroma))
+        elif plane.corrected and plane.chroma:
+            guide, kind = (halved(found[0]), "half") if subsample else (found[0], "chroma")
+            found.append(correct([samples[1], samples[2], guide], plane.step, kind)[n - 1])
+        else:
+            found.append(correct([decoded], plane.step, "luma")[0] if plane.corrected else decoded)
+    return found
+
+
 def restore(plane: np.ndarray, step: int, chroma: bool) -> np.ndarray:
     """Both passes."""
     number = sum(border <= step for border in BORDERS)
@@ -1656,9 +1676,8 @@ class Array:
             require(self.shift <= 30, "fractional bits of V")
             require(64 <= step <= 16384, "step")
             for _ in range(self.count):
-                coding = header.u8()
-                require(coding <= 3, "coding of a plane")
-                self.planes.append(Plane(height, width, step, (8, 16)[coding & 1], bool(coding & 2), False))
+                self.planes.append(Plane(height, width, step, header.u8(), False))
+            check_codings(self.planes)
         size = max(1, 1048576 // (width * self.bands))
         tops = range(0, height, size) if kind.unit is not None else ()
         self.slices = [slice(top, min(top + size, height)) for top in tops]
@@ -1668,7 +1687,7 @@ class Array:
     def pixels(self, segments: list[bytes]) -> np.ndarray:
         """The samples, shape (H, W, C), of frames together (T, H, W, C / T)."""
         kind, queue, shape = self.kind, iter(segments), (self.height, self.width, self.bands)
-        planes = [plane.samples(queue) for plane in self.planes]
+        planes = restored(self.planes, [plane.samples(queue) for plane in self.planes])
         if self.count:
             offsets, V = decode_columns(next(queue), self.bands, self.count)
             sums = np.stack(planes, axis=2) @ V.T  # int64, of which no sum leaves the range

@@ -14,7 +14,8 @@ from strategies import examples, images
 
 import imfnb
 from imfnb import FormatError, OptionError, layout
-from imfnb.profiles import decide
+from imfnb.format.main_header import Restoration
+from imfnb.profiles import decide, restoring
 
 
 def best(image: np.ndarray, **options) -> bytes:
@@ -103,16 +104,18 @@ def test_strips_are_the_whole(height, width, channels, step, patch_size, subsamp
         np.testing.assert_array_equal(found[1], imfnb.decode(data, max_rank=3))
 
 
-@pytest.mark.parametrize(
-    "flags", [(True, False, True), (False, True, False), (True, False, False), (False, True, True)]
-)
-def test_planes_are_restored_one_by_one(flags, monkeypatch):
-    """Whatever is switched on, encoder and decoder agree on what chroma's network is given."""
-    chosen = iter([*flags, *flags])
-    monkeypatch.setattr(decide, "restoration_pays", lambda *_: next(chosen))
+@pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4"])
+@pytest.mark.parametrize("kinds", ["NFN", "FNN", "-NN", "N-N", "NN-", "NFF", "N--", "NNN", "---"])
+def test_planes_are_restored_each_in_its_way(kinds, subsampling, monkeypatch):
+    """Whatever is chosen, encoder and decoder agree on what chroma's network is given."""
+    meaning = {"N": Restoration.NETWORK, "F": Restoration.FILTER, "-": Restoration.NONE}
+    chosen = iter([meaning[kind] for kind in kinds])
+    monkeypatch.setattr(restoring, "_best", lambda *_: next(chosen))
     image = picture(40, 33, 3)
-    data = best(image, step=25, tune="psnr", threads=1)
-    assert imfnb.info(data)["restoration"] == flags
+    options = {"step": 25, "tune": "psnr", "threads": 1, "subsampling": subsampling}
+    data = best(image, **options)
+    assert imfnb.info(data)["networks"] == tuple(kind == "N" for kind in kinds)
+    assert imfnb.info(data)["restoration"] == tuple(kind != "-" for kind in kinds)
     one, two = (imfnb.decode(data, device=device) for device in ("cpu", "reference"))
     np.testing.assert_array_equal(one, two)
 
@@ -176,8 +179,8 @@ def crafted(
     return assemble(header(*shape, channels, fields, segments, profile=MAIN), segments)
 
 
-@pytest.mark.parametrize("codings", [(4, 0, 0), (8, 8, 0), (12, 4, 12), (0, 0, 8)])
-def test_planes_of_a_file_go_through_the_same_stages(codings):
+@pytest.mark.parametrize("codings", [(4, 0, 0), (0, 8, 4), (12, 4, 8), (0, 0, 12)])
+def test_planes_of_a_file_have_the_same_coder(codings):
     with pytest.raises(FormatError, match=r"coding \d+ of plane [12] does not fit that of the first plane"):
         imfnb.decode(crafted(codings, [b"\0"] * 3))
 
@@ -186,11 +189,11 @@ def test_planes_of_a_file_go_through_the_same_stages(codings):
 @given(
     st.lists(st.binary(max_size=60), min_size=3, max_size=3),
     st.sampled_from([64, 640, 16384]),
-    st.sampled_from([4, 8, 12]),
+    st.sampled_from([0, 4]),
 )
-def test_random_segments(segments, step, stages):
+def test_random_segments(segments, step, coder):
     """Pixels or an error of our own, and the same on both backends."""
-    data = crafted((stages + 3, stages + 2, stages), segments, step=step)
+    data = crafted((coder + 9, coder + 2, coder + 8), segments, step=step)
     one, two = (pixels_or_error(data, device=device) for device in ("cpu", "reference"))
     assert (one is None) == (two is None)
     assert one is None or np.array_equal(one, two)
@@ -198,7 +201,13 @@ def test_random_segments(segments, step, stages):
 
 @pytest.mark.jit
 @settings(max_examples=examples(200))
-@given(st.binary(max_size=400), st.integers(1, 60), st.integers(1, 60), st.integers(64, 16384), st.integers(4, 15))
+@given(
+    st.binary(max_size=400),
+    st.integers(1, 60),
+    st.integers(1, 60),
+    st.integers(64, 16384),
+    st.sampled_from([4, 5, 6, 7, 8, 9, 12, 13]),
+)
 def test_random_segment_of_a_larger_picture(tail, height, width, step, coding):
     """The kernels alone; the first byte is the rank."""
     result = pixels_or_error(crafted((coding,), [tail or b"\0"], (height, width), step))
