@@ -62,11 +62,11 @@ def test_trials_leave_what_they_began_with(analysis, base):
     shown, pixels = drive(candidates.with_pixels(analysis, base))
     complete = drive(candidates.with_bytes(analysis, decided))
 
-    assert all(plane.restore is None and plane.slices[0].segment is None for plane in base.planes)
+    assert all(plane.restoration is None and plane.slices[0].segment is None for plane in base.planes)
     for f, (padded, ranks) in zip(factors, kept, strict=True):
         np.testing.assert_array_equal(inside(f.padded, f.grid), padded)  # the coder fills the guards
         np.testing.assert_array_equal(f.ranks, ranks)
-    assert [plane.restore for plane in decided.planes] == [plane.restore for plane in shown.planes]
+    assert [plane.restoration for plane in decided.planes] == [plane.restoration for plane in shown.planes]
     assert all(part.segment is not None for plane in complete.planes for part in plane.slices)
     np.testing.assert_array_equal(pixels, imfnb.decode(file_of(analysis, shown)))
     files = [file_of(analysis, candidate) for candidate in (base, spliced, dear)]
@@ -80,10 +80,10 @@ def test_trials_leave_what_they_began_with(analysis, base):
 def test_a_decision_stands_only_for_its_factors(analysis, base):
     drive = analysis.run.drive
     decided = drive(candidates.with_bytes(analysis, drive(candidates.with_restoration(analysis, base))))
-    assert None not in [plane.restore for plane in decided.planes]
+    assert None not in [plane.restoration for plane in decided.planes]
     dear = drive(candidates.with_lambda(analysis, decided, 2000))
     for candidate in (dear, candidates.splice(decided, dear, 0.5)):
-        assert {plane.restore for plane in candidate.planes} == {None}
+        assert {plane.restoration for plane in candidate.planes} == {None}
         assert {part.segment for plane in candidate.planes for part in plane.slices} == {None}
 
 

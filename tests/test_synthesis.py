@@ -9,13 +9,16 @@ from hypothesis import strategies as st
 from main_helpers import as_if_large, make_factors, on_host, patch_sizes
 from strategies import examples, seeds
 
-from imfnb import lapped, layout, restoration
+from imfnb import lapped, layout
 from imfnb.factorization import rdoq
 from imfnb.format.basis import PLAIN
+from imfnb.format.main_header import Restoration
 from imfnb.format.restoration import filter_set
 from imfnb.lapped import reference as lapped_reference
-from imfnb.layout import PatchGrid
-from imfnb.profiles.synthesis import Products, rows_of, units
+from imfnb.layout import PatchGrid, PlaneSpec
+from imfnb.profiles.restoring import Member, Region, widened
+from imfnb.profiles.stacks import Stack
+from imfnb.profiles.synthesis import Coding, Products, rows_of, units
 from imfnb.restoration import reference as restoration_reference
 from imfnb.runtime.run import HostRun
 
@@ -32,13 +35,15 @@ def slice_factors(grid: PatchGrid, seed: int) -> list[rdoq.Factors]:
 def samples_of(grid, factors, rows, step, chroma, which, run, overwrite=False, there=False):
     """Rows before and after restoration of a plane or, for lists of factors, of a stack of planes."""
     (unit,) = units(grid.shape, [grid.patch_size] * len(factors), "", run)
-    products = Products([unit], rows, step, PLAIN, chroma, "", run)
+    spec = PlaneSpec(1, "chroma", grid.shape) if chroma else PlaneSpec(0, "luma", grid.shape)
+    stack = Stack(spec, tuple((0, n) for n in range(len(factors))), "")
+    region = Region([Member(stack, [unit], Coding(step, PLAIN, "context"), network=False)], [rows], run)
     for number, part in enumerate(grid.slices):
         mine = [planes[number] for planes in factors]
-        run.drive(products.add(unit, part, mine, run.drive(rdoq.upload(mine, run, "")) if there else None))
-    samples = products.samples()
-    before = samples.decoded.copy()
-    return before, samples.restored(which, overwrite).copy()
+        run.drive(region.add(stack, unit, part, mine, run.drive(rdoq.upload(mine, run, "")) if there else None))
+    before = region.decoded(0).copy()
+    (after,) = region.restored([0], Restoration.FILTER, [which], overwrite)
+    return before, after.copy()
 
 
 def by_the_stages(grid, factors, step, chroma):
@@ -83,7 +88,7 @@ def test_rows_are_those_of_the_whole_plane(problem, seed, device, overwrite, the
 @pytest.mark.parametrize("p", [8, 16])
 @pytest.mark.parametrize("rows", [slice(0, 50), slice(17, 31)])
 def test_rows_that_others_do_not_reach_are_never_computed(p, rows):
-    """What a strip needs beside its rows: those that restoration reads, and around them what the filter mixes."""
+    """What decoded rows need beside themselves: what the filter mixes."""
     grid = PatchGrid((50, 20), p)
     (unit,) = units(grid.shape, [p], "", on_host("cpu"))
     asked = []
@@ -93,10 +98,20 @@ def test_rows_that_others_do_not_reach_are_never_computed(p, rows):
             asked.append(shape)
             return super().array(name, shape, dtype)
 
-    Products([unit], rows, 640, PLAIN, False, "", Asking("cpu", 1))
-    reach = restoration.HALO + lapped.halo(p)
+    Products([unit], rows, Coding(640, PLAIN, "context"), "", Asking("cpu", 1))
+    reach = lapped.halo(p)
     needed = range(max(rows.start - reach, 0) // p, -(-min(rows.stop + reach, grid.extended[0]) // p))
     assert asked == [(1, len(needed) * p, grid.extended[1])]
+
+
+@given(st.integers(0, 40), st.integers(1, 40), st.integers(0, 20), st.integers(0, 9))
+def test_rows_that_restoration_reads(start, count, halo, below):
+    """All within its reach, in blocks of two rows from the first row of the plane on."""
+    stop, height = start + count, start + count + below
+    found = widened(slice(start, stop), halo, height)
+    assert found.start % 2 == 0 and (found.stop % 2 == 0 or found.stop == height)
+    assert max(start - halo, 0) - 1 <= found.start <= max(start - halo, 0)
+    assert min(stop + halo, height) <= found.stop <= min(stop + halo + 1, height)
 
 
 @pytest.mark.parametrize("device", ["cpu", "reference"])
@@ -117,11 +132,11 @@ def test_patches_of_both_sizes_in_one_stack():
     parts = units(shape, sizes, "", run)
     assert [(unit.grid.patch_size, unit.which) for unit in parts] == [(8, (1,)), (16, (0, 2))]
     stack = [slice_factors(PatchGrid(shape, p), seed) for seed, p in enumerate(sizes)]
-    products = Products(parts, slice(0, 21), step, PLAIN, False, "", run)
+    products = Products(parts, slice(0, 21), Coding(step, PLAIN, "context"), "", run)
     for unit in parts:
         (part,) = unit.grid.slices
         run.drive(products.add(unit, part, [stack[n][0] for n in unit.which], None))
-    decoded = products.samples().decoded
+    decoded = products.samples().part(slice(0, 21))
     for number, (p, factors) in enumerate(zip(sizes, stack, strict=True)):
         np.testing.assert_array_equal(decoded[number], by_the_stages(PatchGrid(shape, p), factors, step, False)[0][0])
 
