@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .context_model import GROUPS, RANK_TYPES, SECTION_TYPES, SIGNED_COMPONENTS, component_table, starts, zigzag
+from .context_model import GROUPS, RANK_TYPES, SECTION_TYPES, component_table, starts, zigzag
 
 #: Contexts of a bin, and inputs of its mixers: the contexts and what the network says.
 CONTEXTS = 7
@@ -36,14 +36,14 @@ POSITIONS = 48
 NET_LEVELS = 16
 
 #: Slots of each context of a section; its bin types are those of `context_model.SECTION_TYPES`.
-SLOTS = (256, 128, 256, 1536, 160)
+SLOTS = (256, 128, 256, 1536, 16 * POSITIONS)
 
 #: Rows of the weights of the two mixers of each section, of the mixer of the two, and of the two final maps.
-SET_0 = (8, 1, RANK_TYPES, 8 * GROUPS, SIGNED_COMPONENTS)
-SET_1 = (8 * 16, 16, 8 * 16, 8 * NET_LEVELS * 8, 16)
-LAST = (8, 1, RANK_TYPES, POSITIONS + 8, SIGNED_COMPONENTS)
-MAPS_0 = (8 * 16, 16, 8 * 16, 8 * 32, 16)
-MAPS_1 = (8 * NET_LEVELS, NET_LEVELS, RANK_TYPES * NET_LEVELS, 8 * POSITIONS, SIGNED_COMPONENTS)
+SET_0 = (8, 1, RANK_TYPES, 8 * GROUPS, POSITIONS)
+SET_1 = (8 * 16, 16, 8 * 16, 8 * NET_LEVELS * 8, NET_LEVELS)
+LAST = (8, 1, RANK_TYPES, POSITIONS + 8, POSITIONS)
+MAPS_0 = (8 * 16, 16, 8 * 16, 8 * 32, 4)
+MAPS_1 = (8 * NET_LEVELS, NET_LEVELS, RANK_TYPES * NET_LEVELS, 8 * POSITIONS, POSITIONS)
 
 # Where the sections begin in arrays that hold all of them, one after the other.
 STATE_START = starts(CONTEXTS * s * t for s, t in zip(SLOTS, SECTION_TYPES, strict=True))
@@ -61,15 +61,21 @@ MAP_ROWS = MAP_0_START[-1]
 MIX_RATE = 3
 LAST_RATE = 2
 
-#: Networks: of component 0, of ranks, of components from 1 on.
-NET_DC, NET_RANK, NET_AC = range(3)
+#: Networks: of component 0, of ranks, of magnitudes of components from 1 on, and from there on, one for each position,
+#: of their signs.
+NET_DC, NET_RANK, NET_AC, NET_SIGN = range(4)
+NETS = NET_SIGN + POSITIONS
 
 #: Numbers that a network sees, of its two hidden layers and of what it says.
-SEEN, HIDDEN_1, HIDDEN_2, SAID = 32, 32, 16, 16
+SEEN, HIDDEN_1, HIDDEN_2, SAID = 36, 32, 16, 16
 
-#: Rows of biases of each network: by the side of a patch, that of AC also by component and class of the state.
-NET_ROWS = (2, 2, 2 * (64 + 256))
+#: Rows of biases: by the side of a patch, those of magnitudes also by component and class of the state, and those of
+#: signs by position.
+NET_ROWS = (2, 2, 2 * (64 + 256), POSITIONS)
 NET_START = starts(NET_ROWS)
+
+#: What a network sees if there is another plane to look at.
+PRESENT = 64
 
 #: Shifts that bring the sums of the layers to their units, 1/256 each, and the largest hidden number.
 SHIFT_1, SHIFT_2, SHIFT_3 = 8, 10, 10
@@ -94,24 +100,37 @@ def _logarithm_table() -> np.ndarray:
 LOGARITHM = _logarithm_table()
 
 
+#: Columns of `relation_table`: parents, direction, group, ring, position, and three components that are further away.
+FIRST, SECOND, DIRECTION, GROUP, RING, POSITION, DIAGONAL, UP, LEFT = range(9)
+
+#: Distances down and across to the eleven components of lower number that tell most of the sign of one; their columns
+#: follow in `relation_table`.
+SIGN_RELATIVES = (
+    *((-1, 0), (0, -1), (-2, 0), (0, -2), (-1, -1), (-3, 0), (0, -3), (-1, -2), (-2, -1), (1, -1), (-1, 1)),
+)
+RELATIVES = 9
+
+
 @lru_cache(maxsize=2)
 def relation_table(patch_size: int) -> np.ndarray:
-    """Return what the coder needs to know of each component, read-only int32 of shape (N, 9).
+    """Return what the coder needs to know of each component, read-only int32 of shape (N, 20).
 
     Columns: two parents, direction, group and ring as in `context_model.component_table`, but that of components of the
-    first row or column the parent on the diagonal stands where the other has none; then three components of lower
-    frequency, by one down and across and by two down or two across (0 means none), and the position of 48.
+    first row or column the parent on the diagonal stands where the other has none; the position of 48; three
+    components by one down and across, by two down and by two across; and those of SIGN_RELATIVES. Components that are
+    not there or not of lower number are 0.
     """
     order = zigzag(patch_size)
     index = {(int(i), int(j)): r for r, (i, j) in enumerate(order)}
-    table = np.zeros((len(order), 9), np.int32)
-    table[:, :5] = component_table(patch_size)
+    table = np.zeros((len(order), RELATIVES + len(SIGN_RELATIVES)), np.int32)
+    table[:, : RING + 1] = component_table(patch_size)
+    further = ((-1, -1), (-2, 0), (0, -2), *SIGN_RELATIVES)
     for r, (i, j) in enumerate(order.tolist()):
-        pairs = (i - 1, j - 1), (i - 2, j), (i, j - 2)
-        table[r, 5:8] = [index.get(pair, 0) for pair in pairs]
         if r and not i:
             table[r, :2] = table[r, 1::-1]
         ring = (i + j - 7) // (1 if patch_size == 8 else 3)
-        table[r, 8] = r if r < 28 else 28 + 3 * min(ring, 5) + table[r, 2]
+        table[r, POSITION] = r if r < 28 else 28 + 3 * min(ring, 5) + table[r, DIRECTION]
+        others = [index.get((i + down, j + across), 0) for down, across in further]
+        table[r, DIAGONAL:] = [other if other < r else 0 for other in others]
     table.flags.writeable = False
     return table

@@ -17,8 +17,8 @@ from .neural_model import (
     INPUTS,
     LAST_ROWS,
     MAP_ROWS,
-    NET_ROWS,
     NET_START,
+    NETS,
     SAID,
     SEEN,
     STATES,
@@ -42,11 +42,11 @@ class State(NamedTuple):
         Of the mixer of the two, in 1 / 2**13.
     maps : ndarray of uint16, shape (MAP_ROWS, NODES)
         Nodes of the final maps.
-    layer_1, layer_2, layer_3 : ndarray of int16, shapes (3, SEEN, HIDDEN_1), (3, HIDDEN_1, HIDDEN_2), (3, HIDDEN_2, SAID)
+    layer_1, layer_2, layer_3 : ndarray of int16, shapes (NETS, SEEN, HIDDEN_1), (NETS, HIDDEN_1, HIDDEN_2), (NETS, HIDDEN_2, SAID)
         Weights of the networks, in 1 / 2**10.
     bias_1 : ndarray of int16, shape (NET_START[-1], HIDDEN_1)
         In 1 / 2**10.
-    bias_2 : ndarray of int16, shape (3, HIDDEN_2)
+    bias_2 : ndarray of int16, shape (NETS, HIDDEN_2)
         In 1 / 2**10.
     bias_3 : ndarray of int16, shape (NET_START[-1], SAID)
         In 1 / 2**8.
@@ -70,11 +70,11 @@ LAYOUT = {
     "weights": ("<i2", (WEIGHT_ROWS, INPUTS)),
     "last": ("<i2", (LAST_ROWS, 2)),
     "maps": ("<u2", (MAP_ROWS, NODES)),
-    "layer_1": ("<i2", (len(NET_ROWS), SEEN, HIDDEN_1)),
-    "layer_2": ("<i2", (len(NET_ROWS), HIDDEN_1, HIDDEN_2)),
-    "layer_3": ("<i2", (len(NET_ROWS), HIDDEN_2, SAID)),
+    "layer_1": ("<i2", (NETS, SEEN, HIDDEN_1)),
+    "layer_2": ("<i2", (NETS, HIDDEN_1, HIDDEN_2)),
+    "layer_3": ("<i2", (NETS, HIDDEN_2, SAID)),
     "bias_1": ("<i2", (NET_START[-1], HIDDEN_1)),
-    "bias_2": ("<i2", (len(NET_ROWS), HIDDEN_2)),
+    "bias_2": ("<i2", (NETS, HIDDEN_2)),
     "bias_3": ("<i2", (NET_START[-1], SAID)),
 }
 

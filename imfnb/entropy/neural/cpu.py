@@ -16,18 +16,22 @@ from ...format.context_model import (
     GROUPS,
     NODES,
     RANK_TYPES,
-    SIGNED_COMPONENTS,
     TYPES,
     UNARY,
 )
 from ...format.dependent import NEXT as _NEXT
 from ...format.neural_model import (
     CONTEXTS,
+    DIAGONAL,
+    DIRECTION,
     ENTRY_LIMIT,
+    FIRST,
     FIRST_LIMIT,
+    GROUP,
     INPUTS,
     LAST_RATE,
     LAST_START,
+    LEFT,
     LOGARITHM,
     MAP_0_START,
     MAP_1_START,
@@ -37,13 +41,21 @@ from ...format.neural_model import (
     NET_DC,
     NET_LEVELS,
     NET_RANK,
+    NET_SIGN,
     NET_START,
+    POSITION,
     POSITIONS,
+    PRESENT,
+    RELATIVES,
+    RING,
+    SECOND,
+    SEEN,
     SET_0_START,
     SET_1_START,
     SLOTS,
     STATE_START,
     SUM_LIMIT,
+    UP,
     relation_table,
 )
 from ...format.probability import COUNT_LIMIT, MAP_SHIFT, MIX_SHIFT, RATE, STRETCH_LIMIT, WEIGHT_LIMIT
@@ -71,6 +83,7 @@ from ..cpu import (
 )
 from ..layout import DECODE, ENCODE, padded_size
 from ..model import COUNT_BITS
+from .. import simd as simd_bytes
 from . import simd
 from .model import initial_model
 
@@ -84,10 +97,9 @@ _LAST_DC, _LAST_DCS, _LAST_RANK, _LAST_AC, _LAST_ACS = map(np.int64, LAST_START[
 _M0_DC, _M0_DCS, _M0_RANK, _M0_AC, _M0_ACS = map(np.int64, MAP_0_START[:5])
 _M1_DC, _M1_DCS, _M1_RANK, _M1_AC, _M1_ACS = map(np.int64, MAP_1_START)
 _SLOTS_DC, _SLOTS_DCS, _SLOTS_RANK, _SLOTS_AC, _SLOTS_ACS = SLOTS
-_ROWS_DC, _ROWS_RANK, _ROWS_AC = map(np.int64, NET_START[:3])
-_DC, _RANK, _AC = map(np.int64, (NET_DC, NET_RANK, NET_AC))
-_ZERO, _ONE, _EIGHT = np.int64(0), np.int64(1), np.int64(8)
-_BIAS = np.int64(256)
+_ROWS_DC, _ROWS_RANK, _ROWS_AC, _ROWS_SIGN = map(np.int64, NET_START[:4])
+_DC, _RANK, _AC, _SIGN = map(np.int64, (NET_DC, NET_RANK, NET_AC, NET_SIGN))
+_ZERO, _ONE = np.int64(0), np.int64(1)
 
 NEXT = np.array(_NEXT, np.uint8)
 
@@ -113,9 +125,21 @@ def _net_level(net):
     return min(max((net + 1024) >> 7, 0), NET_LEVELS - 1)
 
 
+@_jit
+def _keep(row, target, M):
+    """Keep what a network sees, its row and what is to be said, as numbers of 16 bits: for training."""
+    for k in range(SEEN + 2):
+        value = np.int64(M.seen[k]) if k < SEEN else row if k == SEEN else target
+        simd_bytes.poke(M.sink, value & 255)
+        simd_bytes.poke(M.sink + 1, (value >> 8) & 255)
+        M.sink += 2
+
+
 @_inline
-def _ask(number, row, M):
-    """Let a network say what it makes of what it sees."""
+def _ask(number, row, target, M):
+    """Let a network say what it makes of what it sees; `target` is what it should foresee, known to encoders only."""
+    if M.sink:
+        _keep(row, target, M)
     layers, biases = (M.layer_1, M.layer_2, M.layer_3), (M.bias_1, M.bias_2, M.bias_3)
     simd.network(M.seen, layers, biases, number, row, M.said)
 
@@ -221,6 +245,18 @@ def _residual_inputs(w, n, nw, ne, ww, nn, nee, nne, ew, en, ene, enw, eww, enn,
 
 
 @_inline
+def _companion_residual(B, m, stride, M):
+    """Show the network what is in the same place of component 0 of the companion, B (int32, padded)."""
+    seen = M.seen
+    c, w, n = np.int64(B[m]), np.int64(B[m - 1]), np.int64(B[m - stride])
+    value = _seen(c - _median_edge(w, n, np.int64(B[m - stride - 1])))
+    seen[32] = value
+    seen[33] = abs(value)
+    seen[34] = _seen_size(abs(np.int64(B[m + 1]) - c) + abs(np.int64(B[m + stride]) - c))
+    seen[35] = PRESENT
+
+
+@_inline
 def _residual_contexts(w, n, nw, ne, ww, nn, ew, en, ene, enw, blend, M):
     """Set the contexts of a residual's zero flag and magnitude; return the activity."""
     dw, dn, dne = abs(w - nw), abs(n - nw), abs(ne - n)
@@ -254,8 +290,10 @@ def _residual_sign_contexts(guess, blend, w, n, nw, ne, ww, nn, ew, en, ene, enw
 
 
 @_jit
-def _code_first(mode, D, E, gh, gw, stride, long, M):
-    """Code component 0, an image D of indices, in raster order; E keeps its residuals. Both int32, padded."""
+def _code_first(mode, D, E, B, gh, gw, stride, long, M):
+    """Code component 0, an image D of indices, in raster order; E keeps its residuals; B is that of the companion, or
+    has no values. All int32, padded.
+    """
     for y in range(gh):
         base = (y + 2) * stride + 2
         if y:
@@ -276,10 +314,12 @@ def _code_first(mode, D, E, gh, gw, stride, long, M):
             ene, enw = np.int64(E[m - stride + 1]), np.int64(E[m - stride - 1])
             eww, enn = np.int64(E[m - 2]), np.int64(E[m - 2 * stride])
             guess, blend = _residual_inputs(w, n, nw, ne, ww, nn, nee, nne, ew, en, ene, enw, eww, enn, M)
-            _ask(_DC, _ROWS_DC + long, M)
+            if B.size:
+                _companion_residual(B, m, stride, M)
+            e = np.int64(D[m]) - guess if mode != DECODE else _ZERO
+            _ask(_DC, _ROWS_DC + long, e, M)
             activity = _residual_contexts(w, n, nw, ne, ww, nn, ew, en, ene, enw, blend, M)
             b, m0 = _W1_DC + 8 * activity, _M0_DC + 8 * activity
-            e = np.int64(D[m]) - guess if mode != DECODE else _ZERO
             a = abs(e)
             net = np.int64(M.said[0])
             m1 = _M1_DC + 8 * _net_level(net)
@@ -310,13 +350,41 @@ def _code_first(mode, D, E, gh, gw, stride, long, M):
             E[m] = e
             if mode == DECODE:
                 D[m] = min(max(guess + e, -FIRST_LIMIT), FIRST_LIMIT)
-        D[base + gw] = D[base + gw + 1] = D[base + gw - 1]
-        if y == 0:
-            D[base - 1] = D[base - 2] = D[base]
+        _edge(D, base, gw, y)
+    _ends(D, gh, stride)
+
+
+@_jit
+def _edge(D, base, gw, y):
+    """Continue a row of component 0 to both sides once it is known."""
+    D[base + gw] = D[base + gw + 1] = D[base + gw - 1]
+    if y == 0:
+        D[base - 1] = D[base - 2] = D[base]
+
+
+@_jit
+def _ends(D, gh, stride):
+    """Continue component 0 above and below."""
     for m in range((gh + 2) * stride, (gh + 3) * stride):
         D[m] = D[m - stride]
     for m in range(stride, 2 * stride):
         D[m] = D[m + stride]
+
+
+@_jit
+def _first_of_companion(B, gh, gw, stride):
+    """Component 0 of the companion, as indices, continued as :func:`_code_first` does; int32."""
+    D = np.zeros(B.shape[1] if B.shape[0] else 0, np.int32)
+    if D.size:
+        for y in range(gh):
+            base = (y + 2) * stride + 2
+            for x in range(gw):
+                D[base + x] = B[0, base + x] >> 1
+            if y:
+                D[base - 1] = D[base - 2] = D[base - stride]
+            _edge(D, base, gw, y)
+        _ends(D, gh, stride)
+    return D
 
 
 # ---- active ranks ----------------------------------------------------------------------------------------------------
@@ -395,12 +463,14 @@ def _rank_bin(mode, bit, t, net, b, M):
 def _code_ranks(mode, D, K, gh, gw, stride, rank_max, long, M):
     """Code the map of active ranks: bit length in unary, then the mantissa. K is int32, padded, 0 .. rank_max - 1."""
     longest = _bit_length(rank_max - 1)
+    for k in range(32, SEEN):
+        M.seen[k] = 0
     for y in range(gh):
         for x in range(gw):
             m = (y + 2) * stride + x + 2
             q = _rank_inputs(D, K, m, y, gh, stride, M)
-            _ask(_RANK, _ROWS_RANK + long, M)
             k = np.int64(K[m]) if mode != DECODE else _ZERO
+            _ask(_RANK, _ROWS_RANK + long, k, M)
             length = _bit_length(k)
             size = _ZERO
             while size < longest:
@@ -436,7 +506,7 @@ def _component_inputs(m, r, relations, mean, run, D, A, K, S, Q, F, stride, M):
     and fading; F (int16): fading sums of those whose frequencies have the direction of r.
     """
     seen = M.seen
-    C, P1, P2 = A[r], A[relations[0]], A[relations[1]]
+    C, P1, P2 = A[r], A[relations[FIRST]], A[relations[SECOND]]
     e, s = m + 1, m + stride
     w, n = m - 1, m - stride
     seen[0] = _seen_size(np.int64(C[_u(w)]))
@@ -445,9 +515,9 @@ def _component_inputs(m, r, relations, mean, run, D, A, K, S, Q, F, stride, M):
     seen[3] = _seen_size(np.int64(C[_u(n + 1)]))
     seen[4] = _seen_size(np.int64(P1[_u(m)]))
     seen[5] = _seen_size(np.int64(P2[_u(m)]))
-    seen[6] = _seen_size(np.int64(A[relations[5], _u(m)]))
-    seen[7] = _seen_size(np.int64(A[relations[6], _u(m)]))
-    seen[8] = _seen_size(np.int64(A[relations[7], _u(m)]))
+    seen[6] = _seen_size(np.int64(A[relations[DIAGONAL], _u(m)]))
+    seen[7] = _seen_size(np.int64(A[relations[UP], _u(m)]))
+    seen[8] = _seen_size(np.int64(A[relations[LEFT], _u(m)]))
     seen[9] = _seen_size(np.int64(A[r - 1, _u(m)]))
     seen[10] = _seen_size(np.int64(P1[_u(n)]))
     seen[11] = _seen_size(np.int64(P1[_u(s)]))
@@ -479,25 +549,45 @@ def _component_inputs(m, r, relations, mean, run, D, A, K, S, Q, F, stride, M):
     seen[31] = _seen_size(corners)
 
 
+@_inline
+def _companion_magnitudes(C, N, m, r, stride, M):
+    """Show the network a component C of the companion around a position; N (int32): the companion's ranks."""
+    seen = M.seen
+    seen[32] = _seen_size(abs(np.int64(C[_u(m)])))
+    seen[33] = _seen_size(max(np.int64(N[_u(m)]) - r + 1, 0))
+    seen[34] = _seen_size(abs(np.int64(C[_u(m + 1)])) + abs(np.int64(C[_u(m + stride)])))
+    seen[35] = PRESENT
+
+
 @_jit
-def _code_component(mode, r, active, count, U, D, A, K, T, S, Q, F, means, relations, row, stride, M):
+def _code_component(mode, r, active, count, U, D, A, K, T, S, Q, F, B, G, N, means, relations, row, stride, M):
     """Code component r over the `count` active positions; return its mean magnitude, in 1/16.
 
     T (uint8) holds the states of the trellis, means (int64) the mean magnitudes of components; `row` is that of the
-    biases. D to F are those of :func:`_component_inputs`.
+    biases. D to F are those of :func:`_component_inputs`, B, G and N the companion, its component 0 and its ranks.
     """
     C, own = U[r], A[r]
-    first, second, direction, group, ring = relations[0], relations[1], relations[2], relations[3], relations[4]
-    position = relations[8]
+    first, second = relations[FIRST], relations[SECOND]
+    direction, group = np.int64(relations[DIRECTION]), np.int64(relations[GROUP])
+    ring, position = np.int64(relations[RING]), np.int64(relations[POSITION])
     P1, P2 = A[first], A[second]
     mean = (means[first] + means[second]) >> 1
     run, total = mean << 6, _ZERO
+    seen_, known = M.seen, G.size > 0
+    none = np.zeros(U.shape[1] if known else 0, np.int16)
     for i in range(count):
         m = np.int64(active[_u(i)])
         state = np.int64(T[_u(m)])
         half = state >> 1
         _component_inputs(m, r, relations, mean, run, D, A, K, S, Q, F, stride, M)
-        _ask(_AC, row + half, M)
+        if known:
+            _companion_magnitudes(B[r] if r < B.shape[0] else none, N, m, r, stride, M)
+        else:
+            for k in range(32, SEEN):
+                seen_[k] = 0
+        value = np.int64(C[_u(m)]) if mode != DECODE else _ZERO
+        k = (abs(value) + half) >> 1
+        _ask(_AC, row + half, 2 * k + (1 if K[_u(m)] == r else 0), M)
         w, n = np.int64(own[_u(m - 1)]), np.int64(own[_u(m - stride)])
         nw, ne = np.int64(own[_u(m - stride - 1)]), np.int64(own[_u(m - stride + 1)])
         near = _level((2 * (w + n) + nw + ne + 1) >> 1)
@@ -519,8 +609,6 @@ def _code_component(mode, r, active, count, U, D, A, K, T, S, Q, F, means, relat
         activity = _level(
             ((2 * (w + n) + nw + ne + S[_u(m)] + 1) >> 1) + 2 * (a0 + a1)
         )
-        value = np.int64(C[_u(m)]) if mode != DECODE else _ZERO
-        k = (abs(value) + half) >> 1
         a, b = _W0_AC + 8 * group, _W1_AC + 8 * min(lk, 7)
         m0, m1 = _M0_AC + 8 * (2 * activity + (1 if left > 2 else 0)), _M1_AC + 8 * position
         t = _ZERO if left else _ONE
@@ -538,10 +626,7 @@ def _code_component(mode, r, active, count, U, D, A, K, T, S, Q, F, means, relat
             t += _escape(mode, k - t, net, a, _ONE, b + 64 * _net_level(net), last, m0, m1, M)
         entry = min(max(2 * t - half, 0), ENTRY_LIMIT)
         if t:
-            if r < SIGNED_COMPONENTS:
-                negative = _component_sign(mode, 1 if value < 0 else 0, m, r, direction, first, second, U, D, stride, M)
-            else:
-                negative = _raw(mode, 1 if value < 0 else 0, M)
+            negative = _component_sign(mode, 1 if value < 0 else 0, entry, m, r, relations, U, D, B, G, stride, M)
             if mode == DECODE:
                 C[_u(m)] = -entry if negative else entry
         T[_u(m)] = NEXT[_u(state), _u(t & 1)]
@@ -555,36 +640,101 @@ def _code_component(mode, r, active, count, U, D, A, K, T, S, Q, F, means, relat
     return (16 * total) // count
 
 
+@_inline
+def _sign_inputs(m, size, r, relations, U, D, stride, M):
+    """Show the network of signs what is around an entry of magnitude `size` of component r."""
+    seen = M.seen
+    e, w, n, s = m + 1, m - 1, m - stride, m + stride
+    c = np.int64(D[_u(m)])
+    seen[0] = _seen(np.int64(D[_u(e)]) - c)
+    seen[1] = _seen(np.int64(D[_u(w)]) - c)
+    seen[2] = _seen(np.int64(D[_u(s)]) - c)
+    seen[3] = _seen(np.int64(D[_u(n)]) - c)
+    seen[4] = _seen(np.int64(D[_u(s + 1)]) - c)
+    seen[5] = _seen(np.int64(D[_u(s - 1)]) - c)
+    seen[6] = _seen(np.int64(D[_u(n + 1)]) - c)
+    seen[7] = _seen(np.int64(D[_u(n - 1)]) - c)
+    for k in range(11):
+        other = relations[RELATIVES + k]
+        seen[8 + k] = _seen(np.int64(U[other, _u(m)])) if other else 0
+    for k in range(2):
+        other = relations[k]
+        P, there = U[other], other > 0
+        seen[19 + 4 * k] = _seen(np.int64(P[_u(e)])) if there else 0
+        seen[20 + 4 * k] = _seen(np.int64(P[_u(w)])) if there else 0
+        seen[21 + 4 * k] = _seen(np.int64(P[_u(s)])) if there else 0
+        seen[22 + 4 * k] = _seen(np.int64(P[_u(n)])) if there else 0
+    C = U[r]
+    seen[27] = _seen(np.int64(C[_u(w)]))
+    seen[28] = _seen(np.int64(C[_u(n)]))
+    seen[29] = _seen(np.int64(C[_u(n - 1)]))
+    seen[30] = _seen(np.int64(C[_u(n + 1)]))
+    seen[31] = _seen_size(size)
+    for k in range(32, SEEN):
+        seen[k] = 0
+
+
+@_inline
+def _companion_sign(m, r, relations, U, D, B, G, stride, M):
+    """Show the network of signs the entry of the companion, and what it says if both planes go together as before."""
+    seen = M.seen
+    value = np.int64(B[r, _u(m)])
+    both = _ZERO
+    c, g = np.int64(D[_u(m)]), np.int64(G[_u(m)])
+    for other in (m - 1, m + 1, m - stride, m + stride):
+        both += (np.int64(D[_u(other)]) - c) * (np.int64(G[_u(other)]) - g)
+    both *= 4
+    for k in range(11):
+        other = relations[RELATIVES + k]
+        if other and other < B.shape[0]:
+            both += np.int64(U[other, _u(m)]) * B[other, _u(m)]
+    seen[32] = _seen(value)
+    seen[33] = _seen(value if both > 0 else -value if both < 0 else _ZERO)
+    seen[34] = _seen(both if value > 0 else -both if value < 0 else _ZERO)
+    seen[35] = PRESENT
+
+
 @_jit
-def _component_sign(mode, bit, m, r, direction, first, second, U, D, stride, M):
-    """Code the sign of an entry of component r, one of the first; return whether it is negative."""
+def _component_sign(mode, bit, size, m, r, relations, U, D, B, G, stride, M):
+    """Code the sign of an entry of magnitude `size` of component r; return whether it is negative."""
+    _sign_inputs(m, size, r, relations, U, D, stride, M)
+    if r < B.shape[0]:
+        _companion_sign(m, r, relations, U, D, B, G, stride, M)
+    position = np.int64(relations[POSITION])
+    _ask(_SIGN + position, _ROWS_SIGN + position, bit, M)
+    net = np.int64(M.said[0])
+    level, big = _net_level(net), min((size + 1) >> 1, 4) - 1
     C = U[r]
     c, w, e = np.int64(D[_u(m)]), np.int64(D[_u(m - 1)]), np.int64(D[_u(m + 1)])
     n, south = np.int64(D[_u(m - stride)]), np.int64(D[_u(m + stride)])
-    h, v = _signed_level(e - w), _signed_level(south - n)
-    s, z = _STATE_ACS + r * 16, _SLOTS_ACS
-    M.ix[0] = s + h
-    M.ix[1] = s + z + v
-    M.ix[2] = s + 2 * z + _sign3(C[_u(m - 1)]) * 3 + _sign3(C[_u(m - stride)])
-    M.ix[3] = s + 3 * z + (_sign3(U[first, _u(m)]) * 3 + _sign3(U[second, _u(m)]) if r > 2 else 0)
+    s, z = _STATE_ACS + position * 16, _SLOTS_ACS
+    M.ix[0] = s + level
+    M.ix[1] = s + z + _signed_level(e - w)
+    M.ix[2] = s + 2 * z + _signed_level(south - n)
+    M.ix[3] = s + 3 * z + _sign3(C[_u(m - 1)]) * 3 + _sign3(C[_u(m - stride)])
     M.ix[4] = s + 4 * z + _signed_level(2 * c - w - e)
     M.ix[5] = s + 5 * z + _signed_level(2 * c - n - south)
-    M.ix[6] = s + 6 * z + (_sign3(U[1, _u(m)]) * 3 + _sign3(U[2, _u(m)]) if r > 2 else 0)
-    q = h if direction == 1 else v if direction == 2 else 5
-    rows = _W1_ACS + q, _M0_ACS + q
-    return _bin(mode, bit, _ZERO, _BIAS, _W0_ACS + r, rows[0], _LAST_ACS + r, rows[1], _M1_ACS + r, M)
+    M.ix[6] = _STATE_ACS + 6 * z + big * 16 + level
+    rows = _W0_ACS + position, _W1_ACS + level, _LAST_ACS + position
+    return _bin(mode, bit, _ZERO, net, rows[0], rows[1], rows[2], _M0_ACS + big, _M1_ACS + position, M)
 
 
 @_jit
-def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, table, M, spent):
-    """Code a whole plane. spent (int64, rank_max + 1) gets the byte position after each part (DC, ranks, 1, 2 ...)."""
+def _run(mode, U, K, B, N, gh, gw, stride, rank_max, rank_stop, table, M, spent):
+    """Code a whole plane with the help of the companion B (int16, as U; no components: there is none), whose ranks are N.
+
+    spent (int64, rank_max + 1) gets the byte position after each part (DC, ranks, 1, 2 ...).
+    """
     size = U.shape[1]
+    for k in range(32, SEEN):
+        M.seen[k] = 0
+    G = _first_of_companion(B, gh, gw, stride)
     D, E = np.zeros(size, np.int32), np.zeros(size, np.int32)
     long = _ONE if table.shape[0] > 64 else _ZERO
     if mode != DECODE:
         for m in range(size):
             D[m] = U[0, m] >> 1
-    _code_first(mode, D, E, gh, gw, stride, long, M)
+    _code_first(mode, D, E, G, gh, gw, stride, long, M)
     if mode == DECODE:
         for m in range(size):
             U[0, m] = 2 * D[m]
@@ -615,7 +765,7 @@ def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, table, M, spent):
             break
         relations, row = table[r], _ROWS_AC + 128 * long + 2 * r
         means[r] = _code_component(
-            mode, r, active, count, U, D, A, K, T, S, Q, F[relations[2]], means, relations, row, stride, M
+            mode, r, active, count, U, D, A, K, T, S, Q, F[relations[DIRECTION]], B, G, N, means, relations, row, stride, M
         )
         spent[r + 1] = M.position
 
@@ -626,12 +776,21 @@ def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, table, M, spent):
 _BINS_PER_ESCAPE = 2 * ESCAPE_BITS + 4
 
 
+def _other(companion: tuple[np.ndarray, np.ndarray] | None, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The companion's components up to its highest rank, and its ranks; without components if there is none."""
+    if companion is None:
+        return np.zeros((0, size), np.int16), np.zeros(0, np.int32)
+    padded, ranks = companion
+    return padded[: int(ranks.max()) + 1], ranks
+
+
 def encode_factors(
     padded: np.ndarray,
     ranks: np.ndarray,
     grid_h: int,
     grid_w: int,
     patch_size: int,
+    companion: tuple[np.ndarray, np.ndarray] | None = None,
     model: np.ndarray | None = None,
 ) -> bytes:
     """Counterpart of :func:`imfnb.entropy.neural.reference.encode_factors`."""
@@ -645,7 +804,7 @@ def encode_factors(
     record = _record(model)
     _attach(model, buffer)
     spent = np.zeros(len(table) + 1, np.int64)
-    _run(ENCODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_max, table, record, spent)
+    _run(ENCODE, padded, ranks, *_other(companion, padded.shape[1]), grid_h, grid_w, stride, rank_max, rank_max, table, record, spent)
     end = _finish(record)
     return bytes([rank_max - 1]) + buffer[:end].tobytes()
 
@@ -657,6 +816,7 @@ def decode_factors(
     patch_size: int,
     max_rank: int | None = None,
     spent: np.ndarray | None = None,
+    companion: tuple[np.ndarray, np.ndarray] | None = None,
     model: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """Counterpart of :func:`imfnb.entropy.neural.reference.decode_factors`."""
@@ -671,5 +831,5 @@ def decode_factors(
     record = _record(model)
     _attach(model, buffer)
     _start(record)
-    _run(DECODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_stop, table, record, spent)
+    _run(DECODE, padded, ranks, *_other(companion, size), grid_h, grid_w, stride, rank_max, rank_stop, table, record, spent)
     return padded, ranks, bool(model["overrun"][0]) or not data

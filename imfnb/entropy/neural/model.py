@@ -17,8 +17,8 @@ from ...format.neural_model import (
     INPUTS,
     LAST_ROWS,
     MAP_ROWS,
-    NET_ROWS,
     NET_START,
+    NETS,
     SAID,
     SEEN,
     STATES,
@@ -30,8 +30,6 @@ from ..model import COUNT_BITS
 
 __all__ = ["NEURAL_MODEL", "initial_model", "unpaired", "untrained_model", "with_networks"]
 
-_NETS = len(NET_ROWS)
-
 # fmt: off
 #: As `imfnb.entropy.model.MODEL`; weights of networks lie in pairs, of which a vector holds one in every 32 bits.
 NEURAL_MODEL = np.dtype([
@@ -41,16 +39,17 @@ NEURAL_MODEL = np.dtype([
     ("seen", np.int16, (SEEN,)),  # what the network sees of the symbol in flight
     ("said", np.int32, (SAID,)),  # and what it says
     ("address", np.int64), ("capacity", np.int64),  # address and number of the bytes written or read
+    ("sink", np.int64),  # address where what networks see is kept, 0: nowhere
     ("low", np.int64), ("range", np.int64), ("position", np.int64), ("overrun", np.int64),  # range coder
     ("states", np.int32, (STATES,)),
     ("weights", np.int32, (WEIGHT_ROWS * INPUTS,)),
     ("last", np.int32, (LAST_ROWS * 2,)),
     ("maps", np.int32, (MAP_ROWS * NODES,)),
-    ("layer_1", np.int16, (_NETS * SEEN * HIDDEN_1,)),
-    ("layer_2", np.int16, (_NETS * HIDDEN_1 * HIDDEN_2,)),
-    ("layer_3", np.int16, (_NETS * HIDDEN_2 * SAID,)),
+    ("layer_1", np.int16, (NETS * SEEN * HIDDEN_1,)),
+    ("layer_2", np.int16, (NETS * HIDDEN_1 * HIDDEN_2,)),
+    ("layer_3", np.int16, (NETS * HIDDEN_2 * SAID,)),
     ("bias_1", np.int32, (NET_START[-1] * HIDDEN_1,)),
-    ("bias_2", np.int32, (_NETS * HIDDEN_2,)),
+    ("bias_2", np.int32, (NETS * HIDDEN_2,)),
     ("bias_3", np.int32, (NET_START[-1] * SAID,)),
 ], align=True)
 # fmt: on
@@ -67,9 +66,9 @@ def unpaired(model: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weights of the three layers of all networks of a model: arrays (nets, inputs, outputs)."""
     first, second, third = (model[f"layer_{k}"][0] for k in (1, 2, 3))
     return (
-        first.reshape(_NETS, SEEN // 2, HIDDEN_1, 2).swapaxes(2, 3).reshape(_NETS, SEEN, HIDDEN_1),
-        second.reshape(_NETS, HIDDEN_1 // 2, HIDDEN_2, 2).transpose(0, 3, 1, 2).reshape(_NETS, HIDDEN_1, HIDDEN_2),
-        third.reshape(_NETS, HIDDEN_2 // 2, SAID, 2).transpose(0, 3, 1, 2).reshape(_NETS, HIDDEN_2, SAID),
+        first.reshape(NETS, SEEN // 2, HIDDEN_1, 2).swapaxes(2, 3).reshape(NETS, SEEN, HIDDEN_1),
+        second.reshape(NETS, HIDDEN_1 // 2, HIDDEN_2, 2).transpose(0, 3, 1, 2).reshape(NETS, HIDDEN_1, HIDDEN_2),
+        third.reshape(NETS, HIDDEN_2 // 2, SAID, 2).transpose(0, 3, 1, 2).reshape(NETS, HIDDEN_2, SAID),
     )
 
 
