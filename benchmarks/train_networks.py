@@ -1,8 +1,8 @@
-"""Train the networks of the model of U on a trellis with PyTorch, from examples that `train_states.py` collects.
+"""Train the networks of the model of U on a trellis with PyTorch, from examples that `train_neural.py` collects.
 
-    python benchmarks/train_states.py FOLDER --examples EXAMPLES.npz
+    python benchmarks/train_neural.py FOLDER --examples EXAMPLES.npz
     python benchmarks/train_networks.py EXAMPLES.npz NETWORKS.npz
-    python benchmarks/train_states.py FOLDER --networks NETWORKS.npz
+    python benchmarks/train_neural.py FOLDER --networks NETWORKS.npz
 
 Examples are what the coder shows its networks. Every network learns the probabilities of the bins of its symbol; what
 is learned is rounded to the integers of the format. Signs have one network for each position, all trained at once, on
