@@ -6,8 +6,8 @@
 
 Every image is encoded at several steps as the codec does it, each fourth time with chroma in full resolution, and what
 the entropy coder is given is kept. The first step keeps a share of what the coder shows its networks, and what they
-should foresee. The last codes everything with one model that is carried from plane to plane in a shuffled order of fixed
-seed, as `train_states.py` does for the other model. With ``--keep 1/2`` only every second image is used, so that
+should foresee. The last codes everything with one model that is carried from plane to plane in a shuffled order of
+fixed seed, as `train_states.py` does for the other model. With ``--keep 1/2`` only every second image is used, so that
 the others can be measured.
 """
 
@@ -37,6 +37,10 @@ STEPS = (10, 15, 22, 32, 48, 75, 120)
 """Steps of luma in gray levels."""
 SHARES = {"first": 0.7, "rank": 0.7, "magnitude": 0.25, "sign": 0.4}
 """Shares of the examples that are kept: about ten million of each kind for 209 images of 512 x 512 pixels."""
+RARE = 28
+"""Positions of signs from here on are kept whole."""
+LEAST_COUNT, HALF = 4, 2048 << 4
+"""States that were seen less often are those of an untrained model: 30 kB less for nothing that was measured."""
 FILE = Path(neural_states.__file__).with_name("neural_states.bin")
 NETWORKS = ("layer_1", "layer_2", "layer_3", "bias_1", "bias_2", "bias_3")
 
@@ -88,7 +92,8 @@ def collect(planes: Iterator[Call]) -> dict[str, np.ndarray]:
         for number, (kind, share) in enumerate(SHARES.items()):
             first, end = NET_START[number : number + 2]
             mine = found[(found[:, SEEN] >= first) & (found[:, SEEN] < end)]
-            mine = mine[rng.random(len(mine)) < share]
+            rare = (kind == "sign") & (mine[:, SEEN] - first >= RARE)
+            mine = mine[rare | (rng.random(len(mine)) < share)]
             mine[:, SEEN] -= first
             if kind == "rank":
                 mine = np.column_stack([mine, np.full(len(mine), largest, np.int16)])
@@ -99,12 +104,13 @@ def collect(planes: Iterator[Call]) -> dict[str, np.ndarray]:
 def pack_model(model: np.ndarray, networks: Mapping[str, np.ndarray]) -> bytes:
     """Contents of neural_states.bin for a model that has coded the training set.
 
-    Counts as in `train_states.py`: a quarter, at most COUNT_CAP.
+    Counts as in `train_states.py`: a quarter, at most COUNT_CAP. States that were hardly seen begin anew.
     """
     state = model["states"][0].astype(np.int64)
-    counts = np.minimum((state & ((1 << COUNT_BITS) - 1)) // 4, COUNT_CAP)
+    seen = state & ((1 << COUNT_BITS) - 1)
+    packed = (state >> (COUNT_BITS + 10) << 4) | (np.minimum(seen // 4, COUNT_CAP) // 2)
     parts = dict(networks)
-    parts["states"] = (state >> (COUNT_BITS + 10) << 4) | (counts // 2)
+    parts["states"] = np.where(seen < LEAST_COUNT, HALF, packed)
     for name in ("weights", "last"):
         parts[name] = np.clip((model[name][0] + 4) >> 3, -32768, 32767)
     parts["maps"] = model["maps"][0]

@@ -1,29 +1,35 @@
-"""Dependent quantization: U on a trellis of states, at a step finer than the nominal one. Section 9.3 of FORMAT.md.
+"""Dependent quantization: U on a trellis of states, in quarters of the nominal step. Section 7.5 of FORMAT.md.
 
-The components of a patch are visited in zig-zag order from 1 to its active rank. Each is an index k times two fine
-steps in the states of class 0, and that less one fine step towards zero in those of class 1; the parity of k leads to
-the next state. Component 0 has a state of its own, of class 0.
+The components of a patch are visited in zig-zag order from 1 to its active rank, and each has an index k. In a coarse
+state u is 4 k, one step for each unit of k. In a fine one it is half a step nearer to zero, but no nearer than three
+quarters. k leads to the next state. Component 0 is 4 k.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["FINENESS", "NEXT", "STATES", "STATE_CLASSES", "fine_step", "to_entries", "to_indices"]
+__all__ = ["FINE", "FINE_FIRST", "INDEX_LIMIT", "NEXT", "STATES", "UNIT", "fine_step", "to_entries", "to_indices"]
 
-#: The next state, by the state and the parity of k. A state begins as 0; half its number, rounded down, is its class.
-NEXT = ((0, 2), (2, 0), (1, 3), (3, 1))
+#: Units of U in a nominal step, and the least magnitude but zero that a fine quantizer has.
+UNIT, FINE_FIRST = 4, 3
 
-#: Number of states, and of classes of states.
-STATES, STATE_CLASSES = 4, 2
+#: Whether the quantizer of a state is the fine one. A patch begins in state 0.
+FINE = (0, 0, 1, 1)
 
-#: Fine step in 1/16 of the nominal one.
-FINENESS = 9
+#: Number of states.
+STATES = len(FINE)
+
+#: The next state, by the state and the kind of the index: zero, +-1, even, odd.
+NEXT = ((0, 2, 0, 2), (1, 0, 2, 0), (1, 3, 1, 3), (3, 1, 3, 1))
+
+#: Largest magnitude of an index that is to be expected; entries fit 15 bits.
+INDEX_LIMIT = 4095
 
 
 def fine_step(step: int) -> int:
     """Return the step in 1/64 gray level that V is made with, for the nominal step of a plane."""
-    return max(1, (step * FINENESS + 8) >> 4)
+    return max(1, (step + UNIT // 2) // UNIT)
 
 
 def to_entries(indices: np.ndarray, ranks: np.ndarray) -> np.ndarray:
@@ -32,7 +38,7 @@ def to_entries(indices: np.ndarray, ranks: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     indices : ndarray of int16, shape (R, size)
-        k; within +-8191.
+        k; larger magnitudes count as INDEX_LIMIT.
     ranks : ndarray of int32, shape (size,)
         Active rank of every patch.
 
@@ -41,14 +47,18 @@ def to_entries(indices: np.ndarray, ranks: np.ndarray) -> np.ndarray:
     ndarray of int16, shape (R, size)
         U.
     """
-    entries, state, successors = 2 * indices, np.zeros(indices.shape[1], np.int64), np.array(NEXT)
-    for r in range(1, len(indices)):
-        k = indices[r]
-        entries[r] -= np.where(state >= STATES // STATE_CLASSES, np.sign(k), 0).astype(np.int16)
-        state = np.where(r <= ranks, successors[state, k & 1], state)
-    return entries
+    k = np.clip(indices.astype(np.int64), -INDEX_LIMIT, INDEX_LIMIT)
+    magnitudes, state = UNIT * np.abs(k), np.zeros(k.shape[1], np.int64)
+    following, fine = np.array(NEXT), np.array(FINE)
+    for r in range(1, len(k)):
+        a = np.abs(k[r])
+        nearer = np.maximum(magnitudes[r] - UNIT // 2, FINE_FIRST)
+        magnitudes[r] = np.where((fine[state] == 1) & (a > 0), nearer, magnitudes[r])
+        kind = np.where(a < 2, a, 2 + (a & 1))
+        state = np.where(r <= ranks, following[state, kind], state)
+    return (np.sign(k) * magnitudes).astype(np.int16)
 
 
 def to_indices(entries: np.ndarray) -> np.ndarray:
     """Undo :func:`to_entries`, which needs no states."""
-    return (np.sign(entries) * ((np.abs(entries) + 1) >> 1)).astype(np.int16)
+    return (np.sign(entries) * ((np.abs(entries) + UNIT // 2) // UNIT)).astype(np.int16)

@@ -17,10 +17,7 @@ from .context_model import GROUPS, RANK_TYPES, SECTION_TYPES, component_table, s
 CONTEXTS = 7
 INPUTS = 8
 
-#: Component 0 is clamped to this magnitude, in units of its index k.
-FIRST_LIMIT = 4095
-
-#: Largest magnitude of an entry of U that contexts and networks tell from larger ones.
+#: Largest magnitude, in half steps, that contexts and networks tell from larger ones.
 NEAR_LIMIT = 127
 
 #: Largest sum of magnitudes of a patch.
@@ -83,9 +80,6 @@ HIDDEN_LIMIT = 4095
 
 #: Shifts that bring biases of 1/1024 (the first two) and 1/256 to the units of the sums.
 BIAS_SHIFT_1, BIAS_SHIFT_2, BIAS_SHIFT_3 = 6, 8, 10
-
-#: Largest magnitude of an entry of U that is decoded.
-ENTRY_LIMIT = 8191
 
 #: Bound of the weights of the second and third layer: sums of products stay within 31 bits.
 NET_WEIGHT_LIMIT = 8191

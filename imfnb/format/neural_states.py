@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .context_model import NODES
 from .neural_model import (
     HIDDEN_1,
     HIDDEN_2,
@@ -24,7 +25,6 @@ from .neural_model import (
     STATES,
     WEIGHT_ROWS,
 )
-from .context_model import NODES
 
 __all__ = ["LAYOUT", "State", "initial_state"]
 
@@ -42,7 +42,9 @@ class State(NamedTuple):
         Of the mixer of the two, in 1 / 2**13.
     maps : ndarray of uint16, shape (MAP_ROWS, NODES)
         Nodes of the final maps.
-    layer_1, layer_2, layer_3 : ndarray of int16, shapes (NETS, SEEN, HIDDEN_1), (NETS, HIDDEN_1, HIDDEN_2), (NETS, HIDDEN_2, SAID)
+    layer_1 : ndarray of int16, shape (NETS, SEEN, HIDDEN_1)
+    layer_2 : ndarray of int16, shape (NETS, HIDDEN_1, HIDDEN_2)
+    layer_3 : ndarray of int16, shape (NETS, HIDDEN_2, SAID)
         Weights of the networks, in 1 / 2**10.
     bias_1 : ndarray of int16, shape (NET_START[-1], HIDDEN_1)
         In 1 / 2**10.

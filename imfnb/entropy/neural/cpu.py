@@ -13,20 +13,19 @@ import numpy as np
 
 from ...format.context_model import (
     ESCAPE_BITS,
-    GROUPS,
     NODES,
     RANK_TYPES,
     TYPES,
     UNARY,
 )
+from ...format.dependent import FINE as _FINE
+from ...format.dependent import FINE_FIRST, INDEX_LIMIT, UNIT
 from ...format.dependent import NEXT as _NEXT
 from ...format.neural_model import (
     CONTEXTS,
     DIAGONAL,
     DIRECTION,
-    ENTRY_LIMIT,
     FIRST,
-    FIRST_LIMIT,
     GROUP,
     INPUTS,
     LAST_RATE,
@@ -60,6 +59,7 @@ from ...format.neural_model import (
 )
 from ...format.probability import COUNT_LIMIT, MAP_SHIFT, MIX_SHIFT, RATE, STRETCH_LIMIT, WEIGHT_LIMIT
 from ...runtime.jit import kernel
+from .. import simd as simd_bytes
 from ..cpu import (
     COUNT_MASK,
     SQUASH,
@@ -83,7 +83,6 @@ from ..cpu import (
 )
 from ..layout import DECODE, ENCODE, padded_size
 from ..model import COUNT_BITS
-from .. import simd as simd_bytes
 from . import simd
 from .model import initial_model
 
@@ -101,7 +100,7 @@ _ROWS_DC, _ROWS_RANK, _ROWS_AC, _ROWS_SIGN = map(np.int64, NET_START[:4])
 _DC, _RANK, _AC, _SIGN = map(np.int64, (NET_DC, NET_RANK, NET_AC, NET_SIGN))
 _ZERO, _ONE = np.int64(0), np.int64(1)
 
-NEXT = np.array(_NEXT, np.uint8)
+NEXT, FINE = np.array(_NEXT, np.uint8), np.array(_FINE, np.uint8)
 
 _jit = kernel(error_model="numpy")
 _inline = kernel(error_model="numpy", forceinline=True)
@@ -228,7 +227,20 @@ def _residual_inputs(w, n, nw, ne, ww, nn, nee, nne, ew, en, ene, enw, eww, enn,
     guess = _median_edge(w, n, nw)
     blend = 3 * (w + n) + ne - nw + ((w - ww) + (n - nn)) // 2 - 6 * guess
     seen = M.seen
-    signed = (w - guess, n - guess, nw - guess, ne - guess, ww - guess, nn - guess, blend, ew, en, ene, enw, nee - guess)
+    signed = (
+        w - guess,
+        n - guess,
+        nw - guess,
+        ne - guess,
+        ww - guess,
+        nn - guess,
+        blend,
+        ew,
+        en,
+        ene,
+        enw,
+        nee - guess,
+    )
     for k in range(12):
         value = _seen(signed[k])
         seen[k] = value
@@ -349,7 +361,7 @@ def _code_first(mode, D, E, B, gh, gw, stride, long, M):
                 e = _ZERO
             E[m] = e
             if mode == DECODE:
-                D[m] = min(max(guess + e, -FIRST_LIMIT), FIRST_LIMIT)
+                D[m] = min(max(guess + e, -INDEX_LIMIT), INDEX_LIMIT)
         _edge(D, base, gw, y)
     _ends(D, gh, stride)
 
@@ -379,7 +391,7 @@ def _first_of_companion(B, gh, gw, stride):
         for y in range(gh):
             base = (y + 2) * stride + 2
             for x in range(gw):
-                D[base + x] = B[0, base + x] >> 1
+                D[base + x] = B[0, base + x] // UNIT
             if y:
                 D[base - 1] = D[base - 2] = D[base - stride]
             _edge(D, base, gw, y)
@@ -535,7 +547,13 @@ def _component_inputs(m, r, relations, mean, run, D, A, K, S, Q, F, stride, M):
     east, south = max(np.int64(K[_u(e)]) - above, 0), max(np.int64(K[_u(s)]) - above, 0)
     seen[21] = _seen_size(east)
     seen[22] = _seen_size(south)
-    c, dw, de, dn, ds = np.int64(D[_u(m)]), np.int64(D[_u(w)]), np.int64(D[_u(e)]), np.int64(D[_u(n)]), np.int64(D[_u(s)])
+    c, dw, de, dn, ds = (
+        np.int64(D[_u(m)]),
+        np.int64(D[_u(w)]),
+        np.int64(D[_u(e)]),
+        np.int64(D[_u(n)]),
+        np.int64(D[_u(s)]),
+    )
     seen[23] = _seen_size(2 * abs(de - dw))
     seen[24] = _seen_size(2 * abs(ds - dn))
     seen[25] = _seen_size(2 * abs(2 * c - de - dw))
@@ -578,7 +596,7 @@ def _code_component(mode, r, active, count, U, D, A, K, T, S, Q, F, B, G, N, mea
     for i in range(count):
         m = np.int64(active[_u(i)])
         state = np.int64(T[_u(m)])
-        half = state >> 1
+        half = np.int64(FINE[_u(state)])
         _component_inputs(m, r, relations, mean, run, D, A, K, S, Q, F, stride, M)
         if known:
             _companion_magnitudes(B[r] if r < B.shape[0] else none, N, m, r, stride, M)
@@ -586,11 +604,11 @@ def _code_component(mode, r, active, count, U, D, A, K, T, S, Q, F, B, G, N, mea
             for k in range(32, SEEN):
                 seen_[k] = 0
         value = np.int64(C[_u(m)]) if mode != DECODE else _ZERO
-        k = (abs(value) + half) >> 1
+        k = (abs(value) + UNIT // 2) // UNIT
         _ask(_AC, row + half, 2 * k + (1 if K[_u(m)] == r else 0), M)
         w, n = np.int64(own[_u(m - 1)]), np.int64(own[_u(m - stride)])
         nw, ne = np.int64(own[_u(m - stride - 1)]), np.int64(own[_u(m - stride + 1)])
-        near = _level((2 * (w + n) + nw + ne + 1) >> 1)
+        beside = _level((2 * (w + n) + nw + ne + 1) >> 1)
         a0, a1 = (np.int64(P1[_u(m)]) + 1) >> 1, (np.int64(P2[_u(m)]) + 1) >> 1
         left = np.int64(K[_u(m)]) - r
         lk = min(_level(left), 9)
@@ -603,12 +621,10 @@ def _code_component(mode, r, active, count, U, D, A, K, T, S, Q, F, B, G, N, mea
         M.ix[1] = s + z + ((before * 3 + direction) * 2 + half) * TYPES
         M.ix[2] = s + 2 * z + (((min(inside, 11) * 10 + lk) * 6 + ring) * 2 + half) * TYPES
         M.ix[3] = s + 3 * z + ((position * 10 + lk) * 2 + half) * TYPES
-        M.ix[4] = s + 4 * z + ((((min(a0, 3) * 4 + min(a1, 3)) * 7 + min(near, 6)) * 6 + ring) * 2 + half) * TYPES
+        M.ix[4] = s + 4 * z + ((((min(a0, 3) * 4 + min(a1, 3)) * 7 + min(beside, 6)) * 6 + ring) * 2 + half) * TYPES
         M.ix[5] = s + 5 * z + (((level * 8 + min(lk, 7)) * 6 + ring) * 2 + half) * TYPES
         M.ix[6] = s + 6 * z + ((level * 16 + _net_level(M.said[1])) * 2 + half) * TYPES
-        activity = _level(
-            ((2 * (w + n) + nw + ne + S[_u(m)] + 1) >> 1) + 2 * (a0 + a1)
-        )
+        activity = _level(((2 * (w + n) + nw + ne + S[_u(m)] + 1) >> 1) + 2 * (a0 + a1))
         a, b = _W0_AC + 8 * group, _W1_AC + 8 * min(lk, 7)
         m0, m1 = _M0_AC + 8 * (2 * activity + (1 if left > 2 else 0)), _M1_AC + 8 * position
         t = _ZERO if left else _ONE
@@ -624,13 +640,17 @@ def _code_component(mode, r, active, count, U, D, A, K, T, S, Q, F, B, G, N, mea
             net = np.int64(M.said[7])
             last = _LAST_AC + POSITIONS
             t += _escape(mode, k - t, net, a, _ONE, b + 64 * _net_level(net), last, m0, m1, M)
-        entry = min(max(2 * t - half, 0), ENTRY_LIMIT)
+        t = min(t, INDEX_LIMIT)
+        entry = UNIT * t
+        if half and t:
+            entry = max(entry - UNIT // 2, FINE_FIRST)
+        near = (entry + 1) >> 1
         if t:
-            negative = _component_sign(mode, 1 if value < 0 else 0, entry, m, r, relations, U, D, B, G, stride, M)
+            negative = _component_sign(mode, 1 if value < 0 else 0, near, m, r, relations, U, D, B, G, stride, M)
             if mode == DECODE:
                 C[_u(m)] = -entry if negative else entry
-        T[_u(m)] = NEXT[_u(state), _u(t & 1)]
-        seen = min(entry, NEAR_LIMIT)
+        T[_u(m)] = NEXT[_u(state), _u(t if t < 2 else 2 + (t & 1))]
+        seen = min(near, NEAR_LIMIT)
         own[_u(m)] = seen
         S[_u(m)] = min(np.int64(S[_u(m)]) + seen, SUM_LIMIT)
         Q[_u(m)] = ((np.int64(Q[_u(m)]) * 13) >> 4) + 8 * seen
@@ -642,7 +662,7 @@ def _code_component(mode, r, active, count, U, D, A, K, T, S, Q, F, B, G, N, mea
 
 @_inline
 def _sign_inputs(m, size, r, relations, U, D, stride, M):
-    """Show the network of signs what is around an entry of magnitude `size` of component r."""
+    """Show the network of signs what is around an entry of magnitude `size`, in half steps, of component r."""
     seen = M.seen
     e, w, n, s = m + 1, m - 1, m - stride, m + stride
     c = np.int64(D[_u(m)])
@@ -683,7 +703,7 @@ def _companion_sign(m, r, relations, U, D, B, G, stride, M):
     c, g = np.int64(D[_u(m)]), np.int64(G[_u(m)])
     for other in (m - 1, m + 1, m - stride, m + stride):
         both += (np.int64(D[_u(other)]) - c) * (np.int64(G[_u(other)]) - g)
-    both *= 4
+    both *= UNIT * UNIT
     for k in range(11):
         other = relations[RELATIVES + k]
         if other and other < B.shape[0]:
@@ -696,7 +716,7 @@ def _companion_sign(m, r, relations, U, D, B, G, stride, M):
 
 @_jit
 def _component_sign(mode, bit, size, m, r, relations, U, D, B, G, stride, M):
-    """Code the sign of an entry of magnitude `size` of component r; return whether it is negative."""
+    """Code the sign of an entry of magnitude `size`, in half steps, of component r; return whether it is negative."""
     _sign_inputs(m, size, r, relations, U, D, stride, M)
     if r < B.shape[0]:
         _companion_sign(m, r, relations, U, D, B, G, stride, M)
@@ -721,7 +741,7 @@ def _component_sign(mode, bit, size, m, r, relations, U, D, B, G, stride, M):
 
 @_jit
 def _run(mode, U, K, B, N, gh, gw, stride, rank_max, rank_stop, table, M, spent):
-    """Code a whole plane with the help of the companion B (int16, as U; no components: there is none), whose ranks are N.
+    """Code a whole plane with the help of the companion B (int16, as U), whose ranks are N, if it has components.
 
     spent (int64, rank_max + 1) gets the byte position after each part (DC, ranks, 1, 2 ...).
     """
@@ -733,11 +753,11 @@ def _run(mode, U, K, B, N, gh, gw, stride, rank_max, rank_stop, table, M, spent)
     long = _ONE if table.shape[0] > 64 else _ZERO
     if mode != DECODE:
         for m in range(size):
-            D[m] = U[0, m] >> 1
+            D[m] = U[0, m] // UNIT
     _code_first(mode, D, E, G, gh, gw, stride, long, M)
     if mode == DECODE:
         for m in range(size):
-            U[0, m] = 2 * D[m]
+            U[0, m] = UNIT * D[m]
     spent[0] = M.position
     if rank_stop > 1:  # nothing depends on the ranks of a single component
         _code_ranks(mode, D, K, gh, gw, stride, rank_max, long, M)
@@ -765,7 +785,26 @@ def _run(mode, U, K, B, N, gh, gw, stride, rank_max, rank_stop, table, M, spent)
             break
         relations, row = table[r], _ROWS_AC + 128 * long + 2 * r
         means[r] = _code_component(
-            mode, r, active, count, U, D, A, K, T, S, Q, F[relations[DIRECTION]], B, G, N, means, relations, row, stride, M
+            mode,
+            r,
+            active,
+            count,
+            U,
+            D,
+            A,
+            K,
+            T,
+            S,
+            Q,
+            F[relations[DIRECTION]],
+            B,
+            G,
+            N,
+            means,
+            relations,
+            row,
+            stride,
+            M,
         )
         spent[r + 1] = M.position
 
@@ -804,7 +843,20 @@ def encode_factors(
     record = _record(model)
     _attach(model, buffer)
     spent = np.zeros(len(table) + 1, np.int64)
-    _run(ENCODE, padded, ranks, *_other(companion, padded.shape[1]), grid_h, grid_w, stride, rank_max, rank_max, table, record, spent)
+    _run(
+        ENCODE,
+        padded,
+        ranks,
+        *_other(companion, padded.shape[1]),
+        grid_h,
+        grid_w,
+        stride,
+        rank_max,
+        rank_max,
+        table,
+        record,
+        spent,
+    )
     end = _finish(record)
     return bytes([rank_max - 1]) + buffer[:end].tobytes()
 
@@ -831,5 +883,18 @@ def decode_factors(
     record = _record(model)
     _attach(model, buffer)
     _start(record)
-    _run(DECODE, padded, ranks, *_other(companion, size), grid_h, grid_w, stride, rank_max, rank_stop, table, record, spent)
+    _run(
+        DECODE,
+        padded,
+        ranks,
+        *_other(companion, size),
+        grid_h,
+        grid_w,
+        stride,
+        rank_max,
+        rank_stop,
+        table,
+        record,
+        spent,
+    )
     return padded, ranks, bool(model["overrun"][0]) or not data

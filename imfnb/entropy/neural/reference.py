@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...format.context_model import ESCAPE_BITS, NODES, SECTION_TYPES, TYPES, UNARY
-from ...format.dependent import NEXT
+from ...format.dependent import FINE, FINE_FIRST, INDEX_LIMIT, NEXT, UNIT
 from ...format.neural_model import (
     AC,
     AC_SIGN,
@@ -26,9 +26,7 @@ from ...format.neural_model import (
     DC_SIGN,
     DIAGONAL,
     DIRECTION,
-    ENTRY_LIMIT,
     FIRST,
-    FIRST_LIMIT,
     GROUP,
     HIDDEN_1,
     HIDDEN_2,
@@ -67,7 +65,6 @@ from ...format.neural_model import (
     SHIFT_1,
     SHIFT_2,
     SHIFT_3,
-    SIGN_RELATIVES,
     SLOTS,
     STATE_START,
     SUM_LIMIT,
@@ -116,9 +113,7 @@ class Networks:
     def __init__(self, model: np.ndarray) -> None:
         self.layers = [layer.astype(np.int64) for layer in unpaired(model)]
         widths = HIDDEN_1, HIDDEN_2, SAID
-        self.biases = [
-            model[f"bias_{k + 1}"][0].reshape(-1, width).astype(np.int64) for k, width in enumerate(widths)
-        ]
+        self.biases = [model[f"bias_{k + 1}"][0].reshape(-1, width).astype(np.int64) for k, width in enumerate(widths)]
 
     def ask(self, number: int, row: int, inputs: Sequence[int]) -> list[int]:
         """What network `number` says with the biases of row `row`: SAID numbers in the stretch domain."""
@@ -258,7 +253,7 @@ class Coder:
         self.companion, self.companion_ranks = companion, companion_ranks
         self.companion_first: np.ndarray | None = None
         if len(companion):
-            first = companion[0] >> 1
+            first = companion[0] // UNIT
             for y in range(2, len(first) - 1):
                 if y > 2:
                     first[y, :2] = first[y - 1, 2]
@@ -352,7 +347,7 @@ class Coder:
             e = 0
         E[y, x] = e
         if self.decodes:
-            D[y, x] = min(max(guess + e, -FIRST_LIMIT), FIRST_LIMIT)
+            D[y, x] = min(max(guess + e, -INDEX_LIMIT), INDEX_LIMIT)
 
     # ---- ranks -------------------------------------------------------------------------------------------------------
 
@@ -430,13 +425,17 @@ class Coder:
             fading = F[relations[DIRECTION]]
             for y, x in active:
                 inputs = self._inputs(r, relations, mean, run, D, A, K, (S, Q, fading), y, x)
-                size, entry = self._code_magnitude(r, relations, inputs, U[r], A, K, T, S, y, x)
+                size = self._code_magnitude(r, relations, inputs, U[r], A, K, T, S, y, x)
+                entry = UNIT * size
+                if FINE[T[y, x]] and size:
+                    entry = max(entry - UNIT // 2, FINE_FIRST)
+                halves = (entry + 1) >> 1
                 if size:
-                    negative = self._code_sign(r, relations, U, D, y, x, entry)
+                    negative = self._code_sign(r, relations, U, D, y, x, halves)
                     if self.decodes:
                         U[r, y, x] = -entry if negative else entry
-                T[y, x] = NEXT[T[y, x]][size & 1]
-                near = min(entry, NEAR_LIMIT)
+                T[y, x] = NEXT[T[y, x]][size if size < 2 else 2 + (size & 1)]
+                near = min(halves, NEAR_LIMIT)
                 A[r, y, x] = near
                 S[y, x] = min(S[y, x] + near, SUM_LIMIT)
                 Q[y, x] = ((Q[y, x] * 13) >> 4) + 8 * near
@@ -494,9 +493,9 @@ class Coder:
         S: np.ndarray,
         y: int,
         x: int,
-    ) -> tuple[int, int]:
-        """Code |k| of an entry; return it and the magnitude of the entry."""
-        half, position, ring, left = T[y, x] >> 1, relations[POSITION], relations[RING], K[y, x] - r
+    ) -> int:
+        """Code |k| of an entry; return it."""
+        half, position, ring, left = FINE[T[y, x]], relations[POSITION], relations[RING], K[y, x] - r
         row = NET_START[NET_AC] + 128 * self.long + 2 * r + half
         said = self.networks.ask(NET_AC, row, inputs)
         own = A[r]
@@ -518,14 +517,20 @@ class Coder:
         ]
         section.slots = [2 * slot + half for slot in slots]
         activity = level(((around + S[y, x] + 1) >> 1) + 2 * (a0 + a1))
-        place = 8 * relations[GROUP], 8 * min(lk, 7), POSITIONS, 8 * (2 * activity + (1 if left > 2 else 0)), 8 * position
+        place = (
+            8 * relations[GROUP],
+            8 * min(lk, 7),
+            POSITIONS,
+            8 * (2 * activity + (1 if left > 2 else 0)),
+            8 * position,
+        )
 
         def rows(t: int, net: int) -> tuple[int, int, int, int, int]:
             c = type_class(t)
             a, b, _, map_0, map_1 = place
             return a + c, b + 64 * net_level(net) + c, POSITIONS + min(t, 7) if t else position, map_0 + c, map_1 + c
 
-        k = (abs(C[y, x]) + half) >> 1
+        k = (abs(C[y, x]) + UNIT // 2) // UNIT
         t = 0 if left else 1
         while t <= UNARY:
             net = said[min(t, 7)]
@@ -535,12 +540,12 @@ class Coder:
         if t > UNARY:
             a, b, last, map_0, map_1 = place
             t += section.escape(k - t, said[7], (a, b + 64 * net_level(said[7]), last, map_0, map_1))
-        return t, min(max(2 * t - half, 0), ENTRY_LIMIT)
+        return min(t, INDEX_LIMIT)
 
     def _code_sign(
-        self, r: int, relations: list[int], U: np.ndarray, D: np.ndarray, y: int, x: int, entry: int
+        self, r: int, relations: list[int], U: np.ndarray, D: np.ndarray, y: int, x: int, halves: int
     ) -> int:
-        """Code the sign of an entry of some magnitude; return 1 if it is negative."""
+        """Code the sign of an entry of some magnitude, in half steps; return 1 if it is negative."""
         C, position = U[r], relations[POSITION]
         c = D[y, x]
         beside = ((0, 1), (0, -1), (1, 0), (-1, 0))
@@ -549,12 +554,12 @@ class Coder:
         numbers += [U[other, y, x] if other else 0 for other in others]
         for parent in (relations[FIRST], relations[SECOND]):
             numbers += [U[parent, y + dy, x + dx] if parent else 0 for dy, dx in beside]
-        numbers += [C[y, x - 1], C[y - 1, x], C[y - 1, x - 1], C[y - 1, x + 1], entry]
+        numbers += [C[y, x - 1], C[y - 1, x], C[y - 1, x - 1], C[y - 1, x + 1], halves]
         inputs = [seen(v) for v in numbers]
         B, G = self.companion, self.companion_first
         if r < len(B) and G is not None:
             value = B[r, y, x]
-            both = 4 * sum((D[y + dy, x + dx] - c) * (G[y + dy, x + dx] - G[y, x]) for dy, dx in beside)
+            both = UNIT * UNIT * sum((D[y + dy, x + dx] - c) * (G[y + dy, x + dx] - G[y, x]) for dy, dx in beside)
             both += sum(U[other, y, x] * B[other, y, x] for other in others if other and other < len(B))
             inputs += [
                 seen(value),
@@ -564,7 +569,7 @@ class Coder:
             ]
         net = self.networks.ask(NET_SIGN + position, NET_START[NET_SIGN] + position, inputs)[0]
         across, down = D[y, x + 1] - D[y, x - 1], D[y + 1, x] - D[y - 1, x]
-        says, big = net_level(net), min((entry + 1) >> 1, 4) - 1
+        says, big = net_level(net), min((halves + 1) >> 1, 4) - 1
         section = self.sections[AC_SIGN]
         section.slots = [
             position * 16 + says,
@@ -609,17 +614,20 @@ def _run(
     spent: np.ndarray | None,
 ) -> None:
     shape = (grid[0] + 3, grid[1] + 4)
-    U, K = padded.reshape(-1, *shape).astype(object), ranks.reshape(shape).astype(object)
-    other, other_ranks = np.zeros((0, *shape), object), np.zeros(shape, object)
-    if companion is not None:
-        other_ranks = companion[1].reshape(shape).astype(object)
-        other = companion[0][: int(companion[1].max()) + 1].reshape(-1, *shape).astype(object)
+
+    def images(padded: np.ndarray) -> np.ndarray:
+        return padded.reshape(-1, *shape).astype(object)
+
+    U, K = images(padded), images(ranks)[0]
+    none = np.zeros((0, ranks.size), np.int16), np.zeros(ranks.size, np.int32)
+    beside, beside_ranks = none if companion is None else companion
+    beside = beside[: int(beside_ranks.max()) + 1]
     spent = np.zeros(patch_size * patch_size + 1, np.int64) if spent is None else spent
-    coder = Coder(bits, patch_size, model, other, other_ranks)
-    D = U[0] >> 1
+    coder = Coder(bits, patch_size, model, images(beside), images(beside_ranks)[0])
+    D = U[0] // UNIT
     coder.code_first(D)
     if coder.decodes:
-        U[0] = 2 * D
+        U[0] = UNIT * D
     spent[0] = bits.position
     if len(U) > 1 and rank_max > 1:  # nothing depends on the ranks of a single component
         coder.code_ranks(D, K, rank_max)
@@ -645,8 +653,7 @@ def encode_factors(
     Parameters
     ----------
     padded : ndarray of int16, shape (R, size)
-        `layout.pad_factors` of U, which lies on the trellis of `format.dependent`: magnitudes at most ENTRY_LIMIT, in
-        the first component even.
+        `layout.pad_factors` of U, which lies on the trellis of `format.dependent`.
     ranks : ndarray of int32, shape (size,)
         Active rank of every patch, the index of its last nonzero component; zero in the guards.
     grid_h, grid_w : int

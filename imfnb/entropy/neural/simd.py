@@ -74,9 +74,7 @@ def _network(typing_context, seen, layers, biases, number, row, said):
             for k in range(HIDDEN_1 // WIDTH):
                 weight = weights[0].load(builder.add(place, INDEX(2 * (i * HIDDEN_1 + WIDTH * k))))
                 sums[k] = builder.add(sums[k], multiply_pairs(builder, weight, pair))
-        hidden = [
-            _bounded(builder, builder.ashr(each, _constant(SHIFT_1, WIDTH)), 0, HIDDEN_LIMIT) for each in sums
-        ]
+        hidden = [_bounded(builder, builder.ashr(each, _constant(SHIFT_1, WIDTH)), 0, HIDDEN_LIMIT) for each in sums]
         pairs = builder.or_(hidden[0], builder.shl(hidden[1], _constant(16, WIDTH)))
         place = base(number, HIDDEN_1 * HIDDEN_2)
         total = starts[1].load(base(number, HIDDEN_2))
@@ -105,9 +103,7 @@ def _dot(builder, weights, inputs):
     while width > 1:
         width //= 2
         order = [k + width if k < width else k for k in range(INPUTS)]
-        turned = builder.shuffle_vector(
-            product, ir.Constant(_VECTOR, ir.Undefined), ir.Constant(_VECTOR, order)
-        )
+        turned = builder.shuffle_vector(product, ir.Constant(_VECTOR, ir.Undefined), ir.Constant(_VECTOR, order))
         product = builder.add(product, turned)
     product = clamp(builder, builder.ashr(product, _constant(10, INPUTS)), STRETCH_LIMIT)
     return builder.sext(builder.extract_element(product, ir.Constant(_I32, 0)), _I64)
