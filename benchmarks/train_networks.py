@@ -1,4 +1,4 @@
-"""Train the networks of the model of U on a trellis with PyTorch, from examples that `train_neural.py` collects.
+"""Train the networks of the second model of U with PyTorch, from examples that `train_neural.py` collects.
 
     python benchmarks/train_neural.py FOLDER --examples EXAMPLES.npz
     python benchmarks/train_networks.py EXAMPLES.npz NETWORKS.npz
@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from imfnb.format.neural_model import (
+    BAND,
+    BANDS,
     HIDDEN_1,
     HIDDEN_2,
     NET_ROWS,
@@ -29,6 +31,7 @@ from imfnb.format.neural_model import (
     POSITIONS,
     SAID,
     SEEN,
+    relation_table,
 )
 
 UNIT = 64
@@ -40,7 +43,9 @@ SIGNED = [*range(31), 32, 33, 34]
 EXAMPLES = 4096
 """Examples of one step, and those of one position for signs."""
 EXAMPLES_OF_SIGN = 400
-STEPS = {"first": 5000, "rank": 5000, "magnitude": 14000, "sign": 6000}
+EXAMPLES_OF_BAND = 700
+STEPS = {"first": 5000, "rank": 5000, "magnitude": 10000, "sign": 7000}
+DECAY = 1e-3
 RATE = 4e-3
 
 
@@ -144,7 +149,7 @@ def _optimize(network: Network, steps: int, rate: float, loss: Callable[[], Tens
 
 
 def train_one(examples: np.ndarray, rows: int, bits: Callable[[Tensor, Tensor], Tensor], name: str) -> Network:
-    """A network of component 0, ranks or magnitudes."""
+    """A network of component 0 or ranks."""
     network, data = Network(1, rows), torch.from_numpy(examples)
 
     def loss() -> Tensor:
@@ -156,27 +161,53 @@ def train_one(examples: np.ndarray, rows: int, bits: Callable[[Tensor, Tensor], 
     return network
 
 
-def train_signs(examples: np.ndarray) -> Network:
-    """The networks of signs."""
-    order = np.argsort(examples[:, SEEN], kind="stable")
-    data, counts = torch.from_numpy(examples[order]), np.bincount(examples[:, SEEN], minlength=POSITIONS)
-    counts_of, starts = torch.from_numpy(counts), torch.from_numpy(np.cumsum(counts) - counts)
-    network, live = Network(POSITIONS, 1), (counts_of > 1000).float()
-    rows = torch.zeros(POSITIONS, EXAMPLES_OF_SIGN, dtype=torch.long)
-    # A position with few examples learns from fewer of them at a time less, so that it does not learn them by heart.
-    weights = live * torch.clamp(counts_of / 1e5, max=1.0)
+def bands_of_rows() -> np.ndarray:
+    """The band of the component of each row of biases of magnitudes."""
+    return np.concatenate([relation_table(p)[:, BAND] for p in (8, 16)])
+
+
+def _shares(group: np.ndarray, groups: int) -> tuple[np.ndarray, Tensor, Tensor]:
+    """An order by group, and where each group begins in it and how many it has."""
+    counts = np.bincount(group, minlength=groups)
+    starts = np.cumsum(counts) - counts
+    return np.argsort(group, kind="stable"), torch.from_numpy(starts)[:, None], torch.from_numpy(counts)[:, None]
+
+
+def train_magnitudes(examples: np.ndarray) -> Network:
+    """The networks of magnitudes."""
+    order, starts, counts = _shares(bands_of_rows()[examples[:, SEEN]], BANDS)
+    network, data = Network(BANDS, NET_ROWS[2]), torch.from_numpy(examples[order])
 
     def loss() -> Tensor:
-        at = (torch.rand(POSITIONS, EXAMPLES_OF_SIGN) * counts_of[:, None]).long() + starts[:, None]
+        mine = data[(torch.rand(BANDS, EXAMPLES_OF_BAND) * counts).long() + starts]
+        logits = network(mine[..., :SEEN].float() / UNIT, mine[..., SEEN].long())
+        target = mine[..., SEEN + 1 :].reshape(-1, 1).long()
+        return magnitude_bits(logits.reshape(-1, SAID), target) / (EXAMPLES_OF_BAND * np.log(2))
+
+    _optimize(network, STEPS["magnitude"], RATE, loss, "magnitude")
+    return network
+
+
+def train_signs(examples: np.ndarray) -> Network:
+    """The networks of signs."""
+    order, starts, counts = _shares(examples[:, SEEN], POSITIONS)
+    data, live = torch.from_numpy(examples[order]), (counts[:, 0] > 1000).float()
+    network = Network(POSITIONS, 1)
+    rows = torch.zeros(POSITIONS, EXAMPLES_OF_SIGN, dtype=torch.long)
+    # Weights of positions with few examples are held small, so that they do not learn these by heart.
+    few = live * (1 - torch.clamp(counts[:, 0] / 1e5, max=1.0))
+
+    def loss() -> Tensor:
+        at = (torch.rand(POSITIONS, EXAMPLES_OF_SIGN) * counts).long() + starts
         mine = data[torch.clamp(at, max=len(data) - 1)]
         seen, negative = mine[..., :SEEN].float() / UNIT, mine[..., SEEN + 1].float()
         turned = torch.rand(negative.shape) < 0.5
         seen[..., SIGNED] *= torch.where(turned, -1.0, 1.0)[..., None]
         negative = torch.where(turned, 1 - negative, negative)
         cost = binary_cross_entropy_with_logits(network(seen, rows)[..., 0], negative, reduction="none").mean(1)
-        decay = 1e-4 * sum((layer**2).sum((1, 2)) for layer in (network.layer_1, network.layer_2, network.layer_3))
-        small = (1 - weights) * live
-        return ((cost * live).sum() / np.log(2) + (decay * small).sum() * 10) / live.sum()
+        layers = network.layer_1, network.layer_2, network.layer_3
+        decay = sum((layer**2).sum((1, 2)) for layer in layers)
+        return ((cost * live).sum() / np.log(2) + DECAY * (decay * few).sum()) / live.sum()
 
     _optimize(network, STEPS["sign"], 1.5 * RATE, loss, "sign")
     with torch.no_grad():
@@ -193,8 +224,11 @@ def train_signs(examples: np.ndarray) -> Network:
 
 
 def join(networks: list[Network]) -> dict[str, np.ndarray]:
-    """The arrays of the format."""
+    """The arrays of the format, from networks in its order."""
     parts = [network.integers() for network in networks]
+    bands = bands_of_rows()
+    for name in ("bias_1", "bias_3"):
+        parts[2][name] = parts[2][name][bands, np.arange(len(bands))]
     found = {name: np.concatenate([part[name] for part in parts]) for name in ("layer_1", "layer_2", "layer_3")}
     found["bias_2"] = np.concatenate([part["bias_2"][:, 0] for part in parts])
     for name in ("bias_1", "bias_3"):
@@ -212,15 +246,11 @@ def main() -> None:
     torch.set_num_threads(1)
     with np.load(options.examples) as examples:
         networks = [
-            train_one(examples[name], rows, bits, name)
-            for name, rows, bits in zip(
-                ("first", "rank", "magnitude"),
-                NET_ROWS[:3],
-                (first_bits, rank_bits, magnitude_bits),
-                strict=True,
-            )
+            train_one(examples["first"], NET_ROWS[0], first_bits, "first"),
+            train_one(examples["rank"], NET_ROWS[1], rank_bits, "rank"),
+            train_magnitudes(examples["magnitude"]),
+            train_signs(examples["sign"]),
         ]
-        networks.append(train_signs(examples["sign"]))
     np.savez(options.out, **join(networks))
 
 

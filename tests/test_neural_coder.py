@@ -1,4 +1,4 @@
-"""Coder of U on a trellis: bytes of both backends, round trips up to the limits, companions, any bytes."""
+"""The second coder of U: bytes of both backends, round trips up to the limits, companions, any bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from imfnb.entropy.model import COUNT_BITS
 from imfnb.entropy.neural import cpu, reference, simd
 from imfnb.entropy.neural.model import NEURAL_MODEL, initial_model, unpaired, untrained_model, with_networks
 from imfnb.format import neural_model
-from imfnb.format.dependent import INDEX_LIMIT, UNIT, to_entries, to_indices
 from imfnb.format.neural_model import HIDDEN_LIMIT, NET_WEIGHT_LIMIT, NETS, SAID, SEEN
 from imfnb.format.neural_states import LAYOUT, State
 from imfnb.format.probability import WEIGHT_LIMIT
@@ -27,22 +26,15 @@ BOTH = (cpu, reference)
 Plane = tuple[np.ndarray, np.ndarray]
 
 
-def on_trellis(padded: np.ndarray) -> Plane:
-    """Entries on the trellis whose indices are about half of some entries, and their ranks."""
-    indices = np.clip(np.sign(padded) * ((np.abs(padded) + 1) // 2), -INDEX_LIMIT, INDEX_LIMIT).astype(np.int16)
-    ranks = layout.active_ranks(indices)
-    return to_entries(indices, ranks), ranks
-
-
 @st.composite
 def problems(draw: st.DrawFn, cells: int):
     """(padded, ranks, grid, patch size, companion or None)."""
-    padded, _, grid, p = draw(factors(cells=cells))
+    padded, ranks, grid, p = draw(factors(cells=cells))
     other = None
     if draw(st.booleans()):
         rank = draw(st.integers(1, min(p * p, 40)))
-        other = on_trellis(make_factors(grid, rank, 0.4, draw(st.sampled_from([3, 4000])), 300, draw(seeds))[0])
-    return (*on_trellis(padded), grid, p, other)
+        other = make_factors(grid, rank, 0.4, draw(st.sampled_from([3, 4000])), 300, draw(seeds))
+    return padded, ranks, grid, p, other
 
 
 def both_encode(padded, ranks, grid, p, companion=None, models=(None, None)) -> bytes:
@@ -67,7 +59,7 @@ def both_decode(data: bytes, grid, p, max_rank=None, companion=None):
     padded, ranks, overrun = results[0]
     assert padded.dtype == np.int16 and ranks.dtype == np.int32
     assert 0 <= ranks.min() and ranks.max() < (min(data[0] + 1, p * p) if data else 1)
-    assert np.abs(padded.astype(int)).max() <= UNIT * INDEX_LIMIT
+    assert np.abs(padded[0].astype(int)).max() <= layout.MAGNITUDE_LIMIT and np.abs(padded.astype(int)).max() < 2**14
     return padded, ranks, bool(overrun)
 
 
@@ -105,8 +97,7 @@ def test_fewer_components_are_the_first_ones(problem, data):
 @settings(max_examples=examples(100))
 @given(factors(rows=20, columns=30, cells=30_000))
 def test_round_trip_of_larger_grids(problem):
-    padded, _, grid, p = problem
-    padded, ranks = on_trellis(padded)
+    padded, ranks, grid, p = problem
     data = cpu.encode_factors(padded.copy(), ranks, *grid, p)
     back, back_ranks = entropy.decode_checked(cpu, data, *grid, p)
     np.testing.assert_array_equal(inside(back_ranks, grid), inside(ranks, grid))
@@ -117,12 +108,13 @@ def test_round_trip_of_larger_grids(problem):
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_round_trip_of_the_largest_numbers(p, sign):
     grid = 2, 2
-    u = np.full((4, 60), sign * 8191, np.int16)
-    u[:, 0] = sign * np.array([1, -1, -1, 1]) * 8190
-    padded, ranks = on_trellis(layout.pad_factors(u, *grid))
+    u = np.full((4, 60), sign * layout.MAGNITUDE_LIMIT, np.int16)
+    u[:, 0] = sign * np.array([1, -1, -1, 1]) * (layout.MAGNITUDE_LIMIT // 2)
+    padded = layout.pad_factors(u, *grid)
+    ranks = layout.active_ranks(padded)
     data = both_encode(padded, ranks, grid, p)
     back, _, overrun = both_decode(data, grid, p)
-    assert not overrun and np.abs(back.astype(int)).max() == UNIT * INDEX_LIMIT
+    assert not overrun
     np.testing.assert_array_equal(inside(back, grid), inside(padded, grid))
 
 
@@ -152,7 +144,7 @@ def test_a_model_is_carried_from_plane_to_plane(one, two):
 
 
 def test_bytes_that_end_too_early_are_an_error():
-    padded, ranks = on_trellis(make_factors((3, 4), 20, 0.5, 50, 9, 2)[0])
+    padded, ranks = make_factors((3, 4), 20, 0.5, 50, 9, 2)
     data = both_encode(padded, ranks, (3, 4), 8)
     for coder in BOTH:
         back, _ = entropy.decode_checked(coder, data, 3, 4, 8)
@@ -168,9 +160,7 @@ def test_bytes_that_end_too_early_are_an_error():
 @settings(max_examples=examples(30))
 @given(st.binary(max_size=100), st.integers(1, 4), st.integers(1, 5), patch_sizes)
 def test_arbitrary_bytes(data, rows, columns, p):
-    padded, ranks, _ = both_decode(data, (rows, columns), p)
-    again = to_entries(to_indices(padded), ranks)
-    np.testing.assert_array_equal(inside(again, (rows, columns)), inside(padded, (rows, columns)))
+    both_decode(data, (rows, columns), p)
 
 
 @settings(max_examples=examples(30))
@@ -190,7 +180,7 @@ def test_arbitrary_bytes_beside_arbitrary_bytes(one, two, rows, columns, p):
 
 def test_every_truncation():
     grid, p = (2, 2), 8
-    padded, ranks = on_trellis(make_factors(grid, 5, 0.5, 100, 9, 6)[0])
+    padded, ranks = make_factors(grid, 5, 0.5, 100, 9, 6)
     data = both_encode(padded, ranks, grid, p)
     flags = [both_decode(data[:length], grid, p)[2] for length in range(len(data) + 1)]
     assert flags[0] and not flags[-1] and sum(flags) > 0.6 * len(data)
@@ -202,7 +192,7 @@ def test_every_truncation():
 def test_arbitrary_bytes_in_large_grids(data, rows, columns, p, max_rank):
     padded, ranks, _ = cpu.decode_factors(data, rows, columns, p, max_rank)
     assert 0 <= ranks.min() and ranks.max() < p * p
-    assert np.abs(padded.astype(int)).max() <= UNIT * INDEX_LIMIT
+    assert np.abs(padded[0].astype(int)).max() <= layout.MAGNITUDE_LIMIT and np.abs(padded.astype(int)).max() < 2**14
     guards = padded[1:].reshape(len(padded) - 1, rows + 3, columns + 4).copy()
     guards[:, 2:-1, 2:-2] = 0
     assert not guards.any()
@@ -253,9 +243,10 @@ def test_logarithms():
 @pytest.mark.parametrize("p", [8, 16])
 def test_relations_have_lower_numbers(p):
     table = neural_model.relation_table(p)
-    relatives = np.delete(table, [2, 3, 4, 5], axis=1)
+    relatives = np.delete(table, [2, 3, 4, 5, neural_model.BAND], axis=1)
     assert (relatives < np.maximum(np.arange(p * p), 1)[:, None]).all() and not table.flags.writeable
     positions = table[:, neural_model.POSITION]
+    assert table[:, neural_model.BAND].max() == neural_model.BANDS - 1
     assert positions[:28].tolist() == list(range(28)) and positions.max() < neural_model.POSITIONS
 
 

@@ -1,4 +1,4 @@
-"""The coder of U on a trellis, one thread of Numba: one traversal for ENCODE and DECODE.
+"""The second coder of U, one thread of Numba: one traversal for ENCODE and DECODE.
 
 Order: component 0 (median edge detector, residual coded), the map of active ranks, then component by component only
 those patches whose rank reaches it; of a patch's last component the zero flag is not coded.
@@ -13,15 +13,14 @@ import numpy as np
 
 from ...format.context_model import (
     ESCAPE_BITS,
+    FIRST_LIMIT,
     NODES,
     RANK_TYPES,
     TYPES,
     UNARY,
 )
-from ...format.dependent import FINE as _FINE
-from ...format.dependent import FINE_FIRST, INDEX_LIMIT, UNIT
-from ...format.dependent import NEXT as _NEXT
 from ...format.neural_model import (
+    BAND,
     CONTEXTS,
     DIAGONAL,
     DIRECTION,
@@ -99,8 +98,6 @@ _SLOTS_DC, _SLOTS_DCS, _SLOTS_RANK, _SLOTS_AC, _SLOTS_ACS = SLOTS
 _ROWS_DC, _ROWS_RANK, _ROWS_AC, _ROWS_SIGN = map(np.int64, NET_START[:4])
 _DC, _RANK, _AC, _SIGN = map(np.int64, (NET_DC, NET_RANK, NET_AC, NET_SIGN))
 _ZERO, _ONE = np.int64(0), np.int64(1)
-
-NEXT, FINE = np.array(_NEXT, np.uint8), np.array(_FINE, np.uint8)
 
 _jit = kernel(error_model="numpy")
 _inline = kernel(error_model="numpy", forceinline=True)
@@ -361,7 +358,7 @@ def _code_first(mode, D, E, B, gh, gw, stride, long, M):
                 e = _ZERO
             E[m] = e
             if mode == DECODE:
-                D[m] = min(max(guess + e, -INDEX_LIMIT), INDEX_LIMIT)
+                D[m] = min(max(guess + e, -FIRST_LIMIT), FIRST_LIMIT)
         _edge(D, base, gw, y)
     _ends(D, gh, stride)
 
@@ -391,7 +388,7 @@ def _first_of_companion(B, gh, gw, stride):
         for y in range(gh):
             base = (y + 2) * stride + 2
             for x in range(gw):
-                D[base + x] = B[0, base + x] // UNIT
+                D[base + x] = B[0, base + x]
             if y:
                 D[base - 1] = D[base - 2] = D[base - stride]
             _edge(D, base, gw, y)
@@ -554,10 +551,10 @@ def _component_inputs(m, r, relations, mean, run, D, A, K, S, Q, F, stride, M):
         np.int64(D[_u(n)]),
         np.int64(D[_u(s)]),
     )
-    seen[23] = _seen_size(2 * abs(de - dw))
-    seen[24] = _seen_size(2 * abs(ds - dn))
-    seen[25] = _seen_size(2 * abs(2 * c - de - dw))
-    seen[26] = _seen_size(2 * abs(2 * c - ds - dn))
+    seen[23] = _seen_size(abs(de - dw))
+    seen[24] = _seen_size(abs(ds - dn))
+    seen[25] = _seen_size(abs(2 * c - de - dw))
+    seen[26] = _seen_size(abs(2 * c - ds - dn))
     seen[27] = _seen_size(np.int64(F[_u(m)]) >> 3)
     seen[28] = _seen_size((np.int64(F[_u(w)]) + F[_u(e)]) >> 3)
     seen[29] = _seen_size(mean)
@@ -578,16 +575,16 @@ def _companion_magnitudes(C, N, m, r, stride, M):
 
 
 @_jit
-def _code_component(mode, r, active, count, U, D, A, K, T, S, Q, F, B, G, N, means, relations, row, stride, M):
+def _code_component(mode, r, active, count, U, D, A, K, S, Q, F, B, G, N, means, relations, row, stride, M):
     """Code component r over the `count` active positions; return its mean magnitude, in 1/16.
 
-    T (uint8) holds the states of the trellis, means (int64) the mean magnitudes of components; `row` is that of the
+    means (int64): the mean magnitudes of components; `row` is that of the
     biases. D to F are those of :func:`_component_inputs`, B, G and N the companion, its component 0 and its ranks.
     """
     C, own = U[r], A[r]
     first, second = relations[FIRST], relations[SECOND]
     direction, group = np.int64(relations[DIRECTION]), np.int64(relations[GROUP])
-    ring, position = np.int64(relations[RING]), np.int64(relations[POSITION])
+    ring, position, band = np.int64(relations[RING]), np.int64(relations[POSITION]), np.int64(relations[BAND])
     P1, P2 = A[first], A[second]
     mean = (means[first] + means[second]) >> 1
     run, total = mean << 6, _ZERO
@@ -595,8 +592,6 @@ def _code_component(mode, r, active, count, U, D, A, K, T, S, Q, F, B, G, N, mea
     none = np.zeros(U.shape[1] if known else 0, np.int16)
     for i in range(count):
         m = np.int64(active[_u(i)])
-        state = np.int64(T[_u(m)])
-        half = np.int64(FINE[_u(state)])
         _component_inputs(m, r, relations, mean, run, D, A, K, S, Q, F, stride, M)
         if known:
             _companion_magnitudes(B[r] if r < B.shape[0] else none, N, m, r, stride, M)
@@ -604,27 +599,27 @@ def _code_component(mode, r, active, count, U, D, A, K, T, S, Q, F, B, G, N, mea
             for k in range(32, SEEN):
                 seen_[k] = 0
         value = np.int64(C[_u(m)]) if mode != DECODE else _ZERO
-        k = (abs(value) + UNIT // 2) // UNIT
-        _ask(_AC, row + half, 2 * k + (1 if K[_u(m)] == r else 0), M)
+        k = abs(value)
+        _ask(_AC + band, row, 2 * k + (1 if K[_u(m)] == r else 0), M)
         w, n = np.int64(own[_u(m - 1)]), np.int64(own[_u(m - stride)])
         nw, ne = np.int64(own[_u(m - stride - 1)]), np.int64(own[_u(m - stride + 1)])
-        beside = _level((2 * (w + n) + nw + ne + 1) >> 1)
-        a0, a1 = (np.int64(P1[_u(m)]) + 1) >> 1, (np.int64(P2[_u(m)]) + 1) >> 1
+        beside = _level(2 * (w + n) + nw + ne)
+        a0, a1 = np.int64(P1[_u(m)]), np.int64(P2[_u(m)])
         left = np.int64(K[_u(m)]) - r
         lk = min(_level(left), 9)
         net = np.int64(M.said[0])
         level = _net_level(net)
-        before = (min((w + 1) >> 1, 3) * 4 + min((n + 1) >> 1, 3)) * 4 + min(nw, 1) * 2 + min(ne, 1)
-        inside = _level((np.int64(S[_u(m)]) + 1) >> 1)
+        before = (min(w, 3) * 4 + min(n, 3)) * 4 + min(nw, 1) * 2 + min(ne, 1)
+        inside = _level(np.int64(S[_u(m)]))
         s, z = _STATE_AC, _SLOTS_AC * TYPES
-        M.ix[0] = s + ((position * 16 + level) * 2 + half) * TYPES
-        M.ix[1] = s + z + ((before * 3 + direction) * 2 + half) * TYPES
-        M.ix[2] = s + 2 * z + (((min(inside, 11) * 10 + lk) * 6 + ring) * 2 + half) * TYPES
-        M.ix[3] = s + 3 * z + ((position * 10 + lk) * 2 + half) * TYPES
-        M.ix[4] = s + 4 * z + ((((min(a0, 3) * 4 + min(a1, 3)) * 7 + min(beside, 6)) * 6 + ring) * 2 + half) * TYPES
-        M.ix[5] = s + 5 * z + (((level * 8 + min(lk, 7)) * 6 + ring) * 2 + half) * TYPES
-        M.ix[6] = s + 6 * z + ((level * 16 + _net_level(M.said[1])) * 2 + half) * TYPES
-        activity = _level(((2 * (w + n) + nw + ne + S[_u(m)] + 1) >> 1) + 2 * (a0 + a1))
+        M.ix[0] = s + (position * 16 + level) * TYPES
+        M.ix[1] = s + z + (before * 3 + direction) * TYPES
+        M.ix[2] = s + 2 * z + ((min(inside, 11) * 10 + lk) * 6 + ring) * TYPES
+        M.ix[3] = s + 3 * z + (position * 10 + lk) * TYPES
+        M.ix[4] = s + 4 * z + (((min(a0, 3) * 4 + min(a1, 3)) * 7 + min(beside, 6)) * 6 + ring) * TYPES
+        M.ix[5] = s + 5 * z + ((level * 8 + min(lk, 7)) * 6 + ring) * TYPES
+        M.ix[6] = s + 6 * z + (level * 16 + _net_level(M.said[1])) * TYPES
+        activity = _level(2 * (w + n + a0 + a1) + nw + ne + S[_u(m)])
         a, b = _W0_AC + 8 * group, _W1_AC + 8 * min(lk, 7)
         m0, m1 = _M0_AC + 8 * (2 * activity + (1 if left > 2 else 0)), _M1_AC + 8 * position
         t = _ZERO if left else _ONE
@@ -640,17 +635,11 @@ def _code_component(mode, r, active, count, U, D, A, K, T, S, Q, F, B, G, N, mea
             net = np.int64(M.said[7])
             last = _LAST_AC + POSITIONS
             t += _escape(mode, k - t, net, a, _ONE, b + 64 * _net_level(net), last, m0, m1, M)
-        t = min(t, INDEX_LIMIT)
-        entry = UNIT * t
-        if half and t:
-            entry = max(entry - UNIT // 2, FINE_FIRST)
-        near = (entry + 1) >> 1
         if t:
-            negative = _component_sign(mode, 1 if value < 0 else 0, near, m, r, relations, U, D, B, G, stride, M)
+            negative = _component_sign(mode, 1 if value < 0 else 0, t, m, r, relations, U, D, B, G, stride, M)
             if mode == DECODE:
-                C[_u(m)] = -entry if negative else entry
-        T[_u(m)] = NEXT[_u(state), _u(t if t < 2 else 2 + (t & 1))]
-        seen = min(near, NEAR_LIMIT)
+                C[_u(m)] = -t if negative else t
+        seen = min(t, NEAR_LIMIT)
         own[_u(m)] = seen
         S[_u(m)] = min(np.int64(S[_u(m)]) + seen, SUM_LIMIT)
         Q[_u(m)] = ((np.int64(Q[_u(m)]) * 13) >> 4) + 8 * seen
@@ -662,7 +651,7 @@ def _code_component(mode, r, active, count, U, D, A, K, T, S, Q, F, B, G, N, mea
 
 @_inline
 def _sign_inputs(m, size, r, relations, U, D, stride, M):
-    """Show the network of signs what is around an entry of magnitude `size`, in half steps, of component r."""
+    """Show the network of signs what is around an entry of magnitude `size` of component r."""
     seen = M.seen
     e, w, n, s = m + 1, m - 1, m - stride, m + stride
     c = np.int64(D[_u(m)])
@@ -703,7 +692,6 @@ def _companion_sign(m, r, relations, U, D, B, G, stride, M):
     c, g = np.int64(D[_u(m)]), np.int64(G[_u(m)])
     for other in (m - 1, m + 1, m - stride, m + stride):
         both += (np.int64(D[_u(other)]) - c) * (np.int64(G[_u(other)]) - g)
-    both *= UNIT * UNIT
     for k in range(11):
         other = relations[RELATIVES + k]
         if other and other < B.shape[0]:
@@ -716,14 +704,14 @@ def _companion_sign(m, r, relations, U, D, B, G, stride, M):
 
 @_jit
 def _component_sign(mode, bit, size, m, r, relations, U, D, B, G, stride, M):
-    """Code the sign of an entry of magnitude `size`, in half steps, of component r; return whether it is negative."""
+    """Code the sign of an entry of magnitude `size` of component r; return whether it is negative."""
     _sign_inputs(m, size, r, relations, U, D, stride, M)
     if r < B.shape[0]:
         _companion_sign(m, r, relations, U, D, B, G, stride, M)
     position = np.int64(relations[POSITION])
     _ask(_SIGN + position, _ROWS_SIGN + position, bit, M)
     net = np.int64(M.said[0])
-    level, big = _net_level(net), min((size + 1) >> 1, 4) - 1
+    level, big = _net_level(net), min(size, 4) - 1
     C = U[r]
     c, w, e = np.int64(D[_u(m)]), np.int64(D[_u(m - 1)]), np.int64(D[_u(m + 1)])
     n, south = np.int64(D[_u(m - stride)]), np.int64(D[_u(m + stride)])
@@ -753,11 +741,11 @@ def _run(mode, U, K, B, N, gh, gw, stride, rank_max, rank_stop, table, M, spent)
     long = _ONE if table.shape[0] > 64 else _ZERO
     if mode != DECODE:
         for m in range(size):
-            D[m] = U[0, m] // UNIT
+            D[m] = U[0, m]
     _code_first(mode, D, E, G, gh, gw, stride, long, M)
     if mode == DECODE:
         for m in range(size):
-            U[0, m] = UNIT * D[m]
+            U[0, m] = D[m]
     spent[0] = M.position
     if rank_stop > 1:  # nothing depends on the ranks of a single component
         _code_ranks(mode, D, K, gh, gw, stride, rank_max, long, M)
@@ -771,7 +759,6 @@ def _run(mode, U, K, B, N, gh, gw, stride, rank_max, rank_stop, table, M, spent)
                 active[count] = m
                 count += 1
     A = np.zeros((rank_stop, size), np.uint8)
-    T = np.zeros(size, np.uint8)
     S, Q, F = np.zeros(size, np.int16), np.zeros(size, np.int16), np.zeros((3, size), np.int16)
     means = np.zeros(rank_stop, np.int64)
     for r in range(1, rank_stop):
@@ -783,7 +770,7 @@ def _run(mode, U, K, B, N, gh, gw, stride, rank_max, rank_stop, table, M, spent)
         count = kept
         if count == 0 or M.overrun:
             break
-        relations, row = table[r], _ROWS_AC + 128 * long + 2 * r
+        relations, row = table[r], _ROWS_AC + 64 * long + r
         means[r] = _code_component(
             mode,
             r,
@@ -793,7 +780,6 @@ def _run(mode, U, K, B, N, gh, gw, stride, rank_max, rank_stop, table, M, spent)
             D,
             A,
             K,
-            T,
             S,
             Q,
             F[relations[DIRECTION]],

@@ -16,11 +16,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...format.context_model import ESCAPE_BITS, NODES, SECTION_TYPES, TYPES, UNARY
-from ...format.dependent import FINE, FINE_FIRST, INDEX_LIMIT, NEXT, UNIT
+from ...format.context_model import ESCAPE_BITS, FIRST_LIMIT, NODES, SECTION_TYPES, TYPES, UNARY
 from ...format.neural_model import (
     AC,
     AC_SIGN,
+    BAND,
     CONTEXTS,
     DC,
     DC_SIGN,
@@ -86,6 +86,9 @@ from ..layout import DECODE, ENCODE
 from ..model import COUNT_BITS
 from ..reference import Bits, level, median_edge, sign3, signed_level, type_class
 from .model import initial_model, unpaired
+
+# Which rows of biases those of magnitudes and signs are.
+MAGNITUDES, SIGNS = 2, 3
 
 __all__ = ["decode_factors", "encode_factors"]
 
@@ -253,7 +256,7 @@ class Coder:
         self.companion, self.companion_ranks = companion, companion_ranks
         self.companion_first: np.ndarray | None = None
         if len(companion):
-            first = companion[0] // UNIT
+            first = companion[0].copy()
             for y in range(2, len(first) - 1):
                 if y > 2:
                     first[y, :2] = first[y - 1, 2]
@@ -347,7 +350,7 @@ class Coder:
             e = 0
         E[y, x] = e
         if self.decodes:
-            D[y, x] = min(max(guess + e, -INDEX_LIMIT), INDEX_LIMIT)
+            D[y, x] = min(max(guess + e, -FIRST_LIMIT), FIRST_LIMIT)
 
     # ---- ranks -------------------------------------------------------------------------------------------------------
 
@@ -412,7 +415,7 @@ class Coder:
     def code_components(self, U: np.ndarray, D: np.ndarray, K: np.ndarray, spent: np.ndarray) -> None:
         """Code components 1, 2, ... of U, an int object array (R, height, width) with guards."""
         A = np.zeros_like(U)
-        T, S, Q = np.zeros_like(K), np.zeros_like(K), np.zeros_like(K)
+        S, Q = np.zeros_like(K), np.zeros_like(K)
         F = np.zeros((3, *K.shape), object)
         means = [0] * len(U)
         for r in range(1, len(U)):
@@ -425,17 +428,12 @@ class Coder:
             fading = F[relations[DIRECTION]]
             for y, x in active:
                 inputs = self._inputs(r, relations, mean, run, D, A, K, (S, Q, fading), y, x)
-                size = self._code_magnitude(r, relations, inputs, U[r], A, K, T, S, y, x)
-                entry = UNIT * size
-                if FINE[T[y, x]] and size:
-                    entry = max(entry - UNIT // 2, FINE_FIRST)
-                halves = (entry + 1) >> 1
+                size = self._code_magnitude(r, relations, inputs, U[r], A, K, S, y, x)
                 if size:
-                    negative = self._code_sign(r, relations, U, D, y, x, halves)
+                    negative = self._code_sign(r, relations, U, D, y, x, size)
                     if self.decodes:
-                        U[r, y, x] = -entry if negative else entry
-                T[y, x] = NEXT[T[y, x]][size if size < 2 else 2 + (size & 1)]
-                near = min(halves, NEAR_LIMIT)
+                        U[r, y, x] = -size if negative else size
+                near = min(size, NEAR_LIMIT)
                 A[r, y, x] = near
                 S[y, x] = min(S[y, x] + near, SUM_LIMIT)
                 Q[y, x] = ((Q[y, x] * 13) >> 4) + 8 * near
@@ -471,7 +469,7 @@ class Coder:
         sizes += [P1[y - 1, x], P1[y + 1, x], P2[y, x - 1], P2[y, x + 1], P2[y + 1, x]]
         sizes += [S[y, x], Q[y, x] >> 3, S[y, x - 1] + S[y - 1, x], S[y, x + 1] + S[y + 1, x], Q[y - 1, x] >> 3]
         sizes += [K[y, x] - r, reach(0, 1), reach(1, 0)]
-        sizes += [2 * (de - dw), 2 * (ds - dn), 2 * (2 * c - de - dw), 2 * (2 * c - ds - dn)]
+        sizes += [de - dw, ds - dn, 2 * c - de - dw, 2 * c - ds - dn]
         sizes += [F[y, x] >> 3, (F[y, x - 1] + F[y, x + 1]) >> 3, mean, run >> 6]
         sizes += [reach(-1, -1) + reach(-1, 1) + reach(1, -1) + reach(1, 1)]
         inputs = [seen(abs(v)) for v in sizes]
@@ -489,34 +487,32 @@ class Coder:
         C: np.ndarray,
         A: np.ndarray,
         K: np.ndarray,
-        T: np.ndarray,
         S: np.ndarray,
         y: int,
         x: int,
     ) -> int:
-        """Code |k| of an entry; return it."""
-        half, position, ring, left = FINE[T[y, x]], relations[POSITION], relations[RING], K[y, x] - r
-        row = NET_START[NET_AC] + 128 * self.long + 2 * r + half
-        said = self.networks.ask(NET_AC, row, inputs)
+        """Code the magnitude of an entry; return it."""
+        position, ring, left = relations[POSITION], relations[RING], K[y, x] - r
+        row = NET_START[MAGNITUDES] + 64 * self.long + r
+        said = self.networks.ask(NET_AC + relations[BAND], row, inputs)
         own = A[r]
         w, n, nw, ne = own[y, x - 1], own[y - 1, x], own[y - 1, x - 1], own[y - 1, x + 1]
         around = 2 * (w + n) + nw + ne
-        a0, a1 = ((A[relations[k], y, x] + 1) >> 1 for k in (FIRST, SECOND))
+        a0, a1 = (A[relations[k], y, x] for k in (FIRST, SECOND))
         lk, says = min(level(left), 9), net_level(said[0])
-        before = (min((w + 1) >> 1, 3) * 4 + min((n + 1) >> 1, 3)) * 4 + min(nw, 1) * 2 + min(ne, 1)
-        near = min(level((around + 1) >> 1), 6)
+        before = (min(w, 3) * 4 + min(n, 3)) * 4 + min(nw, 1) * 2 + min(ne, 1)
+        near = min(level(around), 6)
         section = self.sections[AC]
-        slots = [
+        section.slots = [
             position * 16 + says,
             before * 3 + relations[DIRECTION],
-            (min(level((S[y, x] + 1) >> 1), 11) * 10 + lk) * 6 + ring,
+            (min(level(S[y, x]), 11) * 10 + lk) * 6 + ring,
             position * 10 + lk,
             ((min(a0, 3) * 4 + min(a1, 3)) * 7 + near) * 6 + ring,
             (says * 8 + min(lk, 7)) * 6 + ring,
             says * 16 + net_level(said[1]),
         ]
-        section.slots = [2 * slot + half for slot in slots]
-        activity = level(((around + S[y, x] + 1) >> 1) + 2 * (a0 + a1))
+        activity = level(around + S[y, x] + 2 * (a0 + a1))
         place = (
             8 * relations[GROUP],
             8 * min(lk, 7),
@@ -530,7 +526,7 @@ class Coder:
             a, b, _, map_0, map_1 = place
             return a + c, b + 64 * net_level(net) + c, POSITIONS + min(t, 7) if t else position, map_0 + c, map_1 + c
 
-        k = (abs(C[y, x]) + UNIT // 2) // UNIT
+        k = abs(C[y, x])
         t = 0 if left else 1
         while t <= UNARY:
             net = said[min(t, 7)]
@@ -540,12 +536,10 @@ class Coder:
         if t > UNARY:
             a, b, last, map_0, map_1 = place
             t += section.escape(k - t, said[7], (a, b + 64 * net_level(said[7]), last, map_0, map_1))
-        return min(t, INDEX_LIMIT)
+        return t
 
-    def _code_sign(
-        self, r: int, relations: list[int], U: np.ndarray, D: np.ndarray, y: int, x: int, halves: int
-    ) -> int:
-        """Code the sign of an entry of some magnitude, in half steps; return 1 if it is negative."""
+    def _code_sign(self, r: int, relations: list[int], U: np.ndarray, D: np.ndarray, y: int, x: int, size: int) -> int:
+        """Code the sign of an entry of some magnitude; return 1 if it is negative."""
         C, position = U[r], relations[POSITION]
         c = D[y, x]
         beside = ((0, 1), (0, -1), (1, 0), (-1, 0))
@@ -554,12 +548,12 @@ class Coder:
         numbers += [U[other, y, x] if other else 0 for other in others]
         for parent in (relations[FIRST], relations[SECOND]):
             numbers += [U[parent, y + dy, x + dx] if parent else 0 for dy, dx in beside]
-        numbers += [C[y, x - 1], C[y - 1, x], C[y - 1, x - 1], C[y - 1, x + 1], halves]
+        numbers += [C[y, x - 1], C[y - 1, x], C[y - 1, x - 1], C[y - 1, x + 1], size]
         inputs = [seen(v) for v in numbers]
         B, G = self.companion, self.companion_first
         if r < len(B) and G is not None:
             value = B[r, y, x]
-            both = UNIT * UNIT * sum((D[y + dy, x + dx] - c) * (G[y + dy, x + dx] - G[y, x]) for dy, dx in beside)
+            both = sum((D[y + dy, x + dx] - c) * (G[y + dy, x + dx] - G[y, x]) for dy, dx in beside)
             both += sum(U[other, y, x] * B[other, y, x] for other in others if other and other < len(B))
             inputs += [
                 seen(value),
@@ -567,9 +561,9 @@ class Coder:
                 seen(both * sign(value)),
                 PRESENT,
             ]
-        net = self.networks.ask(NET_SIGN + position, NET_START[NET_SIGN] + position, inputs)[0]
+        net = self.networks.ask(NET_SIGN + position, NET_START[SIGNS] + position, inputs)[0]
         across, down = D[y, x + 1] - D[y, x - 1], D[y + 1, x] - D[y - 1, x]
-        says, big = net_level(net), min((halves + 1) >> 1, 4) - 1
+        says, big = net_level(net), min(size, 4) - 1
         section = self.sections[AC_SIGN]
         section.slots = [
             position * 16 + says,
@@ -624,10 +618,10 @@ def _run(
     beside = beside[: int(beside_ranks.max()) + 1]
     spent = np.zeros(patch_size * patch_size + 1, np.int64) if spent is None else spent
     coder = Coder(bits, patch_size, model, images(beside), images(beside_ranks)[0])
-    D = U[0] // UNIT
+    D = U[0].copy()
     coder.code_first(D)
     if coder.decodes:
-        U[0] = UNIT * D
+        U[0] = D
     spent[0] = bits.position
     if len(U) > 1 and rank_max > 1:  # nothing depends on the ranks of a single component
         coder.code_ranks(D, K, rank_max)
@@ -653,7 +647,7 @@ def encode_factors(
     Parameters
     ----------
     padded : ndarray of int16, shape (R, size)
-        `layout.pad_factors` of U, which lies on the trellis of `format.dependent`.
+        `layout.pad_factors` of U, with the limits of :func:`imfnb.entropy.reference.encode_factors`.
     ranks : ndarray of int32, shape (size,)
         Active rank of every patch, the index of its last nonzero component; zero in the guards.
     grid_h, grid_w : int
