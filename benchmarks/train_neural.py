@@ -1,4 +1,4 @@
-"""Learn what the model of U on a trellis begins with, from a folder of images, in three steps.
+"""Learn what the second model of U begins with, from a folder of images, in three steps.
 
     python benchmarks/train_neural.py FOLDER --examples EXAMPLES.npz
     python benchmarks/train_networks.py EXAMPLES.npz NETWORKS.npz      # the only one that needs PyTorch

@@ -1,4 +1,4 @@
-"""Initial state of the model of U on a trellis, learned on cid22 by `benchmarks/train_neural.py`: `neural_states.bin`.
+"""Initial state of the second model of U, learned on cid22 by `benchmarks/train_neural.py`: `neural_states.bin`.
 
 The file is the zlib stream of little-endian arrays of 16 bits, one after the other, in the order of :class:`State`.
 """

@@ -1,6 +1,6 @@
-"""The coder of U on a trellis: fewer bytes than that of `imfnb.entropy`, for two to three times the time.
+"""The second coder of U: fewer bytes than that of `imfnb.entropy`, for two to three times the time.
 
-Most of what neighbours tell is told by a small network of integers per symbol; seven contexts, which adapt to the
-picture, and two mixers of different weights correct it. It codes the indices k of section 9.3 of FORMAT.md and knows
-the states of the trellis; callers give and get U.
+Most of what neighbours tell is told by small networks of integers, one evaluation per symbol, which give probabilities
+of its bins. Seven contexts, which adapt to the picture, and two mixers of different weights correct them. A plane can
+be helped by another with the same grid, its companion: Cr by Cb.
 """

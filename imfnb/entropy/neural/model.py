@@ -1,4 +1,4 @@
-"""The model of U on a trellis in memory: all that the coder changes while it works, and its networks."""
+"""The second model of U in memory: all that the coder changes while it works, and its networks."""
 
 from __future__ import annotations
 
