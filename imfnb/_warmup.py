@@ -108,6 +108,7 @@ def compile_all(device: str) -> tuple[float, str | None]:
     for pixels in (bands, bands[:, :, 0]):
         decode(encode(pixels, lossless=True, device=device), device=device)
     encode(np.tile(image[:, :, 0], (26, 19)), step=30.0, device=device)  # V leaves its prior from a megapixel on
+    _code_neurally()
     factorize(image[:, :, 0], 2, device=device)
     factorize(image[:, :, 0].astype(float), 2, bounds=None, device=device)
     if device == "cpu":
@@ -128,3 +129,13 @@ def _correct() -> None:
     cpu.correct([luma], 1280, *network(1280, "luma"), [luma], [0])
     cpu.guide(luma, guide)
     cpu.correct([*chroma, guide], 704, *network(704, "half"), chroma, [0])
+
+
+def _code_neurally() -> None:
+    """Code a plane of one patch with a companion."""
+    from .entropy.layout import padded_size
+    from .entropy.neural import cpu
+
+    size = padded_size(1, 1)[0]
+    plane = np.zeros((1, size), np.int16), np.zeros(size, np.int32)
+    cpu.decode_factors(cpu.encode_factors(*plane, 1, 1, 8, plane), 1, 1, 8, companion=plane)

@@ -26,6 +26,8 @@ from imfnb.format import (
     context_model,
     lapped,
     network,
+    neural_model,
+    neural_states,
     probability,
     restoration,
     states,
@@ -80,6 +82,36 @@ def _listed():
     return {name: (int(size), digest) for name, size, digest in rows}
 
 
+def _digests(found):
+    return {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in found.items()}
+
+
+def _of_section_17(names):
+    """Whether check values are those of section 17, which the decoder of the text does not have."""
+    return {name for name in names if name.startswith(("neural_states.bin", "log, ", "relations of 17.1"))}
+
+
+def _decoded():
+    """Those of what the decoder of the text has."""
+    listed = _listed()
+    return {name: listed[name] for name in listed.keys() - _of_section_17(listed)}
+
+
+def test_tables_of_section_17_are_those_of_the_text():
+    data = (pathlib.Path(states.__file__).parent / "neural_states.bin").read_bytes()
+    inflated = b"".join(array.tobytes() for array in neural_states.initial_state())
+    found = {
+        "neural_states.bin, as it is": data,
+        "neural_states.bin, inflated": inflated,
+        "log, of 0 to 16383 (8 bits)": neural_model.LOGARITHM.tobytes(),
+    }
+    for p in (8, 16):
+        found[f"relations of 17.1, p = {p} (8 bits)"] = neural_model.relation_table(p).astype("u1").tobytes()
+    listed = _listed()
+    assert found.keys() == _of_section_17(listed)
+    assert {name: listed[name] for name in found} == _digests(found)
+
+
 def test_check_values_of_the_text():
     """Appendix A lists the SHA-256 of tables that a decoder derives."""
     found = {
@@ -107,7 +139,7 @@ def test_check_values_of_the_text():
         found[f"V0, p = {p}, step {step} (16 bits)"] = (
             format_decoder.basis(p, step, format_decoder.weights(p, 64, 0)).astype("<i2").tobytes()
         )
-    assert _listed() == {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in found.items()}
+    assert _decoded() == {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in found.items()}
 
 
 def test_tables_of_the_package_are_those_of_the_text():
@@ -137,7 +169,7 @@ def test_tables_of_the_package_are_those_of_the_text():
         found[f"w of 40, 26 and 64, 64, p = {p} (16 bits)"] = np.array(weights).astype("<u2").tobytes()
     for p, step in ((8, 64), (8, 16384), (16, 1280)):
         found[f"V0, p = {p}, step {step} (16 bits)"] = basis.dct_basis(p, step).astype("<i2").tobytes()
-    assert _listed() == {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in found.items()}
+    assert _decoded() == {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in found.items()}
 
 
 @pytest.mark.parametrize("kind", network.STEP_BORDERS)
@@ -181,6 +213,7 @@ def test_every_constant_of_the_format_is_in_the_text():
                 found |= {f"{path.stem}.{node.id}"} if node.id.isupper() and node.id[0] != "_" else set()
     tables = {"probability.SQUASH", "probability.STRETCH", "probability.RATE", "context_model.LEVEL"}
     tables |= {"context_model.SIGNED_LEVEL", "lapped.ROTATION_8", "lapped.ROTATION_16", "basis.PLAIN"}
+    tables |= {"neural_model.LOGARITHM", "neural_states.LAYOUT"}
     assert found == set(_constants()) | tables | {"container.MAX_PIXELS", "container.UNLIMITED"}
 
 

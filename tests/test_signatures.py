@@ -18,6 +18,7 @@ STAGES = (
     "color",
     "entropy",
     "entropy.maps",
+    "entropy.neural",
     "entropy.residual",
     "factorization.bcd",
     "factorization.init",
@@ -37,6 +38,7 @@ STAGES = (
 HOST_ONLY = {
     "entropy",
     "entropy.maps",
+    "entropy.neural",
     "entropy.residual",
     "factorization.rdoq.basis_search",
     "factorization.rdoq.spectra",

@@ -19,16 +19,24 @@ __all__ = ["component_bytes", "decode_checked"]
 
 
 def decode_checked(
-    coder: Any, data: bytes, grid_h: int, grid_w: int, patch_size: int, max_rank: int | None = None
+    coder: Any,
+    data: bytes,
+    grid_h: int,
+    grid_w: int,
+    patch_size: int,
+    max_rank: int | None = None,
+    companion: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decode U: ``decode_factors`` of a backend, where bytes that end too early are an error.
 
     Parameters
     ----------
     coder : module
-        The backend, `cpu` or `reference`, or what takes its place.
+        The backend, `cpu` or `reference` of this package or of `neural`.
     data, grid_h, grid_w, patch_size, max_rank
         As in :func:`imfnb.entropy.reference.decode_factors`.
+    companion
+        As in :func:`imfnb.entropy.neural.reference.decode_factors`, for that coder only.
 
     Returns
     -------
@@ -42,7 +50,8 @@ def decode_checked(
     FormatError
         If the bytes end before the factors do.
     """
-    padded, ranks, overrun = coder.decode_factors(data, grid_h, grid_w, patch_size, max_rank)
+    helped = {} if companion is None else {"companion": companion}
+    padded, ranks, overrun = coder.decode_factors(data, grid_h, grid_w, patch_size, max_rank, **helped)
     if overrun:
         raise FormatError("damaged factors: the coded data end too early; the file is corrupt")
     return padded, ranks
