@@ -178,7 +178,7 @@ def test_bytes_that_end_too_early_are_an_error():
 def test_bytes_of_components_add_up(problem):
     padded, ranks, grid, p = problem
     data = cpu.encode_factors(padded.copy(), ranks, *grid, p)
-    spent = entropy.component_bytes(data, *grid, p)
+    spent, _ = entropy.component_bytes(cpu, data, *grid, p)
     assert spent.shape == (p * p + 1,) and spent.min() >= 0 and spent[0] >= 1
     assert 0 <= len(data) - spent.sum() <= 4  # the coder reads ahead; the end may never be asked for
     assert not spent[int(ranks.max()) + 2 :].any()
@@ -186,7 +186,7 @@ def test_bytes_of_components_add_up(problem):
 
 @given(st.binary(max_size=60), st.integers(1, 5), st.integers(1, 5), patch_sizes)
 def test_bytes_of_components_of_any_bytes(data, rows, columns, p):
-    spent = entropy.component_bytes(data, rows, columns, p)
+    spent, _ = entropy.component_bytes(cpu, data, rows, columns, p)
     assert spent.min() >= 0 and spent.sum() <= len(data)
 
 

@@ -57,22 +57,30 @@ def decode_checked(
     return padded, ranks
 
 
-def component_bytes(data: bytes, grid_h: int, grid_w: int, patch_size: int) -> np.ndarray:
+def component_bytes(
+    coder: Any,
+    data: bytes,
+    grid_h: int,
+    grid_w: int,
+    patch_size: int,
+    companion: tuple[np.ndarray, np.ndarray] | None = None,
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """Count the bytes that each part of a segment takes.
 
     Parameters
     ----------
-    data, grid_h, grid_w, patch_size
+    coder, data, grid_h, grid_w, patch_size, companion
         As in :func:`decode_checked`.
 
     Returns
     -------
-    ndarray of int64, shape (patch_size**2 + 1,)
+    spent : ndarray of int64, shape (patch_size**2 + 1,)
         Bytes of the first component (with the byte of the rank and the coder's start), of the map of active ranks, of
         the second component, and so on. Their sum is at most the length of `data`.
+    factors : (ndarray of int16, ndarray of int32)
+        U and the active ranks, as they are decoded.
     """
-    from . import cpu
-
     spent = np.zeros(patch_size * patch_size + 1, np.int64)
-    cpu.decode_factors(data, grid_h, grid_w, patch_size, None, spent)
-    return np.diff(np.minimum(np.maximum.accumulate(spent) + 1, len(data)), prepend=0)
+    helped = {} if companion is None else {"companion": companion}
+    padded, ranks, _ = coder.decode_factors(data, grid_h, grid_w, patch_size, None, spent, **helped)
+    return np.diff(np.minimum(np.maximum.accumulate(spent) + 1, len(data)), prepend=0), (padded, ranks)

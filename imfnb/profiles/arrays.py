@@ -30,14 +30,14 @@ from ..format.samples import RANGE_LIMIT
 from ..layout import PatchGrid
 from ..options import EncodeOptions
 from ..rasters import Raster
-from ..runtime.run import Run, Task, stage_module
+from ..runtime.run import HostRun, Run, Task
 from . import decide, main
 from .columns import ColumnAnalysis, ColumnChoices, analyse_columns, column_stacks, first_choices, join_columns
 from .direct import by_bands, encode_directly, encode_residuals
 from .missing import decode_missing, encode_missing, filled
 from .reducing import block_means, emptied
 from .scaling import in_units, largest_error, scaled, to_integers, to_samples
-from .slices import decode_slice
+from .slices import coder_of, decode_slice
 from .stacks import Stack
 from .tuning import FINE_UNIT, LAYERED_BITS, LAYERED_STEPS
 
@@ -286,7 +286,9 @@ def _energy(container: Container, numbers: range, grid: PatchGrid) -> float:
     """Sum of the squares of U of a plane."""
     total = 0
     for number, part in zip(numbers, grid.slices, strict=True):
-        factors = decode_slice(container.segment(number), part, None, stage_module("entropy", "cpu"))
+        factors = decode_slice(
+            container.segment(number), part, None, coder_of(container.parameters.coder, HostRun("cpu", 1))
+        )
         inside = factors.padded.reshape(len(factors.padded), part.patches[0] + 3, -1)[:, 2:-1, 2:-2]
         total += int((inside.astype(np.int64) ** 2).sum())
     return float(total)

@@ -18,7 +18,7 @@ from .alpha import NO_ALPHA, CodedAlpha
 from .local import LocalMap
 from .main import Coded, factorize, local_maps, plan, prepare_slice, works_of
 from .restoring import Region, Restored, restorations, watch
-from .slices import coder_of, encode_slice
+from .slices import coder_of, encode_slice, helped
 from .stacks import Analysis, PlaneChoices
 from .synthesis import Coding, Work
 
@@ -162,8 +162,18 @@ def with_bytes(analysis: Analysis, old: Candidate) -> Task[Candidate]:
     """A candidate with the bytes of its slices."""
     run, coder = analysis.run, coder_of(old.choices.effort.coder, analysis.run)
     slices = [part for plane in old.planes for part in plane.slices]
-    missing = [part for part in slices if part.segment is None]
-    made = iter(run.submit_all(lambda part: encode_slice(part.factors, part.part, coder, analysis.parts), missing))
+    helps = helped(old.choices.effort.coder, analysis.frame, [plane.patch_size for plane in old.planes])
+    companions = [
+        old.planes[1].slices[number].factors if helps and index == 2 else None
+        for index, plane in enumerate(old.planes)
+        for number in range(len(plane.slices))
+    ]
+
+    def code(job: tuple[SliceCandidate, rdoq.Factors | None]) -> bytes:
+        return encode_slice(job[0].factors, job[0].part, coder, analysis.parts, job[1])
+
+    missing = [pair for pair in zip(slices, companions, strict=True) if pair[0].segment is None]
+    made = iter(run.submit_all(code, missing))
     return _with_slices(old, (replace(s, segment=next(made)) if s.segment is None else s for s in slices), decided=True)
     yield
 

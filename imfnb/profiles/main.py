@@ -26,13 +26,13 @@ from ..format.container import Container, Frame, pack
 from ..format.main_header import AlphaCoding, Parameters, PlaneParameters, Restoration, serialize
 from ..layout import PatchGrid, PlaneSpec, Slice, half, strips
 from ..options import EncodeOptions
-from ..runtime.run import Run, Task
+from ..runtime.run import HostRun, Run, Task
 from . import decide
 from .alpha import NO_ALPHA, Alpha, CodedAlpha, put_alpha, stored_alpha
 from .local import LocalMap, read_map, with_local
 from .resolution import subsampled
 from .restoring import Member, Region, restorations, restored_planes, watch
-from .slices import coder_of, decode_slice, encode_slice, read_update
+from .slices import coder_of, decode_slice, encode_slice, helped, read_update, reduced
 from .stacks import ALL_PARTS, Analysis, Owner, Parts, PlaneChoices, Stack, analyse, join, stacks
 from .synthesis import Coding, Unit, Work, rows_of, units
 from .tuning import EFFORTS, NORMAL, TUNES, Effort, Tune
@@ -212,10 +212,23 @@ def encode_planes(
     watched = watch(groups, analysis.frame.height, choices.effort.network, run)
     coder = coder_of(choices.effort.coder, run)
 
+    sizes: dict[int, dict[int, int]] = {}
+    for work in (work for group in groups for work in group):
+        for image, index in work.owners:
+            sizes.setdefault(image, {})[index] = work.unit.grid.patch_size
+    pairs = {image for image in sizes if helped(choices.effort.coder, analysis.frame, sizes[image])}
+    # Factors of Cb and Cr that are coded together, and then a place for the bytes of Cr.
+    kept: dict[tuple[Owner, Slice], rdoq.Factors] = {}
+
     def code(
         work: Work, part: Slice, factors: list[rdoq.Factors], there: tuple[Any, Any], last: rdoq.LastChoice | None
     ) -> Task[list[Future[bytes]]]:
-        segments = [run.submit(encode_slice, each, part, coder, parts) for each in factors]
+        segments = []
+        for owner, each in zip(work.owners, factors, strict=True):
+            if owner[0] in pairs and owner[1] in (1, 2):
+                kept[owner, part] = each
+            waits = owner[0] in pairs and owner[1] == 2
+            segments.append(Future() if waits else run.submit(encode_slice, each, part, coder, parts))
         for regions in watched:
             for region in regions:
                 yield from region.add(work.stack, work.unit, part, factors, there)
@@ -223,6 +236,10 @@ def encode_planes(
 
     segments = yield from factorize(analysis, groups, code)
     analysis.forget()
+    for (image, index), part in list(kept):
+        if index == 2:
+            numbers = kept.pop(((image, 2), part)), part, coder, parts, kept.pop(((image, 1), part))
+            segments[image, 2][part.grid.slices.index(part)] = run.submit(encode_slice, *numbers)
     originals = {group[0].stack.name: group[0].planes for group in groups}
     chosen = yield from run.together(restorations(regions, originals, run) for regions in watched)
     restored = {stack.name: kinds for some in chosen for stack, kinds, _ in some}
@@ -503,15 +520,22 @@ def reconstruct(
     coder = coder_of(containers[0].parameters.coder, run)
     subsampled = {index for group in groups if group.stack.spec.subsampled for _, index in group.stack.owners}
 
-    def decode_item(item: tuple[Owner, Slice]) -> rdoq.Factors:
+    def decode_item(item: tuple[Owner, Slice], companion: rdoq.Factors | None) -> rdoq.Factors:
         (b, index), part = item
         needed = rdoq.needed_rank(part.grid.coded_size, excess(reduce) if index in subsampled else reduce)
         limits = [limit for limit in (needed, max_rank) if limit is not None]
-        return decode_slice(
-            _segment(containers[b], index, part.grid.slices.index(part)), part, min(limits, default=None), coder, parts
-        )
+        segment = _segment(containers[b], index, part.grid.slices.index(part))
+        return decode_slice(segment, part, min(limits, default=None), coder, parts, companion)
 
-    factors = dict(zip(items, run.submit_all(decode_item, items), strict=True))
+    def decode_job(job: Sequence[tuple[Owner, Slice]]) -> list[rdoq.Factors]:
+        found: list[rdoq.Factors] = []
+        for item in job:
+            found.append(decode_item(item, found[0] if found else None))
+        return [reduced(factors, part) for factors, (_, part) in zip(found, job, strict=True)]
+
+    jobs = _jobs(containers, items)
+    made = zip(jobs, run.submit_all(decode_job, jobs), strict=True)
+    factors = {item: (future, place) for job, future in made for place, item in enumerate(job)}
 
     # The network of chroma takes both planes, whichever it restores.
     networks = {
@@ -535,7 +559,9 @@ def reconstruct(
         for group in groups:
             for unit in group.units:
                 for part in unit.grid.slices:
-                    found = yield from run.wait([factors[group.stack.owners[n], part] for n in unit.which])
+                    mine = [factors[group.stack.owners[n], part] for n in unit.which]
+                    done = yield from run.wait([future for future, _ in mine])
+                    found = [job[place] for job, (_, place) in zip(done, mine, strict=True)]
                     yield from region.add(group.stack, unit, part, found, None)
         decoded = yield from restored_planes(region, kinds, run)
         if reduce > 1:
@@ -546,6 +572,22 @@ def reconstruct(
 
     regions = [slice(0, frame.height)] if run.merges else strips(frame.height, frame.width, run.threads)
     yield from run.together(map(finish, regions))
+
+
+def _jobs(containers: Sequence[Container], items: Sequence[tuple[Owner, Slice]]) -> list[list[tuple[Owner, Slice]]]:
+    """What is decoded on one thread: a slice of a plane, or one of Cb and then that of Cr which it helps."""
+    pairs = {
+        b
+        for b, container in enumerate(containers)
+        if helped(container.parameters.coder, container.frame, [p.patch_size for p in container.parameters.planes])
+    }
+    jobs = []
+    for (b, index), part in items:
+        if b not in pairs or index not in (1, 2):
+            jobs.append([((b, index), part)])
+        elif index == 1:
+            jobs.append([((b, 1), part), ((b, 2), part)])
+    return jobs
 
 
 def excess(reduce: int) -> int:
@@ -570,8 +612,14 @@ def _segment(container: Container, index: int, number: int) -> Reader:
     return container.segment(sum(len(grid.slices) for grid in grids[:index]) + number)
 
 
-def bytes_of_components(container: Container, numbers: range, grid: PatchGrid) -> tuple[list[int], int, int]:
-    """Bytes of the components of a plane, the number that are used, and in how many slices V is not the DCT basis."""
+def bytes_of_components(
+    container: Container, numbers: range, grid: PatchGrid, companions: Sequence[tuple[np.ndarray, np.ndarray]] = ()
+) -> tuple[list[int], int, int, list[tuple[np.ndarray, np.ndarray]]]:
+    """Bytes of the components of a plane, the number that are used, in how many slices V is not the DCT basis, and U.
+
+    `companions` are U and the active ranks of the slices of another plane that helps this one.
+    """
+    coder, factors = coder_of(container.parameters.coder, HostRun("cpu", 1)), []
     total, free, rank = np.zeros(grid.patch_size**2 + 1, np.int64), 0, 1
     for number, part in zip(numbers, grid.slices, strict=True):
         segment = container.segment(number)
@@ -581,19 +629,24 @@ def bytes_of_components(container: Container, numbers: range, grid: PatchGrid) -
         data = bytes(segment.take(segment.left))
         rank = max(rank, data[0] + 1 if data else 1)  # a segment begins with its largest rank
         down, across = part.patches
-        total += component_bytes(data, down, across, grid.patch_size)
+        companion = companions[len(factors)] if companions else None
+        spent, decoded = component_bytes(coder, data, down, across, grid.patch_size, companion)
+        factors.append(decoded)
+        total += spent
     last = int(np.flatnonzero(total)[-1]) + 1 if total.any() else 1
-    return total[:last].tolist(), rank, free
+    return total[:last].tolist(), rank, free, factors
 
 
 def components(container: Container) -> dict[str, object]:
     """What :func:`imfnb.info` says with `components`."""
     frame, p = container.frame, container.parameters
     names = [*(["gray"] if frame.channels < 3 else ["Y", "Cb", "Cr"]), "alpha"]
-    found, ranks, adapted, number = {}, [], [], 0
+    found, ranks, adapted, number, factors = {}, [], [], 0, []
+    help_ = helped(p.coder, frame, [plane.patch_size for plane in p.planes])
     for name, grid in zip(names, p.grids(frame), strict=False):
         numbers = range(number, number + len(grid.slices))
-        found[name], rank, free = bytes_of_components(container, numbers, grid)
+        companions = factors if help_ and name == "Cr" else ()
+        found[name], rank, free, factors = bytes_of_components(container, numbers, grid, companions)
         ranks.append(rank)
         adapted.append(free)
         number = numbers.stop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -11,15 +12,16 @@ from ..entropy import decode_checked
 from ..entropy.basis_update import decode_basis_update, encode_basis_update
 from ..factorization import rdoq
 from ..format.bytestream import Reader, put_varint
+from ..format.container import Frame
 from ..layout import Slice
 from ..runtime.run import Run
 from .stacks import ALL_PARTS, Parts
 
-__all__ = ["coder_of", "decode_slice", "encode_slice", "read_update"]
+__all__ = ["coder_of", "decode_slice", "encode_slice", "helped", "read_update", "reduced"]
 
 
 # Where the entropy coders of U are.
-_HOMES = {"context": "entropy", "neural": "entropy"}
+_HOMES = {"context": "entropy", "neural": "entropy.neural"}
 
 
 def coder_of(name: str, run: Run) -> ModuleType:
@@ -27,10 +29,22 @@ def coder_of(name: str, run: Run) -> ModuleType:
     return run.host_kernels(_HOMES[name])
 
 
-def encode_slice(factors: rdoq.Factors, part: Slice, coder: Any, parts: Parts = ALL_PARTS) -> bytes:
-    """One segment: V where it may leave the DCT basis, then U."""
+def helped(coder: str, frame: Frame, sizes: Sequence[int]) -> bool:
+    """Whether Cb is the companion of Cr, given the entropy coder and the sides of the patches of all planes."""
+    return coder == "neural" and frame.array is None and frame.channels >= 3 and sizes[1] == sizes[2]
+
+
+def encode_slice(
+    factors: rdoq.Factors,
+    part: Slice,
+    coder: Any,
+    parts: Parts = ALL_PARTS,
+    companion: rdoq.Factors | None = None,
+) -> bytes:
+    """One segment: V where it may leave the DCT basis, then U, perhaps with the help of another plane."""
     p = part.grid.patch_size
-    coded = coder.encode_factors(factors.padded, factors.ranks, *factors.grid, p)
+    help_ = {} if companion is None else {"companion": (companion.padded, companion.ranks)}
+    coded = coder.encode_factors(factors.padded, factors.ranks, *factors.grid, p, **help_)
     if not parts.adapts(part):
         return coded
     update = b"" if factors.basis_update is None else encode_basis_update(factors.basis_update, p)
@@ -40,15 +54,25 @@ def encode_slice(factors: rdoq.Factors, part: Slice, coder: Any, parts: Parts = 
 
 
 def decode_slice(
-    segment: Reader, part: Slice, max_rank: int | None, coder: Any, parts: Parts = ALL_PARTS
+    segment: Reader,
+    part: Slice,
+    max_rank: int | None,
+    coder: Any,
+    parts: Parts = ALL_PARTS,
+    companion: rdoq.Factors | None = None,
 ) -> rdoq.Factors:
-    """The inverse of :func:`encode_slice`; of a smaller plane than is coded, what is needed for it."""
+    """The inverse of :func:`encode_slice`."""
     update = read_update(segment, part, parts)
     data = bytes(segment.take(segment.left))
-    (down, across), p, reduce = part.patches, part.grid.coded_size, part.grid.reduce
-    padded, ranks = decode_checked(coder, data, down, across, p, max_rank)
-    factors = rdoq.Factors(padded, ranks, part.patches, update)
-    return factors if reduce == 1 else rdoq.reduced_factors(factors, p, reduce)
+    help_ = None if companion is None else (companion.padded, companion.ranks)
+    padded, ranks = decode_checked(coder, data, *part.patches, part.grid.coded_size, max_rank, help_)
+    return rdoq.Factors(padded, ranks, part.patches, update)
+
+
+def reduced(factors: rdoq.Factors, part: Slice) -> rdoq.Factors:
+    """What is needed of factors of a slice for a smaller plane than is coded."""
+    reduce = part.grid.reduce
+    return factors if reduce == 1 else rdoq.reduced_factors(factors, part.grid.coded_size, reduce)
 
 
 def read_update(segment: Reader, part: Slice, parts: Parts) -> np.ndarray | None:
