@@ -4,8 +4,10 @@
     python benchmarks/train_networks.py EXAMPLES.npz NETWORKS.npz      # the only one that needs PyTorch
     python benchmarks/train_neural.py FOLDER --networks NETWORKS.npz [--out imfnb/format/neural_states.bin]
 
-Every image is encoded at several steps as the codec does it, each fourth time with chroma in full resolution, and what
-the entropy coder is given is kept. The first step keeps a share of what the coder shows its networks, and what they
+Every image is encoded at several steps as the codec does it, for the eye and for PSNR in turn, each fourth time with
+chroma in full resolution, and what the entropy coder is given is kept. Every second image gets grain, as films and
+sensors have it: networks that have only seen clean pictures code those with grain worse. Of large ones the middle is
+taken. The first step keeps a share of what the coder shows its networks, and what they
 should foresee. The last codes everything with one model that is carried from plane to plane in a shuffled order of
 fixed seed, as `train_states.py` does for the other model. With ``--keep 1/2`` only every second image is used, so that
 the others can be measured.
@@ -22,6 +24,7 @@ from unittest import mock
 
 import numpy as np
 from planes import image_paths
+from scipy.ndimage import gaussian_filter
 from train_states import COUNT_CAP
 
 import imfnb
@@ -35,6 +38,10 @@ from imfnb.pictures import read_picture
 
 STEPS = (10, 15, 22, 32, 48, 75, 120)
 """Steps of luma in gray levels."""
+SIDE = 1024
+"""Largest side of what is taken of an image."""
+GRAIN = (1.5, 7.0)
+"""Standard deviation of grain in gray levels."""
 SHARES = {"first": 0.7, "rank": 0.7, "magnitude": 0.25, "sign": 0.4}
 """Shares of the examples that are kept: about ten million of each kind for 209 images of 512 x 512 pixels."""
 RARE = 28
@@ -66,12 +73,30 @@ def calls(paths: list[Path]) -> Iterator[Call]:
 
     with mock.patch.object(cpu, "encode_factors", keep):
         for number, path in enumerate(paths):
-            pixels = read_picture(path, srgb=True).pixels[..., :3]
+            pixels = middle(read_picture(path, srgb=True).pixels[..., :3])
+            if number % 2:
+                pixels = grainy(pixels, np.random.default_rng(number))
             for k, step in enumerate(STEPS):
                 subsampling = "4:4:4" if (number + k) % 4 == 0 else None
-                imfnb.encode(pixels, step=step, effort="best", subsampling=subsampling, threads=1)
+                tune = ("visual", "psnr")[(number // 2 + k) % 2]
+                imfnb.encode(pixels, step=step, tune=tune, effort="best", subsampling=subsampling, threads=1)
                 yield from kept
                 kept.clear()
+
+
+def middle(pixels: np.ndarray) -> np.ndarray:
+    """At most SIDE x SIDE pixels in the middle of an image."""
+    top, left = (max(0, (size - SIDE) // 2) for size in pixels.shape[:2])
+    return np.ascontiguousarray(pixels[top : top + SIDE, left : left + SIDE])
+
+
+def grainy(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """An image with grain of some strength and size, most of it in all channels alike."""
+    size, strength = rng.uniform(0.0, 0.9), rng.uniform(*GRAIN)
+    noise = rng.normal(size=(*pixels.shape[:2], 4))
+    noise = gaussian_filter(noise, (size, size, 0))
+    noise *= strength / noise.std()
+    return np.clip(np.rint(pixels + noise[..., :1] + 0.4 * noise[..., 1:]), 0, 255).astype(np.uint8)
 
 
 def examples_of(call: Call) -> np.ndarray:
