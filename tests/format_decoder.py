@@ -21,7 +21,7 @@ __all__ = ["Malformed", "decode"]
 #: SHA-256 of the tables, appendix A.
 STATES_SHA256 = "63f80d1f04346ad1f3659ec15aab0b448cea5d9d1b12208f42c5016cfe85df08"
 FILTERS_SHA256 = "cec29dc6b419cb48634c48155a0924c5ca65b8fae550451965784380c4d4d04c"
-NETWORK_SHA256 = "22954466f1936a85de74758c7a53d99cce02f1b92baa3331bc4b75716c0b79eb"
+NETWORK_SHA256 = "2ac038f21a0de86bfc6a0f6cdcba9982946b6fcf18f4c6141297cb411207b6ca"
 
 
 class Malformed(Exception):
