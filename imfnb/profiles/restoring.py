@@ -196,8 +196,9 @@ class Region:
             inputs.append(self._guide(first, part))
             kind = "half" if first.stack.spec.subsampled else "chroma"
         weights, biases = network_of(first.coding.step, kind)
-        tables = run.constant(f"{kind} weights", weights), run.constant(f"{kind} biases", biases)
-        everything = run.constant(f"{kind} which", np.arange(len(inputs[0]), dtype=np.int32))
+        name = f"{stacks[0].name}network "
+        tables = run.constant(f"{name}weights", weights), run.constant(f"{name}biases", biases)
+        everything = run.constant(f"{name}which", np.arange(len(inputs[0]), dtype=np.int32))
         run.kernels("network").correct(inputs, first.coding.step, *tables, outs, everything)
         if overwrite and not whole:
             flags = [[n in some for n in range(len(s.owners))] for some, s in zip(which, stacks, strict=True)]

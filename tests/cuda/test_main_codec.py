@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import interpreted
 import numpy as np
 import pytest
@@ -12,8 +14,9 @@ from stacks import cuda
 import imfnb
 from imfnb import FormatError
 from imfnb.factorization.rdoq import basis_search
+from imfnb.format.main_header import Restoration
 from imfnb.metrics import psnr
-from imfnb.profiles import decide, search, targets
+from imfnb.profiles import decide, restoring, search, targets
 
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
 
@@ -59,6 +62,23 @@ def test_batch_with_both_resolutions_of_chroma():
     lines[:, ::3] = 220, 0, 0
     files = check([flat, lines, flat[::-1].copy()], step=25, patch_size=8)
     assert [imfnb.info(data)["subsampling"] for data in files] == ["4:2:0", "4:4:4", "4:2:0"]
+
+
+@pytest.mark.slow
+@batch
+@pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4"])
+def test_batch_with_networks(subsampling, monkeypatch):
+    """Luma and alpha by themselves, chroma with the help of restored luma; Cr is coded with the help of Cb."""
+    chosen = itertools.cycle([Restoration.NETWORK, Restoration.NETWORK, Restoration.FILTER])
+    images = [picture(11, 14, 4, seed) for seed in range(2)]
+    options = {"step": 20, "subsampling": subsampling, "effort": "best", "alpha_quality": 30}
+    files = check(images, **options)
+    assert all(imfnb.info(data)["effort"] == "best" for data in files)
+    monkeypatch.setattr(restoring, "_best", lambda *_: next(chosen))  # some planes of a stack, in any combination
+    mixed = [encode(image, device="cpu", threads=1, tune="visual", **options) for image in images]
+    assert len({imfnb.info(data)["networks"] for data in mixed} | {(True,) * 4}) > 1
+    for found, data in zip(imfnb.decode_batch(mixed, device="cuda", threads=2), mixed, strict=True):
+        np.testing.assert_array_equal(found, imfnb.decode(data, device="cpu"))
 
 
 @pytest.mark.slow
