@@ -71,17 +71,17 @@ def calls(paths: list[Path]) -> Iterator[Call]:
         kept.append(Call(padded.copy(), ranks.copy(), grid_h, grid_w, patch_size, companion))
         return encode(padded, ranks, grid_h, grid_w, patch_size, companion)
 
-    with mock.patch.object(cpu, "encode_factors", keep):
-        for number, path in enumerate(paths):
-            pixels = middle(read_picture(path, srgb=True).pixels[..., :3])
-            if number % 2:
-                pixels = grainy(pixels, np.random.default_rng(number))
-            for k, step in enumerate(STEPS):
-                subsampling = "4:4:4" if (number + k) % 4 == 0 else None
-                tune = ("visual", "psnr")[(number // 2 + k) % 2]
+    for number, path in enumerate(paths):
+        pixels = middle(read_picture(path, srgb=True).pixels[..., :3])
+        if number % 2:
+            pixels = grainy(pixels, np.random.default_rng(number))
+        for k, step in enumerate(STEPS):
+            subsampling = "4:4:4" if (number + k) % 4 == 0 else None
+            tune = ("visual", "psnr")[(number // 2 + k) % 2]
+            with mock.patch.object(cpu, "encode_factors", keep):
                 imfnb.encode(pixels, step=step, tune=tune, effort="best", subsampling=subsampling, threads=1)
-                yield from kept
-                kept.clear()
+            yield from kept
+            kept.clear()
 
 
 def middle(pixels: np.ndarray) -> np.ndarray:
