@@ -27,6 +27,7 @@ from train_states import COUNT_CAP
 import imfnb
 from imfnb.entropy.model import COUNT_BITS
 from imfnb.entropy.neural import cpu
+from imfnb.entropy.neural.cpu import encode_factors
 from imfnb.entropy.neural.model import untrained_model, with_networks
 from imfnb.format import neural_states
 from imfnb.format.neural_model import NET_START, SEEN
@@ -58,11 +59,11 @@ class Call(NamedTuple):
 
 def calls(paths: list[Path]) -> Iterator[Call]:
     """Every plane at every step."""
-    encode, kept = cpu.encode_factors, []
+    kept = []
 
     def keep(padded, ranks, grid_h, grid_w, patch_size, companion=None):
         kept.append(Call(padded.copy(), ranks.copy(), grid_h, grid_w, patch_size, companion))
-        return encode(padded, ranks, grid_h, grid_w, patch_size, companion)
+        return encode_factors(padded, ranks, grid_h, grid_w, patch_size, companion)
 
     with mock.patch.object(cpu, "encode_factors", keep):
         for number, path in enumerate(paths):
@@ -79,7 +80,7 @@ def examples_of(call: Call) -> np.ndarray:
     symbols = int((call.padded[1:] != 0).sum() + call.ranks.sum(dtype=np.int64)) + 2 * call.grid_h * call.grid_w
     found, model = np.zeros((symbols, SEEN + 2), np.int16), untrained_model()
     model["sink"] = found.ctypes.data
-    cpu.encode_factors(*call, model)
+    encode_factors(*call, model)
     return found[: (int(model["sink"][0]) - found.ctypes.data) // found.strides[0]]
 
 
@@ -126,7 +127,7 @@ def learn(planes: list[Call], networks: Mapping[str, np.ndarray]) -> bytes:
         for name in ("low", "position", "overrun"):
             model[name] = 0
         model["range"] = 0xFFFFFFFF
-        cpu.encode_factors(*planes[index], model)
+        encode_factors(*planes[index], model)
     return pack_model(model, networks)
 
 
