@@ -44,7 +44,7 @@ EXAMPLES = 4096
 """Examples of one step, and those of one position for signs."""
 EXAMPLES_OF_SIGN = 400
 EXAMPLES_OF_BAND = 700
-STEPS = {"first": 5000, "rank": 5000, "magnitude": 10000, "sign": 7000}
+STEPS = {"first": 5000, "rank": 5000, "magnitude": 10000, "sign": 14000}
 DECAY = 1e-3
 RATE = 4e-3
 

@@ -30,6 +30,7 @@ from train_states import COUNT_CAP
 import imfnb
 from imfnb.entropy.model import COUNT_BITS
 from imfnb.entropy.neural import cpu
+from imfnb.entropy.neural.cpu import encode_factors
 from imfnb.entropy.neural.model import untrained_model, with_networks
 from imfnb.format import neural_states
 from imfnb.format.neural_model import NET_START, SEEN
@@ -65,14 +66,15 @@ class Call(NamedTuple):
 
 def calls(paths: list[Path]) -> Iterator[Call]:
     """Every plane at every step."""
-    encode, kept = cpu.encode_factors, []
+    kept = []
 
     def keep(padded, ranks, grid_h, grid_w, patch_size, companion=None):
         kept.append(Call(padded.copy(), ranks.copy(), grid_h, grid_w, patch_size, companion))
-        return encode(padded, ranks, grid_h, grid_w, patch_size, companion)
+        return encode_factors(padded, ranks, grid_h, grid_w, patch_size, companion)
 
     for number, path in enumerate(paths):
-        pixels = middle(read_picture(path, srgb=True).pixels[..., :3])
+        pixels = read_picture(path, srgb=True).pixels
+        pixels = middle(pixels[:, :, :3] if pixels.ndim == 3 else pixels[:, :, None])
         if number % 2:
             pixels = grainy(pixels, np.random.default_rng(number))
         for k, step in enumerate(STEPS):
@@ -93,7 +95,7 @@ def middle(pixels: np.ndarray) -> np.ndarray:
 def grainy(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """An image with grain of some strength and size, most of it in all channels alike."""
     size, strength = rng.uniform(0.0, 0.9), rng.uniform(*GRAIN)
-    noise = rng.normal(size=(*pixels.shape[:2], 4))
+    noise = rng.normal(size=(*pixels.shape[:2], 1 + pixels.shape[2]))
     noise = gaussian_filter(noise, (size, size, 0))
     noise *= strength / noise.std()
     return np.clip(np.rint(pixels + noise[..., :1] + 0.4 * noise[..., 1:]), 0, 255).astype(np.uint8)
@@ -104,7 +106,7 @@ def examples_of(call: Call) -> np.ndarray:
     symbols = int((call.padded[1:] != 0).sum() + call.ranks.sum(dtype=np.int64)) + 2 * call.grid_h * call.grid_w
     found, model = np.zeros((symbols, SEEN + 2), np.int16), untrained_model()
     model["sink"] = found.ctypes.data
-    cpu.encode_factors(*call, model)
+    encode_factors(*call, model)
     return found[: (int(model["sink"][0]) - found.ctypes.data) // found.strides[0]]
 
 
@@ -151,7 +153,7 @@ def learn(planes: list[Call], networks: Mapping[str, np.ndarray]) -> bytes:
         for name in ("low", "position", "overrun"):
             model[name] = 0
         model["range"] = 0xFFFFFFFF
-        cpu.encode_factors(*planes[index], model)
+        encode_factors(*planes[index], model)
     return pack_model(model, networks)
 
 

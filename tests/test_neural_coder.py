@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import zlib
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from imfnb.entropy.neural import cpu, reference, simd
 from imfnb.entropy.neural.model import NEURAL_MODEL, initial_model, unpaired, untrained_model, with_networks
 from imfnb.format import neural_model
 from imfnb.format.neural_model import HIDDEN_LIMIT, NET_WEIGHT_LIMIT, NETS, SAID, SEEN
-from imfnb.format.neural_states import LAYOUT, State
+from imfnb.format.neural_states import LAYOUT, State, initial_state
 from imfnb.format.probability import WEIGHT_LIMIT
 
 pytestmark = pytest.mark.kernels
@@ -311,3 +312,19 @@ def test_learned_states_stay_in_range():
     assert not model["sink"].any() and not model["low"].any() and not model["overrun"].any()
     model["states"] = 0
     assert initial_model()["states"].any()  # a copy each time
+
+
+def test_packing_the_initial_model_keeps_it(monkeypatch):
+    """The inverse of reading: networks as they are, states to 12 bits; what was hardly seen begins anew."""
+    monkeypatch.syspath_prepend(os.path.join(os.path.dirname(__file__), os.pardir, "benchmarks"))
+    from train_neural import NETWORKS, pack_model
+
+    state, model = initial_state(), initial_model()
+    data = zlib.decompress(pack_model(model, {name: getattr(state, name) for name in NETWORKS}))
+    start = 0
+    for name, (kind, shape) in LAYOUT.items():
+        found = np.frombuffer(data, kind, int(np.prod(shape)), start).reshape(shape)
+        start += 2 * found.size
+        if name != "states":
+            np.testing.assert_array_equal(found, getattr(state, name), name)
+    assert start == len(data)
