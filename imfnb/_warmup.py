@@ -108,34 +108,12 @@ def compile_all(device: str) -> tuple[float, str | None]:
     for pixels in (bands, bands[:, :, 0]):
         decode(encode(pixels, lossless=True, device=device), device=device)
     encode(np.tile(image[:, :, 0], (26, 19)), step=30.0, device=device)  # V leaves its prior from a megapixel on
-    _code_neurally()
+    best = encode(image, step=30.0, subsampling="4:2:0", patch_size=8, effort="best", device=device)
+    decode(best, device=device)
     factorize(image[:, :, 0], 2, device=device)
     factorize(image[:, :, 0].astype(float), 2, bounds=None, device=device)
-    if device == "cpu":
-        _correct()
     seconds = time.perf_counter() - start
     problem = obstacle(device)
     if not problem and cache.unkept:
         problem = f"{len(cache.unkept)} could not be written ({next(iter(cache.unkept.values()))}); {cache.HINT}"
     return seconds, problem
-
-
-def _correct() -> None:
-    """Run the restoration networks of luma and of half-size chroma."""
-    from .format.network import network
-    from .network import cpu
-
-    luma, *chroma, guide = [np.zeros(shape, np.int32) for shape in ((1, 8, 8), *[(1, 4, 4)] * 3)]
-    cpu.correct([luma], 1280, *network(1280, "luma"), [luma], [0])
-    cpu.guide(luma, guide)
-    cpu.correct([*chroma, guide], 704, *network(704, "half"), chroma, [0])
-
-
-def _code_neurally() -> None:
-    """Code a plane of one patch with a companion."""
-    from .entropy.layout import padded_size
-    from .entropy.neural import cpu
-
-    size = padded_size(1, 1)[0]
-    plane = np.zeros((1, size), np.int16), np.zeros(size, np.int32)
-    cpu.decode_factors(cpu.encode_factors(*plane, 1, 1, 8, plane), 1, 1, 8, companion=plane)

@@ -74,8 +74,9 @@ def main_best(
     threads: int | None = None,
 ) -> Codec:
     """The main profile with the fewest bytes; the options are those of :func:`imfnb.encode`."""
-    options = {"patch_size": patch_size, "subsampling": subsampling, "tune": tune}
-    return main(**options, effort="best", device=device, threads=threads)
+    return main(
+        patch_size=patch_size, subsampling=subsampling, tune=tune, effort="best", device=device, threads=threads
+    )
 
 
 def main_best_psnr(

@@ -262,7 +262,7 @@ def _parse_array(reader: Reader, frame: Frame) -> tuple[ArrayParameters, int, in
     if shift > SHIFT_MAX:
         raise FormatError(f"damaged file: V has {shift} fractional bits; expected at most {SHIFT_MAX}")
     step = _read_step(reader) if count else STEP_MIN
-    planes = []
+    planes: list[PlaneParameters] = []
     for index in range(count):
         planes.append(_read_plane(reader, index, step, planes))
     parameters = ArrayParameters(tuple(planes), shift)
@@ -325,7 +325,7 @@ def parse_v2(reader: Reader, frame: Frame) -> tuple[Parameters | ArrayParameters
     value = reader.byte() if alpha is AlphaCoding.CONSTANT else 0
     steps = {"chroma": chroma, "alpha": opacity}
     specs = main_planes(frame.height, frame.width, frame.channels, subsample, alpha.lossy)
-    planes = []
+    planes: list[PlaneParameters] = []
     for spec in specs:
         planes.append(_read_plane(reader, spec.index, steps.get(spec.kind, luma), planes))
     if flags & 8:

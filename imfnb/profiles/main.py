@@ -619,7 +619,8 @@ def bytes_of_components(
 
     `companions` are U and the active ranks of the slices of another plane that helps this one.
     """
-    coder, factors = coder_of(container.parameters.coder, HostRun("cpu", 1)), []
+    coder = coder_of(container.parameters.coder, HostRun("cpu", 1))
+    factors: list[tuple[np.ndarray, np.ndarray]] = []
     total, free, rank = np.zeros(grid.patch_size**2 + 1, np.int64), 0, 1
     for number, part in zip(numbers, grid.slices, strict=True):
         segment = container.segment(number)
@@ -641,7 +642,8 @@ def components(container: Container) -> dict[str, object]:
     """What :func:`imfnb.info` says with `components`."""
     frame, p = container.frame, container.parameters
     names = [*(["gray"] if frame.channels < 3 else ["Y", "Cb", "Cr"]), "alpha"]
-    found, ranks, adapted, number, factors = {}, [], [], 0, []
+    found, ranks, adapted, number = {}, [], [], 0
+    factors: list[tuple[np.ndarray, np.ndarray]] = []
     help_ = helped(p.coder, frame, [plane.patch_size for plane in p.planes])
     for name, grid in zip(names, p.grids(frame), strict=False):
         numbers = range(number, number + len(grid.slices))

@@ -336,9 +336,9 @@ def restorations(regions: list[Region], planes: Mapping[str, Any], run: Run) -> 
         for place, number in enumerate(numbers):
             (sums,) = yield from run.fetch(f"{members[number].stack.name}errors", errors[place])
             chosen[number] = [_best(kinds, *plane) for plane in zip(*sums.tolist(), strict=True)]
-            for region, before, after in found:
-                some = {kind: made[place] for kind, made in after.items()}
-                region.settle(number, _selected(chosen[number], before[place], some, run))
+            for region, before, restored in found:
+                mine = {kind: made[place] for kind, made in restored.items()}
+                region.settle(number, _selected(chosen[number], before[place], mine, run))
 
     for batches in regions[0].rounds:
         yield from run.together(map(choose, batches))

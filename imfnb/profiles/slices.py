@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -29,7 +29,7 @@ def coder_of(name: str, run: Run) -> ModuleType:
     return run.host_kernels(_HOMES[name])
 
 
-def helped(coder: str, frame: Frame, sizes: Sequence[int]) -> bool:
+def helped(coder: str, frame: Frame, sizes: Mapping[int, int] | Sequence[int]) -> bool:
     """Whether Cb is the companion of Cr, given the entropy coder and the sides of the patches of all planes."""
     return coder == "neural" and frame.array is None and frame.channels >= 3 and sizes[1] == sizes[2]
 

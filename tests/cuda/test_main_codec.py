@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import interpreted
 import numpy as np
 import pytest
@@ -14,9 +12,8 @@ from stacks import cuda
 import imfnb
 from imfnb import FormatError
 from imfnb.factorization.rdoq import basis_search
-from imfnb.format.main_header import Restoration
 from imfnb.metrics import psnr
-from imfnb.profiles import decide, restoring, search, targets
+from imfnb.profiles import decide, search, targets
 
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
 
@@ -66,19 +63,11 @@ def test_batch_with_both_resolutions_of_chroma():
 
 @pytest.mark.slow
 @batch
-@pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4"])
-def test_batch_with_networks(subsampling, monkeypatch):
-    """Luma and alpha by themselves, chroma with the help of restored luma; Cr is coded with the help of Cb."""
-    chosen = itertools.cycle([Restoration.NETWORK, Restoration.NETWORK, Restoration.FILTER])
-    images = [picture(11, 14, 4, seed) for seed in range(2)]
-    options = {"step": 20, "subsampling": subsampling, "effort": "best", "alpha_quality": 30}
-    files = check(images, **options)
+def test_batch_with_networks():
+    """Luma by itself, chroma with the help of restored luma; Cr is coded with the help of Cb."""
+    files = check([picture(7, 9, 3, seed) for seed in range(2)], step=20, subsampling="4:2:0", effort="best")
     assert all(imfnb.info(data)["effort"] == "best" for data in files)
-    monkeypatch.setattr(restoring, "_best", lambda *_: next(chosen))  # some planes of a stack, in any combination
-    mixed = [encode(image, device="cpu", threads=1, tune="visual", **options) for image in images]
-    assert len({imfnb.info(data)["networks"] for data in mixed} | {(True,) * 4}) > 1
-    for found, data in zip(imfnb.decode_batch(mixed, device="cuda", threads=2), mixed, strict=True):
-        np.testing.assert_array_equal(found, imfnb.decode(data, device="cpu"))
+    assert any(any(imfnb.info(data)["networks"]) for data in files)
 
 
 @pytest.mark.slow
