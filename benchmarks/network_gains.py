@@ -1,6 +1,6 @@
 """What the restoration network gains over the restoration filter, on the planes of a folder of images.
 
-    python benchmarks/network_gains.py FOLDER [--every 1] [--steps 8 16 32 64] [--dependent] [--visual]
+    python benchmarks/network_gains.py FOLDER [--every 1] [--steps 8 16 32 64] [--visual]
 
 Every plane is coded and decoded as by `network_planes.py`; printed are, for each step of luma in gray levels, the
 mean bits per pixel of the whole codec today, and the mean gains in PSNR over the decoded planes, in dB.
@@ -55,7 +55,6 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder of lossless images")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th image (default 1)")
     parser.add_argument("--steps", type=float, nargs="+", default=[4.0, 8.0, 16.0, 32.0, 64.0, 128.0])
-    parser.add_argument("--dependent", action="store_true", help="with dependent quantization, as effort='best' codes")
     parser.add_argument("--visual", action="store_true", help="tuned for the eye")
     options = parser.parse_args()
     paths = [path for path in image_paths(options.folder) if read_picture(path).pixels.ndim == 3]
@@ -74,7 +73,7 @@ def main() -> None:
             restored = None
             for kind, originals in (("luma", [luma]), ("chroma", chroma), ("half", half)):
                 own = step if kind == "luma" else decide.chroma_step(step, kind == "half")
-                before = [decoded(plane, own, kind, options.dependent, masks) for plane in originals]
+                before = [decoded(plane, own, kind, masks) for plane in originals]
                 row.append(psnr_gain(originals, before, filtered(before, own, kind != "luma")))
                 inputs = before
                 if restored is not None:

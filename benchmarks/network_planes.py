@@ -1,6 +1,6 @@
 """Planes to learn the restoration network from: a folder of images before and after the codec.
 
-    python benchmarks/network_planes.py FOLDER OUT [--steps 12] [--seed 1] [--dependent] [--jpeg 0.5] [--visual 0.5]
+    python benchmarks/network_planes.py FOLDER OUT [--steps 12] [--seed 1] [--jpeg 0.5] [--visual 0.5]
 
 Every image is coded at as many steps of luma, spread evenly by their logarithm between 3 and 210 gray levels and
 shifted at random from image to image, with the patch sizes that the encoder would choose. Chroma is coded at both
@@ -76,7 +76,7 @@ def block_symbols(luma: Plane, bits: int) -> np.ndarray:
     return symbols[0].astype(np.uint8)
 
 
-def decoded(plane: Plane, step: int, kind: str, dependent: bool, masks: tuple[int, np.ndarray] | None = None) -> Plane:
+def decoded(plane: Plane, step: int, kind: str, masks: tuple[int, np.ndarray] | None = None) -> Plane:
     """The plane that comes out of the codec without restoration.
 
     Parameters
@@ -87,18 +87,11 @@ def decoded(plane: Plane, step: int, kind: str, dependent: bool, masks: tuple[in
         Its step in 1/64 gray level.
     kind : {"luma", "chroma", "half"}
         What it is.
-    dependent : bool
-        Whether U is quantized dependently.
     masks : (int, ndarray), optional
         Binary logarithm of the side of blocks, and the map of their steps: the plane is tuned for the eye.
     """
     p, run, tune = patch_size(plane, step), HostRun("cpu", 1), VISUAL if masks else PSNR
     grid = PatchGrid(plane.shape, p)
-    settings = rdoq.Settings()
-    if dependent:
-        from imfnb.format.dependent import fine_step
-
-        settings, step = rdoq.Settings(dependent=True), fine_step(step)
     weighting = tune.luma if kind == "luma" else tune.chroma
     local = None
     if masks:
@@ -109,7 +102,7 @@ def decoded(plane: Plane, step: int, kind: str, dependent: bool, masks: tuple[in
         local = steps_of_patches(symbols, bits, spec, grid)[None]
     samples = np.empty((1, *grid.extended), np.int32)
     lapped.forward(plane[None], p, samples, [0])
-    last = rdoq.prepare(samples, step, p, run, "", settings=settings, weighting=weighting, local=local)
+    last = rdoq.prepare(samples, step, p, run, "", weighting=weighting, local=local)
     rdoq.product(*rdoq.choose_last(last, run, ""), step, p, None, samples, run, "", weighting, local)
     out = np.empty((1, *plane.shape), np.int32)
     lapped.inverse(samples, p, out, [0])
@@ -132,7 +125,6 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder for the arrays")
     parser.add_argument("--steps", type=int, default=12, metavar="K", help="steps per image (default 12)")
     parser.add_argument("--seed", type=int, default=1, help="of the random shifts of steps (default 1)")
-    parser.add_argument("--dependent", action="store_true", help="with dependent quantization, as effort='best' codes")
     parser.add_argument("--jpeg", type=float, default=0.0, metavar="SHARE", help="of the images (default 0)")
     parser.add_argument("--visual", type=float, default=0.0, metavar="SHARE", help="of the encodings (default 0)")
     options = parser.parse_args()
@@ -168,7 +160,7 @@ def main() -> None:
             masks = (bits, block_symbols(luma, bits)) if visual[n, k] else None
             for kind, (name, planes) in enumerate(zip(KINDS, ((luma,), chroma, half), strict=True)):
                 for p, plane in enumerate(planes):
-                    found = decoded(plane, int(steps[n, k, kind]), name, options.dependent, masks)
+                    found = decoded(plane, int(steps[n, k, kind]), name, masks)
                     put(f"{name}_decoded", (n, k, p), found, (len(paths), options.steps, len(planes)))
         print(f"{n + 1} of {len(paths)}", end="\r", flush=True)
 

@@ -550,7 +550,7 @@ tempfile.TemporaryFile = refuse
 def quick(monkeypatch, tmp_path):
     """A warmup that compiles nothing, with a cache of its own; the list of its calls."""
     calls = []
-    for name in ("encode", "decode", "factorize", "_code_neurally"):
+    for name in ("encode", "decode", "factorize"):
         monkeypatch.setattr(_warmup, name, lambda *_, **__: calls.append(1))
     monkeypatch.setattr(_jit, "DISABLED", False)
     monkeypatch.setattr(_cache, "unkept", {})
