@@ -974,21 +974,22 @@ def neural_relations(p: int) -> list[tuple[int, ...]]:
     """17.1: parents, direction, group, ring, position, diagonal, up, left, band and relatives of every component."""
     order = frequencies(p)
     index = {pair: r for r, pair in enumerate(order)}
+
+    def idx(r: int, y: int, x: int) -> int:
+        found = index.get((y, x), 0)
+        return found if found < r else 0
+
     table = [(0,) * 21]
-    for r, ((i, j), (r1, r2, direction, group, ring)) in enumerate(zip(order, relations(p), strict=True)):
-        if r == 0:
-            continue
-
-        def below(down: int, across: int, r: int = r, i: int = i, j: int = j) -> int:
-            found = index.get((i + down, j + across), 0)
-            return found if found < r else 0
-
+    for r in range(1, p * p):
+        i, j = order[r]
+        r1, r2, direction, group, ring = relations(p)[r]
         if i == 0:
             r1, r2 = r2, r1
         position = r if r < 28 else 28 + 3 * min((i + j - 7) // (1 if p == 8 else 3), 5) + direction
         band = sum(edge <= i + j for edge in BAND_EDGES)
-        others = (below(-1, -1), below(-2, 0), below(0, -2), band, *(below(*offset) for offset in RELATIVES))
-        table.append((r1, r2, direction, group, ring, position, *others))
+        further = idx(r, i - 1, j - 1), idx(r, i - 2, j), idx(r, i, j - 2)
+        relatives = (idx(r, i + down, j + across) for down, across in RELATIVES)
+        table.append((r1, r2, direction, group, ring, position, *further, band, *relatives))
     return table
 
 
@@ -1050,15 +1051,13 @@ class NeuralSection:
         """Choose the slots of the symbol that follows."""
         self.at = [k * self.stride + slot * self.types for k, slot in enumerate(slots)]
 
-    def bin(self, t: int, y: int, a: int, b: int, c: int, m1: int, m2: int) -> int:
+    def bin(self, t: int, o: int, a: int, b: int, c: int, m1: int, m2: int) -> int:
         """17.4: decode one bin and adapt."""
         p, n, one, other = self.p, self.n, self.m1[m1], self.m2[m2]
         places = [at + t for at in self.at]
-        x = [*(STRETCH[p[i] >> 10] for i in places), y]
+        x = [*(STRETCH[p[i] >> 10] for i in places), o]
         row_a, row_b, row_c = self.a[a], self.b[b], self.c[c]
-        u, v = (
-            clamp(sum((row[k] * x[k]) >> 5 for k in range(8)) >> 10, -2047, 2047) for row in (row_a, row_b)
-        )
+        u, v = (clamp(sum((row[k] * x[k]) >> 5 for k in range(8)) >> 10, -2047, 2047) for row in (row_a, row_b))
         z = clamp((u * row_c[0] + v * row_c[1]) >> 16, -2047, 2047) + 2048
         q, node, f = SQUASH[z], z >> 7, z & 127
         refined = ((one[node] + other[node]) * (128 - f) + (one[node + 1] + other[node + 1]) * f) >> 7
@@ -1080,12 +1079,12 @@ class NeuralSection:
         other[node] += (65535 * bit - other[node]) >> 6
         return bit
 
-    def escape(self, y: int, a: int, b: int, c: int, m1: int, m2: int) -> int:
+    def escape(self, o: int, a: int, b: int, c: int, m1: int, m2: int) -> int:
         """17.4: what a magnitude has above 11."""
 
         def cbin(t: int) -> int:
             k = CLASS[t]
-            return self.bin(t, 0 if t == 15 else y, a + k, b + k, c, m1 + k, m2 + k)
+            return self.bin(t, 0 if t == 15 else o, a + k, b + k, c, m1 + k, m2 + k)
 
         e = 0
         while e < 12 and cbin(11 + min(e, 3)):
@@ -1262,6 +1261,7 @@ def neural_others(coder: RangeDecoder, factor: Factor, companion: Factor | None)
     d, stride, nothing = u[0], factor.k.stride, [0] * len(k)
     a = [nothing]  # of every component
     s, energy, f = nothing.copy(), nothing.copy(), [nothing.copy() for _ in range(3)]
+    highest = max(companion.k.values) if companion else 0  # RB
     means = [0]
     active = [i for i, rank in enumerate(k) if rank]
     for r in range(1, factor.ranks):
@@ -1272,22 +1272,23 @@ def neural_others(coder: RangeDecoder, factor: Factor, companion: Factor | None)
         run = 64 * m
         active = [i for i in active if k[i] >= r]
         for i in active:
-            n_, s_ = i - stride, i + stride  # above and below
-            w, n, nw, ne = of[i - 1], of[n_], of[n_ - 1], of[n_ + 1]
-            hor, ver = d[i + 1] - d[i - 1], d[s_] - d[n_]
-            bend, curve = 2 * d[i] - d[i + 1] - d[i - 1], 2 * d[i] - d[s_] - d[n_]
+            above, below = i - stride, i + stride
+            beside = i + 1, i - 1, below, above
+            w, n, nw, ne = of[i - 1], of[above], of[above - 1], of[above + 1]
+            hor, ver = d[i + 1] - d[i - 1], d[below] - d[above]
+            bend, curve = 2 * d[i] - d[i + 1] - d[i - 1], 2 * d[i] - d[below] - d[above]
             fd = f[direction]
 
             def reach(place: int, r: int = r) -> int:
                 return max(k[place] - r + 1, 0)
 
             x = [w, n, nw, ne, a[r1][i], a[r2][i], a[diagonal][i], a[up][i], a[left_of][i], a[r - 1][i]]
-            x += [a[r1][n_], a[r1][s_], a[r2][i - 1], a[r2][i + 1], a[r2][s_], s[i], energy[i] >> 3]
-            x += [s[i - 1] + s[n_], s[i + 1] + s[s_], energy[n_] >> 3, k[i] - r, reach(i + 1), reach(s_)]
+            x += [a[r1][above], a[r1][below], a[r2][i - 1], a[r2][i + 1], a[r2][below], s[i], energy[i] >> 3]
+            x += [s[i - 1] + s[above], s[i + 1] + s[below], energy[above] >> 3, k[i] - r, reach(i + 1), reach(below)]
             x += [hor, ver, bend, curve, fd[i] >> 3, (fd[i - 1] + fd[i + 1]) >> 3, m, run >> 6]
-            x.append(sum(reach(place) for place in (n_ - 1, n_ + 1, s_ - 1, s_ + 1)))
+            x.append(sum(reach(place) for place in (above - 1, above + 1, below - 1, below + 1)))
             if companion:
-                x += [other[i], max(companion.k.values[i] - r + 1, 0), abs(other[i + 1]) + abs(other[s_])]
+                x += [other[i], max(companion.k.values[i] - r + 1, 0), abs(other[i + 1]) + abs(other[below])]
             else:
                 x += [0, 0, 0]
             said = net(2 + band, 4 + 64 * (p == 16) + r, [*map(log, x), 64 if companion else 0])
@@ -1320,18 +1321,18 @@ def neural_others(coder: RangeDecoder, factor: Factor, companion: Factor | None)
                 o, both = other[i], 0
                 if companion:
                     db = companion.component(0)
-                    both = sum((d[place] - d[i]) * (db[place] - db[i]) for place in (i + 1, i - 1, s_, n_))
+                    both = sum((d[place] - d[i]) * (db[place] - db[i]) for place in beside)
                     both += sum(u[q][i] * companion.component(q)[i] for q in relatives if q)
-                x = [d[place] - d[i] for place in (i + 1, i - 1, s_, n_, s_ + 1, s_ - 1, n_ + 1, n_ - 1)]
+                x = [d[place] - d[i] for place in (*beside, below + 1, below - 1, above + 1, above - 1)]
                 x += [u[q][i] if q else 0 for q in relatives]
                 for parent in (r1, r2):
-                    x += [u[parent][place] if parent else 0 for place in (i + 1, i - 1, s_, n_)]
-                x += [c[i - 1], c[n_], c[n_ - 1], c[n_ + 1], t, o]
+                    x += [u[parent][place] if parent else 0 for place in beside]
+                x += [c[i - 1], c[above], c[above - 1], c[above + 1], t, o]
                 x += [o * (both > 0) - o * (both < 0), both * (o > 0) - both * (o < 0)]
-                present = 64 if companion and r < companion.ranks else 0
+                present = 64 if companion and r <= highest else 0
                 y = net(9 + position, 324 + position, [*map(slog, x), present])[0]
                 row, g = lev(y), min(t, 4) - 1
-                contexts = (row, slevel(hor), slevel(ver), 3 * sign3(c[i - 1]) + sign3(c[n_]), slevel(bend))
+                contexts = (row, slevel(hor), slevel(ver), 3 * sign3(c[i - 1]) + sign3(c[above]), slevel(bend))
                 sign.slots(*(16 * position + v for v in (*contexts, slevel(curve))), 16 * g + row)
                 c[i] = -t if sign.bin(0, y, position, row, position, g, position) else t
             of[i] = t = min(t, 127)
