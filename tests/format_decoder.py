@@ -1136,7 +1136,7 @@ def neural_first(coder: RangeDecoder, factor: Factor, companion: Factor | None) 
             if y:
                 w, ww, n, nw, ne = d[i - 1], d[i - 2], d[i - stride], d[i - stride - 1], d[i - stride + 1]
                 nn, nne = (d[i - 2 * stride], d[i - 2 * stride + 1]) if y > 1 else (n, ne)
-                nee = d[i - stride + 2] if i + 2 < first + gw else ne
+                nee = d[i - stride + 2]
             else:
                 w = d[i - 1] if i > first else 0
                 ww = d[i - 2] if i > first + 1 else w
@@ -1246,7 +1246,7 @@ def neural_ranks(coder: RangeDecoder, factor: Factor) -> None:
             v = min(size, 1)
             for bit in reversed(range(size - 1)):
                 if bit == size - 2:
-                    v = 2 * v + rank_bin(7 + size, said[min(6 + size, 14)], 112 + q)
+                    v = 2 * v + rank_bin(7 + size, said[6 + size], 112 + q)
                 elif bit == size - 3:
                     v = 2 * v + rank_bin(10 + 2 * size + (v & 1), said[15], 112 + q)
                 else:
