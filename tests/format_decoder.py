@@ -21,6 +21,7 @@ __all__ = ["Malformed", "decode"]
 #: SHA-256 of the tables, appendix A.
 STATES_SHA256 = "63f80d1f04346ad1f3659ec15aab0b448cea5d9d1b12208f42c5016cfe85df08"
 FILTERS_SHA256 = "cec29dc6b419cb48634c48155a0924c5ca65b8fae550451965784380c4d4d04c"
+NEURAL_STATES_SHA256 = "22041fe63e42c1fca40aecf8d88c1ad0bd87e68ca34c749c4e581d1ae03fec99"
 NETWORK_SHA256 = "2ac038f21a0de86bfc6a0f6cdcba9982946b6fcf18f4c6141297cb411207b6ca"
 
 
@@ -449,6 +450,8 @@ class MainOfVersion2(Main):
         for index, step in steps.items():
             self.planes.append(self.plane(index, step, header.u8()))
         check_codings(self.planes)
+        if channels >= 3 and self.planes[1].p == self.planes[2].p:
+            self.planes[2].companion = self.planes[1]
         if flags & 8:
             for group in (slice(0, 1), slice(1, 3))[: 2 if channels >= 3 else 1]:
                 first, a = header.u8(), header.u8()
@@ -491,6 +494,8 @@ class Plane:
         self.p = p = (8, 16)[coding & 1]
         self.filtered, self.neural, self.corrected = (bool(coding >> bit & 1) for bit in (1, 2, 3))
         self.weights, self.local = weights(p, 64, 0), None
+        self.companion: Plane | None = None
+        self.factors: list[Factor] = []
         self.rows, self.columns = ceil_div(h, p), ceil_div(w, p)
         count = ceil_div(self.rows * self.columns * p * p, 4194304)
         size = ceil_div(self.rows, count)
@@ -516,7 +521,13 @@ class Plane:
             if coded:
                 v = moved_basis(v, decode_update(coded, self.p), self.p, self.step, self.weights)
         ranks = min(segment.u8() + 1, self.p**2)
-        u = decode_u(segment.rest(), rows, self.columns, self.p, ranks)
+        grid = rows, self.columns, self.p, ranks
+        if self.neural:
+            companion = self.companion.factors[len(self.factors)] if self.companion else None
+            self.factors.append(decode_neural(segment.rest(), *grid, companion))
+            u = np.stack([image.inner() for image in self.factors[-1].u])
+        else:
+            u = decode_u(segment.rest(), *grid)
         limit = 24576 * self.p // self.step + 1
         s, _ = scale(self.step)
         factors = np.clip(u.reshape(ranks, -1), -limit, limit).astype(np.float64)  # float64 holds all sums exactly
@@ -931,6 +942,405 @@ def decode_others(coder: RangeDecoder, u: list[list[int]], image: Image, table: 
                 negative = sign.bin(0, r, row, row)
             c[i] = -a if negative else a
             s[i] += min(a, 40)
+
+
+# ---- 17. U by networks -----------------------------------------------------------------------------------------------
+
+#: 17.2: slots, types, rows of A, B, C, M1 and M2 of each section.
+NEURAL_SECTIONS = ((256, 16, 8, 128, 8, 128, 128), (128, 1, 1, 16, 1, 16, 16), (256, 28, 28, 128, 28, 128, 448),
+                   (768, 16, 192, 1024, 56, 256, 384), (768, 1, 48, 16, 48, 4, 48))  # fmt: skip
+BAND_EDGES = (2, 3, 4, 5, 7, 10)
+RELATIVES = ((-1, 0), (0, -1), (-2, 0), (0, -2), (-1, -1), (-3, 0), (0, -3), (-1, -2), (-2, -1), (1, -1), (-1, 1))
+LOGARITHM = [min(255, ((1 + a) ** 40).bit_length() >> 1) for a in range(16384)]
+
+
+def log(a: int) -> int:
+    """17.1: the logarithm of a number of any sign's magnitude."""
+    return LOGARITHM[min(abs(a), 16383)]
+
+
+def slog(v: int) -> int:
+    """17.1: s(v), the same with the sign of the number."""
+    return log(v) if v >= 0 else -log(v)
+
+
+def lev(v: int) -> int:
+    """17.3: level 0 .. 15 of what a network says."""
+    return clamp((v + 1024) >> 7, 0, 15)
+
+
+@functools.cache
+def neural_relations(p: int) -> list[tuple[int, ...]]:
+    """17.1: parents, direction, group, ring, position, diagonal, up, left, band and relatives of every component."""
+    order = frequencies(p)
+    index = {pair: r for r, pair in enumerate(order)}
+
+    def idx(r: int, y: int, x: int) -> int:
+        found = index.get((y, x), 0)
+        return found if found < r else 0
+
+    table = [(0,) * 21]
+    for r in range(1, p * p):
+        i, j = order[r]
+        r1, r2, direction, group, ring = relations(p)[r]
+        if i == 0:
+            r1, r2 = r2, r1
+        position = r if r < 28 else 28 + 3 * min((i + j - 7) // (1 if p == 8 else 3), 5) + direction
+        band = sum(edge <= i + j for edge in BAND_EDGES)
+        further = idx(r, i - 1, j - 1), idx(r, i - 2, j), idx(r, i, j - 2)
+        relatives = (idx(r, i + down, j + across) for down, across in RELATIVES)
+        table.append((r1, r2, direction, group, ring, position, *further, band, *relatives))
+    return table
+
+
+@functools.cache
+def neural_states() -> dict[str, np.ndarray]:
+    """17.2: the arrays of the initial state: `neural_states.bin`, inflated."""
+    path = package() / "format" / "neural_states.bin"
+    data, arrays, at = zlib.decompress(_checked(path.read_bytes(), NEURAL_STATES_SHA256)), {}, 0
+    rows = [sum(section[k] for section in NEURAL_SECTIONS) for k in range(2, 7)]
+    for name, kind, shape in (
+        ("states", "<u2", (7 * sum(s * t for s, t, *_ in NEURAL_SECTIONS),)),
+        ("weights", "<i2", (rows[0] + rows[1], 8)),
+        ("last", "<i2", (rows[2], 2)),
+        ("maps", "<u2", (rows[3] + rows[4], 33)),
+        ("W1", "<i2", (57, 36, 32)),
+        ("W2", "<i2", (57, 32, 16)),
+        ("W3", "<i2", (57, 16, 16)),
+        ("c1", "<i2", (372, 32)),
+        ("c2", "<i2", (57, 16)),
+        ("c3", "<i2", (372, 16)),
+    ):
+        count = math.prod(shape)
+        arrays[name] = np.frombuffer(data, kind, count, at).astype(np.int64).reshape(shape)
+        at += 2 * count
+    require(at == len(data), "neural_states.bin is longer than its arrays")
+    return arrays
+
+
+def net(n: int, row: int, x: list[int]) -> list[int]:
+    """17.3: what network n says of its inputs."""
+    arrays = neural_states()
+    h = np.clip((64 * arrays["c1"][row] + x @ arrays["W1"][n]) >> 8, 0, 4095)
+    g = np.clip((256 * arrays["c2"][n] + h @ arrays["W2"][n]) >> 10, 0, 4095)
+    return np.clip((1024 * arrays["c3"][row] + g @ arrays["W3"][n]) >> 10, -2047, 2047).tolist()
+
+
+class NeuralSection:
+    """17.2 and 17.4: one section of the model, in its initial state."""
+
+    def __init__(self, number: int, coder: RangeDecoder) -> None:
+        self.coder, arrays = coder, neural_states()
+        slots, self.types, a, b, c, m1, m2 = NEURAL_SECTIONS[number]
+        self.stride = slots * self.types
+        earlier = NEURAL_SECTIONS[:number]
+        first = 7 * sum(s * t for s, t, *_ in earlier)
+        packed = arrays["states"][first : first + 7 * self.stride]
+        self.p, self.n = (((packed >> 4) << 10) | 512).tolist(), (2 * (packed & 15)).tolist()
+        first = sum(section[2] + section[3] for section in earlier)
+        weights = (8 * arrays["weights"][first : first + a + b]).tolist()
+        self.a, self.b = weights[:a], weights[a:]
+        first = sum(section[4] for section in earlier)
+        self.c = (8 * arrays["last"][first : first + c]).tolist()
+        first = sum(section[5] + section[6] for section in earlier)
+        maps = arrays["maps"][first : first + m1 + m2].tolist()
+        self.m1, self.m2 = maps[:m1], maps[m1:]
+        self.at: list[int] = []
+
+    def slots(self, *slots: int) -> None:
+        """Choose the slots of the symbol that follows."""
+        self.at = [k * self.stride + slot * self.types for k, slot in enumerate(slots)]
+
+    def bin(self, t: int, o: int, a: int, b: int, c: int, m1: int, m2: int) -> int:
+        """17.4: decode one bin and adapt."""
+        p, n, one, other = self.p, self.n, self.m1[m1], self.m2[m2]
+        places = [at + t for at in self.at]
+        x = [*(STRETCH[p[i] >> 10] for i in places), o]
+        row_a, row_b, row_c = self.a[a], self.b[b], self.c[c]
+        u, v = (clamp(sum((row[k] * x[k]) >> 5 for k in range(8)) >> 10, -2047, 2047) for row in (row_a, row_b))
+        z = clamp((u * row_c[0] + v * row_c[1]) >> 16, -2047, 2047) + 2048
+        q, node, f = SQUASH[z], z >> 7, z & 127
+        refined = ((one[node] + other[node]) * (128 - f) + (one[node + 1] + other[node + 1]) * f) >> 7
+        bit = self.coder.decode(clamp((2 * q + refined + 2) >> 2, 32, 65504))
+
+        for i in places:
+            p[i] += ((4194303 * bit - p[i]) * RATE[n[i]]) >> 16
+            n[i] = min(n[i] + 1, 255)
+        for row, inputs, said, rate in (
+            (row_a, x, SQUASH[u + 2048], 3),
+            (row_b, x, SQUASH[v + 2048], 3),
+            (row_c, (u, v), q, 2),
+        ):
+            error = ((65536 * bit - said) * rate) >> 4
+            for k, value in enumerate(inputs):
+                row[k] = clamp(row[k] + ((value * error + 8192) >> 14), -262143, 262143)
+        node += f >> 6
+        one[node] += (65535 * bit - one[node]) >> 6
+        other[node] += (65535 * bit - other[node]) >> 6
+        return bit
+
+    def escape(self, o: int, a: int, b: int, c: int, m1: int, m2: int) -> int:
+        """17.4: what a magnitude has above 11."""
+
+        def cbin(t: int) -> int:
+            k = CLASS[t]
+            return self.bin(t, 0 if t == 15 else o, a + k, b + k, c, m1 + k, m2 + k)
+
+        e = 0
+        while e < 12 and cbin(11 + min(e, 3)):
+            e += 1
+        v = 1
+        for k in reversed(range(e)):
+            v = 2 * v + (cbin(15) if k == e - 1 else self.coder.raw())
+        return v - 1
+
+
+class Factor:
+    """17: U and K of a slice, as they serve its companion; a component is an image with a border of two."""
+
+    def __init__(self, gh: int, gw: int, p: int, ranks: int) -> None:
+        self.p, self.ranks = p, ranks
+        self.u = [Image(gh, gw) for _ in range(ranks)]
+        self.k = Image(gh, gw)
+
+    def component(self, r: int) -> list[int]:
+        """U[r], zeros beyond the ranks."""
+        return self.u[r].values if r < self.ranks else [0] * len(self.k.values)
+
+
+def decode_neural(data: bytes, gh: int, gw: int, p: int, ranks: int, companion: Factor | None) -> Factor:
+    """U of a slice."""
+    coder, factor = RangeDecoder(data), Factor(gh, gw, p, ranks)
+    neural_first(coder, factor, companion)
+    if ranks > 1:
+        neural_ranks(coder, factor)
+    neural_others(coder, factor, companion)
+    return factor
+
+
+def median(w: int, n: int, nw: int) -> int:
+    """7.2: the guess."""
+    return sorted((w, n, w + n - nw))[1]
+
+
+def neural_first(coder: RangeDecoder, factor: Factor, companion: Factor | None) -> None:
+    """17.5: component 0, and its continuation beyond the grid."""
+    size, sign, image = NeuralSection(DC, coder), NeuralSection(DC_SIGN, coder), factor.u[0]
+    d, e, stride, gw = image.values, Image(image.gh, image.gw).values, image.stride, image.gw
+    other = companion.component(0) if companion else None
+    for y in range(image.gh):
+        first = image.place(y, 0)
+        if y:
+            d[first - 1] = d[first - 2] = d[first - stride]
+        for i in range(first, first + gw):
+            if y:
+                w, ww, n, nw, ne = d[i - 1], d[i - 2], d[i - stride], d[i - stride - 1], d[i - stride + 1]
+                nn, nne = (d[i - 2 * stride], d[i - 2 * stride + 1]) if y > 1 else (n, ne)
+                nee = d[i - stride + 2]
+            else:
+                w = d[i - 1] if i > first else 0
+                ww = d[i - 2] if i > first + 1 else w
+                n = nw = ne = nn = nne = nee = w
+            ew, en, ene, enw = e[i - 1], e[i - stride], e[i - stride + 1], e[i - stride - 1]
+            eww, enn = e[i - 2], e[i - 2 * stride]
+            guess = median(w, n, nw)
+            dw, dn, dne, far = abs(w - nw), abs(n - nw), abs(ne - n), abs(w - ww) + abs(n - nn)
+            blend = 3 * (w + n) + ne - nw + (((w - ww) + (n - nn)) >> 1) - 6 * guess
+            activity = level(dw + dn + dne + far + abs(ew) + abs(en))
+            missed = abs(ew) + abs(en) + abs(ene) + abs(enw)
+
+            v = [w - guess, n - guess, nw - guess, ne - guess, ww - guess, nn - guess, blend, ew, en, ene, enw]
+            v.append(nee - guess)
+            x = [*map(slog, v), *map(log, v)]
+            x += map(log, (eww, enn, missed, w - ww, n - nn, ne - nne, dw + dn + dne, dne))
+            if other is not None:
+                o = other[i] - median(other[i - 1], other[i - stride], other[i - stride - 1])
+                x += [slog(o), log(o), log(abs(other[i + 1] - other[i]) + abs(other[i + stride] - other[i])), 64]
+            else:
+                x += [0] * 4
+            said = net(0, int(factor.p == 16), x)
+            size.slots(
+                level(missed),
+                16 * level(dw) + level(dn),
+                16 * level(dne) + level(abs(en)),
+                16 * level(abs(blend)) + activity,
+                16 * level(abs(ew)) + level(abs(en)),
+                16 * level(far) + level(dw + dn),
+                16 * lev(said[0]) + activity,
+            )
+
+            def size_bin(t: int, y: int, row: int = 8 * activity) -> int:
+                k = CLASS[t]
+                return size.bin(t, y, k, row + k, min(t, 7), row + k, 8 * lev(y) + k)
+
+            residual = 0
+            if size_bin(0, said[0]):
+                b = slevel(blend)
+                sign.slots(
+                    11 * b + slevel(ew + en),
+                    11 * slevel(ew) + slevel(en),
+                    11 * slevel(w - nw) + slevel(n - nw),
+                    11 * slevel(ne - n) + b,
+                    11 * slevel(w - ww) + slevel(n - nn),
+                    11 * slevel(ene) + slevel(enw),
+                    11 * slevel(ne - n) + slevel(w - guess),
+                )
+                negative = sign.bin(0, said[1], 0, b, 0, b, lev(said[1]))
+                residual = 1
+                while residual <= 10 and size_bin(residual, said[(8 if negative else 1) + min(residual, 7)]):
+                    residual += 1
+                if residual == 11:
+                    last = said[15 if negative else 8]
+                    residual += size.escape(last, 0, 8 * activity, 7, 8 * activity, 8 * lev(last))
+                if negative:
+                    residual = -residual
+            e[i] = residual
+            d[i] = clamp(guess + residual, -8191, 8191)
+        d[first + gw] = d[first + gw + 1] = d[first + gw - 1]
+        if y == 0:
+            d[first - 1] = d[first - 2] = d[first]
+    above, below = image.place(0, -2), image.place(image.gh - 1, -2)
+    d[above - stride : above - stride + gw + 4] = d[above : above + gw + 4]
+    d[below + stride : below + stride + gw + 4] = d[below : below + gw + 4]
+
+
+def neural_ranks(coder: RangeDecoder, factor: Factor) -> None:
+    """17.6: the index of the last component of every patch."""
+    section, image, d, ranks = NeuralSection(RANK, coder), factor.k, factor.u[0].values, factor.ranks
+    k, stride = image.values, image.stride
+    for y in range(image.gh):
+        first = image.place(y, 0)
+        for i in range(first, first + image.gw):
+            w, ww, n, nn = k[i - 1], k[i - 2], k[i - stride], k[i - 2 * stride]
+            nw, ne = k[i - stride - 1], k[i - stride + 1]
+            c, dw, de, dn, ds = d[i], d[i - 1], d[i + 1], d[i - stride], d[i + stride]
+            dnw, dne, dsw, dse = d[i - stride - 1], d[i - stride + 1], d[i + stride - 1], d[i + stride + 1]
+            total = 3 * (w + n) + ne + nw
+            x = [w, n, nw, ne, ww, nn, k[i - stride + 2], k[i - 2 * stride - 1], k[i - 2 * stride + 1]]
+            x += [k[i - stride - 2], total >> 1, de - dw, ds - dn, 2 * c - de - dw, 2 * c - ds - dn]
+            x += [c - de, c - dw, c - ds, c - dn, c - dse, c - dsw, c - dne, c - dnw, de + dw + ds + dn - 4 * c]
+            x += [de - d[i + 2], dse - ds, ds - dsw, dw - d[i - 2]]
+            x += [ds - d[i + 2 * stride] if y + 2 < image.gh else 0, dn - d[i - 2 * stride] if y >= 2 else 0]
+            x += [dse + dnw - 2 * c, dsw + dne - 2 * c]
+            said = net(1, 2 + (factor.p == 16), [*map(log, x), 0, 0, 0, 0])
+            mean = (total + 4) >> 3
+            q, slope = level(mean), level(abs(de - dw) + abs(ds - dn))
+            section.slots(
+                16 * level(w) + level(n),
+                16 * q + slope,
+                16 * level(ne) + level(nw),
+                16 * level(abs(de - dw)) + level(abs(ds - dn)),
+                16 * level(abs(4 * c - de - dw - ds - dn)) + slope,
+                16 * level(w) + level(ww),
+                min(mean, 255),
+            )
+
+            def rank_bin(t: int, y: int, g: int) -> int:
+                return section.bin(t, y, t, g, t, g, 16 * t + lev(y))
+
+            size = 0
+            while size < (ranks - 1).bit_length():
+                if not rank_bin(size, said[min(size, 7)], 16 * min(size, 7) + q):
+                    break
+                size += 1
+            v = min(size, 1)
+            for bit in reversed(range(size - 1)):
+                if bit == size - 2:
+                    v = 2 * v + rank_bin(7 + size, said[6 + size], 112 + q)
+                elif bit == size - 3:
+                    v = 2 * v + rank_bin(10 + 2 * size + (v & 1), said[15], 112 + q)
+                else:
+                    v = 2 * v + coder.raw()
+            k[i] = min(v, ranks - 1)
+
+
+def neural_others(coder: RangeDecoder, factor: Factor, companion: Factor | None) -> None:
+    """17.7 and 17.8: components from 1 on."""
+    size, sign = NeuralSection(AC, coder), NeuralSection(AC_SIGN, coder)
+    p, k, u = factor.p, factor.k.values, [image.values for image in factor.u]
+    d, stride, nothing = u[0], factor.k.stride, [0] * len(k)
+    a = [nothing]  # of every component
+    s, energy, f = nothing.copy(), nothing.copy(), [nothing.copy() for _ in range(3)]
+    highest = max(companion.k.values) if companion else 0  # RB
+    means = [0]
+    active = [i for i, rank in enumerate(k) if rank]
+    for r in range(1, factor.ranks):
+        r1, r2, direction, group, ring, position, diagonal, up, left_of, band, *relatives = neural_relations(p)[r]
+        a.append(nothing.copy())
+        c, of, other = u[r], a[r], companion.component(r) if companion else nothing
+        m = (means[r1] + means[r2]) >> 1
+        run = 64 * m
+        active = [i for i in active if k[i] >= r]
+        for i in active:
+            above, below = i - stride, i + stride
+            beside = i + 1, i - 1, below, above
+            w, n, nw, ne = of[i - 1], of[above], of[above - 1], of[above + 1]
+            hor, ver = d[i + 1] - d[i - 1], d[below] - d[above]
+            bend, curve = 2 * d[i] - d[i + 1] - d[i - 1], 2 * d[i] - d[below] - d[above]
+            fd = f[direction]
+
+            def reach(place: int, r: int = r) -> int:
+                return max(k[place] - r + 1, 0)
+
+            x = [w, n, nw, ne, a[r1][i], a[r2][i], a[diagonal][i], a[up][i], a[left_of][i], a[r - 1][i]]
+            x += [a[r1][above], a[r1][below], a[r2][i - 1], a[r2][i + 1], a[r2][below], s[i], energy[i] >> 3]
+            x += [s[i - 1] + s[above], s[i + 1] + s[below], energy[above] >> 3, k[i] - r, reach(i + 1), reach(below)]
+            x += [hor, ver, bend, curve, fd[i] >> 3, (fd[i - 1] + fd[i + 1]) >> 3, m, run >> 6]
+            x.append(sum(reach(place) for place in (above - 1, above + 1, below - 1, below + 1)))
+            if companion:
+                x += [other[i], max(companion.k.values[i] - r + 1, 0), abs(other[i + 1]) + abs(other[below])]
+            else:
+                x += [0, 0, 0]
+            said = net(2 + band, 4 + 64 * (p == 16) + r, [*map(log, x), 64 if companion else 0])
+            near, b1, b2 = 2 * (w + n) + nw + ne, a[r1][i], a[r2][i]
+            left = k[i] - r
+            lk, big = min(level(left), 9), lev(said[0])
+            activity = level(near + s[i] + 2 * (b1 + b2))
+            before = 4 * (4 * min(w, 3) + min(n, 3)) + 2 * min(nw, 1) + min(ne, 1)
+            size.slots(
+                16 * position + big,
+                3 * before + direction,
+                6 * (10 * min(level(s[i]), 11) + lk) + ring,
+                10 * position + lk,
+                6 * (7 * (4 * min(b1, 3) + min(b2, 3)) + min(level(near), 6)) + ring,
+                6 * (8 * big + min(lk, 7)) + ring,
+                16 * big + lev(said[1]),
+            )
+            middle, map_row = 8 * min(lk, 7), 8 * (2 * activity + (left > 2))
+            t = 0 if left else 1
+            while t <= 10:
+                y, kind = said[min(t, 7)], CLASS[t]
+                rows = 8 * group + kind, 64 * lev(y) + middle + kind, 48 + min(t, 7) if t else position
+                if not size.bin(t, y, *rows, map_row + kind, 8 * position + kind):
+                    break
+                t += 1
+            if t == 11:
+                y = said[7]
+                t += size.escape(y, 8 * group, 64 * lev(y) + middle, 55, map_row, 8 * position)
+            if t:
+                o, both = other[i], 0
+                if companion:
+                    db = companion.component(0)
+                    both = sum((d[place] - d[i]) * (db[place] - db[i]) for place in beside)
+                    both += sum(u[q][i] * companion.component(q)[i] for q in relatives if q)
+                x = [d[place] - d[i] for place in (*beside, below + 1, below - 1, above + 1, above - 1)]
+                x += [u[q][i] if q else 0 for q in relatives]
+                for parent in (r1, r2):
+                    x += [u[parent][place] if parent else 0 for place in beside]
+                x += [c[i - 1], c[above], c[above - 1], c[above + 1], t, o]
+                x += [o * (both > 0) - o * (both < 0), both * (o > 0) - both * (o < 0)]
+                present = 64 if companion and r <= highest else 0
+                y = net(9 + position, 324 + position, [*map(slog, x), present])[0]
+                row, g = lev(y), min(t, 4) - 1
+                contexts = (row, slevel(hor), slevel(ver), 3 * sign3(c[i - 1]) + sign3(c[above]), slevel(bend))
+                sign.slots(*(16 * position + v for v in (*contexts, slevel(curve))), 16 * g + row)
+                c[i] = -t if sign.bin(0, y, position, row, position, g, position) else t
+            of[i] = t = min(t, 127)
+            s[i] = min(s[i] + t, 4000)
+            energy[i] = ((13 * energy[i]) >> 4) + 8 * t
+            fd[i] = ((3 * fd[i]) >> 2) + 8 * t
+            run += (1024 * t - run) >> 6
+        means.append(16 * sum(of) // len(active) if active else 0)
 
 
 # ---- 13. Maps --------------------------------------------------------------------------------------------------------
