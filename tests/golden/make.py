@@ -88,6 +88,17 @@ PICTURES.update(
         ),
         "v2-main-visual-rgba": ((40, 38, 4), {"step": 30, "alpha_quality": 20, "tune": "visual"}),
         "v2-main-visual-one-pixel": ((1, 1, 3), {"quality": 100, "tune": "visual"}),
+        "v2-main-best-gray": ((45, 37, 0), {"quality": 40, "tune": "psnr", "effort": "best"}),
+        "v2-main-best-one-pixel": ((1, 1, 3), {"quality": 80, "effort": "best"}),
+        "v2-main-best-one-row": ((1, 41, 3), {"step": 12, "effort": "best", "subsampling": "4:2:0"}),
+        "v2-main-best-rgb-420": ((50, 67, 3), {"step": 20, "tune": "psnr", "effort": "best", "subsampling": "4:2:0"}),
+        "v2-main-best-rgb-444-p16": (
+            (51, 67, 3),
+            {"step": 60, "tune": "psnr", "effort": "best", "subsampling": "4:4:4", "patch_size": 16},
+        ),
+        "v2-main-best-rgb-fine": ((33, 40, 3), {"step": 1, "tune": "psnr", "effort": "best"}),
+        "v2-main-best-rgb-coarse": ((64, 80, 3), {"step": 200, "tune": "psnr", "effort": "best"}),
+        "v2-main-best-visual-rgba": ((40, 38, 4), {"step": 30, "alpha_quality": 20, "effort": "best"}),
     }
 )
 
