@@ -40,7 +40,7 @@ def test_shapes(shape, channels):
     assert imfnb.metrics.psnr(image, samples) > 30
 
 
-@settings(max_examples=examples(10))
+@settings(max_examples=examples(5))
 @given(images(), st.sampled_from([8, 16]), st.sampled_from(["4:2:0", "4:4:4"]), st.floats(0, 100), st.booleans())
 def test_anything(image, patch_size, subsampling, quality, visual):
     options = {"subsampling": subsampling} if image.ndim == 3 and image.shape[2] > 2 else {}
@@ -51,7 +51,7 @@ def test_anything(image, patch_size, subsampling, quality, visual):
 @pytest.mark.parametrize("step", [1, 256])
 def test_extreme_pictures_at_both_ends_of_the_step(step):
     rng = np.random.default_rng(0)
-    image = rng.choice(np.array([0, 255], np.uint8), (17, 19, 3))
+    image = rng.choice(np.array([0, 255], np.uint8), (9, 11, 3))
     samples = same_everywhere(image, step=step, tune="psnr")
     assert step > 1 or imfnb.metrics.psnr(image, samples) > 40
 
@@ -136,11 +136,10 @@ def test_previews_get_better():
     assert errors == sorted(errors) and errors[0] < errors[-1]
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.float32])
-@pytest.mark.parametrize("bands", [1, 5])
+@pytest.mark.parametrize(("dtype", "bands"), [(np.uint8, 3), (np.int16, 1), (np.uint16, 3), (np.float32, 1)])
 def test_arrays(dtype, bands):
     rng = np.random.default_rng(bands)
-    array = (60 + 20 * rng.random((21, 18, 1)).cumsum(axis=0) * np.arange(1, bands + 1)).astype(dtype)
+    array = (60 + 20 * rng.random((11, 9, 1)).cumsum(axis=0) * np.arange(1, bands + 1)).astype(dtype)
     same_everywhere(array, psnr=40, channels="bands")
     samples = same_everywhere(array, max_error=3, channels="bands")
     assert np.abs(samples.astype(float) - array).max() <= 3
@@ -185,7 +184,7 @@ def test_planes_of_a_file_have_the_same_coder(codings):
         imfnb.decode(crafted(codings, [b"\0"] * 3))
 
 
-@settings(max_examples=examples(40))
+@settings(max_examples=examples(20))
 @given(
     st.lists(st.binary(max_size=60), min_size=3, max_size=3),
     st.sampled_from([64, 640, 16384]),
