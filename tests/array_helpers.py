@@ -11,7 +11,7 @@ import imfnb
 from imfnb.entropy.residual import cpu
 from imfnb.format.constants import RESIDUAL_SAMPLES
 from imfnb.format.container import Container, pack, unpack
-from imfnb.format.main_header import serialize
+from imfnb.format.main_header import Restoration, serialize
 from imfnb.layout import row_slices
 from imfnb.profiles import PARSERS
 from imfnb.profiles.scaling import to_integers
@@ -86,7 +86,7 @@ def recoded(data: bytes, restore: tuple[bool, ...]) -> bytes:
     """A file with restoration of its planes on or off."""
     container = apart(data)
     pairs = zip(container.parameters.planes, restore, strict=True)
-    planes = tuple(replace(plane, restore=on) for plane, on in pairs)
+    planes = tuple(replace(plane, restoration=Restoration.FILTER if on else Restoration.NONE) for plane, on in pairs)
     parameters = replace(container.parameters, planes=planes)
     return pack(container.frame, serialize(parameters, container.frame), segments_of(container))
 

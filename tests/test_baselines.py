@@ -29,12 +29,12 @@ if features.check("avif"):
 if importlib.util.find_spec("imagecodecs"):
     OTHERS |= {"jpegxl": True}
 LOW_RANK = ("svd", "svd-lloyd", "svd-main", "svd-lloyd-main", "hosvd", "tt", "imf-baseline-main")
-OURS = ("imf", "imf-psnr", "imf-baseline", *LOW_RANK, "jpeg-main")
+OURS = ("imf", "imf-psnr", "imf-best", "imf-best-psnr", "imf-baseline", *LOW_RANK, "jpeg-main")
 LRF = ("imf-lrf", "svd-lrf")
 ALL = (*OURS, *LRF, *OTHERS)
 
 #: Those whose coder takes minutes without the JIT where pictures are more than a few pixels.
-SLOW = {"imf", "imf-psnr", "svd-main", "svd-lloyd-main", "imf-baseline-main", "jpeg-main"}
+SLOW = {"imf", "imf-psnr", "imf-best", "imf-best-psnr", "svd-main", "svd-lloyd-main", "imf-baseline-main", "jpeg-main"}
 
 
 def with_jit(*names: str) -> list:
@@ -56,6 +56,8 @@ def test_names():
     assert [name for name in baselines.names() if "threads" in baselines.settings(name)] == [
         "imf",
         "imf-psnr",
+        "imf-best",
+        "imf-best-psnr",
         "imf-baseline",
     ]
 
@@ -227,7 +229,13 @@ def test_damaged_files(name):
         for wrong in (bytes(damaged), data[:position]):
             with pytest.raises(FormatError):
                 codec(name).decode(wrong)
-    if name in ("imf", "imf-psnr", "imf-baseline"):  # whose files are .imf files, which may be padded
+    if name in (
+        "imf",
+        "imf-psnr",
+        "imf-best",
+        "imf-best-psnr",
+        "imf-baseline",
+    ):  # whose files are .imf files, which may be padded
         np.testing.assert_array_equal(codec(name).decode(data + b"\0"), codec(name).decode(data))
     else:
         with pytest.raises(FormatError, match="left over"):

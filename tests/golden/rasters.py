@@ -14,7 +14,7 @@ from helpers import assemble, picture, signed
 import imfnb
 from imfnb.entropy.maps.reference import encode_map
 from imfnb.format.container import Frame, pack
-from imfnb.format.main_header import ArrayParameters, PlaneParameters, serialize
+from imfnb.format.main_header import ArrayParameters, PlaneParameters, Restoration, serialize
 from imfnb.format.samples import ArrayFields
 from imfnb.frames import pack_frames
 
@@ -108,7 +108,7 @@ def _of_bytes(array: ArrayFields, channels: int, bound: int | None, seed: int) -
     """All segments of any bytes: offsets and V at their limits, residuals beyond the range."""
     rng = np.random.default_rng(seed)
     height, width, bands = 9, 12, max(1, channels)
-    planes = tuple(PlaneParameters(64 << 2 * k, 8, bool(k)) for k in range(1))
+    planes = tuple(PlaneParameters(64 << 2 * k, 8, Restoration.NONE) for k in range(1))
     frame = Frame("main", height, width, channels, replace(array, unit=None if bound is None else 2 * bound + 1))
     segments = [bytes([int(rng.integers(64))]) + rng.bytes(200) + bytes(800)]
     segments.append(rng.bytes(60) + bytes(120 * bands))
