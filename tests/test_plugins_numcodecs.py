@@ -91,7 +91,7 @@ def test_configurations_come_back(options):
         ({"quality": "high"}, "quality is 'high'"),
         ({"quality": [1, 2]}, "quality"),
         ({"quality": 50, "psnr": 30}, "quality and psnr are given"),
-        ({"effort": 3}, "unknown option 'effort'; expected some of profile, quality"),
+        ({"speed": 3}, "unknown option 'speed'; expected some of profile, quality"),
         ({"mask": True}, "unknown option 'mask'"),
         ({"device": "cuda"}, "unknown option 'device'"),
         ({"max_error": math.nan}, "max_error is NaN; expected a finite number"),
