@@ -217,7 +217,7 @@ def encode_planes(
         for image, index in work.owners:
             sizes.setdefault(image, {})[index] = work.unit.grid.patch_size
     pairs = {image for image in sizes if helped(choices.effort.coder, analysis.frame, sizes[image])}
-    # Factors of Cb and Cr that are coded together, and then a place for the bytes of Cr.
+    # Factors of Cb and Cr until both are there: Cr is coded last, and its bytes have an empty place meanwhile.
     kept: dict[tuple[Owner, Slice], rdoq.Factors] = {}
 
     def code(
