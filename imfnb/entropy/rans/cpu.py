@@ -1,0 +1,662 @@
+"""The coder of U in parallel lanes, compiled for the CPU; `reference` is its definition and proves the ranges.
+
+Symbols of a pass go by chunks: what their networks see, two inputs to a word; the levels of all of them; then the
+symbols, of which those of several lanes are in the processor at a time; at last what they stand for.
+
+Safety in decoding: the work is bounded by grid and rank_max, a magnitude by the escape's exponent; every index comes
+from clamped quantities, never from bytes directly; reads beyond the data give zeros and set the sticky flag.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from ...format.bytestream import put_varint
+from ...format.context_model import FIRST_LIMIT, component_table, zigzag
+from ...format.rans_model import (
+    COARSE_BITS,
+    COARSE_STARTS,
+    DIFFERENCES,
+    ESCAPE_BITS,
+    FEW_INPUTS,
+    FINE_BITS,
+    FINE_STARTS,
+    FIRST,
+    FREQUENCY_BITS,
+    GROUPS,
+    HIDDEN,
+    INPUTS,
+    LANES_MAX,
+    LEVELS,
+    LOG,
+    LOG_LIMIT,
+    MAGNITUDES,
+    MEAN_LIMIT,
+    PLACE_BITS,
+    RANKS,
+    RUN,
+    SIGN_SHIFT,
+    SIGNED_COMPONENTS,
+    STATE_LOW,
+    STEADY,
+    SYMBOLS,
+    group_of,
+)
+from ...runtime.jit import kernel
+from ..layout import DECODE, ENCODE, MAGNITUDE_LIMIT, padded_size
+from .model import FIRST_SIGN_ROWS, PLACE_ROWS, SIGN_ROWS, Model, kernel_model
+from .reference import SYMBOLS_PER_LANE, opened
+from .simd import levels, symbol_of
+
+__all__ = ["decode_factors", "encode_factors"]
+
+_LOG = LOG.astype(np.uint8)
+_COARSE_STARTS, _FINE_STARTS = np.array(COARSE_STARTS, np.int32), np.array(FINE_STARTS, np.int32)
+_COARSE_BITS, _FINE_BITS = np.array(COARSE_BITS, np.int32), np.array(FINE_BITS, np.int32)
+# Symbol of every value below the last range.
+_COARSE_SYMBOLS, _FINE_SYMBOLS = (
+    (np.searchsorted(np.array(starts), np.arange(starts[-1] + 1), side="right") - 1).astype(np.uint8)
+    for starts in (COARSE_STARTS, FINE_STARTS)
+)
+
+_SLOT_MASK = (1 << FREQUENCY_BITS) - 1
+_ROWS_PER_NET = 2 * LEVELS
+
+# First symbol that stands for several values of magnitudes.
+_FIRST_WIDE = next(k for k, bits in enumerate(FINE_BITS) if bits)
+
+# Places of the counters of a coder: symbols so far, words and raw bits read or written, and whether there were too few.
+_NUMBER, _WORD, _BIT, _OVERRUN = range(4)
+
+_jit = kernel(error_model="numpy")
+_inline = kernel(error_model="numpy", forceinline=True)
+
+
+@_inline
+def _at(array, index):
+    """An entry, of which the index is known not to be negative."""
+    return np.int64(array[np.uint64(index)])
+
+
+@_inline
+def _log(value):
+    return np.int64(_LOG[np.uint64(min(value, LOG_LIMIT))])
+
+
+# ---- symbols and raw bits --------------------------------------------------------------------------------------------
+
+
+@_jit
+def _code(mode, rows, count, symbols, counters, states, words, log, starts, slots):
+    """Code symbols of the tables with the numbers `rows`: decode them, or note their slots in `log`."""
+    number = counters[_NUMBER]
+    if mode == ENCODE:
+        for i in range(count):
+            log[number + i] = slots[rows[i], symbols[i]]
+        counters[_NUMBER] = number + count
+        return
+    mask, last, word = states.size - 1, words.size - 1, counters[_WORD]
+    for i in range(count):
+        lane = np.uint64((number + i) & mask)
+        x = np.int64(states[lane])
+        slot = x & _SLOT_MASK
+        row = np.int64(rows[i])
+        symbol = symbol_of(starts, row, slot)
+        entry = np.int64(slots[np.uint64(row), np.uint64(symbol)])
+        x = (entry >> 16) * (x >> FREQUENCY_BITS) + slot - (entry & 0xFFFF)
+        low = x >> STATE_LOW == 0
+        x = x << STATE_LOW | np.int64(words[np.uint64(min(word, last))]) if low else x
+        word += 1 if low else 0
+        states[lane] = np.uint32(x)
+        symbols[i] = np.uint8(symbol)
+    counters[_NUMBER], counters[_WORD] = number + count, word
+    if word > last:
+        counters[_OVERRUN] = 1
+
+
+@_inline
+def _raw(mode, count, value, counters, bits):
+    """Code raw bits, the lowest one first; return them."""
+    position = counters[_BIT]
+    counters[_BIT] = position + count
+    if mode == ENCODE:
+        for k in range(count):
+            bits[(position + k) >> 3] |= np.uint8(((value >> k) & 1) << ((position + k) & 7))
+        return value
+    out = np.int64(0)
+    for k in range(count):
+        place = min((position + k) >> 3, bits.size - 1)  # the last byte is beyond the data, and zero
+        out |= ((np.int64(bits[place]) >> ((position + k) & 7)) & 1) << k
+    if position + count > 8 * (bits.size - 1):
+        counters[_OVERRUN] = 1
+    return out
+
+
+@_jit
+def _beyond(mode, value, counters, bits):
+    """Code a value beyond the last range."""
+    exponent = 0
+    while exponent < ESCAPE_BITS:
+        if _raw(mode, 1, 1 if (value + 1) >> (exponent + 1) > 0 else 0, counters, bits) == 0:
+            break
+        exponent += 1
+    mask = (np.int64(1) << exponent) - 1
+    return mask + _raw(mode, exponent, (value + 1) & mask, counters, bits)
+
+
+@_inline
+def _within(mode, symbol, value, starts, widths, counters, bits):
+    """Code which value of the range of a symbol it is."""
+    start, width = _at(starts, symbol), _at(widths, symbol)
+    if width:
+        return start + _raw(mode, width, value - start, counters, bits)
+    if symbol == SYMBOLS - 1:
+        return start + _beyond(mode, value - start, counters, bits)
+    return start
+
+
+# ---- networks --------------------------------------------------------------------------------------------------------
+
+
+@_jit
+def _rows_of(net, words, pairs, count, length, biases, model, rows):
+    """Rows of the tables of a network for the inputs of some symbols."""
+    _, _, _, pairs_2, biases_2, _, _ = model
+    whole = (length + 15) & -16
+    levels(words, pairs, biases, pairs_2[net], np.int64(biases_2[net]), np.int64(count), np.int64(whole), rows)
+    start = net * _ROWS_PER_NET
+    for i in range(length):
+        rows[i] += start
+
+
+@_inline
+def _mean(means, place):
+    """What networks see of a mean; means are pairs of a total and a count."""
+    return _log(16 * means[place] // max(means[place + 1], 1))
+
+
+@_inline
+def _add(means, place, total, count):
+    """Take a pass into a mean."""
+    if means[place + 1] >= MEAN_LIMIT:
+        means[place] >>= 1
+        means[place + 1] >>= 1
+    means[place] += total
+    means[place + 1] += count
+
+
+@_inline
+def _difference_level(value):
+    level = min((_log(abs(value)) + SIGN_SHIFT) >> SIGN_SHIFT, DIFFERENCES)
+    return -level if value < 0 else level
+
+
+# ---- component 0 and ranks -------------------------------------------------------------------------------------------
+
+
+@_inline
+def _median_edge(w, n, nw):
+    return max(min(w, n), min(max(w, n), w + n - nw))
+
+
+@_inline
+def _around(D, m, y, stride):
+    """Component 0 around a patch, and what another prediction is above that of the median edge detector."""
+    w, ww = _at(D, m - 1) + 0, _at(D, m - 2) + 0
+    if y:
+        n, nw, ne = _at(D, m - stride), _at(D, m - stride - 1), _at(D, m - stride + 1)
+        nn = _at(D, m - 2 * stride) if y > 1 else n
+    else:
+        n = nw = ne = nn = w
+    guess = _median_edge(w, n, nw)
+    blend = 3 * (w + n) + ne - nw + ((w - ww + n - nn) >> 1) - 6 * guess
+    return w, n, nw, ne, ww, nn, guess, blend
+
+
+@_jit
+def _code_first(mode, D, E, gh, gw, stride, io, model, scratch):
+    """Code component 0 along the wave front; E (uint8, padded) gets what networks see of its residuals."""
+    counters, states, stream, log, bits = io
+    words, rows, symbols, marks, kept = scratch
+    pairs_1, _, biases_1, _, _, starts, slots = model
+    pairs, biases = pairs_1[FIRST], biases_1[FIRST]
+    means = np.zeros(2, np.int64)
+    D[2 * stride] = D[2 * stride + 1] = 0
+    for t in range(gw + 2 * gh - 2):
+        begin, end = max(0, (t - gw + 2) // 2), min(t // 2 + 1, gh)
+        mean, total = _mean(means, 0), np.int64(0)
+        for first in range(begin, end, RUN):
+            count = min(RUN, end - first)
+            for i in range(count):
+                y = first + i
+                x = t - 2 * y
+                m = (y + 2) * stride + x + 2
+                if x == 0 and y > 0:
+                    D[m - 1] = D[m - 2] = D[m - stride]
+                w, n, nw, ne, ww, nn, guess, blend = _around(D, m, y, stride)
+                words[0, i] = _log(abs(w - nw)) | _log(abs(n - nw)) << 16
+                words[1, i] = _log(abs(ne - n)) | _log(abs(w - ww)) << 16
+                words[2, i] = _log(abs(n - nn)) | _log(abs(blend)) << 16
+                words[3, i] = _log(abs(ne - w)) | _at(E, m - 1) << 16
+                words[4, i] = _at(E, m - stride) | _at(E, m - stride - 1) << 16
+                words[5, i] = _at(E, m - stride + 1) | _at(E, m - 2) << 16
+                words[6, i] = _at(E, m - 2 * stride) | mean << 16
+                kept[0, i], kept[1, i] = guess, _difference_level(blend)
+                if mode == ENCODE:
+                    symbols[i] = _COARSE_SYMBOLS[min(abs(D[m] - guess), COARSE_STARTS[-1])]
+            _rows_of(FIRST, words, pairs, FEW_INPUTS // 2, count, biases, model, rows)
+            _code(mode, rows, count, symbols, counters, states, stream, log, starts, slots)
+            some = 0
+            for i in range(count):
+                y = first + i
+                m = (y + 2) * stride + t - 2 * y + 2
+                e = np.int64(D[m]) - kept[0, i] if mode == ENCODE else np.int64(0)
+                a = _within(mode, _at(symbols, i), abs(e), _COARSE_STARTS, _COARSE_BITS, counters, bits)
+                E[m] = _log(a)
+                total += min(a, MAGNITUDE_LIMIT)
+                level = min(_log(a) >> SIGN_SHIFT, MAGNITUDES)
+                rows[some] = FIRST_SIGN_ROWS + (kept[1, i] + DIFFERENCES) * (MAGNITUDES + 1) + level
+                marks[some] = 1 if e < 0 else 0
+                kept[2, some] = i
+                some += 1 if a else 0
+                kept[1, i] = a
+            _code(mode, rows, some, marks, counters, states, stream, log, starts, slots)
+            for k in range(some):
+                i = kept[2, k]
+                kept[1, i] = -kept[1, i] if marks[k] else kept[1, i]
+            for i in range(count):
+                y = first + i
+                x = t - 2 * y
+                m = (y + 2) * stride + x + 2
+                D[m] = min(max(kept[0, i] + kept[1, i], -FIRST_LIMIT), FIRST_LIMIT)
+                if x == gw - 1:
+                    D[m + 1] = D[m + 2] = D[m]
+                if t == 0:
+                    D[m - 1] = D[m - 2] = D[m]
+        _add(means, 0, total, end - begin)
+    for m in range((gh + 2) * stride, (gh + 3) * stride):
+        D[m] = D[m - stride]
+    for m in range(stride, 2 * stride):
+        D[m] = D[m + stride]
+
+
+@_jit
+def _slopes_of(D, gh, gw, stride):
+    """What networks see of component 0 around every patch, uint8 (4, size)."""
+    out = np.zeros((4, D.size), np.uint8)
+    for y in range(gh):
+        for x in range(gw):
+            m = (y + 2) * stride + x + 2
+            w, e, n, s = _at(D, m - 1), _at(D, m + 1), _at(D, m - stride), _at(D, m + stride)
+            out[0, m] = _log(abs(e - w))
+            out[1, m] = _log(abs(s - n))
+            out[2, m] = _log(abs(4 * _at(D, m) - w - e - n - s))
+            falling = abs(_at(D, m + stride + 1) - _at(D, m - stride - 1))
+            out[3, m] = _log(max(falling, abs(_at(D, m + stride - 1) - _at(D, m - stride + 1))))
+    return out
+
+
+@_jit
+def _code_ranks(mode, K, E, slopes, gh, gw, stride, rank_max, io, model, scratch):
+    """Code the active ranks along the wave front. K is int32, padded, 0 .. rank_max - 1."""
+    counters, states, stream, log, bits = io
+    words, rows, symbols, marks, kept = scratch
+    pairs_1, _, biases_1, _, _, starts, slots = model
+    pairs, biases = pairs_1[RANKS], biases_1[RANKS]
+    means, top = np.zeros(2, np.int64), _log(np.int64(rank_max - 1))
+    for t in range(gw + 2 * gh - 2):
+        begin, end = max(0, (t - gw + 2) // 2), min(t // 2 + 1, gh)
+        steady, total = _mean(means, 0) | top << 16, np.int64(0)
+        for first in range(begin, end, RUN):
+            count = min(RUN, end - first)
+            for i in range(count):
+                y = first + i
+                m = (y + 2) * stride + t - 2 * y + 2
+                words[0, i] = _log(_at(K, m - 1)) | _log(_at(K, m - stride)) << 16
+                words[1, i] = _log(_at(K, m - stride - 1)) | _log(_at(K, m - stride + 1)) << 16
+                words[2, i] = _log(_at(K, m - 2)) | _log(_at(K, m - 2 * stride)) << 16
+                words[3, i] = _at(slopes[0], m) | _at(slopes[1], m) << 16
+                words[4, i] = _at(slopes[2], m) | _at(slopes[3], m) << 16
+                words[5, i] = _at(E, m) | _at(E, m + 1) << 16
+                words[6, i] = steady
+                if mode == ENCODE:
+                    symbols[i] = _COARSE_SYMBOLS[min(K[m], COARSE_STARTS[-1])]
+            _rows_of(RANKS, words, pairs, FEW_INPUTS // 2, count, biases, model, rows)
+            _code(mode, rows, count, symbols, counters, states, stream, log, starts, slots)
+            some = 0
+            for i in range(count):
+                y = first + i
+                m = (y + 2) * stride + t - 2 * y + 2
+                symbol = _at(symbols, i)
+                start, width = _at(_COARSE_STARTS, symbol), _at(_COARSE_BITS, symbol)
+                kept[0, i], kept[1, i], kept[2, i] = start, 0, np.int64(K[m]) - start
+                if width:
+                    rows[some] = PLACE_ROWS + symbol
+                    kept[3, some] = i
+                    kept[1, i] = max(width - PLACE_BITS, 0)
+                    some += 1
+            for k in range(some):
+                i = kept[3, k]
+                symbols[k] = kept[2, i] >> kept[1, i]
+            _code(mode, rows, some, symbols, counters, states, stream, log, starts, slots)
+            for k in range(some):
+                i = kept[3, k]
+                low = kept[1, i]
+                rest = _raw(mode, low, kept[2, i] & ((np.int64(1) << low) - 1), counters, bits)
+                kept[0, i] += np.int64(symbols[k]) << low | rest
+            for i in range(count):
+                y = first + i
+                m = (y + 2) * stride + t - 2 * y + 2
+                K[m] = min(kept[0, i], rank_max - 1)
+                total += K[m]
+        _add(means, 0, total, end - begin)
+
+
+# ---- components from 1 on --------------------------------------------------------------------------------------------
+
+
+@_jit
+def _component_inputs(which, r, active, first, count, seen, beside, relatives, sums, slopes, K, stride, words):
+    """What networks see of component r, two inputs to a word; `relatives` are the numbers of those that count.
+
+    `beside` (uint8, (2, R, size)) has the means of the neighbours to the sides and of those above and below of the
+    components before r - 1, where these are active, and gets those of that one: half of the sums of an input fewer.
+    """
+    own, one, two = seen[r], seen[relatives[0]], seen[relatives[1]]
+    one_x, one_y, two_x, two_y = (
+        beside[0, relatives[0]],
+        beside[1, relatives[0]],
+        beside[0, relatives[1]],
+        beside[1, relatives[1]],
+    )
+    p1, p2, p3 = seen[relatives[2]], seen[relatives[3]], seen[relatives[4]]
+    p1_x, p1_y, p2_x, p2_y = (
+        beside[0, relatives[2]],
+        beside[1, relatives[2]],
+        beside[0, relatives[3]],
+        beside[1, relatives[3]],
+    )
+    up, back = seen[relatives[5]], seen[relatives[6]]
+    across, down, bend = slopes[0], slopes[1], slopes[2]
+    for i in range(count):
+        m = np.int64(active[np.uint64(first + i)])
+        w, e, n, s = m - 1, m + 1, m - stride, m + stride
+        x, y = (_at(p1, w) + _at(p1, e)) >> 1, (_at(p1, n) + _at(p1, s)) >> 1
+        p1_x[np.uint64(m)], p1_y[np.uint64(m)] = x, y
+        words[0, i] = _at(one, m) | _at(one_x, m) << 16
+        words[1, i] = _at(one_y, m) | _at(two, m) << 16
+        words[2, i] = _at(two_x, m) | _at(two_y, m) << 16
+        words[3, i] = _at(sums, m) | (_at(sums, w) + _at(sums, e) + _at(sums, n) + _at(sums, s)) >> 2 << 16
+        words[4, i] = _at(p1, m) | _at(p2, m) << 16
+        words[5, i] = _at(p3, m) | (x + y) >> 1 << 16
+        words[6, i] = (_at(p2_x, m) + _at(p2_y, m)) >> 1 | _at(up, m) << 16
+        if which:
+            words[7, i] = _at(back, m) | (_at(own, w) + _at(own, e)) >> 1 << 16
+            words[8, i] = (_at(own, n) + _at(own, s)) >> 1 | _at(across, m) << 16
+        else:
+            words[7, i] = _at(back, m)
+            words[8, i] = _at(across, m) << 16
+        a, b, c, d = _at(K, w) - r + 1, _at(K, e) - r + 1, _at(K, n) - r + 1, _at(K, s) - r + 1
+        above = max(a, 0) + max(b, 0) + max(c, 0) + max(d, 0)
+        reach = (1 if a > 0 else 0) + (1 if b > 0 else 0) + (1 if c > 0 else 0) + (1 if d > 0 else 0)
+        rank = _at(K, m)
+        words[9, i] = _at(down, m) | _at(bend, m) << 16
+        words[10, i] = _log(rank - r) | _log(above) << 16
+        words[11, i] = reach << 5 | _log(rank) << 16
+
+
+@_jit
+def _code_component(
+    mode,
+    which,
+    r,
+    net,
+    active,
+    count,
+    U,
+    K,
+    seen,
+    beside,
+    totals,
+    sums,
+    slopes,
+    relatives,
+    steady,
+    means,
+    stride,
+    io,
+    model,
+    scratch,
+    signed,
+):
+    """Code component r at the active positions of a pass; signed: kind of the contexts of signs and move, or -1."""
+    counters, states, stream, log, bits = io
+    words, rows, symbols, marks, kept = scratch
+    pairs_1, weights_1, biases_1, _, _, starts, slots = model
+    pairs, biases = pairs_1[net], np.empty(HIDDEN, np.int32)
+    for k in range(HIDDEN):
+        total = np.int64(biases_1[net, k])
+        for j in range(STEADY, INPUTS):
+            total += steady[j - STEADY] * np.int64(weights_1[net, j, k])
+        biases[k] = total
+    C, D, own = U[r], U[0], seen[r]
+    kind, move = signed
+    total = np.int64(0)
+    for first in range(0, count, RUN):
+        length = min(RUN, count - first)
+        _component_inputs(which, r, active, first, length, seen, beside, relatives, sums, slopes, K, stride, words)
+        _rows_of(net, words, pairs, STEADY // 2, length, biases, model, rows)
+        for i in range(length):
+            m = active[np.uint64(first + i)]
+            rows[i] += LEVELS if K[np.uint64(m)] == r else 0
+            if mode == ENCODE:
+                symbols[i] = _FINE_SYMBOLS[min(abs(np.int64(C[m])), FINE_STARTS[-1])]
+        _code(mode, rows, length, symbols, counters, states, stream, log, starts, slots)
+        for i in range(length):
+            m = np.uint64(active[np.uint64(first + i)])
+            a = _at(symbols, i)
+            if a >= _FIRST_WIDE:
+                value = abs(np.int64(C[m])) if mode == ENCODE else np.int64(0)
+                a = min(_within(mode, a, value, _FINE_STARTS, _FINE_BITS, counters, bits), MAGNITUDE_LIMIT)
+            own[m] = _log(a)
+            sum_ = min(np.int64(totals[m]) + a, LOG_LIMIT)
+            totals[m] = sum_
+            sums[m] = _log(sum_)
+            total += a
+            kept[0, i] = a
+        if kind < 0:
+            position, last = counters[_BIT], bits.size - 1
+            for i in range(length):
+                m = np.uint64(active[np.uint64(first + i)])
+                a = kept[0, i]
+                some, place = 1 if a else 0, np.uint64(min(position >> 3, last))
+                if mode == DECODE:
+                    sign = (np.int64(bits[place]) >> (position & 7)) & some
+                    C[m] = (a ^ -sign) + sign
+                else:
+                    bits[place] |= np.uint8((1 if C[m] < 0 else 0) << (position & 7))
+                position += some
+            counters[_BIT] = position
+            if mode == DECODE and position > 8 * last:
+                counters[_OVERRUN] = 1
+            continue
+        some = 0
+        for i in range(length):
+            a = kept[0, i]
+            if a:
+                m = np.int64(active[np.uint64(first + i)])
+                slope = _at(D, m + move) - _at(D, m - move)
+                against = 1 if slope < 0 else 0
+                rows[some] = SIGN_ROWS + kind * (DIFFERENCES + 1) + abs(_difference_level(slope))
+                symbols[some] = (1 if C[m] < 0 else 0) ^ against
+                kept[1, some], kept[2, some] = m, -a if against else a
+                some += 1
+        _code(mode, rows, some, symbols, counters, states, stream, log, starts, slots)
+        if mode == DECODE:
+            for k in range(some):
+                C[kept[1, k]] = -kept[2, k] if symbols[k] else kept[2, k]
+    _add(means, 0, total, count)
+
+
+@_jit
+def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, family, io, model, spent):
+    """Code a whole plane. spent (int64) gets the bytes after each part (component 0, ranks, 1, 2 ...).
+
+    family (int32, (N, 16)) has for every component its relatives, its steady inputs, its group and its signs.
+    """
+    counters = io[0]
+    size = U.shape[1]
+    scratch = (
+        np.zeros((INPUTS // 2, RUN), np.int32),
+        np.zeros(RUN, np.int32),
+        np.zeros(RUN, np.uint8),
+        np.zeros(RUN, np.uint8),
+        np.zeros((4, RUN), np.int64),
+    )
+    E = np.zeros(size, np.uint8)
+    _code_first(mode, U[0], E, gh, gw, stride, io, model, scratch)
+    spent[0] = 2 * counters[_WORD] + ((counters[_BIT] + 7) >> 3)
+    if rank_stop < 2:
+        return
+    slopes = _slopes_of(U[0], gh, gw, stride)
+    _code_ranks(mode, K, E, slopes, gh, gw, stride, rank_max, io, model, scratch)
+    spent[1] = 2 * counters[_WORD] + ((counters[_BIT] + 7) >> 3)
+    active = np.empty((2, gh * gw), np.int32)
+    counts = np.zeros(2, np.int64)
+    ranks, steep = np.int64(0), np.int64(0)
+    for y in range(gh):
+        for x in range(gw):
+            m = (y + 2) * stride + x + 2
+            if K[m] > 0:
+                which = (y + x) & 1
+                active[which, counts[which]] = m
+                counts[which] += 1
+                ranks += K[m]
+                steep += np.int64(slopes[0, m]) + slopes[1, m]
+    steady = np.zeros(8, np.int64)
+    steady[6], steady[7] = _log(16 * ranks // (gh * gw)), _log(steep // max(counts[0] + counts[1], 1))
+    seen, beside = np.zeros((rank_stop, size), np.uint8), np.zeros((2, rank_stop, size), np.uint8)
+    totals, sums, means = np.zeros(size, np.int16), np.zeros(size, np.uint8), np.zeros(2, np.int64)
+    for r in range(1, rank_stop):
+        for which in range(2):
+            kept = np.int64(0)
+            line = active[which]
+            for i in range(counts[which]):
+                m = line[i]
+                line[kept] = m
+                kept += 1 if K[m] >= r else 0
+            counts[which] = kept
+        if counts[0] + counts[1] == 0 or counters[_OVERRUN]:
+            break
+        entry = family[r]
+        for k in range(5):
+            steady[k] = entry[7 + k]
+        kind, move = np.int64(entry[13]), np.int64(1) if entry[14] else np.int64(stride)
+        for which in range(2):
+            if counts[which]:
+                steady[5] = _mean(means, 0)
+                net = GROUPS + 2 * np.int64(entry[12]) + which
+                _code_component(
+                    mode,
+                    which,
+                    r,
+                    net,
+                    active[which],
+                    counts[which],
+                    U,
+                    K,
+                    seen,
+                    beside,
+                    totals,
+                    sums,
+                    slopes,
+                    entry,
+                    steady,
+                    means,
+                    stride,
+                    io,
+                    model,
+                    scratch,
+                    (kind, move),
+                )
+        spent[r + 1] = 2 * counters[_WORD] + ((counters[_BIT] + 7) >> 3)
+
+
+@_jit
+def _pack(log, count, states, words):
+    """Turn the slots of symbols into words, the last symbol first; return the number of words, which end `words`."""
+    mask, place = states.size - 1, words.size
+    for number in range(count - 1, -1, -1):
+        start, frequency = np.int64(log[number] & 0xFFFF), np.int64(log[number] >> 16)
+        x = np.int64(states[number & mask])
+        if x >> (2 * STATE_LOW - FREQUENCY_BITS) >= frequency:
+            place -= 1
+            words[place] = x & 0xFFFF
+            x >>= STATE_LOW
+        quotient = x // frequency
+        states[number & mask] = (quotient << FREQUENCY_BITS) + x - quotient * frequency + start
+    return words.size - place
+
+
+# ---- launchers -------------------------------------------------------------------------------------------------------
+
+
+def _family(patch_size: int) -> np.ndarray:
+    """What the kernel needs to know of every component, int32 (N, 15)."""
+    order, table = zigzag(patch_size), component_table(patch_size)
+    number = {(int(a), int(b)): k for k, (a, b) in enumerate(order)}
+    out = np.zeros((len(order), 15), np.int32)
+    for r, (i, j) in enumerate(order.tolist()):
+        before = [max(r - k, 0) for k in (1, 2, 3)]
+        far = number[i - 2, j] if i >= 2 else 0, number[i, j - 2] if j >= 2 else 0
+        place = int(LOG[i]), int(LOG[j]), 256 * i // patch_size, 256 * j // patch_size, 8 * patch_size
+        sign = SIGNED_COMPONENTS.get(r, (-1, False))
+        out[r] = (*table[r, :2], *before, *far, *place, max(group_of(r), 0), *sign)
+    return out
+
+
+def encode_factors(padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: int, patch_size: int) -> bytes:
+    """Counterpart of :func:`imfnb.entropy.rans.reference.encode_factors`."""
+    rank_max = int(ranks.max()) + 1
+    _, stride = padded_size(grid_h, grid_w)
+    patches, inner = grid_h * grid_w, int(ranks.sum(dtype=np.int64))
+    # Every patch has at most two symbols for each of component 0 and its rank, every other component one and a sign.
+    log = np.zeros(4 * patches + 2 * inner + 1, np.uint32)
+    bits = np.zeros((patches * (2 * ESCAPE_BITS + 10) + inner * (2 * ESCAPE_BITS + 2)) // 8 + 1, np.uint8)
+    counters = np.zeros(4, np.int64)
+    io = counters, np.zeros(1, np.uint32), np.zeros(1, np.uint16), log, bits
+    spent = np.zeros(patch_size * patch_size + 1, np.int64)
+    model = tuple(kernel_model())
+    _run(ENCODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_max, _family(patch_size), io, model, spent)
+    count = int(counters[_NUMBER])
+    lanes = min(LANES_MAX, max(1, count // SYMBOLS_PER_LANE).bit_length() - 1)
+    states, words = np.full(1 << lanes, 1 << STATE_LOW, np.uint32), np.zeros(count + 1, np.uint16)
+    used = _pack(log, count, states, words)
+    out = bytearray([rank_max - 1, lanes])
+    put_varint(out, used)
+    out += states.astype("<u4").tobytes() + words[words.size - used :].astype("<u2").tobytes()
+    return bytes(out) + bits[: (int(counters[_BIT]) + 7) // 8].tobytes()
+
+
+def decode_factors(
+    data: bytes,
+    grid_h: int,
+    grid_w: int,
+    patch_size: int,
+    max_rank: int | None = None,
+    spent: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Counterpart of :func:`imfnb.entropy.rans.reference.decode_factors`."""
+    size, stride = padded_size(grid_h, grid_w)
+    rank_max = min(data[0] + 1, patch_size * patch_size) if data else 1
+    rank_stop = rank_max if max_rank is None else max(1, min(rank_max, max_rank))
+    states, words, bits, start = opened(data[1:])
+    padded, ranks = np.zeros((rank_stop, size), np.int16), np.zeros(size, np.int32)
+    counters = np.zeros(4, np.int64)
+    io = counters, states, words, np.zeros(1, np.uint32), bits
+    spent = np.zeros(patch_size * patch_size + 1, np.int64) if spent is None else spent
+    table, model = _family(patch_size), tuple(kernel_model())
+    _run(DECODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_stop, table, io, model, spent)
+    spent += np.where(spent > 0, start, 0)
+    return padded, ranks, bool(counters[_OVERRUN]) or not data
