@@ -82,7 +82,7 @@ class Lanes:
         return self._builder.load(self._builder.gep(self._data, [position]))
 
     def splat(self, position: ir.Value) -> ir.Value:
-        return splat(self._builder, self.at(position))
+        return splat(self._builder, self.at(position), self._width)
 
 
 def splat(builder: ir.IRBuilder, value: ir.Value, width: int = WIDTH) -> ir.Value:
