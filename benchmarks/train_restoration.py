@@ -148,14 +148,14 @@ def learn(samples: Sequence[Sample], limits: Sequence[tuple[int, int]]) -> NDArr
     return filters
 
 
-def learn_short(samples: Sequence[Sample], limits: tuple[int, int]) -> NDArray[np.int16]:
-    """Coefficients of the short filter, shape (CLASSES, LIMITS, SHORT_TAPS)."""
+def short_equations(samples: Sequence[Sample], limits: tuple[int, int]) -> NDArray[np.float64]:
+    """The sums of `normal_equations` for the short filter, which `solve` turns into its coefficients."""
     size = numbers.LIMITS * numbers.SHORT_TAPS + 1
     products = np.zeros((numbers.CLASSES, size, size))
     for s in samples:
         classes = block_classes(s.decoded, s.step)
         products += normal_equations(s.original, s.decoded, classes, s.step, numbers.SHORT_TAPS, limits)
-    return solve(products)
+    return products
 
 
 def restored(sample: Sample, filters: NDArray[np.int16], limits: Sequence[tuple[int, int]]) -> Plane:
@@ -211,7 +211,8 @@ def learn_range(
             group.extend(Sample(plane, decoder(plane, step), step) for plane in planes)
     if short:
         bounds = numbers.SHORT_LIMITS[index]
-        trial, final = learn_short(learned, bounds), learn_short(learned + held, bounds)
+        products, further = (short_equations(samples, bounds) for samples in (learned, held))
+        trial, final = solve(products), solve(products + further)
         after = [restored_short(sample, trial, bounds) for sample in held]
     else:
         limits = CLIPPING_LIMITS[index]
