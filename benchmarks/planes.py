@@ -30,7 +30,8 @@ def image_paths(folder: Path) -> list[Path]:
 
 def read_planes(path: Path, subsample: bool = True) -> list[Plane]:
     """Y, Cb and Cr of an image: centred samples with four fractional bits."""
-    images = np.ascontiguousarray(read_picture(path, srgb=True).pixels[None, ..., :3])
+    pixels = read_picture(path, srgb=True).pixels
+    images = np.ascontiguousarray(pixels.reshape(1, *pixels.shape[:2], -1)[..., :3])
     shape = images.shape[:3]
     chroma = (1, half(shape[1]), half(shape[2])) if subsample else shape
     planes = [np.empty(s, np.int32) for s in (shape, chroma, chroma)[: images.shape[3]]]

@@ -1,12 +1,14 @@
 """Learn the filters of the restoration stage from a folder of images.
 
     python benchmarks/train_restoration.py FOLDER [--out imfnb/format/filters.bin] [--hold-out 3]
+    python benchmarks/train_restoration.py FOLDER --short [--out imfnb/format/filters_short.bin] [--hold-out 3]
 
 Every plane of every image is coded and decoded at two steps per range; the filter of each class is the least-squares
 solution that predicts the original samples from the decoded ones, and that of the second pass predicts them from what
 the first pass made of the decoded ones. First the gain is measured on every third image with
 filters learned on the others; then, with ``--out``, filters learned on all images are written in the form that
-``imfnb.format.restoration`` reads and describes, where the ranges and the clipping limits stand too.
+``imfnb.format.restoration`` reads and describes, where the ranges and the clipping limits stand too. With ``--short``
+these are the filters of the short filter, which has one pass.
 """
 
 from __future__ import annotations
@@ -46,8 +48,21 @@ def training_steps(index: int) -> list[int]:
     return [round(64 * range_centre(index + offset)) for offset in (-0.25, 0.25)]
 
 
+def pixel_classes(decoded: Plane, step: int) -> NDArray[np.int32]:
+    """Class of every sample in a pass of the two."""
+    return reference.classify(np.pad(decoded, numbers.RADIUS, mode="edge"), step)
+
+
+def block_classes(decoded: Plane, step: int) -> NDArray[np.int32]:
+    """Class of every sample in the short filter."""
+    block, margin = numbers.SHORT_BLOCK, numbers.SHORT_REACH + 1
+    padded = np.pad(decoded, [(margin, margin + -size % block) for size in decoded.shape], mode="edge")
+    classes = reference.classify_blocks(padded, step)
+    return classes.repeat(block, axis=0).repeat(block, axis=1)[: decoded.shape[0], : decoded.shape[1]]
+
+
 def normal_equations(
-    original: Plane, decoded: Plane, step: int, taps: int, limits: tuple[int, int]
+    original: Plane, decoded: Plane, class_map: NDArray[np.int32], step: int, taps: int, limits: tuple[int, int]
 ) -> NDArray[np.float64]:
     """Products of features and target of one plane, summed per class.
 
@@ -55,6 +70,8 @@ def normal_equations(
     ----------
     original, decoded : ndarray of int32, shape (H, W)
         Samples in 1/16 gray level.
+    class_map : ndarray of int32, shape (H, W)
+        Their classes.
     step : int
         Step in 1/64 gray level.
     taps : int
@@ -70,8 +87,6 @@ def normal_equations(
     height, width = decoded.shape
     radius = numbers.RADIUS
     padded = np.pad(decoded, radius, mode="edge")
-    class_map = reference.classify(padded, step)
-
     rows = []
     for limit in (reference.clipping_limit(step, limit) for limit in limits):
         for row, column in numbers.TAPS[:taps]:
@@ -122,7 +137,8 @@ def learn(samples: Sequence[Sample], limits: Sequence[tuple[int, int]]) -> NDArr
         size = numbers.LIMITS * taps + 1
         products = np.zeros((numbers.CLASSES, size, size))
         for s in samples:
-            products += normal_equations(s.original, s.decoded, s.step, taps, limits[number])
+            classes = pixel_classes(s.decoded, s.step)
+            products += normal_equations(s.original, s.decoded, classes, s.step, taps, limits[number])
         filters[number, :, :, :taps] = solve(products)
         if number + 1 < numbers.PASSES:
             # A pass whose coefficients are all zero changes nothing, so this applies one pass at a time.
@@ -132,10 +148,27 @@ def learn(samples: Sequence[Sample], limits: Sequence[tuple[int, int]]) -> NDArr
     return filters
 
 
+def short_equations(samples: Sequence[Sample], limits: tuple[int, int]) -> NDArray[np.float64]:
+    """The sums of `normal_equations` for the short filter, which `solve` turns into its coefficients."""
+    size = numbers.LIMITS * numbers.SHORT_TAPS + 1
+    products = np.zeros((numbers.CLASSES, size, size))
+    for s in samples:
+        classes = block_classes(s.decoded, s.step)
+        products += normal_equations(s.original, s.decoded, classes, s.step, numbers.SHORT_TAPS, limits)
+    return products
+
+
 def restored(sample: Sample, filters: NDArray[np.int16], limits: Sequence[tuple[int, int]]) -> Plane:
     """The decoded plane of a sample after restoration with given filters."""
     out = np.empty_like(sample.decoded)
     cpu.restore(sample.decoded[None], sample.step, filters, np.array(limits, np.int32), out[None], [0])
+    return out
+
+
+def restored_short(sample: Sample, filters: NDArray[np.int16], limits: tuple[int, int]) -> Plane:
+    """The same with the short filter."""
+    out = np.empty_like(sample.decoded)
+    cpu.restore_short(sample.decoded[None], sample.step, filters, np.array(limits, np.int32), out[None], [0])
     return out
 
 
@@ -147,7 +180,7 @@ def gain(original: Plane, decoded: Plane, better: Plane) -> float:
 
 
 def learn_range(
-    images: Sequence[Sequence[Plane]], decoder: Decoder, index: int, hold_out: int
+    images: Sequence[Sequence[Plane]], decoder: Decoder, index: int, hold_out: int, short: bool = False
 ) -> tuple[NDArray[np.int16], float, float]:
     """Filters of one range, learned on all images, and the gain on images that were held out.
 
@@ -161,27 +194,36 @@ def learn_range(
         Number of the range.
     hold_out : int
         Every `hold_out`-th image is measured with filters learned on the others.
+    short : bool, default False
+        Whether it is those of the short filter.
 
     Returns
     -------
-    filters : ndarray of int16, shape (PASSES, CLASSES, LIMITS, len(TAPS))
+    filters : ndarray of int16, shape (PASSES, CLASSES, LIMITS, len(TAPS)) or (CLASSES, LIMITS, SHORT_TAPS)
     mean_gain, least_gain : float
         Mean and minimum over the planes held out, dB.
     """
-    limits = CLIPPING_LIMITS[index]
     learned: list[Sample] = []
     held: list[Sample] = []
     for step in training_steps(index):
         for number, planes in enumerate(images):
             group = held if number % hold_out == 0 else learned
             group.extend(Sample(plane, decoder(plane, step), step) for plane in planes)
-    trial = learn(learned, limits)
-    gains = [gain(sample.original, sample.decoded, restored(sample, trial, limits)) for sample in held]
-    return learn(learned + held, limits), float(np.mean(gains)), float(np.min(gains))
+    if short:
+        bounds = numbers.SHORT_LIMITS[index]
+        products, further = (short_equations(samples, bounds) for samples in (learned, held))
+        trial, final = solve(products), solve(products + further)
+        after = [restored_short(sample, trial, bounds) for sample in held]
+    else:
+        limits = CLIPPING_LIMITS[index]
+        trial, final = learn(learned, limits), learn(learned + held, limits)
+        after = [restored(sample, trial, limits) for sample in held]
+    gains = [gain(sample.original, sample.decoded, better) for sample, better in zip(held, after, strict=True)]
+    return final, float(np.mean(gains)), float(np.min(gains))
 
 
 def packed(luma: Sequence[NDArray[np.int16]], chroma: Sequence[NDArray[np.int16]]) -> bytes:
-    """Contents of filters.bin."""
+    """Contents of filters.bin or filters_short.bin."""
     return np.array([luma, chroma], "<i2").tobytes()
 
 
@@ -195,6 +237,7 @@ def main(arguments: Sequence[str] | None = None, decoder: Decoder = imfnb_decode
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder of lossless images")
     parser.add_argument("--out", type=Path, metavar="FILTERS.bin", help="write the filters here")
+    parser.add_argument("--short", action="store_true", help="learn those of the short filter")
     parser.add_argument("--hold-out", type=int, default=3, metavar="N", help="measure on every N-th image (default 3)")
     options = parser.parse_args(arguments)
 
@@ -206,7 +249,7 @@ def main(arguments: Sequence[str] | None = None, decoder: Decoder = imfnb_decode
     sets: dict[str, list[NDArray[np.int16]]] = {name: [] for name in groups}
     for name, group in groups.items():
         for index in range(RANGES):
-            filters, mean_gain, least_gain = learn_range(group, decoder, index, options.hold_out)
+            filters, mean_gain, least_gain = learn_range(group, decoder, index, options.hold_out, options.short)
             sets[name].append(filters)
             print(
                 f"{name:6s} step {range_centre(index):6.1f}: {mean_gain:+.3f} dB on images held out, "

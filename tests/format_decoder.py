@@ -21,6 +21,7 @@ __all__ = ["Malformed", "decode"]
 #: SHA-256 of the tables, appendix A.
 STATES_SHA256 = "63f80d1f04346ad1f3659ec15aab0b448cea5d9d1b12208f42c5016cfe85df08"
 FILTERS_SHA256 = "cec29dc6b419cb48634c48155a0924c5ca65b8fae550451965784380c4d4d04c"
+SHORT_FILTERS_SHA256 = "11d1810fe0d374fb7355b99252309c85ac3f14d475a991068e95911bbb47916c"
 NEURAL_STATES_SHA256 = "346e09b8360d9218a79ecc67fa68c850b9df322163f7388e88e37826717f3493"
 NETWORK_SHA256 = "54474735332d4943f7c0a05e7f979216f0bbe4d64f26fda124ffe3ab8e18d282"
 
@@ -78,6 +79,13 @@ def coefficients() -> np.ndarray:
     """The coefficients of restoration: `filters.bin`, as [kind][range][pass][class][limit][tap]."""
     data = _checked((package() / "format" / "filters.bin").read_bytes(), FILTERS_SHA256)
     return np.frombuffer(data, "<i2").astype(np.int64).reshape(2, 10, 2, 25, 2, 12)
+
+
+@functools.cache
+def short_coefficients() -> np.ndarray:
+    """Those of the short filter: `filters_short.bin`, as [kind][range][class][limit][tap]."""
+    data = _checked((package() / "format" / "filters_short.bin").read_bytes(), SHORT_FILTERS_SHA256)
+    return np.frombuffer(data, "<i2").astype(np.int64).reshape(2, 10, 25, 2, 6)
 
 
 # ---- 1. Conventions --------------------------------------------------------------------------------------------------
@@ -492,7 +500,7 @@ class Plane:
     def __init__(self, h: int, w: int, step: int, coding: int, chroma: bool) -> None:
         self.h, self.w, self.step, self.coding, self.chroma = h, w, step, coding, chroma
         self.p = p = (8, 16)[coding & 1]
-        self.filtered, self.neural, self.corrected = (bool(coding >> bit & 1) for bit in (1, 2, 3))
+        self.filtered, self.neural, self.corrected, self.short = (bool(coding >> bit & 1) for bit in (1, 2, 3, 5))
         self.weights, self.local = weights(p, 64, 0), None
         self.companion: Plane | None = None
         self.factors: list[Factor] = []
@@ -1932,7 +1940,8 @@ NETWORK_BORDERS: dict[str, tuple[int, ...]] = {
 
 def check_codings(planes: list[Plane]) -> None:
     """5.1: what codings of version 2 must be."""
-    require(all(plane.coding <= 15 and not (plane.filtered and plane.corrected) for plane in planes), "coding")
+    require(all(plane.coding & ~0b101111 == 0 for plane in planes), "reserved bits of a coding")
+    require(all(plane.filtered + plane.corrected + plane.short < 2 for plane in planes), "coding")
     require(len({plane.neural for plane in planes}) < 2, "codings that differ in their coder")
 
 
@@ -1942,6 +1951,8 @@ def restored(planes: list[Plane], samples: list[np.ndarray], subsample: bool = F
     for n, (plane, decoded) in enumerate(zip(planes, samples, strict=True)):
         if plane.filtered:
             found.append(restore(decoded, plane.step, plane.chroma))
+        elif plane.short:
+            found.append(restore_short(decoded, plane.step, plane.chroma))
         elif plane.corrected and plane.chroma:
             guide, kind = (halved(found[0]), "half") if subsample else (found[0], "chroma")
             found.append(correct([samples[1], samples[2], guide], plane.step, kind)[n - 1])
@@ -1961,21 +1972,52 @@ def restore(plane: np.ndarray, step: int, chroma: bool) -> np.ndarray:
 def _restore_pass(plane: np.ndarray, step: int, limits: tuple[int, int], filters: np.ndarray) -> np.ndarray:
     h, w = plane.shape
     x = np.pad(np.clip(plane, -16384, 16384), 3, mode="edge")
+    sums = [sum(differences[i : i + h, j : j + w] for i in range(5) for j in range(5)) for differences in _contrasts(x)]
+    return _corrected(x, _classes(sums, step, (3, 10, 30, 80)), step, limits, filters)
+
+
+def restore_short(plane: np.ndarray, step: int, chroma: bool) -> np.ndarray:
+    """10.2: the short filter."""
+    number = sum(border <= step for border in BORDERS)
+    (h, w), x = plane.shape, np.clip(plane, -16384, 16384)
+    down, across = ceil_div(h, 4), ceil_div(w, 4)
+    continued = np.pad(x, ((3, 4 * down - h + 3), (3, 4 * across - w + 3)), mode="edge")
+    sums = []
+    for differences in _contrasts(continued):
+        differences = np.minimum(differences, 8191)
+        rows = sum(differences[i : i + 4 * down : 4] for i in (0, 2, 4, 6))
+        sums.append(sum(rows[:, j : j + 4 * across : 4] for j in range(8)))
+    kind = np.kron(_classes(sums, step, (5, 19, 58, 154)), np.ones((4, 4), np.int64))[:h, :w]
+    limits = (4, LIMITS[0][number][1])
+    return _corrected(np.pad(x, 3, mode="edge"), kind, step, limits, short_coefficients()[int(chroma), number])
+
+
+def _contrasts(x: np.ndarray) -> list[np.ndarray]:
+    """10: A, B, C and D of continued samples, of all but the outermost."""
 
     def contrast(down: int, across: int) -> np.ndarray:
-        """Second differences along an offset, summed over 5 x 5 positions."""
-        ahead = x[1 + down : h + 5 + down, 1 + across : w + 5 + across]
-        behind = x[1 - down : h + 5 - down, 1 - across : w + 5 - across]
-        differences = np.abs(2 * x[1:-1, 1:-1] - ahead - behind)
-        return sum(differences[i : i + h, j : j + w] for i in range(5) for j in range(5))
+        h, w = x.shape
+        ahead = x[1 + down : h - 1 + down, 1 + across : w - 1 + across]
+        behind = x[1 - down : h - 1 - down, 1 - across : w - 1 - across]
+        return np.abs(2 * x[1:-1, 1:-1] - ahead - behind)
 
-    a, b, c, d = contrast(0, 1), contrast(1, 0), contrast(1, 1), contrast(1, -1)
+    return [contrast(0, 1), contrast(1, 0), contrast(1, 1), contrast(1, -1)]
+
+
+def _classes(sums: list[np.ndarray], step: int, thresholds: tuple[int, ...]) -> np.ndarray:
+    """10: classes by the sums of A to D."""
+    a, b, c, d = sums
     both = a + b
-    activity = sum((both > (threshold * step) >> 4).astype(np.int64) for threshold in (3, 10, 30, 80))
+    activity = sum((both > (threshold * step) >> 4).astype(np.int64) for threshold in thresholds)
     straight, slanted = a - b, c - d
     direction = np.where(np.abs(straight) >= np.abs(slanted), np.where(straight > 0, 1, 2), np.where(slanted > 0, 3, 4))
     direction[4 * np.maximum(np.abs(straight), np.abs(slanted)) <= both] = 0
-    kind = 5 * activity + direction
+    return 5 * activity + direction
+
+
+def _corrected(x: np.ndarray, kind: np.ndarray, step: int, limits: tuple[int, int], filters: np.ndarray) -> np.ndarray:
+    """10: the results of a pass; x is continued by three samples."""
+    h, w = kind.shape
     centre, total = x[3:-3, 3:-3], np.zeros((h, w), np.int64)
     for m in range(2):
         limit = (step * limits[m]) >> 6

@@ -92,6 +92,7 @@ def test_check_values_of_the_text():
         "states.bin, as it is": (format_decoder.package() / "format" / "states.bin").read_bytes(),
         "states.bin, inflated": format_decoder.states(),
         "filters.bin": format_decoder.coefficients().astype("<i2").tobytes(),
+        "filters_short.bin": format_decoder.short_coefficients().astype("<i2").tobytes(),
         "network.bin": b"".join(
             biases.astype("<i4").tobytes() + weights.astype("i1").tobytes()
             for ranges in format_decoder.networks().values()
@@ -129,10 +130,12 @@ def test_tables_of_the_package_are_those_of_the_text():
     packed = state.probabilities >> 10 << 4 | state.counts // 2
     inflated = [packed.astype("<u2"), (state.weights >> 3).astype("<i2"), state.maps.astype("<u2")]
     filters = [restoration.filter_set(step, chroma)[0] for chroma in (False, True) for step in (1, *BORDERS)]
+    short = [restoration.short_filter_set(step, chroma)[0] for chroma in (False, True) for step in (1, *BORDERS)]
     found = {
         "states.bin, as it is": (pathlib.Path(states.__file__).parent / "states.bin").read_bytes(),
         "states.bin, inflated": b"".join(array.tobytes() for array in inflated),
         "filters.bin": np.array(filters).astype("<i2").tobytes(),
+        "filters_short.bin": np.array(short).astype("<i2").tobytes(),
         "network.bin": (pathlib.Path(network.__file__).parent / "network.bin").read_bytes(),
         "neural_states.bin, as it is": (pathlib.Path(states.__file__).parent / "neural_states.bin").read_bytes(),
         "neural_states.bin, inflated": b"".join(array.tobytes() for array in neural_states.initial_state()),

@@ -11,10 +11,13 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import examples
 
 import imfnb
 from imfnb.format import restoration as numbers
-from imfnb.format.restoration import CLIPPING_LIMITS, STEP_BORDERS, filter_set
+from imfnb.format.restoration import CLIPPING_LIMITS, SHORT_LIMITS, STEP_BORDERS, filter_set, short_filter_set
 from imfnb.restoration import cpu, reference
 
 pytestmark = pytest.mark.kernels
@@ -72,9 +75,57 @@ def test_extremes_stay_exact(sign, step):
     assert np.abs(found).max() <= limit
 
 
+@given(
+    st.integers(1, 40),
+    st.integers(1, 70),
+    st.sampled_from(STEPS),
+    st.booleans(),
+    st.sampled_from([30, 2000, 2**13 + 1, 2**15]),
+    st.integers(0, 99),
+)
+@settings(max_examples=examples(30))
+def test_backends_agree_on_the_short_filter(height, width, step, chroma, size, seed):
+    """On chosen planes of a stack, in other memory and in place."""
+    rng = np.random.default_rng(seed)
+    planes = smooth_planes(rng, 3, height, width) + rng.integers(-size, size, (3, height, width), dtype=np.int32)
+    filters = short_filter_set(step, chroma)
+    expected, found = np.full(planes.shape, 5, np.int32), np.full(planes.shape, 5, np.int32)
+    reference.restore_short(planes, step, *filters, expected, [2, 0])
+    cpu.restore_short(planes, step, *filters, found, [2, 0])
+    np.testing.assert_array_equal(found, expected)
+    assert (found[1] == 5).all()
+    for kernels in (reference, cpu):
+        inside = planes.copy()
+        kernels.restore_short(inside, step, *filters, inside, [2, 0])
+        np.testing.assert_array_equal(inside[[2, 0]], expected[[2, 0]])
+        np.testing.assert_array_equal(inside[1], planes[1])
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("step", [1, 2**15])
+def test_extremes_of_the_short_filter_stay_exact(sign, step):
+    """Largest samples, coefficients and limits: int32 must equal unbounded Python integers."""
+    limit = numbers.SAMPLE_LIMIT
+    plane = np.random.default_rng(0).choice(np.array([-(2**31), -limit, limit, 2**31 - 1], np.int32), (1, 13, 37))
+    plane[0, 4:9, 4:12] = sign * limit
+    plane[0, 6, 8] = -sign * limit
+    shape = (numbers.CLASSES, numbers.LIMITS, numbers.SHORT_TAPS)
+    each = reference.COEFFICIENT_SUM_LIMIT // (numbers.LIMITS * numbers.SHORT_TAPS)
+    filters, limits = np.full(shape, sign * each, np.int16), np.full(numbers.LIMITS, 4096, np.int32)
+    expected, found, wide = (np.empty(plane.shape, np.int32) for _ in range(3))
+    reference.restore_short(plane, step, filters, limits, expected, [0])
+    cpu.restore_short(plane, step, filters, limits, found, [0])
+    reference.restore_short(plane.astype(np.int64), step, filters, limits, wide, [0])
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(wide, expected)
+    assert np.abs(found).max() <= limit
+
+
 def test_flat_plane_is_unchanged():
     plane, out = np.full((1, 20, 21), -777, np.int32), np.zeros((1, 20, 21), np.int32)
     cpu.restore(plane, 2000, *filter_set(2000, False), out, [0])
+    np.testing.assert_array_equal(out, plane)
+    cpu.restore_short(plane, 2000, *short_filter_set(2000, False), out, [0])
     np.testing.assert_array_equal(out, plane)
 
 
@@ -104,6 +155,9 @@ def test_filters_are_within_the_proven_ranges(chroma):
         assert sums.max() <= reference.COEFFICIENT_SUM_LIMIT
         assert 0 <= limits.min() <= limits.max() <= 4096
         assert not filters[1, :, :, numbers.TAPS_PER_PASS[1] :].any()
+        short, limits = short_filter_set(step, chroma)
+        assert np.abs(short.astype(np.int64)).sum(axis=(1, 2)).max() <= reference.COEFFICIENT_SUM_LIMIT
+        assert 0 <= limits.min() <= limits.max() <= 4096
 
 
 def test_filters_are_those_of_the_format():
@@ -124,6 +178,20 @@ def test_filters_are_those_of_the_format():
     # A line of the file: luma, third range, second pass, class 7, far limit.
     place = 2 * ((((2 * 2 + 1) * 25 + 7) * 2 + 1) * 12)
     assert filter_set(500, False)[0][1, 7, 1].tolist() == np.frombuffer(data, "<i2", 12, place).tolist()
+
+
+def test_short_filters_are_those_of_the_format():
+    data = files("imfnb.format").joinpath("filters_short.bin").read_bytes()
+    assert hashlib.sha256(data).hexdigest() == "11d1810fe0d374fb7355b99252309c85ac3f14d475a991068e95911bbb47916c"
+    assert len(SHORT_LIMITS) == len(STEP_BORDERS) + 1
+    for chroma in (False, True):
+        for index, step in enumerate((1, *STEP_BORDERS)):
+            filters, limits = short_filter_set(step, chroma)
+            assert filters.dtype == np.int16 and filters.shape == (25, 2, 6) and filters.flags.c_contiguous
+            assert limits.dtype == np.int32 and limits.tolist() == list(SHORT_LIMITS[index])
+            assert not filters.flags.writeable and not limits.flags.writeable
+            place = 2 * 300 * (10 * chroma + index)
+            assert filters.astype("<i2").tobytes() == data[place : place + 600]
 
 
 def test_filters_load_from_a_zip(tmp_path):

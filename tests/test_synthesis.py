@@ -37,7 +37,7 @@ def samples_of(grid, factors, rows, step, chroma, which, run, overwrite=False, t
     (unit,) = units(grid.shape, [grid.patch_size] * len(factors), "", run)
     spec = PlaneSpec(1, "chroma", grid.shape) if chroma else PlaneSpec(0, "luma", grid.shape)
     stack = Stack(spec, tuple((0, n) for n in range(len(factors))), "")
-    region = Region([Member(stack, [unit], Coding(step, PLAIN, "context"), network=False)], [rows], run)
+    region = Region([Member(stack, [unit], Coding(step, PLAIN, "context"), (Restoration.FILTER,))], [rows], run)
     for number, part in enumerate(grid.slices):
         mine = [planes[number] for planes in factors]
         run.drive(region.add(stack, unit, part, mine, run.drive(rdoq.upload(mine, run, "")) if there else None))

@@ -72,11 +72,19 @@ _ALPHA_CODINGS = (AlphaCoding.CLASSES, AlphaCoding.MAP, AlphaCoding.CONSTANT)
 
 
 class Restoration(Enum):
-    """How a decoded plane is restored: by nothing, by filters (section 10 of FORMAT.md), by a network (section 18)."""
+    """How a decoded plane is restored: the bits of its coding that say so.
+
+    By nothing, by two passes of filters (section 10 of FORMAT.md), by a network (10.1) or by one pass (10.2).
+    """
 
     NONE = 0
     FILTER = 2
     NETWORK = 8
+    SHORT = 32
+
+
+#: The bits of a coding that say how a plane is restored, of which at most one is set.
+_RESTORATION_BITS = 42
 
 
 #: Entropy coders of U: the context model, and the one that small networks help.
@@ -365,13 +373,16 @@ def _read_step(reader: Reader) -> int:
 
 def _plane(coding: int, step: int) -> PlaneParameters:
     """A plane of the byte that says how it is coded."""
-    return PlaneParameters(step, PATCH_SIZES[coding & 1], Restoration(coding & 10), PLAIN, CODERS[coding >> 2 & 1])
+    return PlaneParameters(
+        step, PATCH_SIZES[coding & 1], Restoration(coding & _RESTORATION_BITS), PLAIN, CODERS[coding >> 2 & 1]
+    )
 
 
 def _read_plane(reader: Reader, index: int, step: int, others: Sequence[PlaneParameters]) -> PlaneParameters:
     """How a plane is coded in version 2, with the coder of the others of its file."""
     coding = reader.byte()
-    if coding > 15 or coding & 10 == 10:
+    # Bit 4 is reserved.
+    if coding > 63 or coding & 16 or (coding & _RESTORATION_BITS).bit_count() > 1:
         raise newer(f"coding {coding} of plane {index}")
     plane = _plane(coding, step)
     if others and plane.coder != others[0].coder:

@@ -1,8 +1,9 @@
-"""Numbers of the restoration filter: section 10 of FORMAT.md.
+"""Numbers of the restoration filters: sections 10 and 10.2 of FORMAT.md.
 
 ``filters.bin`` holds the coefficients, in 1/256, as little-endian int16 of shape (2, 10, 2, 25, 2, 12): luma or chroma,
 range of the step, pass, class, clipping limit (near or far) and tap, the last one fastest. The second pass has six
-taps; the rest of its rows is zero.
+taps; the rest of its rows is zero. ``filters_short.bin`` holds those of the short filter, of shape (2, 10, 25, 2, 6):
+luma or chroma, range of the step, class, clipping limit and tap.
 """
 
 from __future__ import annotations
@@ -67,6 +68,19 @@ CLIPPING_LIMITS = (
     ((3, 16), (2, 12)),
 )
 
+SHORT_TAPS = 6
+"""Taps of the short filter, a 5x5 diamond: the first of `TAPS`."""
+SHORT_BLOCK = 4
+"""Side of the blocks whose samples share a class of the short filter."""
+SHORT_REACH = 2
+"""How far the window of a block goes beyond it; of its rows every other one counts, beginning with the first."""
+SHORT_THRESHOLDS = (5, 19, 58, 154)
+"""Bounds between activities, in quarter steps summed over the window of a block."""
+SHORT_BEND_MAX = 8191
+"""Largest second difference that counts, 512 gray levels: what is made of two then fits 16 bits."""
+SHORT_LIMITS = tuple((4, far) for (_, far), _ in CLIPPING_LIMITS)
+"""Near and far clipping limit of the short filter for every range, in sixteenths of a step."""
+
 
 def filter_set(step: int, chroma: bool) -> tuple[NDArray[np.int16], NDArray[np.int32]]:
     """Filters and clipping limits for a step.
@@ -91,10 +105,43 @@ def filter_set(step: int, chroma: bool) -> tuple[NDArray[np.int16], NDArray[np.i
     return _filters()[int(chroma), index], limits
 
 
+def short_filter_set(step: int, chroma: bool) -> tuple[NDArray[np.int16], NDArray[np.int32]]:
+    """Coefficients and clipping limits of the short filter for a step.
+
+    Parameters
+    ----------
+    step : int
+        Quantization step in 1/64 gray level.
+    chroma : bool
+        Whether the plane is a chroma plane.
+
+    Returns
+    -------
+    filters : ndarray of int16, shape (25, 2, 6), read-only
+        Coefficients per class, clipping limit and tap, in 1/256.
+    limits : ndarray of int32, shape (2,), read-only
+        Clipping limits, in sixteenths of the step.
+    """
+    index = bisect_right(STEP_BORDERS, step)
+    limits = np.array(SHORT_LIMITS[index], np.int32)
+    limits.flags.writeable = False
+    return _short_filters()[int(chroma), index], limits
+
+
 @cache
 def _filters() -> NDArray[np.int16]:
     """The contents of ``filters.bin``."""
-    data = files(__package__).joinpath("filters.bin").read_bytes()
-    filters = np.frombuffer(data, "<i2").astype(np.int16)
-    filters.flags.writeable = False
-    return filters.reshape(2, len(CLIPPING_LIMITS), PASSES, CLASSES, LIMITS, len(TAPS))
+    return _coefficients("filters.bin").reshape(2, len(CLIPPING_LIMITS), PASSES, CLASSES, LIMITS, len(TAPS))
+
+
+@cache
+def _short_filters() -> NDArray[np.int16]:
+    """The contents of ``filters_short.bin``."""
+    return _coefficients("filters_short.bin").reshape(2, len(SHORT_LIMITS), CLASSES, LIMITS, SHORT_TAPS)
+
+
+def _coefficients(name: str) -> NDArray[np.int16]:
+    """The numbers of a file."""
+    coefficients = np.frombuffer(files(__package__).joinpath(name).read_bytes(), "<i2").astype(np.int16)
+    coefficients.flags.writeable = False
+    return coefficients

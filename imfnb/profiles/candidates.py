@@ -227,7 +227,7 @@ def _resynthesize(analysis: Analysis, old: Candidate, whole: bool = False) -> Ta
         return (yield from restorations(regions, originals, run))
 
     found = yield from run.together(
-        map(restored, watch(groups, analysis.frame.height, old.choices.effort.network, run, whole))
+        map(restored, watch(groups, analysis.frame.height, old.choices.effort.restorations, run, whole))
     )
     return [stack for some in found for stack in some]
 

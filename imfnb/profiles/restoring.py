@@ -6,7 +6,7 @@ more rows as chroma's network reads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +16,25 @@ from .. import network, restoration
 from ..factorization import rdoq
 from ..format.main_header import Restoration
 from ..format.network import network as network_of
-from ..format.restoration import filter_set
+from ..format.restoration import SHORT_BLOCK, filter_set, short_filter_set
 from ..layout import Slice, half
 from ..runtime.run import Run, Task
 from . import decide
 from .stacks import Stack
 from .synthesis import Coding, Products, Samples, Unit, Work, rows_of
 
-__all__ = ["Member", "Region", "Restored", "restorations", "restored_planes", "watch"]
+__all__ = ["RESTORATIONS", "Member", "Region", "Restored", "restorations", "restored_planes", "watch"]
+
+
+# How many more rows each kind reads, in either direction.
+_HALOS = {
+    Restoration.FILTER: restoration.HALO,
+    Restoration.SHORT: restoration.SHORT_HALO,
+    Restoration.NETWORK: network.HALO,
+}
+
+#: What there is beside no restoration.
+RESTORATIONS = tuple(_HALOS)
 
 
 @dataclass(frozen=True)
@@ -38,14 +49,14 @@ class Member:
         Its planes with patches of one side.
     coding : Coding
         How they are coded.
-    network : bool
-        Whether a network may restore them; chroma has one for both of its planes.
+    kinds : tuple of Restoration
+        How they may be restored beside not at all; the network of chroma restores both of its planes.
     """
 
     stack: Stack
     units: Sequence[Unit]
     coding: Coding
-    network: bool
+    kinds: tuple[Restoration, ...]
 
     @property
     def height(self) -> int:
@@ -55,12 +66,12 @@ class Member:
     @property
     def guided(self) -> bool:
         """Whether it may be restored with the help of luma."""
-        return self.stack.spec.chroma and self.network
+        return self.stack.spec.chroma and Restoration.NETWORK in self.kinds
 
     @property
     def halo(self) -> int:
         """How many more rows, in either direction, restoration reads."""
-        return network.HALO if self.network else restoration.HALO
+        return max((_HALOS[kind] for kind in self.kinds), default=0)
 
     @property
     def scale(self) -> int:
@@ -74,8 +85,11 @@ class Member:
 
 
 def widened(rows: slice, halo: int, height: int) -> slice:
-    """Rows with those around them, from an even one and to an even one unless that is the end: blocks of a network."""
-    return slice(max(rows.start - halo, 0) // 2 * 2, min(-(-(rows.stop + halo) // 2) * 2, height))
+    """Rows with those around them, in whole blocks of the short filter; the cells of networks are half as high."""
+    return slice(
+        max(rows.start - halo, 0) // SHORT_BLOCK * SHORT_BLOCK,
+        min(-(-(rows.stop + halo) // SHORT_BLOCK) * SHORT_BLOCK, height),
+    )
 
 
 class Region:
@@ -136,6 +150,8 @@ class Region:
         """
         if kind is Restoration.NETWORK:
             return self._corrected(numbers, which, overwrite)
+        if kind is Restoration.SHORT:
+            return [self._smoothed(n, some, overwrite) for n, some in zip(numbers, which, strict=True)]
         return [self._filtered(n, some, overwrite) for n, some in zip(numbers, which, strict=True)]
 
     def settle(self, number: int, planes: Any) -> None:
@@ -169,12 +185,31 @@ class Region:
         part = widened(rows, member.halo, member.height)
         planes, name = self._of(number).part(part), f"{member.stack.name}restored "
         out = planes if overwrite else run.array(name.strip(), planes.shape, np.int32)
-        filters, limits = filter_set(member.coding.step, member.stack.spec.chroma)
-        tables = run.constant(f"{name}filters", filters), run.constant(f"{name}limits", limits)
+        tables = self._tables(name, filter_set, member)
         scratch = None if run.in_place else run.array(f"{name}scratch", (len(which), *planes.shape[1:]), np.int32)
         numbers = run.constant(f"{name}which", np.array(which, np.int32))
         run.kernels("restoration").restore(planes, member.coding.step, *tables, out, numbers, scratch)
         return rows_of(out, slice(rows.start - part.start, rows.stop - part.start))
+
+    def _smoothed(self, number: int, which: Sequence[int], overwrite: bool) -> Any:
+        """A member behind the short filter."""
+        run, member, rows = self._run, self.members[number], self._read[number]
+        part = widened(rows, member.halo, member.height)
+        planes, name = self._of(number).part(part), f"{member.stack.name}smoothed "
+        out = planes if overwrite and run.in_place else run.array(name.strip(), planes.shape, np.int32)
+        numbers = run.constant(f"{name}which", np.array(which, np.int32))
+        tables = self._tables(name, short_filter_set, member)
+        run.kernels("restoration").restore_short(planes, member.coding.step, *tables, out, numbers)
+        if overwrite and out is not planes and len(which) < len(planes):
+            out = run.select([n in which for n in range(len(planes))], out, planes)
+        return rows_of(out, slice(rows.start - part.start, rows.stop - part.start))
+
+    def _tables(self, name: str, filters_of: FilterSets, member: Member) -> list[Any]:
+        """Filters and clipping limits for a member, where they are read."""
+        found = filters_of(member.coding.step, member.stack.spec.chroma)
+        return [
+            self._run.constant(f"{name}{what}", table) for what, table in zip(("filters", "limits"), found, strict=True)
+        ]
 
     def _corrected(self, numbers: Sequence[int], which: Sequence[Sequence[int]], overwrite: bool) -> list[Any]:
         """Members behind their network: luma or another plane alone, or both planes of chroma."""
@@ -231,7 +266,7 @@ def restored_planes(region: Region, kinds: Sequence[Sequence[Restoration]], run:
 
     def finish(numbers: Sequence[int]) -> Task[None]:
         mine = [kinds[number] for number in numbers]
-        used = [kind for kind in (Restoration.FILTER, Restoration.NETWORK) if any(kind in some for some in mine)]
+        used = [kind for kind in RESTORATIONS if any(kind in some for some in mine)]
         before = [region.decoded(number) for number in numbers]
         found = {}
         for kind in used:
@@ -262,13 +297,13 @@ def _selected(kinds: Sequence[Restoration], before: Any, after: Mapping[Restorat
 
 
 def watch(
-    groups: Sequence[Sequence[Work]], height: int, network: bool, run: Run, whole: bool = False
+    groups: Sequence[Sequence[Work]], height: int, kinds: tuple[Restoration, ...], run: Run, whole: bool = False
 ) -> list[list[Region]]:
     """Rows of the stacks of a picture that decide on restoration: those of stacks that are restored together in a list.
 
-    These are sampled rows on the CPU, all on the GPU or where it is asked; `network` says whether there may be one.
+    These are sampled rows on the CPU, all on the GPU or where it is asked; `kinds` may restore planes.
     """
-    members = [Member(group[0].stack, [work.unit for work in group], group[0].coding, network) for group in groups]
+    members = [Member(group[0].stack, [work.unit for work in group], group[0].coding, kinds) for group in groups]
     whole = whole or run.merges
 
     def watched(size: int) -> list[slice]:
@@ -283,6 +318,9 @@ def watch(
         ]
     ]
 
+
+# Filters and clipping limits for a step, of chroma or not.
+FilterSets = Callable[[int, bool], "tuple[np.ndarray, np.ndarray]"]
 
 #: How to restore each plane of a stack, and what the decoder makes of it.
 Restored = tuple[Stack, "list[Restoration]", Any]
@@ -312,7 +350,7 @@ def restorations(regions: list[Region], planes: Mapping[str, Any], run: Run) -> 
     kept = regions if len(regions[0].rounds) > 1 else regions[-1:]
 
     def choose(numbers: Sequence[int]) -> Task[None]:
-        kinds = [Restoration.FILTER, *[Restoration.NETWORK] * members[numbers[0]].network]
+        kinds = members[numbers[0]].kinds
         everything = [range(len(members[number].stack.owners)) for number in numbers]
         errors = [
             run.zeros(f"{members[number].stack.name}errors", (1 + len(kinds), len(some)), np.int64)

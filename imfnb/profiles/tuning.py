@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..format.basis import PLAIN, Weighting
 from ..format.constants import ADAPTED_SAMPLES, STEP_UNIT
-from ..format.main_header import CODERS
+from ..format.main_header import CODERS, Restoration
 
 __all__ = [
     "ALPHA_STEP",
@@ -108,19 +108,19 @@ class Effort:
     ----------
     coder : {"context", "neural"}
         Entropy coder of U.
-    network : bool
-        Whether a network may restore planes, where that is better than filters.
+    restorations : tuple of Restoration
+        What may restore planes, where that pays: the best of them does.
     """
 
     coder: str
-    network: bool
+    restorations: tuple[Restoration, ...]
 
 
 #: As fast as it gets without losing much.
-NORMAL = Effort(CODERS[0], False)
+NORMAL = Effort(CODERS[0], (Restoration.FILTER,))
 
 #: The fewest bits.
-BEST = Effort(CODERS[1], True)
+BEST = Effort(CODERS[1], (Restoration.FILTER, Restoration.NETWORK))
 
 #: The same by the names of the option.
 EFFORTS = {"normal": NORMAL, "best": BEST}

@@ -39,15 +39,21 @@ from ..format.restoration import (
     PASSES,
     RADIUS,
     SAMPLE_LIMIT,
+    SHORT_BEND_MAX,
+    SHORT_BLOCK,
+    SHORT_REACH,
+    SHORT_TAPS,
+    SHORT_THRESHOLDS,
     TAPS,
     TAPS_PER_PASS,
+    THRESHOLD_SHIFT,
 )
 from ..runtime.cuda import SIMULATED, device_function, kernel, stream, template, tile_of_block
 from ..runtime.cuda import cuda as _cuda
 from ..runtime.cuda_intrinsics import clip2, dp2a_high, dp2a_low, get, prmt, put
 from .reference import CLIPPING_MAX, STEP_LIMIT, activity_bound
 
-__all__ = ["restore", "squared_error"]
+__all__ = ["restore", "restore_short", "squared_error"]
 
 _i32, _u32, _f32 = np.int32, np.uint32, np.float32
 
@@ -91,6 +97,16 @@ _SIXTEEN = _u32(16)
 _TWO, _INTO_TWO = _u32(0x40000000), _u32(0x7104)
 # The unit of halves of second differences, and what no sum of these reaches.
 _UNIT, _MANY = 2.0**-15, 2**23
+
+# The short filter: a block of threads restores a tile, which needs some samples around it. The first threads classify
+# its blocks, and then each corrects a pixel after the other.
+_SHORT_ACROSS, _SHORT_DOWN = 2 * _LANES, SHORT_BLOCK * _GROUPS
+_SHORT_MARGIN = SHORT_REACH + 1
+_SHORT_COLUMNS, _SHORT_LINES = _SHORT_ACROSS + 2 * _SHORT_MARGIN, _SHORT_DOWN + 2 * _SHORT_MARGIN
+_BLOCKS_ACROSS = _SHORT_ACROSS // SHORT_BLOCK
+_SHORT_BLOCKS = _BLOCKS_ACROSS * (_SHORT_DOWN // SHORT_BLOCK)
+_SHORT_SET, _SHORT_COUNT = LIMITS * SHORT_TAPS, CLASSES * LIMITS * SHORT_TAPS
+_SHORT_OFFSETS = np.array([row * _SHORT_COLUMNS + column for row, column in TAPS[:SHORT_TAPS]], np.int32)
 
 # `squared_error`: threads of a block across and down, columns and rows of a thread.
 _ERROR_LANES, _ERROR_GROUPS = (4, 2) if SIMULATED else (32, 8)
@@ -411,6 +427,98 @@ def _restore(number: int) -> Callable[..., None]:
 
 
 @device_function
+def _capped_bend(middle, one, other):
+    """A second difference, as far as it counts."""
+    return min(_i32(abs(_i32(_i32(2 * middle) - _i32(one + other)))), _i32(SHORT_BEND_MAX))
+
+
+@device_function
+def _class_of_block(tile, corner, step):
+    """`reference.classify_blocks` of the block whose window begins at the corner."""
+    both, straight, diagonal = _i32(0), _i32(0), _i32(0)
+    for row in range(0, SHORT_BLOCK + 2 * SHORT_REACH, 2):
+        for column in range(SHORT_BLOCK + 2 * SHORT_REACH):
+            at = corner + row * _SHORT_COLUMNS + column
+            above, below = at - _SHORT_COLUMNS, at + _SHORT_COLUMNS
+            middle = get(tile, at)
+            h = _capped_bend(middle, get(tile, at - 1), get(tile, at + 1))
+            v = _capped_bend(middle, get(tile, above), get(tile, below))
+            f = _capped_bend(middle, get(tile, above - 1), get(tile, below + 1))
+            r = _capped_bend(middle, get(tile, above + 1), get(tile, below - 1))
+            both, straight, diagonal = _i32(both + h + v), _i32(straight + h - v), _i32(diagonal + f - r)
+    activity = _i32(0)
+    for threshold in SHORT_THRESHOLDS:
+        activity += _i32(both > _i32(_i32(step * threshold) >> _i32(THRESHOLD_SHIFT)))
+    along_axes = abs(straight) >= abs(diagonal)
+    contrast = straight if along_axes else diagonal
+    direction = _i32(2 if along_axes else 4) - _i32(contrast > 0)
+    if not _i32(4 * abs(contrast)) > both:
+        direction = _i32(0)
+    return _i32(DIRECTIONS * activity + direction)
+
+
+@device_function
+def _clipped(difference, limit):
+    """A difference between a limit and its opposite."""
+    return min(max(_i32(difference), _i32(-limit)), limit)
+
+
+@kernel("void(int32[:,:,::1], int32, int16[:,:,::1], int32[::1], int32[:,:,::1], int32[::1])")
+def _restore_short(planes, step, filters, limits, out, which):
+    """Restore the chosen planes, a tile for every block of threads."""
+    tile = _cuda.shared.array(_SHORT_LINES * _SHORT_COLUMNS, int32)
+    classes = _cuda.shared.array(_SHORT_BLOCKS, int32)
+    coefficients = _cuda.shared.array(_SHORT_COUNT, int32)
+    offsets = _cuda.const.array_like(_SHORT_OFFSETS)
+    height, width = _i32(planes.shape[1]), _i32(planes.shape[2])
+    n, down, across = tile_of_block(
+        _u32(height + (_SHORT_DOWN - 1)) // _u32(_SHORT_DOWN), _u32(width + (_SHORT_ACROSS - 1)) // _u32(_SHORT_ACROSS)
+    )
+    source, goal = planes[which[n]], out[which[n]]
+    top, left = _i32(down * _SHORT_DOWN), _i32(across * _SHORT_ACROSS)
+    thread = _i32(_i32(_cuda.threadIdx.y) * _i32(_LANES) + _i32(_cuda.threadIdx.x))
+    for i in range(-(-_SHORT_LINES * _SHORT_COLUMNS // _THREADS)):
+        item = _i32(thread + i * _THREADS)
+        if item < _SHORT_LINES * _SHORT_COLUMNS:
+            y = _i32(item // _i32(_SHORT_COLUMNS))
+            x = _i32(item - y * _SHORT_COLUMNS)
+            line = _inside(_i32(top + y - _SHORT_MARGIN), height)
+            at = int64(_u32(line * width + _inside(_i32(left + x - _SHORT_MARGIN), width)))
+            put(tile, item, min(max(get(source, at), _LOW), _HIGH))
+    for i in range(-(-_SHORT_COUNT // _THREADS)):
+        item = _i32(thread + i * _THREADS)
+        if item < _SHORT_COUNT:
+            put(coefficients, item, _i32(get(filters, int64(item))))
+    _cuda.syncthreads()
+    if thread < _SHORT_BLOCKS:
+        y = _i32(thread // _i32(_BLOCKS_ACROSS))
+        x = _i32(thread - y * _BLOCKS_ACROSS)
+        corner = _i32(_i32(SHORT_BLOCK * y + 1) * _SHORT_COLUMNS + SHORT_BLOCK * x + 1)
+        put(classes, thread, _class_of_block(tile, corner, step))
+    _cuda.syncthreads()
+    near, far = _i32(_clipping_limit(step, get(limits, 0))), _i32(_clipping_limit(step, get(limits, 1)))
+    for i in range(_SHORT_DOWN * _SHORT_ACROSS // _THREADS):
+        item = _i32(thread + i * _THREADS)
+        y = _i32(item // _i32(_SHORT_ACROSS))
+        x = _i32(item - y * _SHORT_ACROSS)
+        if top + y < height and left + x < width:
+            kind = get(classes, _i32(_i32(y // _i32(SHORT_BLOCK)) * _BLOCKS_ACROSS + x // _i32(SHORT_BLOCK)))
+            at = _i32(_i32(y + _SHORT_MARGIN) * _SHORT_COLUMNS + x + _SHORT_MARGIN)
+            centre, total = get(tile, at), _i32(1 << (COEFFICIENT_BITS - 1))
+            for k in range(SHORT_TAPS):
+                one, other = _i32(get(tile, at + offsets[k]) - centre), _i32(get(tile, at - offsets[k]) - centre)
+                place = _i32(kind * _SHORT_SET + k)
+                narrow, wide = (
+                    _i32(_clipped(one, near) + _clipped(other, near)),
+                    _i32(_clipped(one, far) + _clipped(other, far)),
+                )
+                total = _i32(total + _i32(get(coefficients, place) * narrow))
+                total = _i32(total + _i32(get(coefficients, place + SHORT_TAPS) * wide))
+            value = _i32(centre + _i32(total >> _i32(COEFFICIENT_BITS)))
+            put(goal, int64(_u32(_i32(top + y) * width + _i32(left + x))), min(max(value, _LOW), _HIGH))
+
+
+@device_function
 def _square(a, b, at):
     """Squared difference, at most 2**30."""
     difference = _i32(get(a, at) - get(b, at))
@@ -464,6 +572,14 @@ def restore(planes: Any, step: int, filters: Any, limits: Any, out: Any, which: 
     step = _i32(step)
     _restore(0)[blocks, (_LANES, _GROUPS), stream()](planes, step, *bounds, filters, limits, scratch, which)
     _restore(1)[blocks, (_LANES, _GROUPS), stream()](scratch, step, *bounds, filters, limits, out, which)
+
+
+def restore_short(planes: Any, step: int, filters: Any, limits: Any, out: Any, which: Any) -> None:
+    """Counterpart of :func:`imfnb.restoration.reference.restore_short`; `out` must not be `planes`."""
+    _, height, width = planes.shape
+    blocks = len(which) * -(-height // _SHORT_DOWN) * -(-width // _SHORT_ACROSS)
+    step = _i32(min(int(step), STEP_LIMIT))
+    _restore_short[blocks, (_LANES, _GROUPS), stream()](planes, step, filters, limits, out, which)
 
 
 def squared_error(a: Any, b: Any, out: Any, rows: tuple[int, int, int] | None = None) -> None:

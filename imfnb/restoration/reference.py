@@ -9,6 +9,10 @@ All quantities are integers. Samples are clamped to ±SAMPLE_LIMIT on entry, so 
   since the absolute coefficients of a class add up to at most COEFFICIENT_SUM_LIMIT = 2**14, the accumulator stays
   within 2**29;
 - the correction is then within 2**22, and the corrected sample is clamped to ±SAMPLE_LIMIT again.
+
+In the short filter a second difference is at most SHORT_BEND_MAX < 2**13. The horizontal one and the vertical one of a
+pixel add up to less than 2**14 and differ by less than 2**13, which fits 16 bits, as does what two columns add up to;
+sums of horizontal and vertical ones over the 32 pixels of a window stay below 2**19.
 """
 
 from __future__ import annotations
@@ -26,12 +30,17 @@ from ..format.restoration import (
     LIMITS,
     RADIUS,
     SAMPLE_LIMIT,
+    SHORT_BEND_MAX,
+    SHORT_BLOCK,
+    SHORT_REACH,
+    SHORT_TAPS,
+    SHORT_THRESHOLDS,
     TAPS,
     TAPS_PER_PASS,
     THRESHOLD_SHIFT,
 )
 
-__all__ = ["restore", "squared_error"]
+__all__ = ["restore", "restore_short", "squared_error"]
 
 STEP_LIMIT = 2**15
 """Largest step, 512 gray levels; a larger one is treated as this one."""
@@ -88,6 +97,45 @@ def restore(
             plane = out[n]
 
 
+def restore_short(
+    planes: NDArray[np.int32],
+    step: int,
+    filters: NDArray[np.int16],
+    limits: NDArray[np.int32],
+    out: NDArray[np.int32],
+    which: Sequence[int],
+) -> None:
+    """Restore decoded planes by one pass of short filters, whose classes are those of blocks (see `classify_blocks`).
+
+    Parameters
+    ----------
+    planes : array of int32, shape (B, H, W), H and W at least 1
+        Decoded samples, centred, in 1/16 gray level; those beyond +-SAMPLE_LIMIT are clamped.
+    step : int
+        Quantization step of the planes in 1/64 gray level, at least 1.
+    filters : array of int16, shape (CLASSES, LIMITS, SHORT_TAPS)
+        Coefficients in units of 2**-COEFFICIENT_BITS; absolute sum per class at most COEFFICIENT_SUM_LIMIT.
+    limits : array of int32, shape (LIMITS,)
+        Clipping limits in sixteenths of a step, 0 to 4096.
+    out : array of int32, shape (B, H, W)
+        Receives the restored samples; on the CPU it may be `planes` itself.
+    which : array of int32, shape (K,), or on the CPU sequence of int
+        Numbers of the planes to restore; the others are left alone in `out`.
+    """
+    step = min(int(step), STEP_LIMIT)
+    for n in which:
+        height, width = planes[n].shape
+        margins = [(SHORT_REACH + 1, SHORT_REACH + 1 + -size % SHORT_BLOCK) for size in (height, width)]
+        classes = classify_blocks(np.pad(_clamped(planes[n]), margins, mode="edge"), step)
+        each = classes.repeat(SHORT_BLOCK, axis=0).repeat(SHORT_BLOCK, axis=1)[:height, :width]
+        _correct(planes[n], each, step, TAPS[:SHORT_TAPS], filters, limits, out[n])
+
+
+def _clamped(plane: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The samples within the range that is counted with."""
+    return np.clip(plane, -SAMPLE_LIMIT, SAMPLE_LIMIT)
+
+
 def _run_pass(
     plane: NDArray[np.int32],
     step: int,
@@ -97,9 +145,22 @@ def _run_pass(
     out: NDArray[np.int32],
 ) -> None:
     """One pass of `restore`; filters of shape (CLASSES, LIMITS, len(TAPS)), limits of shape (LIMITS,)."""
+    classes = classify(np.pad(_clamped(plane), RADIUS, mode="edge"), step)
+    _correct(plane, classes, step, taps, filters, limits, out)
+
+
+def _correct(
+    plane: NDArray[np.int32],
+    classes: NDArray[np.int32],
+    step: int,
+    taps: tuple[tuple[int, int], ...],
+    filters: NDArray[np.int16],
+    limits: NDArray[np.int32],
+    out: NDArray[np.int32],
+) -> None:
+    """Correct every sample by the filter of its class."""
     height, width = plane.shape
-    padded = np.pad(np.clip(plane, -SAMPLE_LIMIT, SAMPLE_LIMIT), RADIUS, mode="edge")
-    class_map = classify(padded, step)
+    padded = np.pad(_clamped(plane), RADIUS, mode="edge")
 
     def shifted(row: int, column: int) -> NDArray[np.int32]:
         return padded[RADIUS + row : RADIUS + row + height, RADIUS + column : RADIUS + column + width]
@@ -111,7 +172,7 @@ def _run_pass(
         for k, (row, column) in enumerate(taps):
             ahead = np.clip(shifted(row, column) - centre, -limit, limit)
             behind = np.clip(shifted(-row, -column) - centre, -limit, limit)
-            total += filters[class_map, m, k].astype(np.int32) * (ahead + behind)
+            total += filters[classes, m, k].astype(np.int32) * (ahead + behind)
     correction = (total + (1 << (COEFFICIENT_BITS - 1))) >> COEFFICIENT_BITS
     np.clip(centre + correction, -SAMPLE_LIMIT, SAMPLE_LIMIT, out=out)
 
@@ -134,14 +195,52 @@ def classify(padded: NDArray[np.int32], step: int) -> NDArray[np.int32]:
         |horizontal - vertical| and |falling - rising| exceeds a quarter of that sum; then it is 1 or 2 where the first
         contrast is at least the second (1: the horizontal differences are larger, an upright edge), else 3 or 4.
     """
-    middle = 2 * padded[1:-1, 1:-1]
-    horizontal = _window_sum(np.abs(middle - padded[1:-1, :-2] - padded[1:-1, 2:]))
-    vertical = _window_sum(np.abs(middle - padded[:-2, 1:-1] - padded[2:, 1:-1]))
-    falling = _window_sum(np.abs(middle - padded[:-2, :-2] - padded[2:, 2:]))
-    rising = _window_sum(np.abs(middle - padded[:-2, 2:] - padded[2:, :-2]))
+    return _class_of([_window_sum(bend) for bend in _bends(padded)], step, ACTIVITY_THRESHOLDS)
 
+
+def classify_blocks(padded: NDArray[np.int32], step: int) -> NDArray[np.int32]:
+    """Class of every block of SHORT_BLOCK x SHORT_BLOCK pixels.
+
+    The classes are those of `classify`, with other thresholds. The second differences, each at most SHORT_BEND_MAX, are
+    those in the block and SHORT_REACH pixels around it, in every other row from the first of them on.
+
+    Parameters
+    ----------
+    padded : ndarray of int32, shape (SHORT_BLOCK m + 2 r, SHORT_BLOCK n + 2 r), r = SHORT_REACH + 1
+        The plane, continued to whole blocks and by r more samples on every side.
+    step : int
+        Quantization step in 1/64 gray level, at most STEP_LIMIT.
+
+    Returns
+    -------
+    ndarray of int32, shape (m, n)
+        The classes.
+    """
+    size = SHORT_BLOCK + 2 * SHORT_REACH
+
+    def summed(bend: NDArray[np.int32]) -> NDArray[np.int32]:
+        windows = np.lib.stride_tricks.sliding_window_view(np.minimum(bend, SHORT_BEND_MAX), (size, size))
+        return windows[::SHORT_BLOCK, ::SHORT_BLOCK, ::2].sum(axis=(2, 3), dtype=np.int32)
+
+    return _class_of([summed(bend) for bend in _bends(padded)], step, SHORT_THRESHOLDS)
+
+
+def _bends(padded: NDArray[np.int32]) -> tuple[NDArray[np.int32], ...]:
+    """Horizontal, vertical, falling and rising second differences, a pixel less on every side."""
+    middle = 2 * padded[1:-1, 1:-1]
+    return (
+        np.abs(middle - padded[1:-1, :-2] - padded[1:-1, 2:]),
+        np.abs(middle - padded[:-2, 1:-1] - padded[2:, 1:-1]),
+        np.abs(middle - padded[:-2, :-2] - padded[2:, 2:]),
+        np.abs(middle - padded[:-2, 2:] - padded[2:, :-2]),
+    )
+
+
+def _class_of(sums: Sequence[NDArray[np.int32]], step: int, thresholds: Sequence[int]) -> NDArray[np.int32]:
+    """Classes by sums of horizontal, vertical, falling and rising second differences over a window."""
+    horizontal, vertical, falling, rising = sums
     both = horizontal + vertical
-    activity = sum((both > activity_bound(step, threshold)).astype(np.int32) for threshold in ACTIVITY_THRESHOLDS)
+    activity = sum((both > activity_bound(step, threshold)).astype(np.int32) for threshold in thresholds)
     straight, diagonal = horizontal - vertical, falling - rising
     along_axes = np.where(straight > 0, 1, 2)
     along_diagonals = np.where(diagonal > 0, 3, 4)

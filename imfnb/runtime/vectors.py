@@ -82,7 +82,7 @@ class Lanes:
         return self._builder.load(self._builder.gep(self._data, [position]))
 
     def splat(self, position: ir.Value) -> ir.Value:
-        return splat(self._builder, self.at(position))
+        return splat(self._builder, self.at(position), self._width)
 
 
 def splat(builder: ir.IRBuilder, value: ir.Value, width: int = WIDTH) -> ir.Value:
@@ -109,19 +109,19 @@ def multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, register: ir.V
 
 def multiply_pairs(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
     """a[0] b[0] + a[1] b[1] in every lane, where a and b hold two 16-bit integers in each of 32 bits."""
-    narrow, wide = (ir.VectorType(ir.IntType(bits), 2 * WIDTH) for bits in (16, 32))
+    lanes = a.type.count
+    narrow, wide = (ir.VectorType(ir.IntType(bits), 2 * lanes) for bits in (16, 32))
     one, two = (builder.bitcast(value, narrow) for value in (a, b))
-    if has_feature("avx512bw"):
+    if has_feature("avx512bw") and lanes == WIDTH:
         kind = ir.FunctionType(ir.VectorType(ir.IntType(32), WIDTH), [narrow, narrow])
         both = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.pmaddw.d.512")
         return builder.call(both, [one, two])
     # In this form LLVM mostly finds the instruction that does it, where there is one.
     product = builder.mul(builder.sext(one, wide), builder.sext(two, wide))
     undefined = ir.Constant(wide, ir.Undefined)
+    order = ir.VectorType(ir.IntType(32), lanes)
     halves = [
-        builder.shuffle_vector(
-            product, undefined, ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [2 * k + odd for k in range(WIDTH)])
-        )
+        builder.shuffle_vector(product, undefined, ir.Constant(order, [2 * k + odd for k in range(lanes)]))
         for odd in (0, 1)
     ]
     return builder.add(*halves)

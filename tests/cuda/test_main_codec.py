@@ -12,8 +12,9 @@ from stacks import cuda
 import imfnb
 from imfnb import FormatError
 from imfnb.factorization.rdoq import basis_search
+from imfnb.format.main_header import Restoration
 from imfnb.metrics import psnr
-from imfnb.profiles import decide, search, targets
+from imfnb.profiles import decide, search, targets, tuning
 
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
 
@@ -68,6 +69,16 @@ def test_batch_with_networks():
     files = check([picture(7, 9, 3, seed) for seed in range(2)], step=20, subsampling="4:2:0", effort="best")
     assert all(imfnb.info(data)["effort"] == "best" for data in files)
     assert any(any(imfnb.info(data)["networks"]) for data in files)
+
+
+@pytest.mark.slow
+@batch
+def test_batch_with_the_short_filter(monkeypatch):
+    """On the planes of one picture, not on those of the other."""
+    monkeypatch.setitem(tuning.EFFORTS, "normal", tuning.Effort("context", (Restoration.SHORT,)))
+    flat = np.full((9, 5, 3), 90, np.uint8)
+    files = check([picture(9, 5, 3), flat], step=120, tune="psnr", patch_size=8)
+    assert [imfnb.info(data)["restoration"][0] for data in files] == [True, False]
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from stacks import empty, same, up
 from strategies import seeds
 
 from imfnb.format import restoration as numbers
-from imfnb.format.restoration import filter_set
+from imfnb.format.restoration import filter_set, short_filter_set
 from imfnb.restoration import cuda, reference
 
 STEPS = (1, 64, 200, 1000, 3000, 8000, 2**15, 2**20)
@@ -47,6 +47,38 @@ def check(planes: np.ndarray, step: int, filters: np.ndarray, limits: np.ndarray
 def test_restore(height, width, step, chroma, which, inplace, seed):
     planes = slope(np.random.default_rng(seed), (3, height, width))
     check(planes, step, *filter_set(step, chroma), which, inplace)
+
+
+def check_short(planes: np.ndarray, step: int, filters: np.ndarray, limits: np.ndarray, which: list[int]):
+    expected = np.full(planes.shape, 5, np.int32)
+    out = up(expected)
+    cuda.restore_short(up(planes), step, up(filters), up(limits), out, up(np.array(which, np.int32)))
+    reference.restore_short(planes, step, filters, limits, expected, which)
+    same(out, expected)
+
+
+@given(
+    st.integers(1, 20),
+    st.integers(1, 36),
+    st.sampled_from(STEPS),
+    st.booleans(),
+    st.sampled_from([[0], [2, 0]]),
+    seeds,
+)
+@settings(max_examples=5)
+def test_restore_short(height, width, step, chroma, which, seed):
+    planes = slope(np.random.default_rng(seed), (3, height, width))
+    check_short(planes, step, *short_filter_set(step, chroma), which)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_extremes_of_the_short_filter_stay_exact(sign):
+    """Largest samples, coefficients, limits and step."""
+    limit = numbers.SAMPLE_LIMIT
+    planes = np.random.default_rng(0).choice(np.array([-(2**31), -limit, limit, 2**31 - 1], np.int32), (1, 13, 17))
+    shape = (numbers.CLASSES, numbers.LIMITS, numbers.SHORT_TAPS)
+    each = reference.COEFFICIENT_SUM_LIMIT // (numbers.LIMITS * numbers.SHORT_TAPS)
+    check_short(planes, 2**15, np.full(shape, sign * each, np.int16), np.full(2, 4096, np.int32), [0])
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -110,6 +142,7 @@ def test_large(shape, step):
     planes = slope(rng, shape)
     for inplace in (False, True):
         check(planes, step, *filter_set(step, False), [2, 1], inplace)
+    check_short(planes, step, *short_filter_set(step, False), [2, 1])
     check_errors(planes, planes + rng.integers(-2000, 2000, shape, dtype=np.int32))
 
 
