@@ -21,7 +21,6 @@ import imfnb
 from imfnb.codec import open_container
 from imfnb.entropy import cpu as context
 from imfnb.entropy.rans import reference
-
 from imfnb.format.rans_model import (
     COARSE_STARTS,
     DIFFERENCES,

@@ -35,7 +35,7 @@ _TARGETS = ("quality", "bpp", "size", "psnr", "rank", "step", "max_error", "loss
 _PROFILES = ("main", "baseline")
 _OBJECTIVES = ("mse", "svd")
 _TUNES = ("visual", "psnr")
-_EFFORTS = ("normal", "best")
+_EFFORTS = ("fast", "normal", "best")
 
 #: What the last axis can be.
 CHANNELS = ("auto", "gray", "gray+alpha", "rgb", "rgba", "bands")

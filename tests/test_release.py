@@ -23,7 +23,7 @@ CHECKOUT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(not (CHECKOUT / "setup.cfg").is_file(), reason="takes a checkout, or an sdist")
 
 #: Data of the format beside its modules.
-DATA = ("FORMAT.md", "states.bin", "neural_states.bin", "filters.bin", "filters_short.bin", "network.bin")
+DATA = ("FORMAT.md", "states.bin", "neural_states.bin", "filters.bin", "filters_short.bin", "network.bin", "rans.bin")
 
 #: A requirement: the name, a lower bound or a version, and where it is needed.
 REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[\w,]+\])?\s*(>=|==)\s*([\w.*]+)\s*(?:;.*)?")

@@ -87,8 +87,11 @@ class Restoration(Enum):
 _RESTORATION_BITS = 42
 
 
-#: Entropy coders of U: the context model, and the one that small networks help.
-CODERS = ("context", "neural")
+#: Entropy coders of U: the context model, the one that small networks help, and that of parallel lanes.
+CODERS = ("context", "neural", "rans")
+
+# The bits of a coding that say so, of which at most one is set.
+_CODER_BITS = (0, 4, 16)
 
 
 @dataclass(frozen=True)
@@ -293,7 +296,7 @@ def _array_working_bytes(parameters: ArrayParameters, frame: Frame) -> int:
 
 def _coding(plane: PlaneParameters) -> int:
     """The byte that says how a plane is coded."""
-    return PATCH_SIZES.index(plane.patch_size) | plane.restoration.value | CODERS.index(plane.coder) << 2
+    return PATCH_SIZES.index(plane.patch_size) | plane.restoration.value | _CODER_BITS[CODERS.index(plane.coder)]
 
 
 def parse_v1(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
@@ -373,16 +376,14 @@ def _read_step(reader: Reader) -> int:
 
 def _plane(coding: int, step: int) -> PlaneParameters:
     """A plane of the byte that says how it is coded."""
-    return PlaneParameters(
-        step, PATCH_SIZES[coding & 1], Restoration(coding & _RESTORATION_BITS), PLAIN, CODERS[coding >> 2 & 1]
-    )
+    restoration, coder = Restoration(coding & _RESTORATION_BITS), CODERS[_CODER_BITS.index(coding & sum(_CODER_BITS))]
+    return PlaneParameters(step, PATCH_SIZES[coding & 1], restoration, PLAIN, coder)
 
 
 def _read_plane(reader: Reader, index: int, step: int, others: Sequence[PlaneParameters]) -> PlaneParameters:
     """How a plane is coded in version 2, with the coder of the others of its file."""
     coding = reader.byte()
-    # Bit 4 is reserved.
-    if coding > 63 or coding & 16 or (coding & _RESTORATION_BITS).bit_count() > 1:
+    if coding > 63 or any((coding & bits).bit_count() > 1 for bits in (_RESTORATION_BITS, sum(_CODER_BITS))):
         raise newer(f"coding {coding} of plane {index}")
     plane = _plane(coding, step)
     if others and plane.coder != others[0].coder:

@@ -21,7 +21,7 @@ __all__ = ["coder_of", "decode_slice", "encode_slice", "helped", "read_update", 
 
 
 # Where the entropy coders of U are.
-_HOMES = {"context": "entropy", "neural": "entropy.neural"}
+_HOMES = {"context": "entropy", "neural": "entropy.neural", "rans": "entropy.rans"}
 
 
 def coder_of(name: str, run: Run) -> ModuleType:

@@ -86,7 +86,7 @@ class Coding:
         Their step in 1/64 gray level.
     weighting : Weighting
         Weights of the columns of V.
-    coder : {"context", "neural"}
+    coder : {"context", "neural", "rans"}
         Entropy coder of U.
     """
 

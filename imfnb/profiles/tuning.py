@@ -21,6 +21,7 @@ __all__ = [
     "EFFORTS",
     "ERRATIC_OCTAVES",
     "ERRATIC_PSNR",
+    "FAST",
     "FINE_UNIT",
     "FLAT_TONES",
     "FLOAT_LEVELS",
@@ -106,7 +107,7 @@ class Effort:
 
     Attributes
     ----------
-    coder : {"context", "neural"}
+    coder : {"context", "neural", "rans"}
         Entropy coder of U.
     restorations : tuple of Restoration
         What may restore planes, where that pays: the best of them does.
@@ -116,14 +117,17 @@ class Effort:
     restorations: tuple[Restoration, ...]
 
 
-#: As fast as it gets without losing much.
+#: As fast as it gets.
+FAST = Effort(CODERS[2], (Restoration.SHORT,))
+
+#: Few bits in little time.
 NORMAL = Effort(CODERS[0], (Restoration.FILTER,))
 
 #: The fewest bits.
 BEST = Effort(CODERS[1], (Restoration.FILTER, Restoration.NETWORK))
 
 #: The same by the names of the option.
-EFFORTS = {"normal": NORMAL, "best": BEST}
+EFFORTS = {"fast": FAST, "normal": NORMAL, "best": BEST}
 
 #: From this step of luma on, in 1/64 gray level, blocks with steps of their own have 32 x 32 samples instead of 16 x
 #: 16: their map takes a quarter to a third of the bytes.

@@ -9,7 +9,6 @@ from clamped quantities, never from bytes directly; reads beyond the data give z
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from ...format.bytestream import put_varint
@@ -45,7 +44,7 @@ from ...format.rans_model import (
 )
 from ...runtime.jit import kernel
 from ..layout import DECODE, ENCODE, MAGNITUDE_LIMIT, padded_size
-from .model import FIRST_SIGN_ROWS, PLACE_ROWS, SIGN_ROWS, Model, kernel_model
+from .model import FIRST_SIGN_ROWS, PLACE_ROWS, SIGN_ROWS, kernel_model
 from .reference import SYMBOLS_PER_LANE, opened
 from .simd import levels, symbol_of
 
