@@ -97,9 +97,9 @@ def opened(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     reader = Reader(data)
     try:
         lanes, count = min(reader.byte(), LANES_MAX), reader.varint()
-    except FormatError:
-        lanes = count = 0
-    start = min(reader.position, len(data))
+        start = reader.position
+    except FormatError:  # there is nothing then, not even a state: the first symbol is one too many
+        lanes, count, start = 0, 0, len(data)
     head = data[start : start + (4 << lanes)].ljust(4 << lanes, b"\0")
     start = min(start + (4 << lanes), len(data))
     count = min(count, (len(data) - start) // 2)
