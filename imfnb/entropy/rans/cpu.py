@@ -9,6 +9,8 @@ from clamped quantities, never from bytes directly; reads beyond the data give z
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from ...format.bytestream import put_varint
@@ -123,13 +125,14 @@ def _raw(mode, count, value, counters, bits):
         for k in range(count):
             bits[(position + k) >> 3] |= np.uint8(((value >> k) & 1) << ((position + k) & 7))
         return value
-    out = np.int64(0)
-    for k in range(count):
-        place = min((position + k) >> 3, bits.size - 1)  # the last byte is beyond the data, and zero
-        out |= ((np.int64(bits[place]) >> ((position + k) & 7)) & 1) << k
-    if position + count > 8 * (bits.size - 1):
+    last = bits.size - 4  # from here on they are beyond the data, and zero
+    place = np.uint64(min(position >> 3, last))
+    some = (
+        np.int64(bits[place]) | np.int64(bits[place + np.uint64(1)]) << 8 | np.int64(bits[place + np.uint64(2)]) << 16
+    )
+    if position + count > 8 * last:
         counters[_OVERRUN] = 1
-    return out
+    return (some >> (position & 7)) & ((np.int64(1) << count) - 1)
 
 
 @_jit
@@ -147,12 +150,10 @@ def _beyond(mode, value, counters, bits):
 @_inline
 def _within(mode, symbol, value, starts, widths, counters, bits):
     """Code which value of the range of a symbol it is."""
-    start, width = _at(starts, symbol), _at(widths, symbol)
-    if width:
-        return start + _raw(mode, width, value - start, counters, bits)
     if symbol == SYMBOLS - 1:
-        return start + _beyond(mode, value - start, counters, bits)
-    return start
+        return _at(starts, symbol) + _beyond(mode, value - _at(starts, symbol), counters, bits)
+    start = _at(starts, symbol)
+    return start + _raw(mode, _at(widths, symbol), value - start, counters, bits)
 
 
 # ---- networks --------------------------------------------------------------------------------------------------------
@@ -300,7 +301,7 @@ def _slopes_of(D, gh, gw, stride):
 def _code_ranks(mode, K, E, slopes, gh, gw, stride, rank_max, io, model, scratch):
     """Code the active ranks along the wave front. K is int32, padded, 0 .. rank_max - 1."""
     counters, states, stream, log, bits = io
-    words, rows, symbols, marks, kept = scratch
+    words, rows, symbols, _, kept = scratch
     pairs_1, _, biases_1, _, _, starts, slots = model
     pairs, biases = pairs_1[RANKS], biases_1[RANKS]
     means, top = np.zeros(2, np.int64), _log(np.int64(rank_max - 1))
@@ -431,7 +432,7 @@ def _code_component(
 ):
     """Code component r at the active positions of a pass; signed: kind of the contexts of signs and move, or -1."""
     counters, states, stream, log, bits = io
-    words, rows, symbols, marks, kept = scratch
+    words, rows, symbols, _, kept = scratch
     pairs_1, weights_1, biases_1, _, _, starts, slots = model
     pairs, biases = pairs_1[net], np.empty(HIDDEN, np.int32)
     for k in range(HIDDEN):
@@ -465,7 +466,7 @@ def _code_component(
             total += a
             kept[0, i] = a
         if kind < 0:
-            position, last = counters[_BIT], bits.size - 1
+            position, last = counters[_BIT], bits.size - 4
             for i in range(length):
                 m = np.uint64(active[np.uint64(first + i)])
                 a = kept[0, i]
@@ -601,6 +602,7 @@ def _pack(log, count, states, words):
 # ---- launchers -------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=2)
 def _family(patch_size: int) -> np.ndarray:
     """What the kernel needs to know of every component, int32 (N, 15)."""
     order, table = zigzag(patch_size), component_table(patch_size)
@@ -622,7 +624,7 @@ def encode_factors(padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: i
     patches, inner = grid_h * grid_w, int(ranks.sum(dtype=np.int64))
     # Every patch has at most two symbols for each of component 0 and its rank, every other component one and a sign.
     log = np.zeros(4 * patches + 2 * inner + 1, np.uint32)
-    bits = np.zeros((patches * (2 * ESCAPE_BITS + 10) + inner * (2 * ESCAPE_BITS + 2)) // 8 + 1, np.uint8)
+    bits = np.zeros((patches * (2 * ESCAPE_BITS + 10) + inner * (2 * ESCAPE_BITS + 2)) // 8 + 4, np.uint8)
     counters = np.zeros(4, np.int64)
     io = counters, np.zeros(1, np.uint32), np.zeros(1, np.uint16), log, bits
     spent = np.zeros(patch_size * patch_size + 1, np.int64)

@@ -90,7 +90,7 @@ def opened(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     words : ndarray of uint16
         With a zero after the last, to which reads beyond it go.
     bits : ndarray of uint8
-        The raw bits, with a zero byte after the last.
+        The raw bits, with four zero bytes after the last.
     start : int
         Bytes of the segment before the words.
     """
@@ -105,7 +105,7 @@ def opened(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     count = min(count, (len(data) - start) // 2)
     words = np.zeros(count + 1, np.uint16)
     words[:count] = np.frombuffer(data, "<u2", count, start)
-    bits = np.frombuffer(data[start + 2 * count :] + b"\0", np.uint8).copy()
+    bits = np.frombuffer(data[start + 2 * count :] + bytes(4), np.uint8).copy()
     return np.frombuffer(head, "<u4").astype(np.uint32), words, bits, start + 1
 
 
@@ -221,7 +221,7 @@ class Decoder(Coder):
     def raw(self, count: int, value: int) -> int:
         value = 0
         for k in range(count):
-            if self._bit >> 3 < len(self._bytes) - 1:
+            if self._bit >> 3 < len(self._bytes) - 4:
                 value |= (int(self._bytes[self._bit >> 3]) >> (self._bit & 7) & 1) << k
             else:
                 self.overrun = True
