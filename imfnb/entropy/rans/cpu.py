@@ -32,6 +32,7 @@ from ...format.rans_model import (
     LEVELS,
     LOG,
     LOG_LIMIT,
+    MAGNITUDE_LIMIT,
     MAGNITUDES,
     MEAN_LIMIT,
     PLACE_BITS,
@@ -45,7 +46,7 @@ from ...format.rans_model import (
     group_of,
 )
 from ...runtime.jit import kernel
-from ..layout import DECODE, ENCODE, MAGNITUDE_LIMIT, padded_size
+from ..layout import DECODE, ENCODE, padded_size
 from .model import FIRST_SIGN_ROWS, PLACE_ROWS, SIGN_ROWS, kernel_model
 from .reference import SYMBOLS_PER_LANE, opened
 from .simd import levels, symbol_of
