@@ -113,7 +113,7 @@ def main_fast_psnr(
     device: str = "auto",
     threads: int | None = None,
 ) -> Codec:
-    """The main profile in the least time with the least squared error; the options are those of :func:`imfnb.encode`."""
+    """The main profile in the least time with the least squared error; options as in :func:`imfnb.encode`."""
     return main_fast(patch_size=patch_size, subsampling=subsampling, tune="psnr", device=device, threads=threads)
 
 
