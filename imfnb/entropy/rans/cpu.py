@@ -89,7 +89,7 @@ def _log(value):
 # ---- symbols and raw bits --------------------------------------------------------------------------------------------
 
 
-@_jit
+@_inline
 def _code(mode, rows, count, symbols, counters, states, words, log, starts, slots):
     """Code symbols of the tables with the numbers `rows`: decode them, or note their slots in `log`."""
     number = counters[_NUMBER]
@@ -160,15 +160,11 @@ def _within(mode, symbol, value, starts, widths, counters, bits):
 # ---- networks --------------------------------------------------------------------------------------------------------
 
 
-@_jit
-def _rows_of(net, words, pairs, count, length, biases, model, rows):
-    """Rows of the tables of a network for the inputs of some symbols."""
-    _, _, _, pairs_2, biases_2, _, _ = model
+@_inline
+def _levels_of(net, words, pairs, count, length, biases, model, rows):
+    """Levels of the network of some symbols, of which the first `count` words have the inputs."""
     whole = (length + 15) & -16
-    levels(words, pairs, biases, pairs_2[net], np.int64(biases_2[net]), np.int64(count), np.int64(whole), rows)
-    start = net * _ROWS_PER_NET
-    for i in range(length):
-        rows[i] += start
+    levels(words, pairs, biases, model[3][net], np.int64(model[4][net]), np.int64(count), np.int64(whole), rows)
 
 
 @_inline
@@ -246,7 +242,9 @@ def _code_first(mode, D, E, gh, gw, stride, io, model, scratch):
                 kept[0, i], kept[1, i] = guess, _difference_level(blend)
                 if mode == ENCODE:
                     symbols[i] = _COARSE_SYMBOLS[min(abs(D[m] - guess), COARSE_STARTS[-1])]
-            _rows_of(FIRST, words, pairs, FEW_INPUTS // 2, count, biases, model, rows)
+            _levels_of(FIRST, words, pairs, FEW_INPUTS // 2, count, biases, model, rows)
+            for i in range(count):
+                rows[i] += FIRST * _ROWS_PER_NET
             _code(mode, rows, count, symbols, counters, states, stream, log, starts, slots)
             some = 0
             for i in range(count):
@@ -323,7 +321,9 @@ def _code_ranks(mode, K, E, slopes, gh, gw, stride, rank_max, io, model, scratch
                 words[6, i] = steady
                 if mode == ENCODE:
                     symbols[i] = _COARSE_SYMBOLS[min(K[m], COARSE_STARTS[-1])]
-            _rows_of(RANKS, words, pairs, FEW_INPUTS // 2, count, biases, model, rows)
+            _levels_of(RANKS, words, pairs, FEW_INPUTS // 2, count, biases, model, rows)
+            for i in range(count):
+                rows[i] += RANKS * _ROWS_PER_NET
             _code(mode, rows, count, symbols, counters, states, stream, log, starts, slots)
             some = 0
             for i in range(count):
@@ -358,7 +358,7 @@ def _code_ranks(mode, K, E, slopes, gh, gw, stride, rank_max, io, model, scratch
 
 
 @_jit
-def _component_inputs(which, r, active, first, count, seen, beside, relatives, sums, slopes, K, stride, words):
+def _component_inputs(which, r, active, first, count, seen, beside, relatives, sums, slopes, K, stride, words, kept):
     """What networks see of component r, two inputs to a word; `relatives` are the numbers of those that count.
 
     `beside` (uint8, (2, R, size)) has the means of the neighbours to the sides and of those above and below of the
@@ -402,6 +402,7 @@ def _component_inputs(which, r, active, first, count, seen, beside, relatives, s
         above = max(a, 0) + max(b, 0) + max(c, 0) + max(d, 0)
         reach = (1 if a > 0 else 0) + (1 if b > 0 else 0) + (1 if c > 0 else 0) + (1 if d > 0 else 0)
         rank = _at(K, m)
+        kept[3, i] = LEVELS if rank == r else 0
         words[9, i] = _at(down, m) | _at(bend, m) << 16
         words[10, i] = _log(rank - r) | _log(above) << 16
         words[11, i] = reach << 5 | _log(rank) << 16
@@ -446,41 +447,46 @@ def _code_component(
     total = np.int64(0)
     for first in range(0, count, RUN):
         length = min(RUN, count - first)
-        _component_inputs(which, r, active, first, length, seen, beside, relatives, sums, slopes, K, stride, words)
-        _rows_of(net, words, pairs, STEADY // 2, length, biases, model, rows)
-        for i in range(length):
-            m = active[np.uint64(first + i)]
-            rows[i] += LEVELS if K[np.uint64(m)] == r else 0
-            if mode == ENCODE:
+        _component_inputs(which, r, active, first, length, seen, beside, relatives, sums, slopes, K, stride, words, kept)
+        if mode == ENCODE:
+            for i in range(length):
+                m = active[np.uint64(first + i)]
                 symbols[i] = _FINE_SYMBOLS[min(abs(np.int64(C[m])), FINE_STARTS[-1])]
+        _levels_of(net, words, pairs, STEADY // 2, length, biases, model, rows)
+        start = net * _ROWS_PER_NET
+        for i in range(length):
+            rows[i] += start + kept[3, i]
         _code(mode, rows, length, symbols, counters, states, stream, log, starts, slots)
+        largest = np.int64(0)
+        for i in range(length):
+            kept[0, i] = symbols[i]
+            largest = max(largest, kept[0, i])
+        if largest >= _FIRST_WIDE:
+            for i in range(length):
+                if kept[0, i] >= _FIRST_WIDE:
+                    value = abs(np.int64(C[active[first + i]]))
+                    value = _within(mode, kept[0, i], value, _FINE_STARTS, _FINE_BITS, counters, bits)
+                    kept[0, i] = min(value, MAGNITUDE_LIMIT)
+        position, last, raw = counters[_BIT], bits.size - 4, 1 if kind < 0 else 0
         for i in range(length):
             m = np.uint64(active[np.uint64(first + i)])
-            a = _at(symbols, i)
-            if a >= _FIRST_WIDE:
-                value = abs(np.int64(C[m])) if mode == ENCODE else np.int64(0)
-                a = min(_within(mode, a, value, _FINE_STARTS, _FINE_BITS, counters, bits), MAGNITUDE_LIMIT)
+            a = kept[0, i]
             own[m] = _log(a)
             sum_ = min(np.int64(totals[m]) + a, LOG_LIMIT)
             totals[m] = sum_
             sums[m] = _log(sum_)
             total += a
-            kept[0, i] = a
-        if kind < 0:
-            position, last = counters[_BIT], bits.size - 4
-            for i in range(length):
-                m = np.uint64(active[np.uint64(first + i)])
-                a = kept[0, i]
-                some, place = 1 if a else 0, np.uint64(min(position >> 3, last))
-                if mode == DECODE:
-                    sign = (np.int64(bits[place]) >> (position & 7)) & some
-                    C[m] = (a ^ -sign) + sign
-                else:
-                    bits[place] |= np.uint8((1 if C[m] < 0 else 0) << (position & 7))
-                position += some
-            counters[_BIT] = position
-            if mode == DECODE and position > 8 * last:
-                counters[_OVERRUN] = 1
+            some, place = raw if a else 0, np.uint64(min(position >> 3, last))
+            if mode == DECODE:
+                sign = (np.int64(bits[place]) >> (position & 7)) & some
+                C[m] = (a ^ -sign) + sign
+            elif some and C[m] < 0:
+                bits[place] |= np.uint8(1 << (position & 7))
+            position += some
+        counters[_BIT] = position
+        if mode == DECODE and position > 8 * last:
+            counters[_OVERRUN] = 1
+        if raw:
             continue
         some = 0
         for i in range(length):
