@@ -501,7 +501,9 @@ class Plane:
     def __init__(self, h: int, w: int, step: int, coding: int, chroma: bool) -> None:
         self.h, self.w, self.step, self.coding, self.chroma = h, w, step, coding, chroma
         self.p = p = (8, 16)[coding & 1]
-        self.filtered, self.neural, self.corrected, self.lanes, self.short = (bool(coding >> b & 1) for b in range(1, 6))
+        self.filtered, self.neural, self.corrected, self.lanes, self.short = (
+            bool(coding >> b & 1) for b in range(1, 6)
+        )
         self.weights, self.local = weights(p, 64, 0), None
         self.companion: Plane | None = None
         self.factors: list[Factor] = []

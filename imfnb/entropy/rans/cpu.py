@@ -447,7 +447,9 @@ def _code_component(
     total = np.int64(0)
     for first in range(0, count, RUN):
         length = min(RUN, count - first)
-        _component_inputs(which, r, active, first, length, seen, beside, relatives, sums, slopes, K, stride, words, kept)
+        _component_inputs(
+            which, r, active, first, length, seen, beside, relatives, sums, slopes, K, stride, words, kept
+        )
         if mode == ENCODE:
             for i in range(length):
                 m = active[np.uint64(first + i)]
