@@ -65,7 +65,7 @@ from .passes import (
     wave,
 )
 
-__all__ = ["SYMBOLS_PER_LANE", "Decoder", "Encoder", "decode_factors", "encode_factors", "levels", "opened", "run"]
+__all__ = ["decode_factors", "encode_factors"]
 
 #: Symbols of a segment for each lane: a lane takes two bytes more than its share, 0.5% of those of its symbols.
 SYMBOLS_PER_LANE = 2048
