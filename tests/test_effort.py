@@ -70,8 +70,9 @@ def test_anything(image, encode, patch_size, subsampling, quality, visual):
     same_everywhere(image, encode, patch_size=patch_size, quality=quality, tune=tune, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 256])
-@FAST_FIRST
+@BOTH
 def test_extreme_pictures_at_both_ends_of_the_step(encode, step):
     rng = np.random.default_rng(0)
     image = rng.choice(np.array([0, 255], np.uint8), (9, 11, 3))
@@ -206,7 +207,7 @@ def test_lossless(encode):
     np.testing.assert_array_equal(imfnb.decode(encode(image, lossless=True)), image)
 
 
-@pytest.mark.parametrize("alpha_quality", [30, "lossless"])
+@pytest.mark.parametrize("alpha_quality", ["lossless", pytest.param(30, marks=pytest.mark.slow)])
 def test_alpha(alpha_quality):
     image = picture(24, 21, 4)
     image[:, :, 3] = np.clip(2.0 * image[:, :, 3] - 120, 0, 255)
