@@ -95,12 +95,12 @@ def opened(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     start : int
         Bytes of the segment before the words.
     """
-    reader = Reader(data)
+    reader = Reader(memoryview(data))
     try:
         lanes, count = reader.byte(), reader.varint()
         if lanes > LANES_MAX:
             raise FormatError(f"2**{lanes} lanes")
-        states, words = reader.take(4 << lanes), reader.take(2 * count)
+        states, words = bytes(reader.take(4 << lanes)), bytes(reader.take(2 * count))
     except FormatError:  # there is nothing then, not even a state: the first symbol is one too many
         states, words, reader.position = bytes(4), b"", len(data)
     start = reader.position - len(words)
