@@ -32,6 +32,7 @@ from ...format.rans_model import (
     LEVELS,
     LOG,
     LOG_LIMIT,
+    MAGNITUDE_LIMIT,
     MAGNITUDES,
     MEAN_LIMIT,
     PLACE_BITS,
@@ -45,7 +46,7 @@ from ...format.rans_model import (
     group_of,
 )
 from ...runtime.jit import kernel
-from ..layout import DECODE, ENCODE, MAGNITUDE_LIMIT, padded_size
+from ..layout import DECODE, ENCODE, padded_size
 from .model import FIRST_SIGN_ROWS, PLACE_ROWS, SIGN_ROWS, kernel_model
 from .reference import SYMBOLS_PER_LANE, opened
 from .simd import levels, symbol_of
@@ -518,8 +519,8 @@ def _code_component(
 
 
 @_jit
-def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, family, io, model, spent):
-    """Code a whole plane. spent (int64) gets the bytes after each part (component 0, ranks, 1, 2 ...).
+def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, family, io, model, start, spent):
+    """Code a whole plane. spent (int64) gets the bytes after each part (component 0, ranks, 1, 2 ...), from `start` on.
 
     family (int32, (N, 16)) has for every component its relatives, its steady inputs, its group and its signs.
     """
@@ -535,12 +536,12 @@ def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, family, io, model, spe
     )
     E = np.zeros(size, np.uint8)
     _code_first(mode, U[0], E, gh, gw, stride, io, model, scratch)
-    spent[0] = 2 * counters[_WORD] + ((counters[_BIT] + 7) >> 3)
+    spent[0] = start + 2 * counters[_WORD] + ((counters[_BIT] + 7) >> 3)
     if rank_stop < 2:
         return
     slopes = _slopes_of(U[0], gh, gw, stride)
     _code_ranks(mode, K, E, slopes, gh, gw, stride, rank_max, io, model, scratch)
-    spent[1] = 2 * counters[_WORD] + ((counters[_BIT] + 7) >> 3)
+    spent[1] = start + 2 * counters[_WORD] + ((counters[_BIT] + 7) >> 3)
     active = np.empty((2, gh * gw), np.int32)
     counts = np.zeros(2, np.int64)
     ranks, steep = np.int64(0), np.int64(0)
@@ -598,7 +599,7 @@ def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, family, io, model, spe
                     scratch,
                     (kind, move),
                 )
-        spent[r + 1] = 2 * counters[_WORD] + ((counters[_BIT] + 7) >> 3)
+        spent[r + 1] = start + 2 * counters[_WORD] + ((counters[_BIT] + 7) >> 3)
 
 
 @_jit
@@ -647,7 +648,7 @@ def encode_factors(padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: i
     io = counters, np.zeros(1, np.uint32), np.zeros(1, np.uint16), log, bits
     spent = np.zeros(patch_size * patch_size + 1, np.int64)
     model = tuple(kernel_model())
-    _run(ENCODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_max, _family(patch_size), io, model, spent)
+    _run(ENCODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_max, _family(patch_size), io, model, 0, spent)
     count = int(counters[_NUMBER])
     lanes = min(LANES_MAX, max(1, count // SYMBOLS_PER_LANE).bit_length() - 1)
     states, words = np.full(1 << lanes, 1 << STATE_LOW, np.uint32), np.zeros(count + 1, np.uint16)
@@ -676,6 +677,5 @@ def decode_factors(
     io = counters, states, words, np.zeros(1, np.uint32), bits
     spent = np.zeros(patch_size * patch_size + 1, np.int64) if spent is None else spent
     table, model = _family(patch_size), tuple(kernel_model())
-    _run(DECODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_stop, table, io, model, spent)
-    spent += np.where(spent > 0, start, 0)
+    _run(DECODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_stop, table, io, model, start, spent)
     return padded, ranks, bool(counters[_OVERRUN]) or not data

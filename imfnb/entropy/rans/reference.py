@@ -35,6 +35,7 @@ from ...format.rans_model import (
     LEVELS,
     LOG,
     LOG_LIMIT,
+    MAGNITUDE_LIMIT,
     PLACE_BITS,
     RANKS,
     SHIFT_1,
@@ -47,7 +48,7 @@ from ...format.rans_model import (
     group_of,
     networks,
 )
-from ..layout import MAGNITUDE_LIMIT, padded_size
+from ..layout import padded_size
 from .passes import (
     Mean,
     blend,
@@ -64,7 +65,7 @@ from .passes import (
     wave,
 )
 
-__all__ = ["SYMBOLS_PER_LANE", "Decoder", "Encoder", "decode_factors", "encode_factors", "levels", "opened", "run"]
+__all__ = ["decode_factors", "encode_factors"]
 
 #: Symbols of a segment for each lane: a lane takes two bytes more than its share, 0.5% of those of its symbols.
 SYMBOLS_PER_LANE = 2048
@@ -96,17 +97,16 @@ def opened(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """
     reader = Reader(data)
     try:
-        lanes, count = min(reader.byte(), LANES_MAX), reader.varint()
-    except FormatError:
-        lanes = count = 0
-    start = min(reader.position, len(data))
-    head = data[start : start + (4 << lanes)].ljust(4 << lanes, b"\0")
-    start = min(start + (4 << lanes), len(data))
-    count = min(count, (len(data) - start) // 2)
-    words = np.zeros(count + 1, np.uint16)
-    words[:count] = np.frombuffer(data, "<u2", count, start)
-    bits = np.frombuffer(data[start + 2 * count :] + bytes(4), np.uint8).copy()
-    return np.frombuffer(head, "<u4").astype(np.uint32), words, bits, start + 1
+        lanes, count = reader.byte(), reader.varint()
+        if lanes > LANES_MAX:
+            raise FormatError(f"2**{lanes} lanes")
+        states, words = reader.take(4 << lanes), reader.take(2 * count)
+    except FormatError:  # there is nothing then, not even a state: the first symbol is one too many
+        states, words, reader.position = bytes(4), b"", len(data)
+    start = reader.position - len(words)
+    bits = np.frombuffer(data[reader.position :] + bytes(4), np.uint8).copy()
+    padded = np.frombuffer(words + bytes(2), "<u2").astype(np.uint16)
+    return np.frombuffer(states, "<u4").astype(np.uint32), padded, bits, start + 1
 
 
 class Coder:
