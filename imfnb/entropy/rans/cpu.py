@@ -136,7 +136,7 @@ def _raw(mode, count, value, counters, bits):
     return (some >> (position & 7)) & ((np.int64(1) << count) - 1)
 
 
-@_jit
+@_inline
 def _beyond(mode, value, counters, bits):
     """Code a value beyond the last range."""
     exponent = 0
@@ -161,10 +161,18 @@ def _within(mode, symbol, value, starts, widths, counters, bits):
 
 
 @_inline
-def _levels_of(net, words, pairs, count, length, biases, model, rows):
+def _levels_of(net, words, count, length, biases, model, rows):
     """Levels of the network of some symbols, of which the first `count` words have the inputs."""
+    pairs_1, _, _, pairs_2, biases_2, _, _ = model
     whole = (length + 15) & -16
-    levels(words, pairs, biases, model[3][net], np.int64(model[4][net]), np.int64(count), np.int64(whole), rows)
+    last = np.int64(biases_2[net])
+    levels(words, np.int64(net), pairs_1, biases, pairs_2, last, np.int64(count), np.int64(whole), rows)
+
+
+@_inline
+def _in(array, row, index):
+    """An entry of a row: a view of the row would be counted in and out, which took a tenth of the time."""
+    return np.int64(array[np.uint64(row), np.uint64(index)])
 
 
 @_inline
@@ -215,9 +223,9 @@ def _around(D, m, y, stride):
 def _code_first(mode, D, E, gh, gw, stride, io, model, scratch):
     """Code component 0 along the wave front; E (uint8, padded) gets what networks see of its residuals."""
     counters, states, stream, log, bits = io
-    words, rows, symbols, marks, kept = scratch
-    pairs_1, _, biases_1, _, _, starts, slots = model
-    pairs, biases = pairs_1[FIRST], biases_1[FIRST]
+    words, rows, symbols, marks, kept, _ = scratch
+    _, _, biases_1, _, _, starts, slots = model
+    biases = biases_1[FIRST]
     means = np.zeros(2, np.int64)
     D[2 * stride] = D[2 * stride + 1] = 0
     for t in range(gw + 2 * gh - 2):
@@ -232,17 +240,17 @@ def _code_first(mode, D, E, gh, gw, stride, io, model, scratch):
                 if x == 0 and y > 0:
                     D[m - 1] = D[m - 2] = D[m - stride]
                 w, n, nw, ne, ww, nn, guess, blend = _around(D, m, y, stride)
-                words[0, i] = _log(abs(w - nw)) | _log(abs(n - nw)) << 16
-                words[1, i] = _log(abs(ne - n)) | _log(abs(w - ww)) << 16
-                words[2, i] = _log(abs(n - nn)) | _log(abs(blend)) << 16
-                words[3, i] = _log(abs(ne - w)) | _at(E, m - 1) << 16
-                words[4, i] = _at(E, m - stride) | _at(E, m - stride - 1) << 16
-                words[5, i] = _at(E, m - stride + 1) | _at(E, m - 2) << 16
-                words[6, i] = _at(E, m - 2 * stride) | mean << 16
+                words[0, 2 * i], words[0, 2 * i + 1] = _log(abs(w - nw)), _log(abs(n - nw))
+                words[1, 2 * i], words[1, 2 * i + 1] = _log(abs(ne - n)), _log(abs(w - ww))
+                words[2, 2 * i], words[2, 2 * i + 1] = _log(abs(n - nn)), _log(abs(blend))
+                words[3, 2 * i], words[3, 2 * i + 1] = _log(abs(ne - w)), _at(E, m - 1)
+                words[4, 2 * i], words[4, 2 * i + 1] = _at(E, m - stride), _at(E, m - stride - 1)
+                words[5, 2 * i], words[5, 2 * i + 1] = _at(E, m - stride + 1), _at(E, m - 2)
+                words[6, 2 * i], words[6, 2 * i + 1] = _at(E, m - 2 * stride), mean
                 kept[0, i], kept[1, i] = guess, _difference_level(blend)
                 if mode == ENCODE:
                     symbols[i] = _COARSE_SYMBOLS[min(abs(D[m] - guess), COARSE_STARTS[-1])]
-            _levels_of(FIRST, words, pairs, FEW_INPUTS // 2, count, biases, model, rows)
+            _levels_of(FIRST, words, FEW_INPUTS // 2, count, biases, model, rows)
             for i in range(count):
                 rows[i] += FIRST * _ROWS_PER_NET
             _code(mode, rows, count, symbols, counters, states, stream, log, starts, slots)
@@ -300,28 +308,28 @@ def _slopes_of(D, gh, gw, stride):
 def _code_ranks(mode, K, E, slopes, gh, gw, stride, rank_max, io, model, scratch):
     """Code the active ranks along the wave front. K is int32, padded, 0 .. rank_max - 1."""
     counters, states, stream, log, bits = io
-    words, rows, symbols, _, kept = scratch
-    pairs_1, _, biases_1, _, _, starts, slots = model
-    pairs, biases = pairs_1[RANKS], biases_1[RANKS]
+    words, rows, symbols, _, kept, _ = scratch
+    _, _, biases_1, _, _, starts, slots = model
+    biases = biases_1[RANKS]
     means, top = np.zeros(2, np.int64), _log(np.int64(rank_max - 1))
     for t in range(gw + 2 * gh - 2):
         begin, end = max(0, (t - gw + 2) // 2), min(t // 2 + 1, gh)
-        steady, total = _mean(means, 0) | top << 16, np.int64(0)
+        mean, total = _mean(means, 0), np.int64(0)
         for first in range(begin, end, RUN):
             count = min(RUN, end - first)
             for i in range(count):
                 y = first + i
                 m = (y + 2) * stride + t - 2 * y + 2
-                words[0, i] = _log(_at(K, m - 1)) | _log(_at(K, m - stride)) << 16
-                words[1, i] = _log(_at(K, m - stride - 1)) | _log(_at(K, m - stride + 1)) << 16
-                words[2, i] = _log(_at(K, m - 2)) | _log(_at(K, m - 2 * stride)) << 16
-                words[3, i] = _at(slopes[0], m) | _at(slopes[1], m) << 16
-                words[4, i] = _at(slopes[2], m) | _at(slopes[3], m) << 16
-                words[5, i] = _at(E, m) | _at(E, m + 1) << 16
-                words[6, i] = steady
+                words[0, 2 * i], words[0, 2 * i + 1] = _log(_at(K, m - 1)), _log(_at(K, m - stride))
+                words[1, 2 * i], words[1, 2 * i + 1] = _log(_at(K, m - stride - 1)), _log(_at(K, m - stride + 1))
+                words[2, 2 * i], words[2, 2 * i + 1] = _log(_at(K, m - 2)), _log(_at(K, m - 2 * stride))
+                words[3, 2 * i], words[3, 2 * i + 1] = _in(slopes, 0, m), _in(slopes, 1, m)
+                words[4, 2 * i], words[4, 2 * i + 1] = _in(slopes, 2, m), _in(slopes, 3, m)
+                words[5, 2 * i], words[5, 2 * i + 1] = _at(E, m), _at(E, m + 1)
+                words[6, 2 * i], words[6, 2 * i + 1] = mean, top
                 if mode == ENCODE:
                     symbols[i] = _COARSE_SYMBOLS[min(K[m], COARSE_STARTS[-1])]
-            _levels_of(RANKS, words, pairs, FEW_INPUTS // 2, count, biases, model, rows)
+            _levels_of(RANKS, words, FEW_INPUTS // 2, count, biases, model, rows)
             for i in range(count):
                 rows[i] += RANKS * _ROWS_PER_NET
             _code(mode, rows, count, symbols, counters, states, stream, log, starts, slots)
@@ -357,61 +365,66 @@ def _code_ranks(mode, K, E, slopes, gh, gw, stride, rank_max, io, model, scratch
 # ---- components from 1 on --------------------------------------------------------------------------------------------
 
 
-@_jit
-def _component_inputs(which, r, active, first, count, seen, beside, relatives, sums, slopes, K, stride, words, kept):
+@_inline
+def _component_inputs(r, active, first, count, seen, beside, relatives, sums, slopes, K, stride, scratch):
     """What networks see of component r, two inputs to a word; `relatives` are the numbers of those that count.
 
     `beside` (uint8, (2, R, size)) has the means of the neighbours to the sides and of those above and below of the
-    components before r - 1, where these are active, and gets those of that one: half of the sums of an input fewer.
+    components before r - 1, where these are active, and gets those of that one. Another array gets where tables
+    without zero begin. In one loop instead of five, whose arrays have registers, this took 1.5 times as long.
     """
-    own, one, two = seen[r], seen[relatives[0]], seen[relatives[1]]
-    one_x, one_y, two_x, two_y = (
-        beside[0, relatives[0]],
-        beside[1, relatives[0]],
-        beside[0, relatives[1]],
-        beside[1, relatives[1]],
-    )
-    p1, p2, p3 = seen[relatives[2]], seen[relatives[3]], seen[relatives[4]]
-    p1_x, p1_y, p2_x, p2_y = (
-        beside[0, relatives[2]],
-        beside[1, relatives[2]],
-        beside[0, relatives[3]],
-        beside[1, relatives[3]],
-    )
-    up, back = seen[relatives[5]], seen[relatives[6]]
-    across, down, bend = slopes[0], slopes[1], slopes[2]
+    words, _, _, _, kept, _ = scratch
+    one, two, p1, p2, p3 = relatives[0], relatives[1], relatives[2], relatives[3], relatives[4]
+    up, back = relatives[5], relatives[6]
     for i in range(count):
         m = np.int64(active[np.uint64(first + i)])
-        w, e, n, s = m - 1, m + 1, m - stride, m + stride
-        x, y = (_at(p1, w) + _at(p1, e)) >> 1, (_at(p1, n) + _at(p1, s)) >> 1
-        p1_x[np.uint64(m)], p1_y[np.uint64(m)] = x, y
-        words[0, i] = _at(one, m) | _at(one_x, m) << 16
-        words[1, i] = _at(one_y, m) | _at(two, m) << 16
-        words[2, i] = _at(two_x, m) | _at(two_y, m) << 16
-        words[3, i] = _at(sums, m) | (_at(sums, w) + _at(sums, e) + _at(sums, n) + _at(sums, s)) >> 2 << 16
-        words[4, i] = _at(p1, m) | _at(p2, m) << 16
-        words[5, i] = _at(p3, m) | (x + y) >> 1 << 16
-        words[6, i] = (_at(p2_x, m) + _at(p2_y, m)) >> 1 | _at(up, m) << 16
-        if which:
-            words[7, i] = _at(back, m) | (_at(own, w) + _at(own, e)) >> 1 << 16
-            words[8, i] = (_at(own, n) + _at(own, s)) >> 1 | _at(across, m) << 16
-        else:
-            words[7, i] = _at(back, m)
-            words[8, i] = _at(across, m) << 16
-        a, b, c, d = _at(K, w) - r + 1, _at(K, e) - r + 1, _at(K, n) - r + 1, _at(K, s) - r + 1
+        x = (_in(seen, p1, m - 1) + _in(seen, p1, m + 1)) >> 1
+        y = (_in(seen, p1, m - stride) + _in(seen, p1, m + stride)) >> 1
+        beside[0, np.uint64(p1), np.uint64(m)], beside[1, np.uint64(p1), np.uint64(m)] = x, y
+        words[4, 2 * i], words[5, 2 * i + 1] = _in(seen, p1, m), (x + y) >> 1
+    for i in range(count):
+        m = np.uint64(active[np.uint64(first + i)])
+        words[0, 2 * i], words[0, 2 * i + 1] = _in(seen, one, m), beside[0, np.uint64(one), m]
+        words[1, 2 * i] = beside[1, np.uint64(one), m]
+    for i in range(count):
+        m = np.uint64(active[np.uint64(first + i)])
+        words[1, 2 * i + 1], words[2, 2 * i] = _in(seen, two, m), beside[0, np.uint64(two), m]
+        words[2, 2 * i + 1] = beside[1, np.uint64(two), m]
+    for i in range(count):
+        m = np.int64(active[np.uint64(first + i)])
+        around = _at(sums, m - 1) + _at(sums, m + 1) + _at(sums, m - stride) + _at(sums, m + stride)
+        words[3, 2 * i], words[3, 2 * i + 1] = sums[np.uint64(m)], around >> 2
+    for i in range(count):
+        m = np.uint64(active[np.uint64(first + i)])
+        words[4, 2 * i + 1], words[5, 2 * i] = _in(seen, p2, m), _in(seen, p3, m)
+        words[6, 2 * i] = (np.int64(beside[0, np.uint64(p2), m]) + beside[1, np.uint64(p2), m]) >> 1
+    for i in range(count):
+        m = np.uint64(active[np.uint64(first + i)])
+        words[6, 2 * i + 1], words[7, 2 * i] = _in(seen, up, m), _in(seen, back, m)
+        words[8, 2 * i + 1], words[9, 2 * i], words[9, 2 * i + 1] = slopes[0, m], slopes[1, m], slopes[2, m]
+    for i in range(count):
+        m = np.int64(active[np.uint64(first + i)])
+        words[7, 2 * i + 1] = (_in(seen, r, m - 1) + _in(seen, r, m + 1)) >> 1
+        words[8, 2 * i] = (_in(seen, r, m - stride) + _in(seen, r, m + stride)) >> 1
+    for i in range(count):
+        m = np.int64(active[np.uint64(first + i)])
+        a, b, c, d = (
+            _at(K, m - 1) - r + 1,
+            _at(K, m + 1) - r + 1,
+            _at(K, m - stride) - r + 1,
+            _at(K, m + stride) - r + 1,
+        )
         above = max(a, 0) + max(b, 0) + max(c, 0) + max(d, 0)
         reach = (1 if a > 0 else 0) + (1 if b > 0 else 0) + (1 if c > 0 else 0) + (1 if d > 0 else 0)
         rank = _at(K, m)
+        words[10, 2 * i], words[10, 2 * i + 1] = _at(_LOG, rank - r), _at(_LOG, above)
+        words[11, 2 * i], words[11, 2 * i + 1] = reach << 5, _at(_LOG, rank)
         kept[3, i] = LEVELS if rank == r else 0
-        words[9, i] = _at(down, m) | _at(bend, m) << 16
-        words[10, i] = _log(rank - r) | _log(above) << 16
-        words[11, i] = reach << 5 | _log(rank) << 16
 
 
-@_jit
+@_inline
 def _code_component(
     mode,
-    which,
     r,
     net,
     active,
@@ -434,27 +447,24 @@ def _code_component(
 ):
     """Code component r at the active positions of a pass; signed: kind of the contexts of signs and move, or -1."""
     counters, states, stream, log, bits = io
-    words, rows, symbols, _, kept = scratch
-    pairs_1, weights_1, biases_1, _, _, starts, slots = model
-    pairs, biases = pairs_1[net], np.empty(HIDDEN, np.int32)
+    words, rows, symbols, _, kept, biases = scratch
+    _, weights_1, biases_1, _, _, starts, slots = model
     for k in range(HIDDEN):
         total = np.int64(biases_1[net, k])
         for j in range(STEADY, INPUTS):
             total += steady[j - STEADY] * np.int64(weights_1[net, j, k])
         biases[k] = total
-    C, D, own = U[r], U[0], seen[r]
+    row = np.uint64(r)
     kind, move = signed
     total = np.int64(0)
     for first in range(0, count, RUN):
         length = min(RUN, count - first)
-        _component_inputs(
-            which, r, active, first, length, seen, beside, relatives, sums, slopes, K, stride, words, kept
-        )
+        _component_inputs(r, active, first, length, seen, beside, relatives, sums, slopes, K, stride, scratch)
         if mode == ENCODE:
             for i in range(length):
                 m = active[np.uint64(first + i)]
-                symbols[i] = _FINE_SYMBOLS[min(abs(np.int64(C[m])), FINE_STARTS[-1])]
-        _levels_of(net, words, pairs, STEADY // 2, length, biases, model, rows)
+                symbols[i] = _FINE_SYMBOLS[min(abs(np.int64(U[row, np.uint64(m)])), FINE_STARTS[-1])]
+        _levels_of(net, words, STEADY // 2, length, biases, model, rows)
         start = net * _ROWS_PER_NET
         for i in range(length):
             rows[i] += start + kept[3, i]
@@ -466,14 +476,14 @@ def _code_component(
         if largest >= _FIRST_WIDE:
             for i in range(length):
                 if kept[0, i] >= _FIRST_WIDE:
-                    value = abs(np.int64(C[active[first + i]]))
+                    value = abs(np.int64(U[row, np.uint64(active[first + i])]))
                     value = _within(mode, kept[0, i], value, _FINE_STARTS, _FINE_BITS, counters, bits)
                     kept[0, i] = min(value, MAGNITUDE_LIMIT)
         position, last, raw = counters[_BIT], bits.size - 4, 1 if kind < 0 else 0
         for i in range(length):
             m = np.uint64(active[np.uint64(first + i)])
             a = kept[0, i]
-            own[m] = _log(a)
+            seen[row, m] = _log(a)
             sum_ = min(np.int64(totals[m]) + a, LOG_LIMIT)
             totals[m] = sum_
             sums[m] = _log(sum_)
@@ -481,8 +491,8 @@ def _code_component(
             some, place = raw if a else 0, np.uint64(min(position >> 3, last))
             if mode == DECODE:
                 sign = (np.int64(bits[place]) >> (position & 7)) & some
-                C[m] = (a ^ -sign) + sign
-            elif some and C[m] < 0:
+                U[row, np.uint64(m)] = (a ^ -sign) + sign
+            elif some and U[row, np.uint64(m)] < 0:
                 bits[place] |= np.uint8(1 << (position & 7))
             position += some
         counters[_BIT] = position
@@ -495,16 +505,16 @@ def _code_component(
             a = kept[0, i]
             if a:
                 m = np.int64(active[np.uint64(first + i)])
-                slope = _at(D, m + move) - _at(D, m - move)
+                slope = _in(U, 0, m + move) - _in(U, 0, m - move)
                 against = 1 if slope < 0 else 0
                 rows[some] = SIGN_ROWS + kind * (DIFFERENCES + 1) + abs(_difference_level(slope))
-                symbols[some] = (1 if C[m] < 0 else 0) ^ against
+                symbols[some] = (1 if U[row, np.uint64(m)] < 0 else 0) ^ against
                 kept[1, some], kept[2, some] = m, -a if against else a
                 some += 1
         _code(mode, rows, some, symbols, counters, states, stream, log, starts, slots)
         if mode == DECODE:
             for k in range(some):
-                C[kept[1, k]] = -kept[2, k] if symbols[k] else kept[2, k]
+                U[row, np.uint64(kept[1, k])] = -kept[2, k] if symbols[k] else kept[2, k]
     _add(means, 0, total, count)
 
 
@@ -517,11 +527,12 @@ def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, family, io, model, sta
     counters = io[0]
     size = U.shape[1]
     scratch = (
-        np.zeros((INPUTS // 2, RUN), np.int32),
+        np.zeros((INPUTS // 2, 2 * RUN), np.int16),
         np.zeros(RUN, np.int32),
         np.zeros(RUN, np.uint8),
         np.zeros(RUN, np.uint8),
         np.zeros((4, RUN), np.int64),
+        np.zeros(HIDDEN, np.int32),
     )
     E = np.zeros(size, np.uint8)
     _code_first(mode, U[0], E, gh, gw, stride, io, model, scratch)
@@ -568,7 +579,6 @@ def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, family, io, model, sta
                 net = GROUPS + 2 * np.int64(entry[12]) + which
                 _code_component(
                     mode,
-                    which,
                     r,
                     net,
                     active[which],
