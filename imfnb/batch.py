@@ -757,7 +757,13 @@ def _check_slots(out: Any, files: Any, executor: Executor | None) -> list[Any]:
     count = _count(files)
     if count is not None and count != len(out):
         raise OptionError(f"out has {len(out)} items and files {count}; expected as many of both")
-    return list(out)
+    slots = list(out)
+    for number, slot in enumerate(slots):
+        if not isinstance(slot, np.ndarray):
+            raise OptionError(
+                f"out[{number}] is {describe(slot)}; expected an array of the shape and type of its image"
+            )
+    return slots
 
 
 def _choose_decoder(refusal: str | None, executor: Any, threads: Any, errors: Any, options: dict[str, Any]) -> str:

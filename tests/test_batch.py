@@ -366,7 +366,8 @@ def test_arrays_that_do_not_fit():
     for wrong, message in [
         (np.zeros((3, *shape), np.int16), r"^files\[0\]: out is int16 .*expected an array of uint8 with shape"),
         ([out[0], out[1, 1:], out[2]], r"^files\[1\]: out is uint8 .*expected an array of uint8 with shape"),
-        ([*out[:2], None], r"^files\[2\]: out is NoneType|^files\[2\]: .*expected"),
+        ([*out[:2], None], r"^out\[2\] is None; expected an array"),
+        (out[0, 0, :3, 0], r"^out\[0\] is .*; expected an array"),
         (np.broadcast_to(out[:1], out.shape), r"^files\[0\]: out is read-only"),
     ]:
         with pytest.raises(imfnb.OptionError, match=message):
@@ -402,7 +403,7 @@ def test_nothing_is_written_to_an_array_after_its_call(monkeypatch):
 
     monkeypatch.setattr(batch, "_decode_item", work)
     with pytest.raises(KeyError):
-        imfnb.decode_batch(alone()[:2], out=[None, None], threads=2)
+        imfnb.decode_batch(alone()[:2], out=[np.empty(0), np.empty(0)], threads=2)
     assert ended.is_set()
 
 

@@ -240,13 +240,13 @@ def _code_first(mode, D, E, gh, gw, stride, io, model, scratch):
                 if x == 0 and y > 0:
                     D[m - 1] = D[m - 2] = D[m - stride]
                 w, n, nw, ne, ww, nn, guess, blend = _around(D, m, y, stride)
-                words[0, 2 * i], words[0, 2 * i + 1] = _log(abs(w - nw)), _log(abs(n - nw))
-                words[1, 2 * i], words[1, 2 * i + 1] = _log(abs(ne - n)), _log(abs(w - ww))
-                words[2, 2 * i], words[2, 2 * i + 1] = _log(abs(n - nn)), _log(abs(blend))
-                words[3, 2 * i], words[3, 2 * i + 1] = _log(abs(ne - w)), _at(E, m - 1)
-                words[4, 2 * i], words[4, 2 * i + 1] = _at(E, m - stride), _at(E, m - stride - 1)
-                words[5, 2 * i], words[5, 2 * i + 1] = _at(E, m - stride + 1), _at(E, m - 2)
-                words[6, 2 * i], words[6, 2 * i + 1] = _at(E, m - 2 * stride), mean
+                words[0, i] = _log(abs(w - nw)) | _log(abs(n - nw)) << 16
+                words[1, i] = _log(abs(ne - n)) | _log(abs(w - ww)) << 16
+                words[2, i] = _log(abs(n - nn)) | _log(abs(blend)) << 16
+                words[3, i] = _log(abs(ne - w)) | _at(E, m - 1) << 16
+                words[4, i] = _at(E, m - stride) | _at(E, m - stride - 1) << 16
+                words[5, i] = _at(E, m - stride + 1) | _at(E, m - 2) << 16
+                words[6, i] = _at(E, m - 2 * stride) | mean << 16
                 kept[0, i], kept[1, i] = guess, _difference_level(blend)
                 if mode == ENCODE:
                     symbols[i] = _COARSE_SYMBOLS[min(abs(D[m] - guess), COARSE_STARTS[-1])]
@@ -320,13 +320,13 @@ def _code_ranks(mode, K, E, slopes, gh, gw, stride, rank_max, io, model, scratch
             for i in range(count):
                 y = first + i
                 m = (y + 2) * stride + t - 2 * y + 2
-                words[0, 2 * i], words[0, 2 * i + 1] = _log(_at(K, m - 1)), _log(_at(K, m - stride))
-                words[1, 2 * i], words[1, 2 * i + 1] = _log(_at(K, m - stride - 1)), _log(_at(K, m - stride + 1))
-                words[2, 2 * i], words[2, 2 * i + 1] = _log(_at(K, m - 2)), _log(_at(K, m - 2 * stride))
-                words[3, 2 * i], words[3, 2 * i + 1] = _in(slopes, 0, m), _in(slopes, 1, m)
-                words[4, 2 * i], words[4, 2 * i + 1] = _in(slopes, 2, m), _in(slopes, 3, m)
-                words[5, 2 * i], words[5, 2 * i + 1] = _at(E, m), _at(E, m + 1)
-                words[6, 2 * i], words[6, 2 * i + 1] = mean, top
+                words[0, i] = _log(_at(K, m - 1)) | _log(_at(K, m - stride)) << 16
+                words[1, i] = _log(_at(K, m - stride - 1)) | _log(_at(K, m - stride + 1)) << 16
+                words[2, i] = _log(_at(K, m - 2)) | _log(_at(K, m - 2 * stride)) << 16
+                words[3, i] = _in(slopes, 0, m) | _in(slopes, 1, m) << 16
+                words[4, i] = _in(slopes, 2, m) | _in(slopes, 3, m) << 16
+                words[5, i] = _at(E, m) | _at(E, m + 1) << 16
+                words[6, i] = mean | top << 16
                 if mode == ENCODE:
                     symbols[i] = _COARSE_SYMBOLS[min(K[m], COARSE_STARTS[-1])]
             _levels_of(RANKS, words, FEW_INPUTS // 2, count, biases, model, rows)
@@ -381,31 +381,26 @@ def _component_inputs(r, active, first, count, seen, beside, relatives, sums, sl
         x = (_in(seen, p1, m - 1) + _in(seen, p1, m + 1)) >> 1
         y = (_in(seen, p1, m - stride) + _in(seen, p1, m + stride)) >> 1
         beside[0, np.uint64(p1), np.uint64(m)], beside[1, np.uint64(p1), np.uint64(m)] = x, y
-        words[4, 2 * i], words[5, 2 * i + 1] = _in(seen, p1, m), (x + y) >> 1
+        words[4, i] = _in(seen, p1, m) | _in(seen, p2, m) << 16
+        words[5, i] = _in(seen, p3, m) | (x + y) >> 1 << 16
+        beyond = np.int64(beside[0, np.uint64(p2), np.uint64(m)]) + beside[1, np.uint64(p2), np.uint64(m)]
+        words[6, i] = beyond >> 1 | _in(seen, up, m) << 16
     for i in range(count):
         m = np.uint64(active[np.uint64(first + i)])
-        words[0, 2 * i], words[0, 2 * i + 1] = _in(seen, one, m), beside[0, np.uint64(one), m]
-        words[1, 2 * i] = beside[1, np.uint64(one), m]
-    for i in range(count):
-        m = np.uint64(active[np.uint64(first + i)])
-        words[1, 2 * i + 1], words[2, 2 * i] = _in(seen, two, m), beside[0, np.uint64(two), m]
-        words[2, 2 * i + 1] = beside[1, np.uint64(two), m]
+        words[0, i] = _in(seen, one, m) | np.int64(beside[0, np.uint64(one), m]) << 16
+        words[1, i] = beside[1, np.uint64(one), m] | _in(seen, two, m) << 16
+        words[2, i] = beside[0, np.uint64(two), m] | np.int64(beside[1, np.uint64(two), m]) << 16
     for i in range(count):
         m = np.int64(active[np.uint64(first + i)])
         around = _at(sums, m - 1) + _at(sums, m + 1) + _at(sums, m - stride) + _at(sums, m + stride)
-        words[3, 2 * i], words[3, 2 * i + 1] = sums[np.uint64(m)], around >> 2
-    for i in range(count):
-        m = np.uint64(active[np.uint64(first + i)])
-        words[4, 2 * i + 1], words[5, 2 * i] = _in(seen, p2, m), _in(seen, p3, m)
-        words[6, 2 * i] = (np.int64(beside[0, np.uint64(p2), m]) + beside[1, np.uint64(p2), m]) >> 1
-    for i in range(count):
-        m = np.uint64(active[np.uint64(first + i)])
-        words[6, 2 * i + 1], words[7, 2 * i] = _in(seen, up, m), _in(seen, back, m)
-        words[8, 2 * i + 1], words[9, 2 * i], words[9, 2 * i + 1] = slopes[0, m], slopes[1, m], slopes[2, m]
+        words[3, i] = _at(sums, m) | around >> 2 << 16
     for i in range(count):
         m = np.int64(active[np.uint64(first + i)])
-        words[7, 2 * i + 1] = (_in(seen, r, m - 1) + _in(seen, r, m + 1)) >> 1
-        words[8, 2 * i] = (_in(seen, r, m - stride) + _in(seen, r, m + stride)) >> 1
+        x = (_in(seen, r, m - 1) + _in(seen, r, m + 1)) >> 1
+        y = (_in(seen, r, m - stride) + _in(seen, r, m + stride)) >> 1
+        words[7, i] = _in(seen, back, m) | x << 16
+        words[8, i] = y | _in(slopes, 0, m) << 16
+        words[9, i] = _in(slopes, 1, m) | _in(slopes, 2, m) << 16
     for i in range(count):
         m = np.int64(active[np.uint64(first + i)])
         a, b, c, d = (
@@ -417,8 +412,8 @@ def _component_inputs(r, active, first, count, seen, beside, relatives, sums, sl
         above = max(a, 0) + max(b, 0) + max(c, 0) + max(d, 0)
         reach = (1 if a > 0 else 0) + (1 if b > 0 else 0) + (1 if c > 0 else 0) + (1 if d > 0 else 0)
         rank = _at(K, m)
-        words[10, 2 * i], words[10, 2 * i + 1] = _at(_LOG, rank - r), _at(_LOG, above)
-        words[11, 2 * i], words[11, 2 * i + 1] = reach << 5, _at(_LOG, rank)
+        words[10, i] = _at(_LOG, rank - r) | _at(_LOG, above) << 16
+        words[11, i] = reach << 5 | _at(_LOG, rank) << 16
         kept[3, i] = LEVELS if rank == r else 0
 
 
@@ -527,7 +522,7 @@ def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, family, io, model, sta
     counters = io[0]
     size = U.shape[1]
     scratch = (
-        np.zeros((INPUTS // 2, 2 * RUN), np.int16),
+        np.zeros((INPUTS // 2, RUN), np.int32),
         np.zeros(RUN, np.int32),
         np.zeros(RUN, np.uint8),
         np.zeros(RUN, np.uint8),

@@ -36,8 +36,7 @@ def _clip(builder, value, high):
 def _levels(typing_context, words, net, weights_1, biases_1, weights_2, bias_2, count, length, out):
     def generate(context, builder, signature, args):
         kinds = signature.args
-        words = Lanes(context, builder, kinds[0], args[0], 2 * WIDTH)
-        weights_1, biases_1, weights_2 = (Lanes(context, builder, kinds[k], args[k]) for k in range(2, 5))
+        words, weights_1, biases_1, weights_2 = (Lanes(context, builder, kinds[k], args[k]) for k in (0, 2, 3, 4))
         out = Lanes(context, builder, kinds[8], args[8])
         net, count, length = args[1], args[6], args[7]
         stride = words.shape[1]
@@ -52,8 +51,7 @@ def _levels(typing_context, words, net, weights_1, biases_1, weights_2, bias_2, 
                 for k in range(_TILE):
                     builder.store(biases_1.splat(INDEX(first + k)), sums[k])
                 with cgutils.for_range(builder, count, intp=INDEX) as loop:
-                    place = builder.add(builder.mul(loop.index, stride), builder.mul(x, INDEX(2)))
-                    values = builder.bitcast(words.load(place), ir.VectorType(_I32, WIDTH))
+                    values = words.load(builder.add(builder.mul(loop.index, stride), x))
                     row = builder.add(builder.mul(loop.index, INDEX(HIDDEN)), builder.add(start_1, INDEX(first)))
                     for k in range(_TILE):
                         weight = weights_1.splat(builder.add(row, INDEX(k)))
@@ -90,10 +88,10 @@ def _symbol_of(typing_context, starts, row, slot):
 if numba.config.DISABLE_JIT:
 
     def levels(words, net, weights_1, biases_1, weights_2, bias_2, count, length, out):
-        """Levels of `length` symbols, int32, a multiple of WIDTH: words (int16, (m, 2 n)) hold two inputs each, of
+        """Levels of `length` symbols, int32, a multiple of WIDTH: words (int32, (m, n)) hold two inputs each, of
         which the first `count` rows count; weights are in pairs as these (int32, (m, HIDDEN) and (HIDDEN / 2,)).
         """
-        inputs = words[:count, : 2 * length].reshape(count, length, 2).astype(np.int64)
+        inputs = np.ascontiguousarray(words[:count, :length]).view(np.int16).reshape(count, length, 2).astype(np.int64)
         pairs = np.ascontiguousarray(weights_1[net, :count]).view(np.int16).reshape(count, HIDDEN, 2).astype(np.int64)
         hidden = np.clip((biases_1 + np.einsum("kxi,koi->xo", inputs, pairs)) >> SHIFT_1, 0, UNIT_MAX)
         total = bias_2 + hidden @ np.ascontiguousarray(weights_2[net]).view(np.int16).astype(np.int64)
