@@ -93,14 +93,14 @@ def test_fewer_bytes_for_less_error(tune):
 
 @pytest.mark.jit
 @pytest.mark.parametrize("tune", ["psnr", "visual"])
-def test_some_more_bytes_for_no_more_error(tune):
+def test_little_more_bytes_for_less_error(tune):
     """Of a smaller picture than most, where what adapts would have learned least."""
     image = np.ascontiguousarray(pytest.importorskip("skimage.data").astronaut()[:256, 100:356])
     plain = imfnb.encode(image, quality=45, tune=tune)
-    data = fast(image, size=round(1.25 * len(plain)), tune=tune)
+    data = fast(image, size=round(1.08 * len(plain)), tune=tune)
     assert imfnb.info(data)["effort"] == "fast" and not any(imfnb.info(data)["networks"])
     measure = imfnb.metrics.psnr if tune == "psnr" else imfnb.metrics.ms_ssim
-    assert measure(image, imfnb.decode(data)) > measure(image, imfnb.decode(plain)) - 0.001
+    assert measure(image, imfnb.decode(data)) > measure(image, imfnb.decode(plain))
 
 
 @pytest.mark.jit
