@@ -74,7 +74,7 @@ def test_batch_with_networks():
 @pytest.mark.slow
 @batch
 def test_batch_of_the_fast_effort():
-    files = check([picture(9, 7, 3, seed) for seed in range(2)], step=20, subsampling="4:2:0", effort="fast")
+    files = check([picture(9, 7, 0, seed) for seed in range(2)], step=20, patch_size=8, effort="fast")
     assert all(imfnb.info(data)["effort"] == "fast" for data in files)
 
 
