@@ -37,7 +37,8 @@ def same_everywhere(image: np.ndarray, encode=best, **options) -> np.ndarray:
     """Encode and decode on both backends: the same bytes and the same samples."""
     data = encode(image, device="cpu", threads=1, **options)
     assert encode(image, device="reference", threads=2, **options) == data
-    assert imfnb.info(data)["effort"] == encode.__name__
+    said = imfnb.info(data)
+    assert said["effort"] == (encode.__name__ if said.get("columns", 1) else "normal")  # without planes there is none
     samples = imfnb.decode(data, device="cpu", threads=1)
     assert samples.dtype == image.dtype and samples.shape == image.shape
     np.testing.assert_array_equal(imfnb.decode(data, device="reference", threads=2), samples)
