@@ -303,7 +303,7 @@ def works_of(
         symbols = [maps[b].symbols for b, _ in stack.owners]
         parts = with_local(parts, stack.spec, symbols, maps[0].bits, run)
     coding = Coding(choices.plane_step(stack.spec), choices.weighting(stack.spec), choices.effort.coder)
-    return [Work(stack, planes, unit, coding) for unit in parts]
+    return [Work(stack, planes, unit, coding, choices.effort.sweeps) for unit in parts]
 
 
 def _patch_sizes(analysis: Analysis, stack: Stack, planes: Any, step: int, choices: PlaneChoices) -> Task[list[int]]:
@@ -395,8 +395,9 @@ def prepare_slice(
     analysis: Analysis, work: Work, filtered: Any, update: np.ndarray | None, part: Slice
 ) -> rdoq.LastChoice:
     """X -> U, V but for the last choice of U."""
-    unit, coding = work.unit, work.coding
-    numbers = coding.step, unit.grid.patch_size, analysis.run, unit.name, update, analysis.parts.rdoq
+    unit, coding, settings = work.unit, work.coding, analysis.parts.rdoq
+    settings = replace(settings, sweeps=min(settings.sweeps, work.sweeps))
+    numbers = coding.step, unit.grid.patch_size, analysis.run, unit.name, update, settings
     return rdoq.prepare(rows_of(filtered, part.samples), *numbers, coding.weighting, unit.local_of(part))
 
 

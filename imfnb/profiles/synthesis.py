@@ -113,12 +113,15 @@ class Work:
         Which of them.
     coding : Coding
         How they are coded.
+    sweeps : int
+        How often their factors are chosen at most.
     """
 
     stack: Stack
     planes: Any
     unit: Unit
     coding: Coding
+    sweeps: int
 
     @property
     def owners(self) -> list[Owner]:
