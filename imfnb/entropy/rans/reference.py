@@ -80,6 +80,28 @@ def levels(model: Networks, net: int, inputs: np.ndarray) -> np.ndarray:
     return np.clip(total >> SHIFT_2, 0, LEVELS - 1)
 
 
+def places(data: bytes) -> tuple[int, int, int, int]:
+    """Where the parts of a segment, but for its first byte, are.
+
+    Returns
+    -------
+    lanes : int
+        Binary logarithm of their number.
+    states, words : int
+        Where they begin; states beyond the data are zero.
+    count : int
+        Number of words. What follows them are the raw bits.
+    """
+    reader = Reader(data)
+    try:
+        lanes, count = min(reader.byte(), LANES_MAX), reader.varint()
+    except FormatError:
+        lanes = count = 0
+    states = min(reader.position, len(data))
+    words = min(states + (4 << lanes), len(data))
+    return lanes, states, words, min(count, (len(data) - words) // 2)
+
+
 def opened(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Take a segment, but for its first byte, apart.
 
@@ -94,15 +116,8 @@ def opened(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     start : int
         Bytes of the segment before the words.
     """
-    reader = Reader(data)
-    try:
-        lanes, count = min(reader.byte(), LANES_MAX), reader.varint()
-    except FormatError:
-        lanes = count = 0
-    start = min(reader.position, len(data))
-    head = data[start : start + (4 << lanes)].ljust(4 << lanes, b"\0")
-    start = min(start + (4 << lanes), len(data))
-    count = min(count, (len(data) - start) // 2)
+    lanes, first, start, count = places(data)
+    head = data[first : first + (4 << lanes)].ljust(4 << lanes, b"\0")
     words = np.zeros(count + 1, np.uint16)
     words[:count] = np.frombuffer(data, "<u2", count, start)
     bits = np.frombuffer(data[start + 2 * count :] + b"\0", np.uint8).copy()
