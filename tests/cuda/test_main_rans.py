@@ -1,0 +1,90 @@
+"""Decoding on the device from bytes to samples: the coder in lanes, several segments by one launch."""
+
+from __future__ import annotations
+
+import interpreted
+import numpy as np
+import pytest
+from helpers import assemble, picture, take_apart
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from main_helpers import factors, make_factors
+from stacks import DeviceRun
+from strategies import seeds
+
+import imfnb
+from imfnb import FormatError
+from imfnb.entropy.rans import cpu, cuda_stack, reference
+from imfnb.entropy.rans.cuda_stack import Segment, decode_stack
+from imfnb.profiles import slices
+
+batch = pytest.mark.skipif(interpreted.WANTED, reason="takes minutes; the simulator runs it")
+
+
+def check(*groups: list[Segment]) -> list[bool]:
+    """Decode on the device, and each by itself on the host; return which end too early."""
+    stacks, overruns = decode_stack(groups, DeviceRun(), "")
+    flags = overruns.copy_to_host().astype(bool).tolist()
+    expected = [[reference.decode_factors(*segment[:1], *segment.grid, segment.patch_size) for segment in group] for group in groups]
+    for group, (u, ranks) in zip(expected, stacks, strict=True):
+        for one, found, ends in zip(group, u.copy_to_host(), ranks.copy_to_host(), strict=True):
+            np.testing.assert_array_equal(found[: len(one[0])], one[0])
+            np.testing.assert_array_equal(ends, one[1])
+    assert flags == [overrun or not segment.data for group, found in zip(groups, expected, strict=True)
+                     for segment, (_, _, overrun) in zip(group, found, strict=True)]
+    return flags
+
+
+def coded(grid: tuple[int, int], rank: int, p: int, *numbers: float, seed: int = 0) -> Segment:
+    return Segment(cpu.encode_factors(*make_factors(grid, rank, *numbers, seed), *grid, p), grid, p)
+
+
+@settings(max_examples=8)
+@given(factors(3, 4, 40), st.integers(0, 2), seeds)
+def test_anything_whole_and_damaged(made, lanes, seed):
+    padded, ranks, grid, p = made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cpu, "SYMBOLS_PER_LANE", [10**6, 16, 2][lanes])
+        whole = cpu.encode_factors(padded, ranks, *grid, p)
+    rng = np.random.default_rng(seed)
+    damaged = bytearray(whole)
+    for at in rng.integers(1, len(whole), 3):
+        damaged[at] = rng.integers(256)
+    cut = whole[: rng.integers(len(whole))]
+    assert not check(*([Segment(data, grid, p)] for data in (whole, bytes(damaged), cut)))[0]
+
+
+@pytest.mark.parametrize("per_lane", [20, 2])
+def test_several_lanes(per_lane, monkeypatch):
+    """More lanes than threads of the simulator, and fewer than those of a warp."""
+    monkeypatch.setattr(cpu, "SYMBOLS_PER_LANE", per_lane)
+    segments = [coded((5, 7), 4, 8, 0.6, 300, 30, seed=seed) for seed in range(2)]
+    assert all(segment.data[1] >= 2 for segment in segments)
+    assert check(segments) == [False, False]
+
+
+def test_stacks_of_different_shapes_and_ranks():
+    first = [coded((2, 3), rank, 8, 0.5, 4095, 8191) for rank in (1, 7)]
+    assert check(first, [coded((1, 1), 3, 16, 1.0, 9, 2), Segment(b"", (1, 1), 16)]) == [False, False, False, True]
+
+
+def test_runs_of_a_pass(monkeypatch):
+    """Passes of more symbols than are coded together."""
+    monkeypatch.setattr(cuda_stack, "RUN", 3)
+    # Runs are a matter of speed for what has no raw bits and signs; these are coded behind the symbols of a run.
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (reference, cpu):
+            patch.setattr(module, "RUN", 3, raising=False)
+
+
+@pytest.mark.parametrize("channels", [0, 3])
+def test_pictures(channels):
+    images = [picture(16, 24, channels, seed) for seed in range(2)]
+    files = [imfnb.encode(image, effort="fast", step=60, device="cpu") for image in images]
+    called = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slices, "decode_checked", lambda *a, **k: called.append(a))
+        found = imfnb.decode_batch(files, device="cuda", threads=2)
+    assert not called
+    for pixels, data in zip(found, files, strict=True):
+        np.testing.assert_array_equal(pixels, imfnb.decode(data, device="cpu"))
