@@ -412,6 +412,19 @@ def test_a_vote_of_each_block():
     np.testing.assert_array_equal(found, np.arange(192) // 64 == 1)
 
 
+def test_a_vote_of_each_warp():
+    body = f"""
+    {_PLACES}
+    and.b32 %r2, %r1, 37;
+    setp.eq.s32 %p1, %r2, 37;
+    vote.sync.ballot.b32 %r3, %p1, -1;
+    st.global.u32 [%rd5], %r3;
+    """
+    found = run(body, np.zeros(0, np.int32), np.zeros(64, np.int32), 64)
+    word = sum(1 << lane for lane in range(32) if lane & 5 == 5)
+    np.testing.assert_array_equal(found.view(np.uint32), np.repeat(np.array([0, word], np.uint32), 32))
+
+
 def exchange(partner: int, barrier: str, after: str = "") -> np.ndarray:
     """Threads get the numbers of their partners, in one half of shared memory and then in the other."""
     body = f"""
