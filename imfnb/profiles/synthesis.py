@@ -168,7 +168,7 @@ class Products:
         part : Slice
             Which slice of its planes.
         factors : sequence of Factors
-            The factors of every plane, on the host; where all of a slice are there, of the first the change of V counts.
+            The factors of every plane, on the host; only the first, for its V, where they are there.
         there : (array, array), optional
             U and the active ranks where the kernels read them, if they are there.
         """

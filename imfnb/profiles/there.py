@@ -1,4 +1,4 @@
-"""Slices of files decoded where the kernels read them: bytes -> U on the GPU, of all planes of a stack of files at once.
+"""Slices of files decoded where the kernels read them: bytes -> U on the GPU, of all planes of a stack at once.
 
 Only the coder in lanes can do that. Nothing of U comes to the host, but whether segments end too early.
 """
@@ -56,9 +56,7 @@ class There:
             raise FormatError(DAMAGED)
 
 
-def decode_there(
-    slices: Sequence[tuple[Slice, Sequence[Callable[[], Reader]]]], parts: Parts, run: Run
-) -> Task[There]:
+def decode_there(slices: Sequence[tuple[Slice, Sequence[Callable[[], Reader]]]], parts: Parts, run: Run) -> Task[There]:
     """Decode the segments of slices.
 
     Parameters

@@ -103,7 +103,9 @@ def test_damage_is_found():
     size, checksum = (part(segment) for part in (len, zlib.crc32))
     before = varint(size) + checksum.to_bytes(4, "little")
     assert before in head
-    damaged = assemble(head.replace(before, varint(len(short)) + zlib.crc32(short).to_bytes(4, "little")), [short, *segments[1:]])
+    damaged = assemble(
+        head.replace(before, varint(len(short)) + zlib.crc32(short).to_bytes(4, "little")), [short, *segments[1:]]
+    )
     with pytest.raises(FormatError, match="end too early"):
         imfnb.decode(damaged, device="cpu")
     with pytest.raises(FormatError, match="end too early"):

@@ -474,7 +474,7 @@ def _find_slopes(u, u0, b, slopes, gh, gw):
 @device_function
 def _decode_ranks(ranks, k0, b, e0, gh, gw, rank_max, coded, model, network, units, shared):
     """The active ranks, from `k0` on; from `e0` on b has the magnitudes of residuals and then the slopes."""
-    rows, symbols, values, kept, levels, states, counters, sums = shared
+    rows, symbols, values, _, levels, states, counters, sums = shared
     starts = model[4]
     stride, thread = _i32(gw + 4), _i32(_cuda.threadIdx.x)
     size = _i64((gh + 3) * stride)

@@ -92,7 +92,7 @@ def places(data: bytes) -> tuple[int, int, int, int]:
     count : int
         Number of words. What follows them are the raw bits.
     """
-    reader = Reader(data)
+    reader = Reader(memoryview(data))
     try:
         lanes, count = min(reader.byte(), LANES_MAX), reader.varint()
     except FormatError:
