@@ -33,6 +33,7 @@ from ...format.rans_model import (
     INPUTS,
     LEVELS,
     LOG_LIMIT,
+    MAGNITUDE_LIMIT,
     MAGNITUDES,
     MEAN_LIMIT,
     PLACE_BITS,
@@ -50,7 +51,7 @@ from ...runtime.cuda import SIMULATED, device_function, kernel, stream
 from ...runtime.cuda import cuda as _cuda
 from ...runtime.cuda_intrinsics import ballot, get, get_four, meet, put
 from ...runtime.run import Run
-from ..layout import MAGNITUDE_LIMIT, padded_size
+from ..layout import padded_size
 from .model import FIRST_SIGN_ROWS, PLACE_ROWS, SIGN_ROWS, components, kernel_model
 from .reference import places
 

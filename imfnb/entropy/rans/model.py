@@ -114,5 +114,4 @@ def components(patch_size: int) -> np.ndarray:
         place = int(LOG[i]), int(LOG[j]), 256 * i // patch_size, 256 * j // patch_size, 8 * patch_size
         sign = SIGNED_COMPONENTS.get(r, (-1, False))
         out[r] = (*table[r, :2], *before, *far, *place, max(group_of(r), 0), *sign)
-    out.flags.writeable = False
     return out
