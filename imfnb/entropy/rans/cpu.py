@@ -9,7 +9,6 @@ from clamped quantities, never from bytes directly; reads beyond the data give z
 
 from __future__ import annotations
 
-
 import numpy as np
 
 from ...format.bytestream import put_varint
