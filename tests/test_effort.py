@@ -37,7 +37,8 @@ def same_everywhere(image: np.ndarray, encode=best, **options) -> np.ndarray:
     """Encode and decode on both backends: the same bytes and the same samples."""
     data = encode(image, device="cpu", threads=1, **options)
     assert encode(image, device="reference", threads=2, **options) == data
-    assert imfnb.info(data)["effort"] == encode.__name__
+    said = imfnb.info(data)
+    assert said["effort"] == (encode.__name__ if said.get("columns", 1) else "normal")  # without planes there is none
     samples = imfnb.decode(data, device="cpu", threads=1)
     assert samples.dtype == image.dtype and samples.shape == image.shape
     np.testing.assert_array_equal(imfnb.decode(data, device="reference", threads=2), samples)
@@ -70,8 +71,9 @@ def test_anything(image, encode, patch_size, subsampling, quality, visual):
     same_everywhere(image, encode, patch_size=patch_size, quality=quality, tune=tune, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 256])
-@FAST_FIRST
+@BOTH
 def test_extreme_pictures_at_both_ends_of_the_step(encode, step):
     rng = np.random.default_rng(0)
     image = rng.choice(np.array([0, 255], np.uint8), (9, 11, 3))
@@ -92,14 +94,14 @@ def test_fewer_bytes_for_less_error(tune):
 
 @pytest.mark.jit
 @pytest.mark.parametrize("tune", ["psnr", "visual"])
-def test_some_more_bytes_for_no_more_error(tune):
+def test_little_more_bytes_for_less_error(tune):
     """Of a smaller picture than most, where what adapts would have learned least."""
     image = np.ascontiguousarray(pytest.importorskip("skimage.data").astronaut()[:256, 100:356])
     plain = imfnb.encode(image, quality=45, tune=tune)
-    data = fast(image, size=round(1.25 * len(plain)), tune=tune)
+    data = fast(image, size=round(1.08 * len(plain)), tune=tune)
     assert imfnb.info(data)["effort"] == "fast" and not any(imfnb.info(data)["networks"])
     measure = imfnb.metrics.psnr if tune == "psnr" else imfnb.metrics.ms_ssim
-    assert measure(image, imfnb.decode(data)) > measure(image, imfnb.decode(plain)) - 0.001
+    assert measure(image, imfnb.decode(data)) > measure(image, imfnb.decode(plain))
 
 
 @pytest.mark.jit
@@ -206,7 +208,7 @@ def test_lossless(encode):
     np.testing.assert_array_equal(imfnb.decode(encode(image, lossless=True)), image)
 
 
-@pytest.mark.parametrize("alpha_quality", [30, "lossless"])
+@pytest.mark.parametrize("alpha_quality", ["lossless", pytest.param(30, marks=pytest.mark.slow)])
 def test_alpha(alpha_quality):
     image = picture(24, 21, 4)
     image[:, :, 3] = np.clip(2.0 * image[:, :, 3] - 120, 0, 255)

@@ -541,7 +541,7 @@ def test_any_bytes_of_networks_decode_alike(seeds):
     assert 0 < _decode_alike(_any_bytes(seed, 4) for seed in seeds) < len(seeds)
 
 
-@pytest.mark.parametrize("seeds", [range(24), pytest.param(range(24, 200), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seeds", [range(24), pytest.param(range(24, 150), marks=pytest.mark.slow)])
 def test_any_bytes_of_lanes_decode_alike(seeds):
     assert 0 < _decode_alike(_any_bytes(seed, 16) for seed in seeds) < len(seeds)
 
@@ -594,14 +594,12 @@ def test_pictures_of_the_fast_effort_decode_alike(shape, options):
     np.testing.assert_array_equal(imfnb.decode(data, device="cpu"), _text(data))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("shape", [(250, 210), (2100, 20), (4200, 2400)])
-def test_passes_of_several_runs_decode_alike(shape):
-    """Of more than 256 patches: of a component, and along the wave front, too."""
-    image = np.random.default_rng(1).integers(0, 4, shape).astype(np.uint8) * 40
-    image[40:] = np.minimum(image[40:], 2) if shape[1] < 1000 else 80
+def test_passes_of_several_runs_decode_alike():
+    """Of more than 256 patches of a colour; slices are too small for as many along the wave front."""
+    image = np.random.default_rng(1).integers(0, 4, (250, 210)).astype(np.uint8) * 40
+    image[40:] = np.minimum(image[40:], 2)
     data = imfnb.encode(image, effort="fast", step=20, patch_size=8, device="cpu")
-    np.testing.assert_array_equal(imfnb.decode(data, device="cpu"), _text(data)[:, :, 0])
+    np.testing.assert_array_equal(imfnb.decode(data, device="cpu"), _text(data))
 
 
 @pytest.mark.parametrize(

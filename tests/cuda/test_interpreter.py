@@ -192,6 +192,7 @@ def test_smallest_and_largest():
         ("neg.s64", "s64", "s64", [5], [-5]),
         ("clz.b32", "u32", "u32", [0, 1, 2**31, 255], [32, 31, 0, 24]),
         ("clz.b64", "u32", "u64", [0, 1, 2**63], [64, 63, 0]),
+        ("popc.b32", "u32", "u32", [0, 5, 2**32 - 1], [0, 2, 32]),
     ],
 )
 def test_of_one(opcode, result, source, value, expected):
