@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..factorization.rdoq.tuning import SWEEPS
 from ..format.basis import PLAIN, Weighting
 from ..format.constants import ADAPTED_SAMPLES, STEP_UNIT
 from ..format.main_header import CODERS, Restoration
@@ -111,14 +112,18 @@ class Effort:
         Entropy coder of U.
     restorations : tuple of Restoration
         What may restore planes, where that pays: the best of them does.
+    sweeps : int
+        How often factors are chosen. With the coder in lanes the second time changes the BD-rate of every fourth
+        picture of bsd34 by less than 0.1%, and takes a twelfth of the encoder's time.
     """
 
     coder: str
     restorations: tuple[Restoration, ...]
+    sweeps: int = SWEEPS
 
 
 #: As fast as it gets.
-FAST = Effort(CODERS[2], (Restoration.SHORT,))
+FAST = Effort(CODERS[2], (Restoration.SHORT,), sweeps=1)
 
 #: Few bits in little time.
 NORMAL = Effort(CODERS[0], (Restoration.FILTER,))

@@ -9,12 +9,10 @@ from clamped quantities, never from bytes directly; reads beyond the data give z
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
 from ...format.bytestream import put_varint
-from ...format.context_model import FIRST_LIMIT, component_table, zigzag
+from ...format.context_model import FIRST_LIMIT
 from ...format.rans_model import (
     COARSE_BITS,
     COARSE_STARTS,
@@ -39,15 +37,13 @@ from ...format.rans_model import (
     RANKS,
     RUN,
     SIGN_SHIFT,
-    SIGNED_COMPONENTS,
     STATE_LOW,
     STEADY,
     SYMBOLS,
-    group_of,
 )
 from ...runtime.jit import kernel
 from ..layout import DECODE, ENCODE, padded_size
-from .model import FIRST_SIGN_ROWS, PLACE_ROWS, SIGN_ROWS, kernel_model
+from .model import FIRST_SIGN_ROWS, PLACE_ROWS, SIGN_ROWS, components, kernel_model
 from .reference import SYMBOLS_PER_LANE, opened
 from .simd import levels, symbol_of
 
@@ -517,7 +513,7 @@ def _code_component(
 def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, family, io, model, start, spent):
     """Code a whole plane. spent (int64) gets the bytes after each part (component 0, ranks, 1, 2 ...), from `start` on.
 
-    family (int32, (N, 16)) has for every component its relatives, its steady inputs, its group and its signs.
+    family is that of :func:`components`.
     """
     counters = io[0]
     size = U.shape[1]
@@ -616,21 +612,6 @@ def _pack(log, count, states, words):
 # ---- launchers -------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=2)
-def _family(patch_size: int) -> np.ndarray:
-    """What the kernel needs to know of every component, int32 (N, 15)."""
-    order, table = zigzag(patch_size), component_table(patch_size)
-    number = {(int(a), int(b)): k for k, (a, b) in enumerate(order)}
-    out = np.zeros((len(order), 15), np.int32)
-    for r, (i, j) in enumerate(order.tolist()):
-        before = [max(r - k, 0) for k in (1, 2, 3)]
-        far = number[i - 2, j] if i >= 2 else 0, number[i, j - 2] if j >= 2 else 0
-        place = int(LOG[i]), int(LOG[j]), 256 * i // patch_size, 256 * j // patch_size, 8 * patch_size
-        sign = SIGNED_COMPONENTS.get(r, (-1, False))
-        out[r] = (*table[r, :2], *before, *far, *place, max(group_of(r), 0), *sign)
-    return out
-
-
 def encode_factors(padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: int, patch_size: int) -> bytes:
     """Counterpart of :func:`imfnb.entropy.rans.reference.encode_factors`."""
     rank_max = int(ranks.max()) + 1
@@ -643,7 +624,7 @@ def encode_factors(padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: i
     io = counters, np.zeros(1, np.uint32), np.zeros(1, np.uint16), log, bits
     spent = np.zeros(patch_size * patch_size + 1, np.int64)
     model = tuple(kernel_model())
-    _run(ENCODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_max, _family(patch_size), io, model, 0, spent)
+    _run(ENCODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_max, components(patch_size), io, model, 0, spent)
     count = int(counters[_NUMBER])
     lanes = min(LANES_MAX, max(1, count // SYMBOLS_PER_LANE).bit_length() - 1)
     states, words = np.full(1 << lanes, 1 << STATE_LOW, np.uint32), np.zeros(count + 1, np.uint16)
@@ -671,6 +652,6 @@ def decode_factors(
     counters = np.zeros(4, np.int64)
     io = counters, states, words, np.zeros(1, np.uint32), bits
     spent = np.zeros(patch_size * patch_size + 1, np.int64) if spent is None else spent
-    table, model = _family(patch_size), tuple(kernel_model())
+    table, model = components(patch_size), tuple(kernel_model())
     _run(DECODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_stop, table, io, model, start, spent)
     return padded, ranks, bool(counters[_OVERRUN]) or not data

@@ -81,6 +81,34 @@ def levels(model: Networks, net: int, inputs: np.ndarray) -> np.ndarray:
     return np.clip(total >> SHIFT_2, 0, LEVELS - 1)
 
 
+def places(data: bytes) -> tuple[int, int, int, int]:
+    """Where the parts of a segment, but for its first byte, are.
+
+    Returns
+    -------
+    lanes : int
+        Binary logarithm of their number.
+    states, words : int
+        Where they begin.
+    count : int
+        Number of words, which the raw bits follow.
+
+    Where a segment does not hold what it says, there is nothing, not even a state: one of zero makes the first symbol
+    one too many.
+    """
+    reader = Reader(memoryview(data))
+    try:
+        lanes, count = reader.byte(), reader.varint()
+        if lanes > LANES_MAX:
+            raise FormatError(f"2**{lanes} lanes")
+        states = reader.position
+        words = states + len(reader.take(4 << lanes))
+        reader.take(2 * count)
+    except FormatError:
+        return 0, len(data), len(data), 0
+    return lanes, states, words, count
+
+
 def opened(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Take a segment, but for its first byte, apart.
 
@@ -95,17 +123,10 @@ def opened(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     start : int
         Bytes of the segment before the words.
     """
-    reader = Reader(memoryview(data))
-    try:
-        lanes, count = reader.byte(), reader.varint()
-        if lanes > LANES_MAX:
-            raise FormatError(f"2**{lanes} lanes")
-        states, words = bytes(reader.take(4 << lanes)), bytes(reader.take(2 * count))
-    except FormatError:  # there is nothing then, not even a state: the first symbol is one too many
-        states, words, reader.position = bytes(4), b"", len(data)
-    start = reader.position - len(words)
-    bits = np.frombuffer(data[reader.position :] + bytes(4), np.uint8).copy()
-    padded = np.frombuffer(words + bytes(2), "<u2").astype(np.uint16)
+    lanes, first, start, count = places(data)
+    states = data[first : first + (4 << lanes)] or bytes(4)
+    padded = np.frombuffer(data[start : start + 2 * count] + bytes(2), "<u2").astype(np.uint16)
+    bits = np.frombuffer(data[start + 2 * count :] + bytes(4), np.uint8).copy()
     return np.frombuffer(states, "<u4").astype(np.uint32), padded, bits, start + 1
 
 
