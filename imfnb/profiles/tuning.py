@@ -112,8 +112,8 @@ class Effort:
     restorations : tuple of Restoration
         What may restore planes, where that pays: the best of them does.
     sweeps : int or None
-        How often factors are chosen at most; None for as often as is best. With the coder in lanes the second time changes the BD-rate of every fourth
-        picture of bsd34 by less than 0.1%, and takes a twelfth of the encoder's time.
+        How often factors are chosen at most; None for as often as is best. With the coder in lanes the second time
+        gains less than 0.1% (every fourth picture of bsd34), and takes a twelfth of the encoder's time.
     """
 
     coder: str
