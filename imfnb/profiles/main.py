@@ -398,7 +398,8 @@ def prepare_slice(
 ) -> rdoq.LastChoice:
     """X -> U, V but for the last choice of U."""
     unit, coding, settings = work.unit, work.coding, analysis.parts.rdoq
-    settings = replace(settings, sweeps=min(settings.sweeps, work.sweeps))
+    if work.sweeps is not None:
+        settings = replace(settings, sweeps=min(settings.sweeps, work.sweeps))
     numbers = coding.step, unit.grid.patch_size, analysis.run, unit.name, update, settings
     return rdoq.prepare(rows_of(filtered, part.samples), *numbers, coding.weighting, unit.local_of(part))
 

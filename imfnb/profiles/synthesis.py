@@ -113,15 +113,15 @@ class Work:
         Which of them.
     coding : Coding
         How they are coded.
-    sweeps : int
-        How often their factors are chosen at most.
+    sweeps : int or None
+        How often their factors are chosen at most; None for as often as is best.
     """
 
     stack: Stack
     planes: Any
     unit: Unit
     coding: Coding
-    sweeps: int
+    sweeps: int | None
 
     @property
     def owners(self) -> list[Owner]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..factorization.rdoq.tuning import SWEEPS
 from ..format.basis import PLAIN, Weighting
 from ..format.constants import ADAPTED_SAMPLES, STEP_UNIT
 from ..format.main_header import CODERS, Restoration
@@ -112,14 +111,14 @@ class Effort:
         Entropy coder of U.
     restorations : tuple of Restoration
         What may restore planes, where that pays: the best of them does.
-    sweeps : int
-        How often factors are chosen. With the coder in lanes the second time changes the BD-rate of every fourth
-        picture of bsd34 by less than 0.1%, and takes a twelfth of the encoder's time.
+    sweeps : int or None
+        How often factors are chosen at most; None for as often as is best. With the coder in lanes the second time
+        gains less than 0.1% (every fourth picture of bsd34), and takes a twelfth of the encoder's time.
     """
 
     coder: str
     restorations: tuple[Restoration, ...]
-    sweeps: int = SWEEPS
+    sweeps: int | None = None
 
 
 #: As fast as it gets.
