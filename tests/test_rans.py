@@ -301,8 +301,8 @@ def test_networks_say_the_same(seed, largest, count, length):
     )
     model, net = model_of(known), int(rng.integers(NETS))
     inputs = rng.integers(-255, 256, (length, 2 * count))
-    words = np.zeros((INPUTS // 2, 512), np.int16)
-    words[:count, : 2 * length] = inputs.reshape(length, count, 2).swapaxes(0, 1).reshape(count, 2 * length)
+    words = np.zeros((INPUTS // 2, 256), np.int32)
+    words[:count, :length] = ((inputs[:, 0::2] & 0xFFFF) | inputs[:, 1::2] << 16).T
     out = np.full(256, -1, np.int32)
     layers = model.pairs_1, model.biases_1[net], model.pairs_2, np.int64(model.biases_2[net])
     _levels(words, np.int64(net), *layers, np.int64(count), np.int64(length), out)
