@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from types import ModuleType
 
@@ -23,6 +24,18 @@ from imfnb.profiles import slices
 from imfnb.runtime.cuda import SIMULATED
 
 batch = pytest.mark.skipif(interpreted.WANTED, reason="takes minutes; the simulator runs it")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def often_switched():
+    """Blocks of the simulator look after their threads without a pause, and keep Python from these for 5 ms otherwise.
+
+    A barrier took that long: kernels with as many as this one twenty times as long.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(5e-5)
+    yield
+    sys.setswitchinterval(before)
 
 
 def check(*groups: list[Segment], host: ModuleType = cpu) -> list[bool]:
