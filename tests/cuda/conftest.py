@@ -8,7 +8,6 @@ no ``__init__.py``: a package named "cuda" here would hide the one that numba-cu
 from __future__ import annotations
 
 import pathlib
-import sys
 from collections.abc import Iterable
 
 import interpreted
@@ -22,10 +21,6 @@ FOLDER = pathlib.Path(__file__).parent
 if interpreted.WANTED:
     interpreted.install()
 STATUS = cuda_status()
-if SIMULATED:
-    # Its blocks look after their threads without a pause, and keep Python from these for 5 ms otherwise: a barrier took
-    # that long, tests of kernels with many of them twenty times as long.
-    sys.setswitchinterval(5e-5)
 
 # What runs anywhere.
 HERE = "test_interpreter.py"
