@@ -206,7 +206,7 @@ REFUSED = {
     "31 fractional bits": ({"shift": 31}, "31 fractional bits"),
     "step below 64": ({"step": 63}, "step 63"),
     "step above 16384": ({"step": 16385}, "step 16385"),
-    "coding 16": ({"codings": [16]}, "newer imfnb: coding 16"),
+    "coding 20": ({"codings": [20]}, "newer imfnb: coding 20"),
     "one segment more": ({"count": 3}, "3 segments; expected 2"),
     "one segment less": ({"count": 1}, "1 segments; expected 2"),
     "bytes left over in the header": ({"more": b"\0"}, "segments"),
