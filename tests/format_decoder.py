@@ -224,7 +224,8 @@ class Kind:
         self.chunks: list[int] = []
         require(self.channels in ((0, 1, 3, 4) if version == 1 else range(6)), "channels or arrangement")
         features = header.varint() if version == 2 else 0
-        require(features < 64, "features of a later version")
+        require(features < 128, "features of a later version")
+        self.adaptive = bool(features & 64)
         require((self.channels == 5) == bool(features & 2), "bands")
         self.array = bool(features & (1 | 2 | 8 | 16))
         if features & 1:

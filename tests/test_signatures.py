@@ -17,6 +17,7 @@ PACKAGE = pathlib.Path(imfnb.__file__).parent
 STAGES = (
     "color",
     "entropy",
+    "entropy.columns",
     "entropy.maps",
     "entropy.neural",
     "entropy.rans",
@@ -38,6 +39,7 @@ STAGES = (
 #: Stages that have nothing on the GPU: they work on the host while it goes on.
 HOST_ONLY = {
     "entropy",
+    "entropy.columns",
     "entropy.maps",
     "entropy.neural",
     "entropy.rans",

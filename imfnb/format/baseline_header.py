@@ -55,6 +55,11 @@ class MatrixSpec:
         return self.patch[0] * self.patch[1]
 
     @property
+    def images(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Shapes of the images that the columns of U and those of V are."""
+        return self.grid, (len(self.planes) * self.patch[0], self.patch[1])
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Rows M and columns N."""
         return self.grid[0] * self.grid[1], len(self.planes) * self.pixels

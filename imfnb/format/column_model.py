@@ -1,6 +1,8 @@
-"""The model of the baseline's factors for parallel lanes: section 4.3 of FORMAT.md."""
+"""The model of the baseline's factors for parallel lanes: section 4.5 of FORMAT.md."""
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import numpy as np
 
@@ -32,8 +34,9 @@ CONTEXTS = 2 * len(LEVEL_STARTS) * PAST_LEVELS
 LEVELS = (np.searchsorted(np.array(LEVEL_STARTS), np.arange(8 * MAGNITUDE_LIMIT), side="right") - 1).astype(np.uint8)
 
 
+@lru_cache(maxsize=1)
 def first_tables() -> np.ndarray:
-    """The tables at the beginning of a factor, int32 (CONTEXTS, SYMBOLS + 1): sums of the frequencies before symbols."""
+    """The tables at the beginning of a factor, int32 (CONTEXTS, SYMBOLS + 1): sums of frequencies; to be copied."""
     out = np.zeros((2, len(LEVEL_STARTS), PAST_LEVELS, SYMBOLS + 1), np.int32)
     for level, stop in enumerate(FIRST_STOPS):
         rest, total = (1 << FREQUENCY_BITS) - SYMBOLS, 0

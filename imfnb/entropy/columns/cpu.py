@@ -132,7 +132,7 @@ def encode_factors(factors: Sequence[np.ndarray], grids: Sequence[tuple[int, int
     counters = np.zeros(4, np.int64)
     io = counters, np.zeros(1, np.uint32), np.zeros(1, np.uint16), log, bits
     for factor, (height, width) in zip(factors, grids, strict=True):
-        _run(ENCODE, factor, height, width, 0, 0, first_tables(), io)
+        _run(ENCODE, factor, height, width, 0, 0, first_tables().copy(), io)
     lanes = min(LANES_MAX, max(1, count // SYMBOLS_PER_LANE).bit_length() - 1)
     states, words = np.full(1 << lanes, 1 << STATE_LOW, np.uint32), np.zeros(count + 1, np.uint16)
     used = _pack(log, count, states, words)
@@ -151,5 +151,5 @@ def decode_factors(
     io = counters, states, words, np.zeros(1, np.uint32), bits
     factors = [np.zeros((rank, height * width), np.int16) for height, width in grids]
     for factor, (height, width) in zip(factors, grids, strict=True):
-        _run(DECODE, factor, height, width, *bounds, first_tables(), io)
+        _run(DECODE, factor, height, width, *bounds, first_tables().copy(), io)
     return factors, bool(counters[_OVERRUN])

@@ -1,4 +1,4 @@
-"""The coder of the baseline's factors, in plain Python: the definition of its kernels. Section 4.3 of FORMAT.md.
+"""The coder of the baseline's factors, in plain Python: the definition of its kernels. Section 4.5 of FORMAT.md.
 
 Every column is an image. An entry's magnitude, in the first column that of its difference from the median edge
 detector's guess, is a symbol of a table that the magnitudes around it and in the columns before choose, and that
