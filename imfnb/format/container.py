@@ -556,8 +556,8 @@ def _check_pixels(frame: Frame, max_pixels: int) -> None:
         )
 
 
-# The number of channels, that of frames and how they are coded, what is said of an array, and of the chunks, and whether
-# factors have adaptive tables.
+# The number of channels, that of frames and how they are coded, what is said of an array, and of the chunks, and
+# whether factors have adaptive tables.
 _Kind = tuple[int, int, str, "ArrayFields | None", list[Part], bool]
 
 
