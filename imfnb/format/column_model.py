@@ -30,7 +30,7 @@ RATE_FIRST, RATE_LAST, RATE_SHIFT = 3, 7, 3
 #: Contexts of a factor: of its first column, and of the others.
 CONTEXTS = 2 * len(LEVEL_STARTS) * PAST_LEVELS
 
-#: uint8: level of every half sum, which is at most 6 magnitudes and half of 5.
+#: uint8: level of every half sum; near >> 1 is at most (6 + 5 / 2) * 255 / 2 = 1083.
 LEVELS = (np.searchsorted(np.array(LEVEL_STARTS), np.arange(8 * MAGNITUDE_LIMIT), side="right") - 1).astype(np.uint8)
 
 

@@ -5,8 +5,9 @@ detector's guess, is a symbol of a table that the magnitudes around it and in th
 learns; the sign is a raw bit. Symbols are those of an asymmetric numeral system in lanes, as in `entropy.rans`.
 
 Ranges: frequencies of a table stay positive. With sums c_j < c_(j+1) and targets t_j < t_(j+1), f(c, t) =
-c + ((t - c) >> s) does not fall as c or t rises, and f(c + 1, t + 1) = f(c, t) + 1; so f(c_j, t_j) < f(c_(j+1),
-t_(j+1)). Sums of magnitudes are at most 6 * 255 and 5 * 255; a value is at most 32767 + 15 + 2**17 before it is clamped.
+c + ((t - c) >> s) does not fall as c or t rises, and f(c + 1, t + 1) = f(c, t) + 1, hence f(c_j, t_j) <
+f(c_(j+1), t_(j+1)). Sums of magnitudes are at most 5 * 255 and 6 * 255 + 637; a value is at most 32767 + 15 + 2**17
+before it is clamped.
 """
 
 from __future__ import annotations
