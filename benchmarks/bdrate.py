@@ -1,6 +1,6 @@
 """Rate-distortion table of imfnb against JPEG, JPEG 2000, WebP and AVIF on a folder of images.
 
-    python benchmarks/bdrate.py FOLDER [--codecs imfnb jpeg ...] [--rivals CACHE.json] [--json OUT.json]
+    python benchmarks/bdrate.py FOLDER [--effort fast] [--codecs imfnb jpeg ...] [--rivals CACHE.json] [--json OUT.json]
 
 Every file is counted in full, as a user would store it. The rivals run through Pillow at their best settings, named in
 the output: JPEG with optimised Huffman tables, JPEG 2000 with the colour transform, the irreversible wavelet and no
@@ -90,11 +90,17 @@ def pillow_decode(data: bytes) -> UInt8Image:
         return np.asarray(file if file.mode == "L" else file.convert("RGB"))
 
 
-def imfnb_encode(image: UInt8Image, setting: float) -> bytes:
+def imfnb_encode(image: UInt8Image, setting: float, effort: str) -> bytes:
     """Encode with imfnb's main profile; `setting` is the step."""
     import imfnb
 
-    return imfnb.encode(image, step=setting, tune="psnr")
+    return imfnb.encode(image, step=setting, tune="psnr", effort=effort)
+
+
+def ours(effort: str) -> Codec:
+    """What the others are compared with."""
+    steps = 7, 10, 14, 20, 28, 40, 56, 80, 112, 160, 230
+    return Codec(f"profile main, effort={effort}, step=", steps, partial(imfnb_encode, effort=effort), imfnb_decode)
 
 
 def imfnb_decode(data: bytes) -> UInt8Image:
@@ -111,12 +117,7 @@ def avif(**options: Any) -> Callable[[UInt8Image, float], bytes]:
 
 AVIF_QUALITIES = (1, 6, 14, 24, 36, 48, 62, 76, 88)
 CODECS: dict[str, Codec] = {
-    OURS: Codec(
-        "profile main, step=",
-        (7, 10, 14, 20, 28, 40, 56, 80, 112, 160, 230),
-        imfnb_encode,
-        imfnb_decode,
-    ),
+    OURS: ours("normal"),
     "jpeg": Codec(
         "quality=, optimize=True, 4:2:0",
         (1, 3, 5, 7, 10, 14, 20, 28, 40, 52, 65, 76, 84, 90, 94),
@@ -250,10 +251,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table, write the files asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder of lossless images")
+    parser.add_argument("--effort", choices=("fast", "normal", "best"), default="normal", help="of imfnb")
     parser.add_argument("--codecs", nargs="+", choices=sorted(CODECS), default=list(CODECS), help="default: all")
     parser.add_argument("--rivals", type=Path, metavar="CACHE.json", help="keep the points of the other codecs here")
     parser.add_argument("--json", type=Path, metavar="OUT.json", help="write all points of this run")
     options = parser.parse_args(arguments)
+    CODECS[OURS] = ours(options.effort)
 
     paths = sorted(path for path in options.folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     if not paths:

@@ -1,6 +1,6 @@
 """What the CUDA path does on the device that is found: every kernel against its floor, transfers, the targets.
 
-    python benchmarks/cuda_report.py [--lrf FOLDER_OF_LRF] [--quick]
+    python benchmarks/cuda_report.py [--lrf FOLDER_OF_LRF] [--quick] [--decoding]
 
 A kernel's floor is the longest of its bytes at the copy bandwidth and its operations at the rate of multiply-adds (for
 the baseline of bytes in the tensor cores' matrices or four in a dot product, and of float32, for the main profile of
@@ -27,6 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+import device_decode
 import device_main
 import numpy as np
 from device_rows import Rows, Sizes, pictures
@@ -58,6 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lrf", help="folder of a clone of pashtari/lrf, to be timed on the same device")
     parser.add_argument("--quick", action="store_true", help="a smaller batch and fewer rounds")
+    parser.add_argument("--decoding", action="store_true", help="only from bytes to pixels, some minutes less")
     arguments = parser.parse_args()
     status = cuda_status()
     if status.startswith("not found"):
@@ -73,7 +75,10 @@ def main() -> None:
         print("simulated: no times, only that everything runs")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*Grid size .* occupancy")
-        Report(sizes).run(arguments.lrf)
+        if arguments.decoding:
+            device_decode.decode_rows(Rows(sizes))
+        else:
+            Report(sizes).run(arguments.lrf)
 
 
 class Report(Rows):
@@ -96,6 +101,7 @@ class Report(Rows):
             device_main.kernel_rows(self, count, shape)
         self.targets()
         device_main.target_rows(self)
+        device_decode.decode_rows(self)
         self.rival(lrf)
         self.first_calls()
         self.crossover()

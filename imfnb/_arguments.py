@@ -81,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
         help="main: for whom errors are small (default: visual, unless --psnr)",
     )
     encode.add_argument(
-        "--effort", default="normal", choices=["fast", "normal", "best"], help="main: fast takes least time, best fewest bytes"
+        "--effort", default="normal", choices=["fast", "normal", "best"], help="main: least time to fewest bytes"
     )
     encode.add_argument("--keep-hidden", action="store_true", help="main: keep colours under an alpha of 0")
     encode.add_argument("--frame", type=int, metavar="N", help="which picture of a file with several, from 0")

@@ -9,16 +9,17 @@ import os
 import sys
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar, overload
 
 import numpy as np
 
 from .codec import (
     check_max_rank,
+    check_out,
     check_reduce,
     decode,
     decode_container,
@@ -45,6 +46,8 @@ Progress = Callable[[int, int], None]
 _LONGEST_PATH = 4096
 
 _END = object()
+
+_Out = TypeVar("_Out")
 
 
 # ------------------------------------------------------------------------------------------------------------ one item
@@ -128,10 +131,10 @@ def _encode_item(item: Any, place: str, **options: Any) -> tuple[bytes, tuple[st
         return encode(picture.pixels, **{**picture.options, **options}), picture.dropped
 
 
-def _decode_item(item: Any, place: str, **options: Any) -> np.ndarray:
-    """Decode an item."""
+def _decode_item(item: Any, place: str, out: Any = None, **options: Any) -> np.ndarray:
+    """Decode an item, into an array if there is one."""
     with _about(item, place):
-        return decode(_load_file(item), **options)
+        return decode(_load_file(item), out, **options)
 
 
 def _warn(dropped: Iterable[str]) -> None:
@@ -175,6 +178,7 @@ def _outcomes(
     errors: str,
     progress: Progress | None = None,
     listed: bool = False,
+    settled: bool = False,
 ) -> Generator[Future, None, None]:
     """Apply a function to items on an executor, and give out what comes of each, in order.
 
@@ -190,6 +194,8 @@ def _outcomes(
         As in :func:`run_batch`.
     listed : bool
         Whether the results are kept in a list anyway, so that a slow item need not hold up those behind it.
+    settled : bool
+        Whether what runs is waited for even when this is left early, since it writes to memory of the caller.
 
     Yields
     ------
@@ -240,8 +246,10 @@ def _outcomes(
                 yield future
                 del future
     finally:
-        for future in waiting:  # what has not begun never will; what runs ends with its item
-            future.cancel()
+        # What has not begun never will; what runs ends with its item.
+        running = [future for future in waiting if not future.cancel()]
+        if settled:
+            wait(running)
         if executor is None:
             pool.shutdown(wait=False)
 
@@ -667,12 +675,14 @@ def _decode_on(
     options: dict[str, Any],
     progress: Progress | None = None,
     listed: bool = False,
+    slots: Sequence[Any] | None = None,
 ) -> Generator[Any, None, None]:
-    """Results of :func:`decode_iter` on a backend that has been chosen."""
+    """Results of :func:`decode_iter` on a backend that has been chosen; with `slots`, in these arrays."""
     take = _named("files", _take_contents)
     if backend != "cuda":
-        work = partial(_decode_item, **options, threads=1)
-        return _results(_outcomes(work, take, files, executor, threads, errors, progress, listed), errors)
+        work, settled = partial(_decode_item, **options, threads=1), slots is not None
+        arguments = take if slots is None else _with_slots(take, slots)
+        return _results(_outcomes(work, arguments, files, executor, threads, errors, progress, listed, settled), errors)
     from ._device_batch import decode_items
 
     _, max_pixels, max_rank, reduce = _decode_options(**options)
@@ -682,6 +692,9 @@ def _decode_on(
         found: Container | np.ndarray
         with _about(item, place):
             found = open_container(_load_file(item), max_pixels)
+            if slots is not None:
+                frame = found.frame.reduced(reduce)
+                check_out(_slot(slots, number), frame.shape, frame.dtype)
             if found.frame.frames or reduce > 1:
                 found = decode_container(found, max_rank, reduce, max_pixels, "cuda", workers)
         opened[number] = _nameable(item), place
@@ -690,8 +703,67 @@ def _decode_on(
     opened: dict[int, tuple[Any, str]] = {}
     workers = resolve_threads(threads)
     whole = listed and isinstance(files, (list, tuple))
-    outcomes = decode_items(files, open_item, max_rank, workers, whole)
-    return _results(_on_gpu(outcomes, opened, files, progress), errors)
+    results = _results(
+        _on_gpu(decode_items(files, open_item, max_rank, workers, whole), opened, files, progress), errors
+    )
+    return results if slots is None else _into_slots(results, slots)
+
+
+def _with_slots(
+    take: Callable[[Any, int], tuple[Any, str]], slots: Sequence[Any]
+) -> Callable[[Any, int], tuple[Any, ...]]:
+    """What a worker gets that decodes into one of the caller's arrays."""
+
+    def arguments(item: Any, number: int) -> tuple[Any, ...]:
+        return *take(item, number), _slot(slots, number)
+
+    return arguments
+
+
+def _slot(slots: Sequence[Any], number: int) -> Any:
+    """The array of an item of an iterable whose length nobody knew."""
+    if number >= len(slots):
+        raise OptionError(f"files has more items than out, {len(slots)}; expected as many as out has")
+    return slots[number]
+
+
+def _into_slots(results: Generator[Any, None, None], slots: Sequence[Any]) -> Generator[Any, None, None]:
+    """Copy what the GPU's staging memory was emptied into."""
+    with closing(results):
+        for number, result in enumerate(results):
+            if isinstance(result, BaseException):
+                yield result
+            else:
+                slots[number][...] = result
+                yield slots[number]
+
+
+def _check_slots(out: Any, files: Any, executor: Executor | None) -> list[Any]:
+    """`out` of :func:`decode_batch` as an array for each item, or an OptionError."""
+    if is_device_array(out):
+        raise OptionError(
+            f"out is {describe(out)} on the GPU; expected an array of the host: decode into that and copy it, or each "
+            "file alone with decode(data, out[i])"
+        )
+    if not isinstance(out, (list, tuple)) and not (isinstance(out, np.ndarray) and out.ndim):
+        raise OptionError(
+            f"out is {describe(out)}; expected an array of shape (N, H, W) or (N, H, W, C), or a list of N arrays"
+        )
+    if executor is not None and not isinstance(executor, ThreadPoolExecutor):
+        raise OptionError(
+            f"executor is {describe(executor)}, whose workers may have no access to out; expected a "
+            "ThreadPoolExecutor or None with out="
+        )
+    count = _count(files)
+    if count is not None and count != len(out):
+        raise OptionError(f"out has {len(out)} items and files {count}; expected as many of both")
+    slots = list(out)
+    for number, slot in enumerate(slots):
+        if not isinstance(slot, np.ndarray):
+            raise OptionError(
+                f"out[{number}] is {describe(slot)}; expected an array of the shape and type of its image"
+            )
+    return slots
 
 
 def _choose_decoder(refusal: str | None, executor: Any, threads: Any, errors: Any, options: dict[str, Any]) -> str:
@@ -764,25 +836,69 @@ def decode_iter(
         del files  # see `open_container`
 
 
+@overload
+def decode_batch(
+    files: Iterable[Any],
+    executor: Executor | None = ...,
+    *,
+    out: None = ...,
+    threads: int | None = ...,
+    progress: Progress | None = ...,
+    errors: str = ...,
+    **options: Any,
+) -> list[Any]: ...
+
+
+@overload
+def decode_batch(
+    files: Iterable[Any],
+    executor: Executor | None = ...,
+    *,
+    out: _Out,
+    threads: int | None = ...,
+    progress: Progress | None = ...,
+    errors: Literal["raise"] = ...,
+    **options: Any,
+) -> _Out: ...
+
+
+@overload
+def decode_batch(
+    files: Iterable[Any],
+    executor: Executor | None = ...,
+    *,
+    out: Any,
+    threads: int | None = ...,
+    progress: Progress | None = ...,
+    errors: str,
+    **options: Any,
+) -> Any: ...
+
+
 def decode_batch(
     files: Iterable[Any],
     executor: Executor | None = None,
     *,
+    out: Any = None,
     threads: int | None = None,
     progress: Progress | None = None,
     errors: str = "raise",
     **options: Any,
-) -> list[Any]:
+) -> Any:
     """Decompress many files, one per worker; on the GPU, many at a time.
 
-    The list of what :func:`decode_iter` yields.
+    The list of what :func:`decode_iter` yields, or one array that is filled with it.
 
     Parameters
     ----------
     files : iterable of bytes-like, path or binary file object
         As in :func:`decode_iter`.
     executor : Executor, optional
-        As in :func:`encode_batch`.
+        As in :func:`encode_batch`; with `out` a pool of threads.
+    out : ndarray of shape (N, H, W), (N, H, W, C) or (N, ...), or list of N ndarray, optional
+        Where to decode to: ``files[i]`` into ``out[i]``, of that image's shape and type. What is C-contiguous is
+        decoded into directly, without another array of the size of the image but on the GPU, whose images are copied.
+        Nothing is written to it after the call, even if it raises.
     threads : int, optional
         As in :func:`encode_iter`.
     progress : callable, optional
@@ -794,15 +910,17 @@ def decode_batch(
 
     Returns
     -------
-    list of ndarray
-        Images in the order of `files`; with ``errors="return"`` an exception where a file failed.
+    list of ndarray, or `out`
+        Images in the order of `files`; with ``errors="return"`` a list with an exception where a file failed, and,
+        where there is `out`, its items elsewhere.
 
     Raises
     ------
     FormatError
-        If a file is not valid.
+        If a file is not valid; `out` may then be partly written.
     OptionError
-        If `files` is no iterable of files, or an option is out of range.
+        If `files` is no iterable of files, an option is out of range, `out` has not as many items as `files`, or one of
+        them has not the shape and type of its image.
     OSError
         If a file cannot be read.
 
@@ -822,9 +940,21 @@ def decode_batch(
     [(16, 10), (16, 20)]
     >>> done
     ['1 of 2', '2 of 2']
+
+    One array for many batches:
+
+    >>> out = np.empty((2, 16, 10), np.uint8)
+    >>> imfnb.decode_batch([files[0], files[0]], out=out) is out
+    True
     """
     try:
         backend = _choose_decoder(_refusal("files", files), executor, threads, errors, options)
-        return list(_decode_on(backend, files, executor, threads, errors, options, progress, listed=True))
+        slots = None if out is None else _check_slots(out, files, executor)
+        found = list(_decode_on(backend, files, executor, threads, errors, options, progress, True, slots))
+        if slots is None or errors == "return":
+            return found
+        if len(found) < len(slots):
+            raise OptionError(f"out has {len(slots)} items and files {len(found)}; expected as many of both")
+        return out
     finally:
         del files  # see `open_container`

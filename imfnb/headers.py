@@ -98,8 +98,8 @@ def info(source: Any, *, components: bool = False, max_pixels: int = MAX_PIXELS)
         Main: alpha (how it is coded: "lossy", "lossless", "constant", or None if there is none), steps (gray levels),
         patch_sizes, restoration (whether each plane is restored), networks (whether by a network), weights (of each
         plane, what the step is multiplied by: that of the first component, and a of 1 + a f**1.5 for the others),
-        effort ("normal" or "best", by the entropy coder) and local_steps (side of the blocks that have steps of their
-        own, in pixels, or None).
+        effort ("fast", "normal" or "best", by the entropy coder) and local_steps (side of the blocks that have steps of
+        their own, in pixels, or None).
 
         With `components`, main: ranks (components used by each plane), free_v (number of slices of each plane whose V
         has left the DCT basis) and components (bytes of each component of each plane: the first with V, then the map

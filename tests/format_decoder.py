@@ -21,8 +21,9 @@ __all__ = ["Malformed", "decode"]
 #: SHA-256 of the tables, appendix A.
 STATES_SHA256 = "63f80d1f04346ad1f3659ec15aab0b448cea5d9d1b12208f42c5016cfe85df08"
 FILTERS_SHA256 = "cec29dc6b419cb48634c48155a0924c5ca65b8fae550451965784380c4d4d04c"
-SHORT_FILTERS_SHA256 = "11d1810fe0d374fb7355b99252309c85ac3f14d475a991068e95911bbb47916c"
+SHORT_FILTERS_SHA256 = "4dca6b8998dd510b25aaa123aef1a6142aa8a5b2cfa4db60df7f0192545be0c3"
 NEURAL_STATES_SHA256 = "346e09b8360d9218a79ecc67fa68c850b9df322163f7388e88e37826717f3493"
+RANS_SHA256 = "8de7dde41d8a124ac3501e8c0450296c31fcef9a555829a8f8e2750a829d7381"
 NETWORK_SHA256 = "54474735332d4943f7c0a05e7f979216f0bbe4d64f26fda124ffe3ab8e18d282"
 
 
@@ -501,7 +502,9 @@ class Plane:
     def __init__(self, h: int, w: int, step: int, coding: int, chroma: bool) -> None:
         self.h, self.w, self.step, self.coding, self.chroma = h, w, step, coding, chroma
         self.p = p = (8, 16)[coding & 1]
-        self.filtered, self.neural, self.corrected, self.short = (bool(coding >> bit & 1) for bit in (1, 2, 3, 5))
+        self.filtered, self.neural, self.corrected, self.lanes, self.short = (
+            bool(coding >> b & 1) for b in range(1, 6)
+        )
         self.weights, self.local = weights(p, 64, 0), None
         self.companion: Plane | None = None
         self.factors: list[Factor] = []
@@ -535,6 +538,8 @@ class Plane:
             companion = self.companion.factors[len(self.factors)] if self.companion else None
             self.factors.append(decode_neural(segment.rest(), *grid, companion))
             u = np.stack([image.inner() for image in self.factors[-1].u])
+        elif self.lanes:
+            u = decode_lanes(segment.rest(), *grid)
         else:
             u = decode_u(segment.rest(), *grid)
         limit = 24576 * self.p // self.step + 1
@@ -1352,6 +1357,284 @@ def neural_others(coder: RangeDecoder, factor: Factor, companion: Factor | None)
         means.append(16 * sum(of) // len(active) if active else 0)
 
 
+# ---- 18. U in parallel lanes -----------------------------------------------------------------------------------------
+
+COARSE = (
+    (0, 1, 2, 3, 5, 7, 11, 15, 23, 31, 47, 63, 95, 127, 191, 255),
+    (0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 0),
+)
+FINE = (
+    (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 17, 25, 41, 73),
+    (0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 3, 4, 5, 0),
+)
+LANE_GROUPS = (3, 6, 10, 15, 28, 66)
+#: Components whose signs have tables: whether the slope across counts, and the kind.
+SLOPED = {1: (True, 0), 2: (False, 0), 6: (False, 1), 9: (True, 1)}
+
+
+def lg(a: int) -> int:
+    """18.3: sixteen times a logarithm."""
+    v = min(a, 16384) + 1
+    m = v.bit_length() - 1
+    return 16 * m + ((16 * v) >> m) - 16
+
+
+def dl(v: int) -> int:
+    """18.3: the level of a difference."""
+    d = min((lg(abs(v)) + 3) >> 3, 9)
+    return d if v >= 0 else -d
+
+
+@functools.cache
+def lane_tables() -> dict[str, np.ndarray]:
+    """18.3: networks and tables, `rans.bin`, inflated."""
+    path = package() / "format" / "rans.bin"
+    data, arrays, at = zlib.decompress(_checked(path.read_bytes(), RANS_SHA256)), {}, 0
+    for name, kind, shape in (
+        ("W1", "<i2", (16, 32, 16)),
+        ("b1", "<i4", (16, 16)),
+        ("W2", "<i2", (16, 16)),
+        ("b2", "<i4", (16,)),
+        ("T", "<u2", (16, 2, 64, 16)),
+        ("P", "<u2", (16, 16)),
+        ("S0", "<u2", (19, 12)),
+        ("S1", "<u2", (2, 10)),
+    ):
+        count = math.prod(shape)
+        arrays[name] = np.frombuffer(data, kind, count, at).astype(np.int64).reshape(shape)
+        at += count * int(kind[2])
+    require(at == len(data), "rans.bin is longer than its arrays")
+    return arrays
+
+
+class Lanes:
+    """18.1 and 18.2: symbols and raw bits."""
+
+    def __init__(self, data: bytes) -> None:
+        fields = Fields(data)
+        lanes = fields.u8()
+        require(lanes <= 5, "number of lanes")
+        count = fields.varint()
+        self.states = np.frombuffer(fields.take(4 << lanes), "<u4").tolist()
+        self.words = iter(np.frombuffer(fields.take(2 * count), "<u2").tolist())
+        self.bits = iter([byte >> k & 1 for byte in fields.rest() for k in range(8)])
+        self.i = 0
+
+    def symbol(self, f: list[int]) -> int:
+        """The next symbol of a table."""
+        lane = self.i % len(self.states)
+        x = self.states[lane]
+        slot, below, s = x & 16383, 0, 0
+        while slot >= below + f[s]:
+            below += f[s]
+            s += 1
+        x = f[s] * (x >> 14) + slot - below
+        if x < 65536:
+            word = next(self.words, None)
+            require(word is not None, "words of lanes end too early")
+            x = x << 16 | word
+        self.states[lane] = x
+        self.i += 1
+        return s
+
+    def bit(self, q: int) -> int:
+        """A bit that is 1 with a probability."""
+        return self.symbol([16384 - q, q])
+
+    def raw(self, k: int) -> int:
+        """Raw bits."""
+        found = 0
+        for place in range(k):
+            bit = next(self.bits, None)
+            require(bit is not None, "raw bits of lanes end too early")
+            found |= bit << place
+        return found
+
+    def value(self, s: int, scale: tuple[tuple[int, ...], tuple[int, ...]]) -> int:
+        """18.2: what a symbol stands for."""
+        if s < 15:
+            return scale[0][s] + self.raw(scale[1][s])
+        e = 0
+        while e < 13 and self.raw(1):
+            e += 1
+        return scale[0][15] + (1 << e) - 1 + self.raw(e)
+
+    def said(self, net: int, z: int, x: list[int]) -> int:
+        """18.3: the symbol of a network."""
+        arrays = lane_tables()
+        h = np.clip((arrays["b1"][net] + x @ arrays["W1"][net, : len(x)]) >> 8, 0, 4095)
+        found = int(np.clip((arrays["b2"][net] + h @ arrays["W2"][net]) >> 12, 0, 63))
+        return self.symbol(arrays["T"][net, z, found].tolist())
+
+
+class PassMean:
+    """18.4: a mean."""
+
+    total = count = 0
+
+    def seen(self) -> int:
+        """What passes see of it."""
+        return lg(16 * self.total // max(self.count, 1))
+
+    def add(self, magnitudes: list[int]) -> None:
+        """Take a pass in."""
+        if self.count >= 256:
+            self.total, self.count = self.total >> 1, self.count >> 1
+        self.total += sum(magnitudes)
+        self.count += len(magnitudes)
+
+
+def runs(patches: list[int]) -> list[list[int]]:
+    """18.4: a pass in runs."""
+    return [patches[k : k + 256] for k in range(0, len(patches), 256)]
+
+
+def waves(image: Image) -> list[list[int]]:
+    """18.4: the places of the patches of every pass of component 0 and the ranks."""
+    every = range(image.gw + 2 * image.gh - 2)
+    return [[image.place(y, t - 2 * y) for y in range(image.gh) if 0 <= t - 2 * y < image.gw] for t in every]
+
+
+def decode_lanes(data: bytes, gh: int, gw: int, p: int, ranks: int) -> np.ndarray:
+    """U of a slice, shape (ranks, gh, gw)."""
+    coder, u, k = Lanes(data), [Image(gh, gw) for _ in range(ranks)], Image(gh, gw)
+    e = lanes_first(coder, u[0])
+    if ranks > 1:
+        lanes_ranks(coder, u[0], e, k, ranks)
+        lanes_others(coder, u, k, p)
+    return np.stack([image.inner() for image in u])
+
+
+def lanes_first(coder: Lanes, image: Image) -> list[int]:
+    """18.5: component 0, and its continuation beyond the grid; the magnitudes of its residuals."""
+    d, stride, gw = image.values, image.stride, image.gw
+    e, mean, signs = Image(image.gh, gw).values, PassMean(), lane_tables()["S0"].tolist()
+    for patches in waves(image):
+        seen = mean.seen()
+        for run in runs(patches):
+            around, symbols = [], []
+            for i in run:
+                y, x = i // stride - 2, i % stride - 2
+                if y and x == 0:
+                    d[i - 1] = d[i - 2] = d[i - stride]
+                if y:
+                    w, ww, n, nw, ne = d[i - 1], d[i - 2], d[i - stride], d[i - stride - 1], d[i - stride + 1]
+                    nn = d[i - 2 * stride] if y > 1 else n
+                else:
+                    w = d[i - 1] if x > 0 else 0
+                    ww = d[i - 2] if x > 1 else w
+                    n = nw = ne = nn = w
+                guess = median(w, n, nw)
+                blend = 3 * (w + n) + ne - nw + (((w - ww) + (n - nn)) >> 1) - 6 * guess
+                inputs = [lg(abs(v)) for v in (w - nw, n - nw, ne - n, w - ww, n - nn, blend, ne - w)]
+                places = (i - 1, i - stride, i - stride - 1, i - stride + 1, i - 2, i - 2 * stride)
+                symbols.append(coder.said(0, 0, [*inputs, *(lg(e[place]) for place in places), seen]))
+                around.append((guess, blend))
+            for i, s in zip(run, symbols, strict=True):
+                e[i] = coder.value(s, COARSE)
+            for i, (guess, blend) in zip(run, around, strict=True):
+                negative = e[i] > 0 and coder.bit(signs[dl(blend) + 9][min(lg(e[i]) >> 3, 11)])
+                d[i] = clamp(guess - e[i] if negative else guess + e[i], -8191, 8191)
+                y, x = i // stride - 2, i % stride - 2
+                if x == gw - 1:
+                    d[i + 1] = d[i + 2] = d[i]
+                if x == y == 0:
+                    d[i - 1] = d[i - 2] = d[i]
+        mean.add([min(e[i], 8191) for i in patches])
+    above, below = image.place(0, -2), image.place(image.gh - 1, -2)
+    d[above - stride : above] = d[above : above + stride]
+    d[below + stride : below + 2 * stride] = d[below : below + stride]
+    return e
+
+
+def lanes_slopes(d: list[int], stride: int, i: int) -> tuple[int, int, int]:
+    """7.3: hor and ver with their signs, and bend."""
+    bend = 4 * d[i] - d[i + 1] - d[i - 1] - d[i + stride] - d[i - stride]
+    return d[i + 1] - d[i - 1], d[i + stride] - d[i - stride], abs(bend)
+
+
+def lanes_ranks(coder: Lanes, first: Image, e: list[int], image: Image, ranks: int) -> None:
+    """18.6: the index of the last component of every patch."""
+    d, k, stride, mean, places = first.values, image.values, image.stride, PassMean(), lane_tables()["P"].tolist()
+    for patches in waves(image):
+        seen = mean.seen()
+        for run in runs(patches):
+            symbols = []
+            for i in run:
+                hor, ver, bend = lanes_slopes(d, stride, i)
+                corner = max(
+                    abs(d[i + stride + 1] - d[i - stride - 1]),
+                    abs(d[i + stride - 1] - d[i - stride + 1]),
+                )
+                near = k[i - 1], k[i - stride], k[i - stride - 1], k[i - stride + 1], k[i - 2], k[i - 2 * stride]
+                x = [lg(v) for v in (*near, abs(hor), abs(ver), bend, corner, e[i], e[i + 1])]
+                symbols.append(coder.said(1, 0, [*x, seen, lg(ranks - 1)]))
+            some = [coder.symbol(places[s]) if COARSE[1][s] else 0 for s in symbols]
+            for i, s, place in zip(run, symbols, some, strict=True):
+                below = max(COARSE[1][s] - 4, 0)
+                k[i] = min(COARSE[0][s] + (place << below) + coder.raw(below), ranks - 1)
+        mean.add([k[i] for i in patches])
+
+
+def lanes_others(coder: Lanes, u: list[Image], ranks: Image, p: int) -> None:
+    """18.7: components from 1 on."""
+    d, k, stride, gh, gw = u[0].values, ranks.values, ranks.stride, ranks.gh, ranks.gw
+    grid = [(y + x, ranks.place(y, x)) for y in range(gh) for x in range(gw)]
+    order, signs = frequencies(p), lane_tables()["S1"].tolist()
+    index = {pair: r for r, pair in enumerate(order)}
+    g = [Image(gh, gw).values for _ in u]
+    totals, h, mean = Image(gh, gw).values, Image(gh, gw).values, PassMean()
+    slopes = {i: lanes_slopes(d, stride, i) for _, i in grid}
+    coded = [i for _, i in grid if k[i] > 0]
+    rank = lg(16 * sum(k) // (gh * gw))
+    slope = lg(sum(lg(abs(v)) for i in coded for v in slopes[i][:2]) // max(len(coded), 1))
+
+    def sides(image: list[int], i: int) -> int:
+        return (image[i - 1] + image[i + 1]) >> 1
+
+    def ends(image: list[int], i: int) -> int:
+        return (image[i - stride] + image[i + stride]) >> 1
+
+    for r in range(1, len(u)):
+        r1, r2, *_ = relations(p)[r]
+        down, across = order[r]
+        before = [g[max(r - back, 0)] for back in (1, 2, 3)]
+        up, left = g[index.get((down - 2, across), 0)], g[index.get((down, across - 2), 0)]
+        for c in (0, 1):
+            patches = [i for place, i in grid if k[i] >= r and place & 1 == c]
+            if not patches:
+                continue
+            steady = [lg(down), lg(across), 256 * down // p, 256 * across // p, 8 * p, mean.seen(), rank, slope]
+            net, magnitudes = 2 + 2 * sum(start <= r for start in LANE_GROUPS) + c, []
+            for run in runs(patches):
+                symbols = []
+                for i in run:
+                    near = [k[i - 1], k[i + 1], k[i - stride], k[i + stride]]
+                    x = [f(image, i) for image in (g[r1], g[r2]) for f in (list.__getitem__, sides, ends)]
+                    x += [h[i], (h[i - 1] + h[i + 1] + h[i - stride] + h[i + stride]) >> 2]
+                    x += [image[i] for image in before]
+                    x += [(sides(image, i) + ends(image, i)) >> 1 for image in before[:2]]
+                    x += [up[i], left[i], *((sides(g[r], i), ends(g[r], i)) if c else (0, 0))]
+                    x += [lg(abs(v)) for v in slopes[i]]
+                    x += [lg(k[i] - r), lg(sum(max(v - r + 1, 0) for v in near))]
+                    x += [32 * sum(v >= r for v in near), lg(k[i])]
+                    symbols.append(coder.said(net, int(k[i] == r), x + steady))
+                found = [min(coder.value(s, FINE), 8191) for s in symbols]
+                for i, a in zip(run, found, strict=True):
+                    totals[i] = min(totals[i] + a, 16384)
+                    h[i], g[r][i] = lg(totals[i]), lg(a)
+                    negative = 0
+                    if a > 0 and r in SLOPED:
+                        horizontal, kind = SLOPED[r]
+                        v = slopes[i][0 if horizontal else 1]
+                        negative = coder.bit(signs[kind][abs(dl(v))]) ^ (v < 0)
+                    elif a > 0:
+                        negative = coder.raw(1)
+                    u[r].values[i] = -a if negative else a
+                magnitudes += found
+            mean.add(magnitudes)
+
+
 # ---- 13. Maps --------------------------------------------------------------------------------------------------------
 
 
@@ -1941,9 +2224,10 @@ NETWORK_BORDERS: dict[str, tuple[int, ...]] = {
 
 def check_codings(planes: list[Plane]) -> None:
     """5.1: what codings of version 2 must be."""
-    require(all(plane.coding & ~0b101111 == 0 for plane in planes), "reserved bits of a coding")
+    require(all(plane.coding & ~0b111111 == 0 for plane in planes), "reserved bits of a coding")
     require(all(plane.filtered + plane.corrected + plane.short < 2 for plane in planes), "coding")
-    require(len({plane.neural for plane in planes}) < 2, "codings that differ in their coder")
+    require(not any(plane.neural and plane.lanes for plane in planes), "coding")
+    require(len({(plane.neural, plane.lanes) for plane in planes}) < 2, "codings that differ in their coder")
 
 
 def restored(planes: list[Plane], samples: list[np.ndarray], subsample: bool = False) -> list[np.ndarray]:

@@ -50,8 +50,9 @@ def level_of(name: str) -> float:
 
 def test_names():
     assert set(ALL) <= set(baselines.names())
-    # What effort="best" makes of pictures is tested beside the profile.
-    absent = {"imf-best", "imf-best-psnr", "webp", "webp-default", "avif", "avif-default", "avif-psnr", "jpegxl"}
+    # What other efforts make of pictures is tested beside the profile.
+    absent = {"imf-best", "imf-best-psnr", "imf-fast", "imf-fast-psnr"}
+    absent |= {"webp", "webp-default", "avif", "avif-default", "avif-psnr", "jpegxl"}
     assert set(baselines.names()) - set(ALL) <= absent
     assert baselines.settings("jpeg") == ("subsampling",) and not baselines.settings("jpeg-default")
     assert [name for name in baselines.names() if "threads" in baselines.settings(name)] == [
@@ -59,6 +60,8 @@ def test_names():
         "imf-psnr",
         "imf-best",
         "imf-best-psnr",
+        "imf-fast",
+        "imf-fast-psnr",
         "imf-baseline",
     ]
 

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import cache, partial
 from multiprocessing import get_context
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -306,9 +307,104 @@ def test_unknown_options_are_type_errors(function):
         function([], qualty=3)
 
 
-def test_one_array_cannot_hold_many_images():
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_one_array_for_a_batch(device, threads):
+    """Files go into its items, in order, as they come and from whatever has them; nothing else changes."""
+    images = [picture(20, 24, 3, seed=i) for i in range(5)]
+    files = [imfnb.encode(image, **OPTIONS) for image in images]
+    expected = np.stack([imfnb.decode(data) for data in files])
+    room = np.zeros((7, 20, 24, 3), np.uint8)
+    for given in (files, iter(files), [io.BytesIO(data) for data in files]):
+        room[...] = 7
+        out = room[1:6]
+        assert imfnb.decode_batch(given, out=out, threads=threads, device=device) is out
+        np.testing.assert_array_equal(out, expected)
+        assert (room[0] == 7).all() and (room[6] == 7).all()
+    backwards = np.empty_like(expected)[::-1, :, ::-1]
+    np.testing.assert_array_equal(imfnb.decode_batch(files, out=backwards, device=device), expected)
+    with ThreadPoolExecutor(2) as pool:
+        np.testing.assert_array_equal(imfnb.decode_batch(files, pool, out=room[:5]), expected)
+    small = np.empty((5, 10, 12, 3), np.uint8)
+    found = imfnb.decode_batch(files, out=small, reduce=2, device=device)
+    np.testing.assert_array_equal(found, np.stack([imfnb.decode(data, reduce=2) for data in files]))
+
+
+def test_arrays_for_images_of_many_shapes():
+    files = alone()
+    outs = [np.empty_like(image) for image in IMAGES]
+    assert imfnb.decode_batch(files, out=outs) is outs
+    for image, data in zip(outs, files, strict=True):
+        np.testing.assert_array_equal(image, imfnb.decode(data))
+    assert imfnb.decode_batch([], out=np.empty((0, 4, 4), np.uint8)).shape == (0, 4, 4)
+
+
+@pytest.mark.jit
+def test_one_array_for_samples_of_other_types():
+    cubes = [bands_of((8, 9, 4)).astype(np.float32) + i for i in range(3)]
+    files = imfnb.encode_batch(cubes, quality=60)
+    out = np.empty((3, 8, 9, 4), np.float32)
+    imfnb.decode_batch(files, out=out, threads=2)
+    np.testing.assert_array_equal(out, np.stack(imfnb.decode_batch(files)))
+
+
+def test_arrays_that_do_not_fit():
+    """Errors name the item; what can be told at once is, and nothing is written then."""
+    files, shape = alone()[:1] * 3, IMAGES[0].shape
+    out = np.zeros((3, *shape), np.uint8)
+    unknown = SimpleNamespace(__cuda_array_interface__={})
+    for wrong, executor, message in [
+        (out[:2], None, "out has 2 items and files 3; expected as many of both"),
+        (np.uint8(3), None, r"out is .*; expected an array of shape \(N, H, W\)"),
+        (bytearray(9), None, "out is the contents of a file.*list of N arrays"),
+        (unknown, None, "on the GPU; expected an array of the host"),
+        (out, Held(), "executor is .*Held.*expected a ThreadPoolExecutor or None"),
+    ]:
+        with pytest.raises(imfnb.OptionError, match=message):
+            imfnb.decode_batch(files, executor, out=wrong)
+    assert not out.any()
+    for wrong, message in [
+        (np.zeros((3, *shape), np.int16), r"^files\[0\]: out is int16 .*expected an array of uint8 with shape"),
+        ([out[0], out[1, 1:], out[2]], r"^files\[1\]: out is uint8 .*expected an array of uint8 with shape"),
+        ([*out[:2], None], r"^out\[2\] is None; expected an array"),
+        (out[0, 0, :3, 0], r"^out\[0\] is .*; expected an array"),
+        (np.broadcast_to(out[:1], out.shape), r"^files\[0\]: out is read-only"),
+    ]:
+        with pytest.raises(imfnb.OptionError, match=message):
+            imfnb.decode_batch(files, out=wrong, threads=1)
+    with pytest.raises(imfnb.OptionError, match=r"^files\[2\]|more items than out, 2"):
+        imfnb.decode_batch(iter(files), out=out[:2])
+    with pytest.raises(imfnb.OptionError, match="out has 3 items and files 2"):
+        imfnb.decode_batch(iter(files[:2]), out=out)
     with pytest.raises(TypeError, match="out"):
-        imfnb.decode_batch([], out=np.zeros((3, 3), np.uint8))
+        imfnb.decode_iter(files, out=out)
+
+
+def test_failures_beside_one_array():
+    files, out = [alone()[0], b"no file", alone()[0]], np.zeros((3, *IMAGES[0].shape), np.uint8)
+    first, error, third = imfnb.decode_batch(files, out=out, errors="return")
+    assert isinstance(error, imfnb.FormatError) and str(error).startswith("files[1]")
+    assert np.shares_memory(first, out) and not out[1].any()
+    np.testing.assert_array_equal(third, imfnb.decode(files[2]))
+    np.testing.assert_array_equal(out[2], third)
+
+
+def test_nothing_is_written_to_an_array_after_its_call(monkeypatch):
+    """A failure waits for the pictures that other threads are at."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def work(item, place, out, **options):
+        if place == "files[0]":
+            assert begun.wait(60)
+            raise KeyError(place)
+        begun.set()
+        time.sleep(0.1)
+        ended.set()
+
+    monkeypatch.setattr(batch, "_decode_item", work)
+    with pytest.raises(KeyError):
+        imfnb.decode_batch(alone()[:2], out=[np.empty(0), np.empty(0)], threads=2)
+    assert ended.is_set()
 
 
 def test_iterables_are_consumed_in_the_thread_of_the_caller():

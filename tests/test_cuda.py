@@ -82,6 +82,7 @@ def test_report_without_a_device():
 def test_report_in_the_simulator():
     out = run_report(NUMBA_ENABLE_CUDASIM="1")
     assert "simulated: no times" in out and "factorization.sweep R=5" in out and out.count("ran, wanted") == 5
+    assert out.count("bytes to pixels on the device") == 2
     assert out.count("rdoq.product") == 2  # one image and a batch
     assert not re.search(r"\d (us|ms|GB/s)", out)
 

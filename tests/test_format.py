@@ -29,6 +29,7 @@ from imfnb.format import (
     neural_model,
     neural_states,
     probability,
+    rans_model,
     restoration,
     states,
 )
@@ -104,6 +105,12 @@ def test_check_values_of_the_text():
             array.astype("<u2").tobytes() for array in format_decoder.neural_states().values()
         ),
         "log, of 0 to 16383 (8 bits)": bytes(format_decoder.log(a) for a in range(16384)),
+        "rans.bin, as it is": (format_decoder.package() / "format" / "rans.bin").read_bytes(),
+        "rans.bin, inflated": b"".join(
+            array.astype("<i4" if name in ("b1", "b2") else "<u2").tobytes()
+            for name, array in format_decoder.lane_tables().items()
+        ),
+        "lg, of 0 to 16384 (8 bits)": bytes(format_decoder.lg(a) for a in range(16385)),
         "SQUASH (16 bits)": np.array(format_decoder.SQUASH).astype("<u2").tobytes(),
         "STRETCH (16 bits)": np.array(format_decoder.STRETCH).astype("<i2").tobytes(),
         "RATE (16 bits)": np.array(format_decoder.RATE).astype("<u2").tobytes(),
@@ -140,6 +147,9 @@ def test_tables_of_the_package_are_those_of_the_text():
         "neural_states.bin, as it is": (pathlib.Path(states.__file__).parent / "neural_states.bin").read_bytes(),
         "neural_states.bin, inflated": b"".join(array.tobytes() for array in neural_states.initial_state()),
         "log, of 0 to 16383 (8 bits)": neural_model.LOGARITHM.tobytes(),
+        "rans.bin, as it is": (pathlib.Path(states.__file__).parent / "rans.bin").read_bytes(),
+        "rans.bin, inflated": b"".join(array.tobytes() for array in rans_model.networks()),
+        "lg, of 0 to 16384 (8 bits)": rans_model.LOG.astype("u1").tobytes(),
         "SQUASH (16 bits)": probability.SQUASH.astype("<u2").tobytes(),
         "STRETCH (16 bits)": probability.STRETCH.astype("<i2").tobytes(),
         "RATE (16 bits)": probability.RATE.astype("<u2").tobytes(),
@@ -201,7 +211,7 @@ def test_every_constant_of_the_format_is_in_the_text():
                 found |= {f"{path.stem}.{node.id}"} if node.id.isupper() and node.id[0] != "_" else set()
     tables = {"probability.SQUASH", "probability.STRETCH", "probability.RATE", "context_model.LEVEL"}
     tables |= {"context_model.SIGNED_LEVEL", "lapped.ROTATION_8", "lapped.ROTATION_16", "basis.PLAIN"}
-    tables |= {"neural_model.LOGARITHM", "neural_states.LAYOUT"}
+    tables |= {"neural_model.LOGARITHM", "neural_states.LAYOUT", "rans_model.LOG", "rans_model.LAYOUT"}
     assert found == set(_constants()) | tables | {"container.MAX_PIXELS", "container.UNLIMITED"}
 
 
@@ -253,6 +263,9 @@ def _chunk(kind, data):
 
 #: A segment of the main profile that says: all residuals of component 0 are zero.
 QUIET = bytes([0]) + bytes([255]) * 12
+
+#: The same in parallel lanes: one state, no words.
+LANES = bytes([0, 0, 0]) + (1 << 31).to_bytes(4, "little")
 
 
 def _main(flags=0, steps=(640,), codings=(0,), channels=0, size=(3, 5), segments=None, version=2, value=b"", more=b""):
@@ -315,6 +328,9 @@ ALLOWED = {
     "least and largest step of chroma": _colour(steps=(16384, 64)),
     "all flags": _colour(flags=1, codings=(3, 2, 1)),
     "rank beyond the side of a patch": _main(segments=[bytes([255]) + QUIET[1:] + bytes([255]) * 40]),
+    "lanes": _main(codings=(48,), segments=[LANES]),
+    "more lanes than symbols": _main(codings=(16,), segments=[LANES[:1] + b"\5" + LANES[2:3] + LANES[3:] * 32]),
+    "words and bits left over behind lanes": _main(codings=(16,), segments=[LANES[:2] + b"\3" + LANES[3:] + bytes(9)]),
     "bytes left over behind the coded data": _main(segments=[QUIET + bytes(100)]),
     "a palette of 16": _alpha(_palette(16, range(16), [15] * 15)),
     "an index beyond the palette": _alpha(_palette(2, (40, 50), INDICES)),
@@ -406,8 +422,15 @@ REFUSED = {
     "step of chroma below 64": _colour(steps=(640, 63)),
     "step of chroma above 16384": _colour(steps=(640, 16385)),
     "coding 10": _main(codings=(10,)),
-    "coding 16": _main(codings=(16,)),
+    "coding 64": _main(codings=(64,)),
+    "coding 20": _main(codings=(20,)),
     "planes of different coders": _colour(codings=(0, 4, 0)),
+    "planes of lanes and of networks": _colour(codings=(16, 4, 16), segments=[LANES] * 3),
+    "lanes without a segment of theirs": _main(codings=(16,), segments=[b"\0"]),
+    "64 lanes": _main(codings=(16,), segments=[LANES[:1] + b"\6" + LANES[2:] * 64]),
+    "too few words of lanes": _main(codings=(16,), segments=[LANES[:3] + bytes(4)]),
+    "words beyond the segment of lanes": _main(codings=(16,), segments=[LANES[:2] + b"\1" + LANES[3:]]),
+    "states beyond the segment of lanes": _main(codings=(16,), segments=[LANES[:1] + b"\1" + LANES[2:]]),
     "main segment without bytes": _main(segments=[b""]),
     "coded data end too early": _main(segments=[b"\0"]),
     "no classes": _colour(channels=4, steps=(640, 640, 640), codings=(0,) * 4),
@@ -463,22 +486,27 @@ def test_bytes_behind_the_end_are_ignored():
     np.testing.assert_array_equal(_text(GOOD + b"\0"), _text(GOOD))
 
 
-def _any_bytes(seed, networks=False):
-    """A file of the main profile whose segments are noise: values, steps and ranks at their limits are likely."""
+def _any_bytes(seed, coder=0):
+    """A file of the main profile whose segments are noise: values, steps and ranks at their limits are likely.
+
+    `coder` is the bit of the coding of planes that says how U is coded.
+    """
     rng = np.random.default_rng(seed)
-    channels, version = int(rng.choice([0, 1, 3, 4])), 2 if networks else 1 + seed % 2
+    channels, version = int(rng.choice([0, 1, 3, 4])), 2 if coder else 1 + seed % 2
     flags = int(rng.integers(2)) * (channels >= 3) + 2 * int(rng.integers(2)) * (channels == 4)
     steps = [int(s) for s in rng.choice([64, 65, 1000, 1023, 1024, 2047, 2048, 8000, 16384], 2 if channels >= 3 else 1)]
     size = tuple(int(n) for n in rng.integers(1, 26, 2))
     codings, segments = [], []
     for _ in range(max(1, channels) - (flags >> 1)):
-        codings.append(
-            int(rng.integers(2)) + (4 + int(rng.choice([0, 2, 8])) if networks else 2 * int(rng.integers(2)))
-        )
+        restored = int(rng.choice([0, 2, 8, 32])) if coder else 2 * int(rng.integers(2))
+        codings.append(int(rng.integers(2)) + coder + restored)
         low, high = ((0, 256), (0, 2), (252, 256))[rng.integers(3)]
         noise = rng.integers(low, high, int(rng.choice([3, 30, 300, 1000])))
         rank = int(rng.choice([0, 1, 2, 9, 12, 63, 64, 255]))
-        segments.append(bytes([rank, *noise.tolist()]) + bytes(int(rng.choice([0, 0, 3000]))))
+        # In lanes the number of words follows that of the lanes; what is left over are raw bits.
+        counts = bytes([int(rng.integers(4))]) + varint(int(rng.choice([0, 9, 99, 999]))) if coder == 16 else b""
+        filled = bytes(int(rng.choice([0, 0, 3000]))) if coder != 16 else rng.bytes(int(rng.choice([0, 3000, 9000])))
+        segments.append(bytes([rank]) + counts + bytes(noise.tolist()) + filled)
     if flags & 2:
         if version == 1:
             segments.append(_palette(3, (1, 20, 255), rng.integers(0, 4, size[0] * size[1]).tolist()))
@@ -510,7 +538,12 @@ def test_any_bytes_decode_alike():
 
 @pytest.mark.parametrize("seeds", [range(8), pytest.param(range(8, 100), marks=pytest.mark.slow)])
 def test_any_bytes_of_networks_decode_alike(seeds):
-    assert 0 < _decode_alike(_any_bytes(seed, networks=True) for seed in seeds) < len(seeds)
+    assert 0 < _decode_alike(_any_bytes(seed, 4) for seed in seeds) < len(seeds)
+
+
+@pytest.mark.parametrize("seeds", [range(24), pytest.param(range(24, 150), marks=pytest.mark.slow)])
+def test_any_bytes_of_lanes_decode_alike(seeds):
+    assert 0 < _decode_alike(_any_bytes(seed, 16) for seed in seeds) < len(seeds)
 
 
 def test_colours_of_the_baseline_profile_decode_alike():
@@ -555,13 +588,28 @@ def test_pictures_of_the_best_effort_decode_alike(shape, options):
     np.testing.assert_array_equal(imfnb.decode(data, device="cpu"), _text(data))
 
 
+@pytest.mark.parametrize(("shape", "options"), [*BEST, *(pytest.param(*c, marks=pytest.mark.slow) for c in BEST_MORE)])
+def test_pictures_of_the_fast_effort_decode_alike(shape, options):
+    data = imfnb.encode(picture(*shape, seed=5), effort="fast", device="cpu", **options)
+    np.testing.assert_array_equal(imfnb.decode(data, device="cpu"), _text(data))
+
+
+def test_passes_of_several_runs_decode_alike():
+    """Of more than 256 patches of a colour; slices are too small for as many along the wave front."""
+    image = np.random.default_rng(1).integers(0, 4, (250, 210)).astype(np.uint8) * 40
+    image[40:] = np.minimum(image[40:], 2)
+    data = imfnb.encode(image, effort="fast", step=20, patch_size=8, device="cpu")
+    np.testing.assert_array_equal(imfnb.decode(data, device="cpu"), _text(data))
+
+
 @pytest.mark.parametrize(
     "step", [40, pytest.param(1, marks=pytest.mark.slow), pytest.param(400, marks=pytest.mark.slow)]
 )
 @pytest.mark.parametrize("patch_size", [8, 16])
-def test_arrays_of_the_best_effort_decode_alike(step, patch_size):
+@pytest.mark.parametrize("effort", ["fast", "best"])
+def test_arrays_of_other_efforts_decode_alike(effort, step, patch_size):
     array = 60 * picture(15, 18, 5, seed=6).astype(np.uint16)
-    data = imfnb.encode(array, effort="best", step=step, patch_size=patch_size, device="cpu")
+    data = imfnb.encode(array, effort=effort, step=step, patch_size=patch_size, device="cpu")
     np.testing.assert_array_equal(imfnb.decode(data, device="cpu"), _text(data))
 
 

@@ -84,6 +84,20 @@ def test_files_of_the_main_profile_cover_its_fields():
     assert (min(steps), max(steps)) == (1, 256)
 
 
+@pytest.mark.jit
+def test_files_of_the_fast_effort_cover_its_fields():
+    """Both patch sizes and resolutions of chroma, the short filter on and off, local steps, one lane and several."""
+    found = [imfnb.info(FOLDER / f"{name}.imf") for name in TABLE if "-fast" in name]
+    assert len(found) >= 11 and {details["effort"] for details in found} == {"fast"}
+    assert {details.get("subsampling") for details in found} == {None, "4:2:0", "4:4:4"}
+    assert {size for details in found for size in details["patch_sizes"]} == {8, 16}
+    assert {on for details in found for on in details["restoration"]} == {False, True}
+    assert {details.get("local_steps") for details in found} == {None, 16}
+    data = (FOLDER / "v2-main-fast-lanes.imf").read_bytes()
+    (size,) = imfnb.info(data)["segments"].values()
+    assert data[len(data) - size + 1] > 1  # the binary logarithm of their number
+
+
 def test_make_never_touches_what_exists(tmp_path, monkeypatch):
     cases = dict(list(make.CASES.items())[:3])
     monkeypatch.setattr(make, "CASES", cases)

@@ -49,7 +49,7 @@ ALLOWED = {
 }
 
 #: Modules of stages that hold kernels, or what kernels are made of.
-KERNELS = {"cpu", "cuda", "tiles", "dots", "simd"}
+KERNELS = {"cpu", "cuda", "tiles", "blocks", "dots", "simd"}
 
 
 @functools.cache

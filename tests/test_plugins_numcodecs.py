@@ -26,7 +26,7 @@ CONFIGURATIONS = [
     {"bpp": 2},
     {"size": 5000},
     {"psnr": 40.0},
-    {"step": 12},
+    {"step": 12, "effort": "fast"},
     {"max_error": 2, "channels": "bands", "axes": "CHW"},
     {"lossless": True},
     {"nodata": -9999.0, "max_error": 0.5},

@@ -36,7 +36,8 @@ STAGES = (
     "spectral",
 )
 
-#: Stages that have nothing on the GPU: they work on the host while it goes on.
+#: Stages that have no counterpart on the GPU: they work on the host while it goes on. (What `entropy.rans` has there,
+#: its `cuda_stack`, decodes many segments by one call, which nothing else does.)
 HOST_ONLY = {
     "entropy",
     "entropy.columns",

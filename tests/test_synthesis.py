@@ -106,12 +106,12 @@ def test_rows_that_others_do_not_reach_are_never_computed(p, rows):
 
 @given(st.integers(0, 40), st.integers(1, 40), st.integers(0, 20), st.integers(0, 9))
 def test_rows_that_restoration_reads(start, count, halo, below):
-    """All within its reach, in blocks of two rows from the first row of the plane on."""
+    """All within its reach, in blocks of four rows from the first row of the plane on."""
     stop, height = start + count, start + count + below
     found = widened(slice(start, stop), halo, height)
-    assert found.start % 2 == 0 and (found.stop % 2 == 0 or found.stop == height)
-    assert max(start - halo, 0) - 1 <= found.start <= max(start - halo, 0)
-    assert min(stop + halo, height) <= found.stop <= min(stop + halo + 1, height)
+    assert found.start % 4 == 0 and (found.stop % 4 == 0 or found.stop == height)
+    assert max(start - halo, 0) - 3 <= found.start <= max(start - halo, 0)
+    assert min(stop + halo, height) <= found.stop <= min(stop + halo + 3, height)
 
 
 @pytest.mark.parametrize("device", ["cpu", "reference"])

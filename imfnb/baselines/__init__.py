@@ -3,8 +3,9 @@
 Every codec writes real bytes from which alone it decodes, so rates count everything. The names:
 
 ======================================== =============================================================================
-``imf``, ``imf-baseline``                this library's two profiles; ``imf-psnr``: the first with tune="psnr";
-``imf-best``, ``imf-best-psnr``          these with effort="best"
+``imf``, ``imf-baseline``                this library's two profiles; ``imf-psnr``: the first with tune="psnr"
+``imf-best``, ``imf-best-psnr``          the main profile with effort="best"
+``imf-fast``, ``imf-fast-psnr``          and with effort="fast"
 ``svd``, ``svd-lloyd``                   truncated SVD of the patch matrix, uniform or Lloyd-Max quantizers, deflated
 ``hosvd``, ``tt``                        truncated higher-order SVD and tensor train of the patches
 ``imf-lrf``, ``svd-lrf``                 IMF and SVD in files like those of lrf, whose sizes are published
@@ -39,6 +40,8 @@ _HOMES = {
     "imf-psnr": ("imf", "main_psnr"),
     "imf-best": ("imf", "main_best"),
     "imf-best-psnr": ("imf", "main_best_psnr"),
+    "imf-fast": ("imf", "main_fast"),
+    "imf-fast-psnr": ("imf", "main_fast_psnr"),
     "imf-baseline": ("imf", "baseline"),
     "imf-baseline-main": ("imf", "baseline_main"),
     "svd": ("svd", "svd"),

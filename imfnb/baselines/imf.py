@@ -28,6 +28,8 @@ __all__ = [
     "main",
     "main_best",
     "main_best_psnr",
+    "main_fast",
+    "main_fast_psnr",
     "main_psnr",
 ]
 
@@ -50,7 +52,7 @@ def main(
     settings = {"patch_size": patch_size, "subsampling": subsampling, "tune": tune, "effort": effort}
     text = f"imfnb, main profile, tune={tune}, effort={effort}, patch size {patch_size}"
     levels = tuple(float(q) for q in range(4, 93, 8))
-    name = "imf" + "-best" * (effort == "best") + "-psnr" * (tune == "psnr")
+    name = "imf" + f"-{effort}" * (effort != "normal") + "-psnr" * (tune == "psnr")
     return _codec(name, text, levels, {"profile": "main", **settings}, device, threads)
 
 
@@ -88,6 +90,31 @@ def main_best_psnr(
 ) -> Codec:
     """The main profile with the fewest bytes for the squared error; the options are those of :func:`imfnb.encode`."""
     return main_best(patch_size=patch_size, subsampling=subsampling, tune="psnr", device=device, threads=threads)
+
+
+def main_fast(
+    *,
+    patch_size: int | str = "auto",
+    subsampling: str | None = None,
+    tune: str = "visual",
+    device: str = "auto",
+    threads: int | None = None,
+) -> Codec:
+    """The main profile in the least time; the options are those of :func:`imfnb.encode`."""
+    return main(
+        patch_size=patch_size, subsampling=subsampling, tune=tune, effort="fast", device=device, threads=threads
+    )
+
+
+def main_fast_psnr(
+    *,
+    patch_size: int | str = "auto",
+    subsampling: str | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+) -> Codec:
+    """The main profile in the least time with the least squared error; options as in :func:`imfnb.encode`."""
+    return main_fast(patch_size=patch_size, subsampling=subsampling, tune="psnr", device=device, threads=threads)
 
 
 def baseline(

@@ -15,7 +15,10 @@ import numpy as np
 
 from ..errors import FormatError
 
-__all__ = ["component_bytes", "decode_checked"]
+__all__ = ["DAMAGED", "component_bytes", "decode_checked"]
+
+#: What is wrong with bytes that end too early.
+DAMAGED = "damaged factors: the coded data end too early; the file is corrupt"
 
 
 def decode_checked(
@@ -53,7 +56,7 @@ def decode_checked(
     helped = {} if companion is None else {"companion": companion}
     padded, ranks, overrun = coder.decode_factors(data, grid_h, grid_w, patch_size, max_rank, **helped)
     if overrun:
-        raise FormatError("damaged factors: the coded data end too early; the file is corrupt")
+        raise FormatError(DAMAGED)
     return padded, ranks
 
 

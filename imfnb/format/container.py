@@ -138,6 +138,8 @@ class Frame:
 
     def reduced(self, reduce: int) -> Frame:
         """The same of a picture that is so many times smaller in each direction, rounded up."""
+        if reduce == 1:
+            return self
         return replace(self, height=-(-self.height // reduce), width=-(-self.width // reduce))
 
     @property

@@ -108,7 +108,7 @@ class PlaneParameters:
         How it is restored.
     weighting : Weighting
         How the lengths of the columns of V grow with the frequency.
-    coder : {"context", "neural"}
+    coder : {"context", "neural", "rans"}
         Entropy coder of U, the same for all planes of a file.
     """
 

@@ -11,6 +11,8 @@ __all__ = ["FACTORS", "FAR_LIMIT", "SIDE_BITS", "map_shape", "steps_of_patches"]
 #: Step of a patch relative to that of its plane, in 1/16, by symbol: quarter octaves around 1.
 FACTORS = (8, 10, 11, 13, 16, 19, 23, 27, 32)
 
+_FACTORS = np.array(FACTORS, np.int32)
+
 #: Smallest and largest binary logarithm of the side of a block, in samples of luma.
 SIDE_BITS = (3, 8)
 
@@ -42,7 +44,7 @@ def steps_of_patches(symbols: np.ndarray, bits: int, spec: PlaneSpec, grid: Patc
     ndarray of int32, shape (rows, columns) of the grid
         In 1/16 of the step of the plane.
     """
-    p, table = grid.coded_size, np.array(FACTORS, np.int32)
+    p = grid.coded_size
     centres = [((np.arange(count) * p + p // 2) << spec.subsampled) >> bits for count in (grid.rows, grid.columns)]
     rows, columns = (np.minimum(found, size - 1) for found, size in zip(centres, symbols.shape, strict=True))
-    return np.take(table, symbols[np.ix_(rows, columns)])
+    return np.take(_FACTORS, symbols[rows[:, None], columns])

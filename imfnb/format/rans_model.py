@@ -70,6 +70,9 @@ MEAN_LIMIT = 256
 #: Largest exponent of what is beyond the last range.
 ESCAPE_BITS = 13
 
+#: Largest magnitude of a component; larger ones count as this.
+MAGNITUDE_LIMIT = 8191
+
 #: Bits of a rank's place in its range that have a table, at most; those below are raw.
 PLACE_BITS = 4
 

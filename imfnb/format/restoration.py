@@ -100,9 +100,15 @@ def filter_set(step: int, chroma: bool) -> tuple[NDArray[np.int16], NDArray[np.i
         Clipping limits per pass, in sixteenths of the step.
     """
     index = bisect_right(STEP_BORDERS, step)
-    limits = np.array(CLIPPING_LIMITS[index], np.int32)
+    return _filters()[int(chroma), index], _limits()[index]
+
+
+@cache
+def _limits() -> NDArray[np.int32]:
+    """The clipping limits as an array."""
+    limits = np.array(CLIPPING_LIMITS, np.int32)
     limits.flags.writeable = False
-    return _filters()[int(chroma), index], limits
+    return limits
 
 
 def short_filter_set(step: int, chroma: bool) -> tuple[NDArray[np.int16], NDArray[np.int32]]:

@@ -20,6 +20,7 @@ description, ``options`` are validated, and ``run`` is where to work. What more 
 from __future__ import annotations
 
 import importlib
+from functools import cache
 from types import ModuleType
 
 from ..format import baseline_header, main_header
@@ -38,4 +39,10 @@ PARSERS: Parsers = {
 
 def pipeline(frame: Frame) -> ModuleType:
     """The module of the profile of an image; arrays that are no pictures of 8 bits have one of their own."""
-    return importlib.import_module(f".{frame.profile if frame.array is None else 'arrays'}", __name__)
+    return _module(frame.profile if frame.array is None else "arrays")
+
+
+@cache
+def _module(name: str) -> ModuleType:
+    """A module of this package, by its name."""
+    return importlib.import_module(f".{name}", __name__)

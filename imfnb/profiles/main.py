@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -35,6 +36,7 @@ from .restoring import RESTORATIONS, Member, Region, restorations, restored_plan
 from .slices import coder_of, decode_slice, encode_slice, helped, read_update, reduced
 from .stacks import ALL_PARTS, Analysis, Owner, Parts, PlaneChoices, Stack, analyse, join, stacks
 from .synthesis import Coding, Unit, Work, rows_of, units
+from .there import There, can_decode_there, decode_there
 from .tuning import EFFORTS, NORMAL, TUNES, Effort, Tune
 
 __all__ = [
@@ -303,7 +305,7 @@ def works_of(
         symbols = [maps[b].symbols for b, _ in stack.owners]
         parts = with_local(parts, stack.spec, symbols, maps[0].bits, run)
     coding = Coding(choices.plane_step(stack.spec), choices.weighting(stack.spec), choices.effort.coder)
-    return [Work(stack, planes, unit, coding) for unit in parts]
+    return [Work(stack, planes, unit, coding, choices.effort.sweeps) for unit in parts]
 
 
 def _patch_sizes(analysis: Analysis, stack: Stack, planes: Any, step: int, choices: PlaneChoices) -> Task[list[int]]:
@@ -395,8 +397,10 @@ def prepare_slice(
     analysis: Analysis, work: Work, filtered: Any, update: np.ndarray | None, part: Slice
 ) -> rdoq.LastChoice:
     """X -> U, V but for the last choice of U."""
-    unit, coding = work.unit, work.coding
-    numbers = coding.step, unit.grid.patch_size, analysis.run, unit.name, update, analysis.parts.rdoq
+    unit, coding, settings = work.unit, work.coding, analysis.parts.rdoq
+    if work.sweeps is not None:
+        settings = replace(settings, sweeps=min(settings.sweeps, work.sweeps))
+    numbers = coding.step, unit.grid.patch_size, analysis.run, unit.name, update, settings
     return rdoq.prepare(rows_of(filtered, part.samples), *numbers, coding.weighting, unit.local_of(part))
 
 
@@ -510,32 +514,16 @@ def reconstruct(
     smaller. These are averaged over 2 x 2 samples, but for subsampled chroma, which has the size that is wanted.
     """
     frame = containers[0].frame.reduced(reduce)
-    items = [
-        (group.stack.owners[n], part)
-        for group in groups
-        for unit in group.units
-        for part in unit.grid.slices
-        for n in unit.which
-    ]
-    coder = coder_of(containers[0].parameters.coder, run)
-    subsampled = {index for group in groups if group.stack.spec.subsampled for _, index in group.stack.owners}
-
-    def decode_item(item: tuple[Owner, Slice], companion: rdoq.Factors | None) -> rdoq.Factors:
-        (b, index), part = item
-        needed = rdoq.needed_rank(part.grid.coded_size, excess(reduce) if index in subsampled else reduce)
-        limits = [limit for limit in (needed, max_rank) if limit is not None]
-        segment = _segment(containers[b], index, part.grid.slices.index(part))
-        return decode_slice(segment, part, min(limits, default=None), coder, parts, companion)
-
-    def decode_job(job: Sequence[tuple[Owner, Slice]]) -> list[rdoq.Factors]:
-        found: list[rdoq.Factors] = []
-        for item in job:
-            found.append(decode_item(item, found[0] if found else None))
-        return [reduced(factors, part) for factors, (_, part) in zip(found, job, strict=True)]
-
-    jobs = _jobs(containers, items)
-    made = zip(jobs, run.submit_all(decode_job, jobs), strict=True)
-    factors = {item: (future, place) for job, future in made for place, item in enumerate(job)}
+    slices = [(group.stack, unit, part) for group in groups for unit in group.units for part in unit.grid.slices]
+    there: There | None = None
+    if can_decode_there(containers[0].parameters.coder, max_rank, reduce, run):
+        opened = [
+            (part, [partial(_segment, containers[b], index, part) for b, index in _owners(stack, unit)])
+            for stack, unit, part in slices
+        ]
+        there = yield from decode_there(opened, parts, run)
+    else:
+        factors = _decode_here(containers, groups, max_rank, run, parts, reduce)
 
     # The network of chroma takes both planes, whichever it restores.
     used = {(group.stack.spec.kind, coding.restoration) for group in groups for coding in group.codings}
@@ -554,14 +542,18 @@ def reconstruct(
                 for spec in (member.stack.spec for member in members)
             ]
         region = Region(members, inner, run, restores=reduce == 1)
-        for group in groups:
-            for unit in group.units:
-                for part in unit.grid.slices:
-                    mine = [factors[group.stack.owners[n], part] for n in unit.which]
-                    done = yield from run.wait([future for future, _ in mine])
-                    found = [job[place] for job, (_, place) in zip(done, mine, strict=True)]
-                    yield from region.add(group.stack, unit, part, found, None)
+        for place, (stack, unit, part) in enumerate(slices):
+            if there:
+                one = there.factors[place]
+                yield from region.add(stack, unit, part, [one], (one.padded, one.ranks))
+                continue
+            mine = [factors[owner, part] for owner in _owners(stack, unit)]
+            done = yield from run.wait([future for future, _ in mine])
+            found = [job[number] for job, (_, number) in zip(done, mine, strict=True)]
+            yield from region.add(stack, unit, part, found, None)
         decoded = yield from restored_planes(region, kinds, run)
+        if there:
+            yield from there.check(run)
         if reduce > 1:
             decoded = [(s, planes if s.spec.subsampled else _halved(planes, s.name, run)) for s, planes in decoded]
             yield from put(rows, decoded, 0)
@@ -570,6 +562,48 @@ def reconstruct(
 
     regions = [slice(0, frame.height)] if run.merges else strips(frame.height, frame.width, run.threads)
     yield from run.together(map(finish, regions))
+
+
+def _owners(stack: Stack, unit: Unit) -> list[Owner]:
+    """Image and number of each plane of a unit of a stack."""
+    return [stack.owners[n] for n in unit.which]
+
+
+def _decode_here(
+    containers: Sequence[Container],
+    groups: Sequence[CodedPlanes],
+    max_rank: int | None,
+    run: Run,
+    parts: Parts,
+    reduce: int,
+) -> dict[tuple[Owner, Slice], tuple[Future[list[rdoq.Factors]], int]]:
+    """Decode all slices on the host: the job of each, and its number in what comes of that."""
+    items = [
+        (group.stack.owners[n], part)
+        for group in groups
+        for unit in group.units
+        for part in unit.grid.slices
+        for n in unit.which
+    ]
+    coder = coder_of(containers[0].parameters.coder, run)
+    subsampled = {index for group in groups if group.stack.spec.subsampled for _, index in group.stack.owners}
+
+    def decode_item(item: tuple[Owner, Slice], companion: rdoq.Factors | None) -> rdoq.Factors:
+        (b, index), part = item
+        needed = rdoq.needed_rank(part.grid.coded_size, excess(reduce) if index in subsampled else reduce)
+        limits = [limit for limit in (needed, max_rank) if limit is not None]
+        segment = _segment(containers[b], index, part)
+        return decode_slice(segment, part, min(limits, default=None), coder, parts, companion)
+
+    def decode_job(job: Sequence[tuple[Owner, Slice]]) -> list[rdoq.Factors]:
+        found: list[rdoq.Factors] = []
+        for item in job:
+            found.append(decode_item(item, found[0] if found else None))
+        return [reduced(factors, part) for factors, (_, part) in zip(found, job, strict=True)]
+
+    jobs = _jobs(containers, items)
+    made = zip(jobs, run.submit_all(decode_job, jobs), strict=True)
+    return {item: (future, place) for job, future in made for place, item in enumerate(job)}
 
 
 def _jobs(containers: Sequence[Container], items: Sequence[tuple[Owner, Slice]]) -> list[list[tuple[Owner, Slice]]]:
@@ -604,10 +638,10 @@ def _halved(planes: Any, name: str, run: Run) -> Any:
     return out
 
 
-def _segment(container: Container, index: int, number: int) -> Reader:
+def _segment(container: Container, index: int, part: Slice) -> Reader:
     """The segment of a slice of a plane."""
     grids = container.parameters.grids(container.frame)
-    return container.segment(sum(len(grid.slices) for grid in grids[:index]) + number)
+    return container.segment(sum(len(grid.slices) for grid in grids[:index]) + part.grid.slices.index(part))
 
 
 def bytes_of_components(

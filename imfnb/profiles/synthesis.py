@@ -113,12 +113,15 @@ class Work:
         Which of them.
     coding : Coding
         How they are coded.
+    sweeps : int or None
+        How often their factors are chosen at most; None for as often as is best.
     """
 
     stack: Stack
     planes: Any
     unit: Unit
     coding: Coding
+    sweeps: int | None
 
     @property
     def owners(self) -> list[Owner]:
@@ -168,7 +171,7 @@ class Products:
         part : Slice
             Which slice of its planes.
         factors : sequence of Factors
-            The factors of every plane, on the host.
+            The factors of every plane, on the host; only the first, for its V, where they are there.
         there : (array, array), optional
             U and the active ranks where the kernels read them, if they are there.
         """

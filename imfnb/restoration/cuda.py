@@ -103,6 +103,7 @@ _UNIT, _MANY = 2.0**-15, 2**23
 _SHORT_ACROSS, _SHORT_DOWN = 2 * _LANES, SHORT_BLOCK * _GROUPS
 _SHORT_MARGIN = SHORT_REACH + 1
 _SHORT_COLUMNS, _SHORT_LINES = _SHORT_ACROSS + 2 * _SHORT_MARGIN, _SHORT_DOWN + 2 * _SHORT_MARGIN
+_SHORT_TILE = _SHORT_LINES * _SHORT_COLUMNS
 _BLOCKS_ACROSS = _SHORT_ACROSS // SHORT_BLOCK
 _SHORT_BLOCKS = _BLOCKS_ACROSS * (_SHORT_DOWN // SHORT_BLOCK)
 _SHORT_SET, _SHORT_COUNT = LIMITS * SHORT_TAPS, CLASSES * LIMITS * SHORT_TAPS
@@ -466,7 +467,7 @@ def _clipped(difference, limit):
 @kernel("void(int32[:,:,::1], int32, int16[:,:,::1], int32[::1], int32[:,:,::1], int32[::1])")
 def _restore_short(planes, step, filters, limits, out, which):
     """Restore the chosen planes, a tile for every block of threads."""
-    tile = _cuda.shared.array(_SHORT_LINES * _SHORT_COLUMNS, int32)
+    tile = _cuda.shared.array(_SHORT_TILE, int32)
     classes = _cuda.shared.array(_SHORT_BLOCKS, int32)
     coefficients = _cuda.shared.array(_SHORT_COUNT, int32)
     offsets = _cuda.const.array_like(_SHORT_OFFSETS)
@@ -477,9 +478,9 @@ def _restore_short(planes, step, filters, limits, out, which):
     source, goal = planes[which[n]], out[which[n]]
     top, left = _i32(down * _SHORT_DOWN), _i32(across * _SHORT_ACROSS)
     thread = _i32(_i32(_cuda.threadIdx.y) * _i32(_LANES) + _i32(_cuda.threadIdx.x))
-    for i in range(-(-_SHORT_LINES * _SHORT_COLUMNS // _THREADS)):
+    for i in range(-(-_SHORT_TILE // _THREADS)):
         item = _i32(thread + i * _THREADS)
-        if item < _SHORT_LINES * _SHORT_COLUMNS:
+        if item < _SHORT_TILE:
             y = _i32(item // _i32(_SHORT_COLUMNS))
             x = _i32(item - y * _SHORT_COLUMNS)
             line = _inside(_i32(top + y - _SHORT_MARGIN), height)

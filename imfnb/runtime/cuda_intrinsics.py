@@ -13,10 +13,11 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from .cuda import SIMULATED, device_function
+from .cuda import SIMULATED, cuda, device_function
 
 __all__ = [
     "await_previous",
+    "ballot",
     "begin_next",
     "clip2",
     "clip4",
@@ -30,6 +31,7 @@ __all__ = [
     "get_pair",
     "get_word",
     "low_bytes",
+    "meet",
     "mma_ss",
     "mma_us",
     "mma_uu",
@@ -121,6 +123,18 @@ def _prefetch_twin(array, at):
 
 def _nothing_twin():
     pass
+
+
+# What the threads of the simulated block have brought to a vote.
+_votes: dict[int, bool] = {}
+
+
+def _ballot_twin(flag):
+    _votes[int(cuda.threadIdx.x)] = bool(flag)
+    cuda.syncthreads()
+    word = sum(1 << thread for thread in range(int(cuda.blockDim.x)) if _votes[thread])
+    cuda.syncthreads()
+    return np.uint32(word)
 
 
 def _words(array: Any, at: int, count: int) -> np.ndarray:
@@ -279,6 +293,7 @@ if SIMULATED:
     await_previous = begin_next = _nothing_twin
     get_pair, put_pair, get_four, put_four = _get_pair_twin, _put_pair_twin, _get_four_twin, _put_four_twin
     put_half = _put_half_twin
+    ballot, meet = device_function(_ballot_twin), device_function(lambda: cuda.syncthreads())
     # A warp's work, where threads here are on their own: the callers have twins of the whole.
     mma_uu: Any = None
     mma_us: Any = None
@@ -481,6 +496,22 @@ else:
         (9, 0),
         "Where launches overlap: wait until the one before has ended, and see what it has written.",
     )
+
+
+if not SIMULATED:
+
+    @device_function
+    def ballot(flag):
+        """The flags of the 32 threads of a warp, all of which call this, as a word; that of the first is bit 0.
+
+        In the simulator a block takes the place of a warp.
+        """
+        return np.uint32(cuda.ballot_sync(0xFFFFFFFF, flag))
+
+    @device_function
+    def meet():
+        """What a thread of a warp has written, the others, all of which call this, see after it."""
+        cuda.syncwarp()
 
 
 @device_function

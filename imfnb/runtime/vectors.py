@@ -109,7 +109,7 @@ def multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, register: ir.V
 
 def multiply_pairs(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
     """a[0] b[0] + a[1] b[1] in every lane, where a and b hold two 16-bit integers in each of 32 bits."""
-    lanes = a.type.count
+    lanes = a.type.count * a.type.element.width // 32
     narrow, wide = (ir.VectorType(ir.IntType(bits), 2 * lanes) for bits in (16, 32))
     one, two = (builder.bitcast(value, narrow) for value in (a, b))
     if has_feature("avx512bw") and lanes == WIDTH:

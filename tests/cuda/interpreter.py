@@ -377,7 +377,13 @@ class Wave:
         return PtxError(f"a barrier that not all threads come to: {'; '.join(where)}")
 
     def _reduce(self, barrier: Barrier, mask: np.ndarray) -> None:
-        """Whether any thread of a block brings true to a barrier."""
+        """Whether any thread of a block brings true to a barrier, or which lanes of a warp do."""
+        if not barrier.of_block:
+            given = (self.registers[barrier.operand] & mask).reshape(-1, WARP)
+            words = given @ (1 << np.arange(WARP, dtype=np.int64))
+            found = np.repeat(words, WARP).astype(np.uint32).view(np.int32)
+            self.registers[barrier.result] = np.where(mask, found, self.registers[barrier.result])
+            return
         given = (self.registers[barrier.operand] & mask).reshape(-1, self.width)
         found = np.repeat(given.any(axis=1), self.width)
         self.registers[barrier.result] = np.where(mask, found, self.registers[barrier.result])
@@ -388,7 +394,7 @@ class Wave:
 
 @dataclass
 class Barrier:
-    """Where threads of a block, or of a warp, wait for each other; those of a block perhaps for a result."""
+    """Where threads of a block, or of a warp, wait for each other, perhaps for a result."""
 
     instruction: Instruction
     of_block: bool
@@ -429,7 +435,7 @@ def _head(instruction: Instruction) -> str:
 
 def _is_alone(instruction: Instruction) -> bool:
     """Whether an instruction is a part on its own, since threads wait for each other before it."""
-    return _head(instruction) in ("bar", "barrier", "mma")
+    return _head(instruction) in ("bar", "barrier", "mma", "vote")
 
 
 def _names(operand: Any) -> Iterable[str]:
@@ -636,7 +642,7 @@ class _Builder:
             for instruction in part.instructions:
                 if _head(instruction) in _JUMPS:
                     self._jump(part, instruction, places)
-                elif _head(instruction) in ("bar", "barrier"):
+                elif _head(instruction) in ("bar", "barrier", "vote"):
                     self._barrier(part, instruction)
                 else:
                     self._instruction(instruction)
@@ -673,6 +679,8 @@ class _Builder:
             part.barrier = Barrier(instruction, False)
         elif opcode == "bar.red.or.pred" and len(operands) == 3 and operands[1] == Immediate(0):
             part.barrier = Barrier(instruction, True, self._read(operands[2], "pred"), self._slot(operands[0]))
+        elif opcode == "vote.sync.ballot.b32" and len(operands) == 3:  # of all lanes, whose mask may be in a register
+            part.barrier = Barrier(instruction, False, self._read(operands[1], "pred"), self._slot(operands[0]))
         else:
             raise _unknown(instruction)
 

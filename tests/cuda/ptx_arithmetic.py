@@ -106,6 +106,13 @@ def _leading_zeros(x: np.ndarray) -> np.ndarray:
     return found + (x == 0)
 
 
+def _set_bits(x: np.ndarray) -> np.ndarray:
+    x, found = _unsigned(x), np.zeros(x.shape, np.uint32)
+    for bit in range(8 * x.itemsize):
+        found += (x >> x.dtype.type(bit) & x.dtype.type(1)).astype(np.uint32)
+    return found
+
+
 def _insert(x: np.ndarray, into: np.ndarray, at: np.ndarray, count: np.ndarray) -> np.ndarray:
     """The `count` lowest bits of x in the place of those from bit `at` on."""
     bits, kind = 8 * x.itemsize, f"u{x.itemsize}"
@@ -404,6 +411,7 @@ _TABLE: dict[str, Callable[..., Operation | None]] = {
     r"not\.pred": lambda: _same(np.logical_not, "pred", 1),
     r"(neg|abs)\.(s16|s32|s64|f32|f64)": lambda name, kind: _same(_OF_ONE[name], kind, 1),
     r"clz\.b(32|64)": lambda bits: Operation(_leading_zeros, "u32", (f"b{bits}",)),
+    r"popc\.b(32|64)": lambda bits: Operation(_set_bits, "u32", (f"b{bits}",)),
     r"shl\.b(16|32|64)": lambda bits: Operation(_shift(left=True), f"b{bits}", (f"b{bits}", "u32")),
     rf"shr\.{_SIGNED}": lambda kind: Operation(_shift(left=False), kind, (kind, "u32")),
     r"shr\.b(16|32|64)": lambda bits: Operation(_shift(left=False), f"u{bits}", (f"u{bits}", "u32")),

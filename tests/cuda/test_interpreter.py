@@ -192,6 +192,7 @@ def test_smallest_and_largest():
         ("neg.s64", "s64", "s64", [5], [-5]),
         ("clz.b32", "u32", "u32", [0, 1, 2**31, 255], [32, 31, 0, 24]),
         ("clz.b64", "u32", "u64", [0, 1, 2**63], [64, 63, 0]),
+        ("popc.b32", "u32", "u32", [0, 5, 2**32 - 1], [0, 2, 32]),
     ],
 )
 def test_of_one(opcode, result, source, value, expected):
@@ -410,6 +411,19 @@ def test_a_vote_of_each_block():
     """
     found = run(body, np.zeros(0, np.int32), np.full(192, 9, np.int32), 64, 3)
     np.testing.assert_array_equal(found, np.arange(192) // 64 == 1)
+
+
+def test_a_vote_of_each_warp():
+    body = f"""
+    {_PLACES}
+    and.b32 %r2, %r1, 37;
+    setp.eq.s32 %p1, %r2, 37;
+    vote.sync.ballot.b32 %r3, %p1, -1;
+    st.global.u32 [%rd5], %r3;
+    """
+    found = run(body, np.zeros(0, np.int32), np.zeros(64, np.int32), 64)
+    word = sum(1 << lane for lane in range(32) if lane & 5 == 5)
+    np.testing.assert_array_equal(found.view(np.uint32), np.repeat(np.array([0, word], np.uint32), 32))
 
 
 def exchange(partner: int, barrier: str, after: str = "") -> np.ndarray:

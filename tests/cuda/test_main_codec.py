@@ -73,6 +73,13 @@ def test_batch_with_networks():
 
 @pytest.mark.slow
 @batch
+def test_batch_of_the_fast_effort():
+    files = check([picture(9, 7, 0, seed) for seed in range(2)], step=20, patch_size=8, effort="fast")
+    assert all(imfnb.info(data)["effort"] == "fast" for data in files)
+
+
+@pytest.mark.slow
+@batch
 def test_batch_with_the_short_filter(monkeypatch):
     """On the planes of one picture, not on those of the other."""
     monkeypatch.setitem(tuning.EFFORTS, "normal", tuning.Effort("context", (Restoration.SHORT,)))

@@ -99,6 +99,19 @@ PICTURES.update(
         "v2-main-best-rgb-fine": ((33, 40, 3), {"step": 1, "tune": "psnr", "effort": "best"}),
         "v2-main-best-rgb-coarse": ((64, 80, 3), {"step": 200, "tune": "psnr", "effort": "best"}),
         "v2-main-best-visual-rgba": ((40, 38, 4), {"step": 30, "alpha_quality": 20, "effort": "best"}),
+        "v2-main-fast-gray": ((45, 37, 0), {"quality": 40, "tune": "psnr", "effort": "fast"}),
+        "v2-main-fast-one-pixel": ((1, 1, 3), {"quality": 80, "effort": "fast"}),
+        "v2-main-fast-one-column": ((41, 1, 3), {"step": 12, "effort": "fast", "subsampling": "4:2:0"}),
+        "v2-main-fast-rgb-420": ((50, 67, 3), {"step": 20, "tune": "psnr", "effort": "fast", "subsampling": "4:2:0"}),
+        "v2-main-fast-rgb-444-p16": (
+            (51, 67, 3),
+            {"step": 60, "tune": "psnr", "effort": "fast", "subsampling": "4:4:4", "patch_size": 16},
+        ),
+        "v2-main-fast-rgb-fine": ((33, 40, 3), {"step": 1, "tune": "psnr", "effort": "fast", "subsampling": "4:2:0"}),
+        "v2-main-fast-rgb-coarse": ((64, 80, 3), {"step": 200, "tune": "psnr", "effort": "fast"}),
+        "v2-main-fast-lanes": ((192, 200, 0), {"step": 20, "tune": "psnr", "effort": "fast", "patch_size": 8}),
+        "v2-main-fast-visual-rgb": ((70, 90, 3), {"quality": 30, "effort": "fast", "patch_size": 8}),
+        "v2-main-fast-visual-rgba": ((40, 38, 4), {"step": 30, "alpha_quality": 20, "effort": "fast"}),
     }
 )
 

@@ -154,6 +154,7 @@ CASES: dict[str, Callable[[], bytes]] = {
         for dtype in ("int8", "uint8", "int16", "uint16", "float32", "float64")
     },
     "v2-main-array-best": partial(_bands, "uint16", effort="best"),
+    "v2-main-array-fast": partial(_bands, "uint16", effort="fast"),
     "v2-main-array-gray": partial(_bands, "uint16", (19, 23)),
     "v2-main-array-gray-axis": partial(_bands, "uint16", (19, 23, 1)),
     "v2-main-array-gray-uint8-lossless": partial(_bands, "uint8", (12, 13), lossless=True),

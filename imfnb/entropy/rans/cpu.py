@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...format.bytestream import put_varint
-from ...format.context_model import FIRST_LIMIT, component_table, zigzag
+from ...format.context_model import FIRST_LIMIT
 from ...format.rans_model import (
     COARSE_BITS,
     COARSE_STARTS,
@@ -30,21 +30,20 @@ from ...format.rans_model import (
     LEVELS,
     LOG,
     LOG_LIMIT,
+    MAGNITUDE_LIMIT,
     MAGNITUDES,
     MEAN_LIMIT,
     PLACE_BITS,
     RANKS,
     RUN,
     SIGN_SHIFT,
-    SIGNED_COMPONENTS,
     STATE_LOW,
     STEADY,
     SYMBOLS,
-    group_of,
 )
 from ...runtime.jit import kernel
-from ..layout import DECODE, ENCODE, MAGNITUDE_LIMIT, padded_size
-from .model import FIRST_SIGN_ROWS, PLACE_ROWS, SIGN_ROWS, kernel_model
+from ..layout import DECODE, ENCODE, padded_size
+from .model import FIRST_SIGN_ROWS, PLACE_ROWS, SIGN_ROWS, components, kernel_model
 from .reference import SYMBOLS_PER_LANE, opened
 from .simd import levels, symbol_of
 
@@ -86,7 +85,7 @@ def _log(value):
 # ---- symbols and raw bits --------------------------------------------------------------------------------------------
 
 
-@_jit
+@_inline
 def _code(mode, rows, count, symbols, counters, states, words, log, starts, slots):
     """Code symbols of the tables with the numbers `rows`: decode them, or note their slots in `log`."""
     number = counters[_NUMBER]
@@ -123,16 +122,17 @@ def _raw(mode, count, value, counters, bits):
         for k in range(count):
             bits[(position + k) >> 3] |= np.uint8(((value >> k) & 1) << ((position + k) & 7))
         return value
-    out = np.int64(0)
-    for k in range(count):
-        place = min((position + k) >> 3, bits.size - 1)  # the last byte is beyond the data, and zero
-        out |= ((np.int64(bits[place]) >> ((position + k) & 7)) & 1) << k
-    if position + count > 8 * (bits.size - 1):
+    last = bits.size - 4  # from here on they are beyond the data, and zero
+    place = np.uint64(min(position >> 3, last))
+    some = (
+        np.int64(bits[place]) | np.int64(bits[place + np.uint64(1)]) << 8 | np.int64(bits[place + np.uint64(2)]) << 16
+    )
+    if position + count > 8 * last:
         counters[_OVERRUN] = 1
-    return out
+    return (some >> (position & 7)) & ((np.int64(1) << count) - 1)
 
 
-@_jit
+@_inline
 def _beyond(mode, value, counters, bits):
     """Code a value beyond the last range."""
     exponent = 0
@@ -147,26 +147,28 @@ def _beyond(mode, value, counters, bits):
 @_inline
 def _within(mode, symbol, value, starts, widths, counters, bits):
     """Code which value of the range of a symbol it is."""
-    start, width = _at(starts, symbol), _at(widths, symbol)
-    if width:
-        return start + _raw(mode, width, value - start, counters, bits)
     if symbol == SYMBOLS - 1:
-        return start + _beyond(mode, value - start, counters, bits)
-    return start
+        return _at(starts, symbol) + _beyond(mode, value - _at(starts, symbol), counters, bits)
+    start = _at(starts, symbol)
+    return start + _raw(mode, _at(widths, symbol), value - start, counters, bits)
 
 
 # ---- networks --------------------------------------------------------------------------------------------------------
 
 
-@_jit
-def _rows_of(net, words, pairs, count, length, biases, model, rows):
-    """Rows of the tables of a network for the inputs of some symbols."""
-    _, _, _, pairs_2, biases_2, _, _ = model
+@_inline
+def _levels_of(net, words, count, length, biases, model, rows):
+    """Levels of the network of some symbols, of which the first `count` words have the inputs."""
+    pairs_1, _, _, pairs_2, biases_2, _, _ = model
     whole = (length + 15) & -16
-    levels(words, pairs, biases, pairs_2[net], np.int64(biases_2[net]), np.int64(count), np.int64(whole), rows)
-    start = net * _ROWS_PER_NET
-    for i in range(length):
-        rows[i] += start
+    last = np.int64(biases_2[net])
+    levels(words, np.int64(net), pairs_1, biases, pairs_2, last, np.int64(count), np.int64(whole), rows)
+
+
+@_inline
+def _in(array, row, index):
+    """An entry of a row: a view of the row would be counted in and out, which took a tenth of the time."""
+    return np.int64(array[np.uint64(row), np.uint64(index)])
 
 
 @_inline
@@ -217,9 +219,9 @@ def _around(D, m, y, stride):
 def _code_first(mode, D, E, gh, gw, stride, io, model, scratch):
     """Code component 0 along the wave front; E (uint8, padded) gets what networks see of its residuals."""
     counters, states, stream, log, bits = io
-    words, rows, symbols, marks, kept = scratch
-    pairs_1, _, biases_1, _, _, starts, slots = model
-    pairs, biases = pairs_1[FIRST], biases_1[FIRST]
+    words, rows, symbols, marks, kept, _ = scratch
+    _, _, biases_1, _, _, starts, slots = model
+    biases = biases_1[FIRST]
     means = np.zeros(2, np.int64)
     D[2 * stride] = D[2 * stride + 1] = 0
     for t in range(gw + 2 * gh - 2):
@@ -244,7 +246,9 @@ def _code_first(mode, D, E, gh, gw, stride, io, model, scratch):
                 kept[0, i], kept[1, i] = guess, _difference_level(blend)
                 if mode == ENCODE:
                     symbols[i] = _COARSE_SYMBOLS[min(abs(D[m] - guess), COARSE_STARTS[-1])]
-            _rows_of(FIRST, words, pairs, FEW_INPUTS // 2, count, biases, model, rows)
+            _levels_of(FIRST, words, FEW_INPUTS // 2, count, biases, model, rows)
+            for i in range(count):
+                rows[i] += FIRST * _ROWS_PER_NET
             _code(mode, rows, count, symbols, counters, states, stream, log, starts, slots)
             some = 0
             for i in range(count):
@@ -300,13 +304,13 @@ def _slopes_of(D, gh, gw, stride):
 def _code_ranks(mode, K, E, slopes, gh, gw, stride, rank_max, io, model, scratch):
     """Code the active ranks along the wave front. K is int32, padded, 0 .. rank_max - 1."""
     counters, states, stream, log, bits = io
-    words, rows, symbols, marks, kept = scratch
-    pairs_1, _, biases_1, _, _, starts, slots = model
-    pairs, biases = pairs_1[RANKS], biases_1[RANKS]
+    words, rows, symbols, _, kept, _ = scratch
+    _, _, biases_1, _, _, starts, slots = model
+    biases = biases_1[RANKS]
     means, top = np.zeros(2, np.int64), _log(np.int64(rank_max - 1))
     for t in range(gw + 2 * gh - 2):
         begin, end = max(0, (t - gw + 2) // 2), min(t // 2 + 1, gh)
-        steady, total = _mean(means, 0) | top << 16, np.int64(0)
+        mean, total = _mean(means, 0), np.int64(0)
         for first in range(begin, end, RUN):
             count = min(RUN, end - first)
             for i in range(count):
@@ -315,13 +319,15 @@ def _code_ranks(mode, K, E, slopes, gh, gw, stride, rank_max, io, model, scratch
                 words[0, i] = _log(_at(K, m - 1)) | _log(_at(K, m - stride)) << 16
                 words[1, i] = _log(_at(K, m - stride - 1)) | _log(_at(K, m - stride + 1)) << 16
                 words[2, i] = _log(_at(K, m - 2)) | _log(_at(K, m - 2 * stride)) << 16
-                words[3, i] = _at(slopes[0], m) | _at(slopes[1], m) << 16
-                words[4, i] = _at(slopes[2], m) | _at(slopes[3], m) << 16
+                words[3, i] = _in(slopes, 0, m) | _in(slopes, 1, m) << 16
+                words[4, i] = _in(slopes, 2, m) | _in(slopes, 3, m) << 16
                 words[5, i] = _at(E, m) | _at(E, m + 1) << 16
-                words[6, i] = steady
+                words[6, i] = mean | top << 16
                 if mode == ENCODE:
                     symbols[i] = _COARSE_SYMBOLS[min(K[m], COARSE_STARTS[-1])]
-            _rows_of(RANKS, words, pairs, FEW_INPUTS // 2, count, biases, model, rows)
+            _levels_of(RANKS, words, FEW_INPUTS // 2, count, biases, model, rows)
+            for i in range(count):
+                rows[i] += RANKS * _ROWS_PER_NET
             _code(mode, rows, count, symbols, counters, states, stream, log, starts, slots)
             some = 0
             for i in range(count):
@@ -355,60 +361,61 @@ def _code_ranks(mode, K, E, slopes, gh, gw, stride, rank_max, io, model, scratch
 # ---- components from 1 on --------------------------------------------------------------------------------------------
 
 
-@_jit
-def _component_inputs(which, r, active, first, count, seen, beside, relatives, sums, slopes, K, stride, words):
+@_inline
+def _component_inputs(r, active, first, count, seen, beside, relatives, sums, slopes, K, stride, scratch):
     """What networks see of component r, two inputs to a word; `relatives` are the numbers of those that count.
 
     `beside` (uint8, (2, R, size)) has the means of the neighbours to the sides and of those above and below of the
-    components before r - 1, where these are active, and gets those of that one: half of the sums of an input fewer.
+    components before r - 1, where these are active, and gets those of that one. Another array gets where tables
+    without zero begin. In one loop instead of five, whose arrays have registers, this took 1.5 times as long.
     """
-    own, one, two = seen[r], seen[relatives[0]], seen[relatives[1]]
-    one_x, one_y, two_x, two_y = (
-        beside[0, relatives[0]],
-        beside[1, relatives[0]],
-        beside[0, relatives[1]],
-        beside[1, relatives[1]],
-    )
-    p1, p2, p3 = seen[relatives[2]], seen[relatives[3]], seen[relatives[4]]
-    p1_x, p1_y, p2_x, p2_y = (
-        beside[0, relatives[2]],
-        beside[1, relatives[2]],
-        beside[0, relatives[3]],
-        beside[1, relatives[3]],
-    )
-    up, back = seen[relatives[5]], seen[relatives[6]]
-    across, down, bend = slopes[0], slopes[1], slopes[2]
+    words, _, _, _, kept, _ = scratch
+    one, two, p1, p2, p3 = relatives[0], relatives[1], relatives[2], relatives[3], relatives[4]
+    up, back = relatives[5], relatives[6]
     for i in range(count):
         m = np.int64(active[np.uint64(first + i)])
-        w, e, n, s = m - 1, m + 1, m - stride, m + stride
-        x, y = (_at(p1, w) + _at(p1, e)) >> 1, (_at(p1, n) + _at(p1, s)) >> 1
-        p1_x[np.uint64(m)], p1_y[np.uint64(m)] = x, y
-        words[0, i] = _at(one, m) | _at(one_x, m) << 16
-        words[1, i] = _at(one_y, m) | _at(two, m) << 16
-        words[2, i] = _at(two_x, m) | _at(two_y, m) << 16
-        words[3, i] = _at(sums, m) | (_at(sums, w) + _at(sums, e) + _at(sums, n) + _at(sums, s)) >> 2 << 16
-        words[4, i] = _at(p1, m) | _at(p2, m) << 16
-        words[5, i] = _at(p3, m) | (x + y) >> 1 << 16
-        words[6, i] = (_at(p2_x, m) + _at(p2_y, m)) >> 1 | _at(up, m) << 16
-        if which:
-            words[7, i] = _at(back, m) | (_at(own, w) + _at(own, e)) >> 1 << 16
-            words[8, i] = (_at(own, n) + _at(own, s)) >> 1 | _at(across, m) << 16
-        else:
-            words[7, i] = _at(back, m)
-            words[8, i] = _at(across, m) << 16
-        a, b, c, d = _at(K, w) - r + 1, _at(K, e) - r + 1, _at(K, n) - r + 1, _at(K, s) - r + 1
+        x = (_in(seen, p1, m - 1) + _in(seen, p1, m + 1)) >> 1
+        y = (_in(seen, p1, m - stride) + _in(seen, p1, m + stride)) >> 1
+        beside[0, np.uint64(p1), np.uint64(m)], beside[1, np.uint64(p1), np.uint64(m)] = x, y
+        words[4, i] = _in(seen, p1, m) | _in(seen, p2, m) << 16
+        words[5, i] = _in(seen, p3, m) | (x + y) >> 1 << 16
+        beyond = np.int64(beside[0, np.uint64(p2), np.uint64(m)]) + beside[1, np.uint64(p2), np.uint64(m)]
+        words[6, i] = beyond >> 1 | _in(seen, up, m) << 16
+    for i in range(count):
+        m = np.uint64(active[np.uint64(first + i)])
+        words[0, i] = _in(seen, one, m) | np.int64(beside[0, np.uint64(one), m]) << 16
+        words[1, i] = beside[1, np.uint64(one), m] | _in(seen, two, m) << 16
+        words[2, i] = beside[0, np.uint64(two), m] | np.int64(beside[1, np.uint64(two), m]) << 16
+    for i in range(count):
+        m = np.int64(active[np.uint64(first + i)])
+        around = _at(sums, m - 1) + _at(sums, m + 1) + _at(sums, m - stride) + _at(sums, m + stride)
+        words[3, i] = _at(sums, m) | around >> 2 << 16
+    for i in range(count):
+        m = np.int64(active[np.uint64(first + i)])
+        x = (_in(seen, r, m - 1) + _in(seen, r, m + 1)) >> 1
+        y = (_in(seen, r, m - stride) + _in(seen, r, m + stride)) >> 1
+        words[7, i] = _in(seen, back, m) | x << 16
+        words[8, i] = y | _in(slopes, 0, m) << 16
+        words[9, i] = _in(slopes, 1, m) | _in(slopes, 2, m) << 16
+    for i in range(count):
+        m = np.int64(active[np.uint64(first + i)])
+        a, b, c, d = (
+            _at(K, m - 1) - r + 1,
+            _at(K, m + 1) - r + 1,
+            _at(K, m - stride) - r + 1,
+            _at(K, m + stride) - r + 1,
+        )
         above = max(a, 0) + max(b, 0) + max(c, 0) + max(d, 0)
         reach = (1 if a > 0 else 0) + (1 if b > 0 else 0) + (1 if c > 0 else 0) + (1 if d > 0 else 0)
         rank = _at(K, m)
-        words[9, i] = _at(down, m) | _at(bend, m) << 16
-        words[10, i] = _log(rank - r) | _log(above) << 16
-        words[11, i] = reach << 5 | _log(rank) << 16
+        words[10, i] = _at(_LOG, rank - r) | _at(_LOG, above) << 16
+        words[11, i] = reach << 5 | _at(_LOG, rank) << 16
+        kept[3, i] = LEVELS if rank == r else 0
 
 
-@_jit
+@_inline
 def _code_component(
     mode,
-    which,
     r,
     net,
     active,
@@ -431,78 +438,82 @@ def _code_component(
 ):
     """Code component r at the active positions of a pass; signed: kind of the contexts of signs and move, or -1."""
     counters, states, stream, log, bits = io
-    words, rows, symbols, marks, kept = scratch
-    pairs_1, weights_1, biases_1, _, _, starts, slots = model
-    pairs, biases = pairs_1[net], np.empty(HIDDEN, np.int32)
+    words, rows, symbols, _, kept, biases = scratch
+    _, weights_1, biases_1, _, _, starts, slots = model
     for k in range(HIDDEN):
         total = np.int64(biases_1[net, k])
         for j in range(STEADY, INPUTS):
             total += steady[j - STEADY] * np.int64(weights_1[net, j, k])
         biases[k] = total
-    C, D, own = U[r], U[0], seen[r]
+    row = np.uint64(r)
     kind, move = signed
     total = np.int64(0)
     for first in range(0, count, RUN):
         length = min(RUN, count - first)
-        _component_inputs(which, r, active, first, length, seen, beside, relatives, sums, slopes, K, stride, words)
-        _rows_of(net, words, pairs, STEADY // 2, length, biases, model, rows)
+        _component_inputs(r, active, first, length, seen, beside, relatives, sums, slopes, K, stride, scratch)
+        if mode == ENCODE:
+            for i in range(length):
+                m = active[np.uint64(first + i)]
+                symbols[i] = _FINE_SYMBOLS[min(abs(np.int64(U[row, np.uint64(m)])), FINE_STARTS[-1])]
+        _levels_of(net, words, STEADY // 2, length, biases, model, rows)
+        start = net * _ROWS_PER_NET
         for i in range(length):
-            m = active[np.uint64(first + i)]
-            rows[i] += LEVELS if K[np.uint64(m)] == r else 0
-            if mode == ENCODE:
-                symbols[i] = _FINE_SYMBOLS[min(abs(np.int64(C[m])), FINE_STARTS[-1])]
+            rows[i] += start + kept[3, i]
         _code(mode, rows, length, symbols, counters, states, stream, log, starts, slots)
+        largest = np.int64(0)
+        for i in range(length):
+            kept[0, i] = symbols[i]
+            largest = max(largest, kept[0, i])
+        if largest >= _FIRST_WIDE:
+            for i in range(length):
+                if kept[0, i] >= _FIRST_WIDE:
+                    value = abs(np.int64(U[row, np.uint64(active[first + i])]))
+                    value = _within(mode, kept[0, i], value, _FINE_STARTS, _FINE_BITS, counters, bits)
+                    kept[0, i] = min(value, MAGNITUDE_LIMIT)
+        position, last, raw = counters[_BIT], bits.size - 4, 1 if kind < 0 else 0
         for i in range(length):
             m = np.uint64(active[np.uint64(first + i)])
-            a = _at(symbols, i)
-            if a >= _FIRST_WIDE:
-                value = abs(np.int64(C[m])) if mode == ENCODE else np.int64(0)
-                a = min(_within(mode, a, value, _FINE_STARTS, _FINE_BITS, counters, bits), MAGNITUDE_LIMIT)
-            own[m] = _log(a)
+            a = kept[0, i]
+            seen[row, m] = _log(a)
             sum_ = min(np.int64(totals[m]) + a, LOG_LIMIT)
             totals[m] = sum_
             sums[m] = _log(sum_)
             total += a
-            kept[0, i] = a
-        if kind < 0:
-            position, last = counters[_BIT], bits.size - 1
-            for i in range(length):
-                m = np.uint64(active[np.uint64(first + i)])
-                a = kept[0, i]
-                some, place = 1 if a else 0, np.uint64(min(position >> 3, last))
-                if mode == DECODE:
-                    sign = (np.int64(bits[place]) >> (position & 7)) & some
-                    C[m] = (a ^ -sign) + sign
-                else:
-                    bits[place] |= np.uint8((1 if C[m] < 0 else 0) << (position & 7))
-                position += some
-            counters[_BIT] = position
-            if mode == DECODE and position > 8 * last:
-                counters[_OVERRUN] = 1
+            some, place = raw if a else 0, np.uint64(min(position >> 3, last))
+            if mode == DECODE:
+                sign = (np.int64(bits[place]) >> (position & 7)) & some
+                U[row, np.uint64(m)] = (a ^ -sign) + sign
+            elif some and U[row, np.uint64(m)] < 0:
+                bits[place] |= np.uint8(1 << (position & 7))
+            position += some
+        counters[_BIT] = position
+        if mode == DECODE and position > 8 * last:
+            counters[_OVERRUN] = 1
+        if raw:
             continue
         some = 0
         for i in range(length):
             a = kept[0, i]
             if a:
                 m = np.int64(active[np.uint64(first + i)])
-                slope = _at(D, m + move) - _at(D, m - move)
+                slope = _in(U, 0, m + move) - _in(U, 0, m - move)
                 against = 1 if slope < 0 else 0
                 rows[some] = SIGN_ROWS + kind * (DIFFERENCES + 1) + abs(_difference_level(slope))
-                symbols[some] = (1 if C[m] < 0 else 0) ^ against
+                symbols[some] = (1 if U[row, np.uint64(m)] < 0 else 0) ^ against
                 kept[1, some], kept[2, some] = m, -a if against else a
                 some += 1
         _code(mode, rows, some, symbols, counters, states, stream, log, starts, slots)
         if mode == DECODE:
             for k in range(some):
-                C[kept[1, k]] = -kept[2, k] if symbols[k] else kept[2, k]
+                U[row, np.uint64(kept[1, k])] = -kept[2, k] if symbols[k] else kept[2, k]
     _add(means, 0, total, count)
 
 
 @_jit
-def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, family, io, model, spent):
-    """Code a whole plane. spent (int64) gets the bytes after each part (component 0, ranks, 1, 2 ...).
+def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, family, io, model, start, spent):
+    """Code a whole plane. spent (int64) gets the bytes after each part (component 0, ranks, 1, 2 ...), from `start` on.
 
-    family (int32, (N, 16)) has for every component its relatives, its steady inputs, its group and its signs.
+    family is that of :func:`components`.
     """
     counters = io[0]
     size = U.shape[1]
@@ -512,15 +523,16 @@ def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, family, io, model, spe
         np.zeros(RUN, np.uint8),
         np.zeros(RUN, np.uint8),
         np.zeros((4, RUN), np.int64),
+        np.zeros(HIDDEN, np.int32),
     )
     E = np.zeros(size, np.uint8)
     _code_first(mode, U[0], E, gh, gw, stride, io, model, scratch)
-    spent[0] = 2 * counters[_WORD] + ((counters[_BIT] + 7) >> 3)
+    spent[0] = start + 2 * counters[_WORD] + ((counters[_BIT] + 7) >> 3)
     if rank_stop < 2:
         return
     slopes = _slopes_of(U[0], gh, gw, stride)
     _code_ranks(mode, K, E, slopes, gh, gw, stride, rank_max, io, model, scratch)
-    spent[1] = 2 * counters[_WORD] + ((counters[_BIT] + 7) >> 3)
+    spent[1] = start + 2 * counters[_WORD] + ((counters[_BIT] + 7) >> 3)
     active = np.empty((2, gh * gw), np.int32)
     counts = np.zeros(2, np.int64)
     ranks, steep = np.int64(0), np.int64(0)
@@ -558,7 +570,6 @@ def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, family, io, model, spe
                 net = GROUPS + 2 * np.int64(entry[12]) + which
                 _code_component(
                     mode,
-                    which,
                     r,
                     net,
                     active[which],
@@ -579,7 +590,7 @@ def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, family, io, model, spe
                     scratch,
                     (kind, move),
                 )
-        spent[r + 1] = 2 * counters[_WORD] + ((counters[_BIT] + 7) >> 3)
+        spent[r + 1] = start + 2 * counters[_WORD] + ((counters[_BIT] + 7) >> 3)
 
 
 @_jit
@@ -601,20 +612,6 @@ def _pack(log, count, states, words):
 # ---- launchers -------------------------------------------------------------------------------------------------------
 
 
-def _family(patch_size: int) -> np.ndarray:
-    """What the kernel needs to know of every component, int32 (N, 15)."""
-    order, table = zigzag(patch_size), component_table(patch_size)
-    number = {(int(a), int(b)): k for k, (a, b) in enumerate(order)}
-    out = np.zeros((len(order), 15), np.int32)
-    for r, (i, j) in enumerate(order.tolist()):
-        before = [max(r - k, 0) for k in (1, 2, 3)]
-        far = number[i - 2, j] if i >= 2 else 0, number[i, j - 2] if j >= 2 else 0
-        place = int(LOG[i]), int(LOG[j]), 256 * i // patch_size, 256 * j // patch_size, 8 * patch_size
-        sign = SIGNED_COMPONENTS.get(r, (-1, False))
-        out[r] = (*table[r, :2], *before, *far, *place, max(group_of(r), 0), *sign)
-    return out
-
-
 def encode_factors(padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: int, patch_size: int) -> bytes:
     """Counterpart of :func:`imfnb.entropy.rans.reference.encode_factors`."""
     rank_max = int(ranks.max()) + 1
@@ -622,12 +619,12 @@ def encode_factors(padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: i
     patches, inner = grid_h * grid_w, int(ranks.sum(dtype=np.int64))
     # Every patch has at most two symbols for each of component 0 and its rank, every other component one and a sign.
     log = np.zeros(4 * patches + 2 * inner + 1, np.uint32)
-    bits = np.zeros((patches * (2 * ESCAPE_BITS + 10) + inner * (2 * ESCAPE_BITS + 2)) // 8 + 1, np.uint8)
+    bits = np.zeros((patches * (2 * ESCAPE_BITS + 10) + inner * (2 * ESCAPE_BITS + 2)) // 8 + 4, np.uint8)
     counters = np.zeros(4, np.int64)
     io = counters, np.zeros(1, np.uint32), np.zeros(1, np.uint16), log, bits
     spent = np.zeros(patch_size * patch_size + 1, np.int64)
     model = tuple(kernel_model())
-    _run(ENCODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_max, _family(patch_size), io, model, spent)
+    _run(ENCODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_max, components(patch_size), io, model, 0, spent)
     count = int(counters[_NUMBER])
     lanes = min(LANES_MAX, max(1, count // SYMBOLS_PER_LANE).bit_length() - 1)
     states, words = np.full(1 << lanes, 1 << STATE_LOW, np.uint32), np.zeros(count + 1, np.uint16)
@@ -655,7 +652,6 @@ def decode_factors(
     counters = np.zeros(4, np.int64)
     io = counters, states, words, np.zeros(1, np.uint32), bits
     spent = np.zeros(patch_size * patch_size + 1, np.int64) if spent is None else spent
-    table, model = _family(patch_size), tuple(kernel_model())
-    _run(DECODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_stop, table, io, model, spent)
-    spent += np.where(spent > 0, start, 0)
+    table, model = components(patch_size), tuple(kernel_model())
+    _run(DECODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_stop, table, io, model, start, spent)
     return padded, ranks, bool(counters[_OVERRUN]) or not data

@@ -7,21 +7,25 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...format.context_model import component_table, zigzag
 from ...format.rans_model import (
     DIFFERENCES,
     FREQUENCY_BITS,
     HIDDEN,
     INPUTS,
     LEVELS,
+    LOG,
     MAGNITUDES,
     NETS,
     PLACE_BITS,
+    SIGNED_COMPONENTS,
     SYMBOLS,
     Networks,
+    group_of,
     networks,
 )
 
-__all__ = ["FIRST_SIGN_ROWS", "PLACE_ROWS", "SIGN_ROWS", "Model", "kernel_model", "model_of"]
+__all__ = ["FIRST_SIGN_ROWS", "PLACE_ROWS", "SIGN_ROWS", "Model", "components", "kernel_model", "model_of"]
 
 #: Where the tables of places and of signs begin, after those of networks.
 PLACE_ROWS = NETS * 2 * LEVELS
@@ -91,3 +95,23 @@ def model_of(known: Networks) -> Model:
 def kernel_model() -> Model:
     """The model of the format."""
     return model_of(networks())
+
+
+@lru_cache(maxsize=2)
+def components(patch_size: int) -> np.ndarray:
+    """What the kernels need to know of every component, int32 (N, 15).
+
+    The components that count for it, as `passes.component_inputs` names them: two relatives, three before it and two of
+    the same direction; its five inputs that say where it is; its group; the kind of the contexts of its signs, or -1,
+    and whether these follow the slope across.
+    """
+    order, table = zigzag(patch_size), component_table(patch_size)
+    number = {(int(a), int(b)): k for k, (a, b) in enumerate(order)}
+    out = np.zeros((len(order), 15), np.int32)
+    for r, (i, j) in enumerate(order.tolist()):
+        before = [max(r - k, 0) for k in (1, 2, 3)]
+        far = number[i - 2, j] if i >= 2 else 0, number[i, j - 2] if j >= 2 else 0
+        place = int(LOG[i]), int(LOG[j]), 256 * i // patch_size, 256 * j // patch_size, 8 * patch_size
+        sign = SIGNED_COMPONENTS.get(r, (-1, False))
+        out[r] = (*table[r, :2], *before, *far, *place, max(group_of(r), 0), *sign)
+    return out

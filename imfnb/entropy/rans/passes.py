@@ -98,7 +98,7 @@ def blend(around: list[np.ndarray]) -> np.ndarray:
 
 
 def first_inputs(around: list[np.ndarray], errors: list[np.ndarray], mean: int) -> np.ndarray:
-    """Inputs of residuals of component 0, int32 (n, FEW_INPUTS): from those around and the magnitudes of their residuals."""
+    """Inputs of residuals of component 0, int32 (n, FEW_INPUTS): from it and its residuals around."""
     w, n, nw, ne, ww, nn = around
     differences = w - nw, n - nw, ne - n, w - ww, n - nn, blend(around), ne - w
     columns = [log(abs(v)) for v in (*differences, *errors)]

@@ -35,6 +35,7 @@ from ...format.rans_model import (
     LEVELS,
     LOG,
     LOG_LIMIT,
+    MAGNITUDE_LIMIT,
     PLACE_BITS,
     RANKS,
     SHIFT_1,
@@ -47,7 +48,7 @@ from ...format.rans_model import (
     group_of,
     networks,
 )
-from ..layout import MAGNITUDE_LIMIT, padded_size
+from ..layout import padded_size
 from .passes import (
     Mean,
     blend,
@@ -64,7 +65,7 @@ from .passes import (
     wave,
 )
 
-__all__ = ["SYMBOLS_PER_LANE", "Decoder", "Encoder", "decode_factors", "encode_factors", "levels", "opened", "run"]
+__all__ = ["decode_factors", "encode_factors"]
 
 #: Symbols of a segment for each lane: a lane takes two bytes more than its share, 0.5% of those of its symbols.
 SYMBOLS_PER_LANE = 2048
@@ -80,6 +81,34 @@ def levels(model: Networks, net: int, inputs: np.ndarray) -> np.ndarray:
     return np.clip(total >> SHIFT_2, 0, LEVELS - 1)
 
 
+def places(data: bytes) -> tuple[int, int, int, int]:
+    """Where the parts of a segment, but for its first byte, are.
+
+    Returns
+    -------
+    lanes : int
+        Binary logarithm of their number.
+    states, words : int
+        Where they begin.
+    count : int
+        Number of words, which the raw bits follow.
+
+    Where a segment does not hold what it says, there is nothing, not even a state: one of zero makes the first symbol
+    one too many.
+    """
+    reader = Reader(memoryview(data))
+    try:
+        lanes, count = reader.byte(), reader.varint()
+        if lanes > LANES_MAX:
+            raise FormatError(f"2**{lanes} lanes")
+        states = reader.position
+        words = states + len(reader.take(4 << lanes))
+        reader.take(2 * count)
+    except FormatError:
+        return 0, len(data), len(data), 0
+    return lanes, states, words, count
+
+
 def opened(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Take a segment, but for its first byte, apart.
 
@@ -90,23 +119,15 @@ def opened(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     words : ndarray of uint16
         With a zero after the last, to which reads beyond it go.
     bits : ndarray of uint8
-        The raw bits, with a zero byte after the last.
+        The raw bits, with four zero bytes after the last.
     start : int
         Bytes of the segment before the words.
     """
-    reader = Reader(data)
-    try:
-        lanes, count = min(reader.byte(), LANES_MAX), reader.varint()
-    except FormatError:
-        lanes = count = 0
-    start = min(reader.position, len(data))
-    head = data[start : start + (4 << lanes)].ljust(4 << lanes, b"\0")
-    start = min(start + (4 << lanes), len(data))
-    count = min(count, (len(data) - start) // 2)
-    words = np.zeros(count + 1, np.uint16)
-    words[:count] = np.frombuffer(data, "<u2", count, start)
-    bits = np.frombuffer(data[start + 2 * count :] + b"\0", np.uint8).copy()
-    return np.frombuffer(head, "<u4").astype(np.uint32), words, bits, start + 1
+    lanes, first, start, count = places(data)
+    states = data[first : first + (4 << lanes)] or bytes(4)
+    padded = np.frombuffer(data[start : start + 2 * count] + bytes(2), "<u2").astype(np.uint16)
+    bits = np.frombuffer(data[start + 2 * count :] + bytes(4), np.uint8).copy()
+    return np.frombuffer(states, "<u4").astype(np.uint32), padded, bits, start + 1
 
 
 class Coder:
@@ -221,7 +242,7 @@ class Decoder(Coder):
     def raw(self, count: int, value: int) -> int:
         value = 0
         for k in range(count):
-            if self._bit >> 3 < len(self._bytes) - 1:
+            if self._bit >> 3 < len(self._bytes) - 4:
                 value |= (int(self._bytes[self._bit >> 3]) >> (self._bit & 7) & 1) << k
             else:
                 self.overrun = True

@@ -33,14 +33,16 @@ def _clip(builder, value, high):
 
 
 @intrinsic
-def _levels(typing_context, words, weights_1, biases_1, weights_2, bias_2, count, length, out):
+def _levels(typing_context, words, net, weights_1, biases_1, weights_2, bias_2, count, length, out):
     def generate(context, builder, signature, args):
         kinds = signature.args
-        words, weights_1, biases_1, weights_2 = (Lanes(context, builder, kinds[k], args[k]) for k in range(4))
-        out = Lanes(context, builder, kinds[7], args[7])
-        count, length = args[5], args[6]
+        words, weights_1, biases_1, weights_2 = (Lanes(context, builder, kinds[k], args[k]) for k in (0, 2, 3, 4))
+        out = Lanes(context, builder, kinds[8], args[8])
+        net, count, length = args[1], args[6], args[7]
         stride = words.shape[1]
-        last = splat(builder, builder.trunc(args[4], _I32))
+        last = splat(builder, builder.trunc(args[5], _I32))
+        start_1 = builder.mul(net, builder.mul(weights_1.shape[1], INDEX(HIDDEN)))
+        start_2 = builder.mul(net, INDEX(HIDDEN // 2))
         sums = registers(context, builder, types.int32, _TILE)
         (total,) = registers(context, builder, types.int32, 1)
         with cgutils.for_range_slice(builder, INDEX(0), length, INDEX(WIDTH), intp=INDEX) as (x, _):
@@ -50,7 +52,7 @@ def _levels(typing_context, words, weights_1, biases_1, weights_2, bias_2, count
                     builder.store(biases_1.splat(INDEX(first + k)), sums[k])
                 with cgutils.for_range(builder, count, intp=INDEX) as loop:
                     values = words.load(builder.add(builder.mul(loop.index, stride), x))
-                    row = builder.add(builder.mul(loop.index, INDEX(HIDDEN)), INDEX(first))
+                    row = builder.add(builder.mul(loop.index, INDEX(HIDDEN)), builder.add(start_1, INDEX(first)))
                     for k in range(_TILE):
                         weight = weights_1.splat(builder.add(row, INDEX(k)))
                         multiply_add_pairs(builder, values, weight, sums[k])
@@ -60,12 +62,14 @@ def _levels(typing_context, words, weights_1, biases_1, weights_2, bias_2, count
                         for odd in (0, 1)
                     )
                     pair = builder.or_(one, builder.shl(two, _words(16)))
-                    multiply_add_pairs(builder, pair, weights_2.splat(INDEX((first + k) // 2)), total)
+                    multiply_add_pairs(
+                        builder, pair, weights_2.splat(builder.add(start_2, INDEX((first + k) // 2))), total
+                    )
             level = _clip(builder, builder.ashr(builder.load(total), _words(SHIFT_2)), LEVELS - 1)
             out.store(level, x)
         return context.get_dummy_value()
 
-    kinds = words, weights_1, biases_1, weights_2, types.int64, types.int64, types.int64, out
+    kinds = words, types.int64, weights_1, biases_1, weights_2, types.int64, types.int64, types.int64, out
     return types.void(*kinds), generate
 
 
@@ -83,14 +87,14 @@ def _symbol_of(typing_context, starts, row, slot):
 
 if numba.config.DISABLE_JIT:
 
-    def levels(words, weights_1, biases_1, weights_2, bias_2, count, length, out):
-        """Levels of `length` symbols, int32, a multiple of WIDTH: words (int32, (m, n)) hold two inputs each, of which
-        the first `count` rows count; weights are in pairs as these (int32, (m, HIDDEN) and (HIDDEN / 2,)).
+    def levels(words, net, weights_1, biases_1, weights_2, bias_2, count, length, out):
+        """Levels of `length` symbols, int32, a multiple of WIDTH: words (int32, (m, n)) hold two inputs each, of
+        which the first `count` rows count; weights are in pairs as these (int32, (m, HIDDEN) and (HIDDEN / 2,)).
         """
-        inputs = words[:count, :length].view(np.int16).reshape(count, length, 2).astype(np.int64)
-        pairs = np.ascontiguousarray(weights_1[:count]).view(np.int16).reshape(count, HIDDEN, 2).astype(np.int64)
+        inputs = np.ascontiguousarray(words[:count, :length]).view(np.int16).reshape(count, length, 2).astype(np.int64)
+        pairs = np.ascontiguousarray(weights_1[net, :count]).view(np.int16).reshape(count, HIDDEN, 2).astype(np.int64)
         hidden = np.clip((biases_1 + np.einsum("kxi,koi->xo", inputs, pairs)) >> SHIFT_1, 0, UNIT_MAX)
-        total = bias_2 + hidden @ np.ascontiguousarray(weights_2).view(np.int16).astype(np.int64)
+        total = bias_2 + hidden @ np.ascontiguousarray(weights_2[net]).view(np.int16).astype(np.int64)
         out[:length] = np.clip(total >> SHIFT_2, 0, LEVELS - 1)
 
     def symbol_of(starts, row, slot):
