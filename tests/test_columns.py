@@ -14,6 +14,8 @@ from imfnb.entropy.columns import cpu, reference
 from imfnb.format.baseline_header import serialize
 from imfnb.format.container import pack
 
+pytestmark = pytest.mark.kernels
+
 
 @st.composite
 def factors(draw):

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...format.bytestream import put_varint
 from ...format.column_model import (
     ESCAPE_BITS,
     LEVEL_STARTS,
@@ -23,11 +22,11 @@ from ...format.column_model import (
     SYMBOLS,
     first_tables,
 )
-from ...format.rans_model import FREQUENCY_BITS, LANES_MAX, STATE_LOW
+from ...format.rans_model import FREQUENCY_BITS, STATE_LOW
 from ...runtime.jit import kernel
 from ..layout import DECODE, ENCODE
-from ..rans.cpu import _BIT, _NUMBER, _OVERRUN, _WORD, _pack, _raw
-from ..rans.reference import SYMBOLS_PER_LANE, opened
+from ..rans.lanes import NUMBER, OVERRUN, WORD, beyond, finish, raw
+from ..rans.reference import opened
 
 __all__ = ["decode_factors", "encode_factors"]
 
@@ -51,18 +50,6 @@ _jit = kernel(error_model="numpy")
 
 
 @_jit
-def _escape(mode, value, counters, bits):
-    """Code what is above the last symbol."""
-    exponent = 0
-    while exponent < ESCAPE_BITS:
-        if _raw(mode, 1, 1 if (value + 1) >> (exponent + 1) > 0 else 0, counters, bits) == 0:
-            break
-        exponent += 1
-    mask = (np.int64(1) << exponent) - 1
-    return mask + _raw(mode, exponent, (value + 1) & mask, counters, bits)
-
-
-@_jit
 def _run(mode, factor, height, width, low, high, tables, io):
     """Code a factor; tables (int32, (CONTEXTS, SYMBOLS + 1)) are those at its beginning."""
     counters, states, words, log, bits = io
@@ -73,7 +60,7 @@ def _run(mode, factor, height, width, low, high, tables, io):
     for r in range(factor.shape[0]):
         own, one, two, image = seen[r % 3], seen[(r + 2) % 3], seen[(r + 1) % 3], factor[r]
         own[:] = 0
-        number, word = counters[_NUMBER], counters[_WORD]
+        number, word = counters[NUMBER], counters[WORD]
         for y in range(height):
             for x in range(width):
                 i, m = y * width + x, (y + 1) * stride + x + 1
@@ -112,16 +99,16 @@ def _run(mode, factor, height, width, low, high, tables, io):
                     table[j] += (target[j] - table[j]) >> rate
                 a = symbol
                 if symbol == SYMBOLS - 1:
-                    a += _escape(mode, abs(error) - symbol, counters, bits)
+                    a += beyond(mode, ESCAPE_BITS, abs(error) - symbol, counters, bits)
                 own[m] = min(a, MAGNITUDE_LIMIT)
-                if a and _raw(mode, 1, 1 if error < 0 else 0, counters, bits):
+                if a and raw(mode, 1, 1 if error < 0 else 0, counters, bits):
                     a = -a
                 if mode == DECODE:
                     image[i] = min(max(guess + a, low), high)
-        counters[_NUMBER], counters[_WORD] = number, word
+        counters[NUMBER], counters[WORD] = number, word
         if word > last:
-            counters[_OVERRUN] = 1
-        if counters[_OVERRUN]:
+            counters[OVERRUN] = 1
+        if counters[OVERRUN]:
             return
 
 
@@ -133,13 +120,7 @@ def encode_factors(factors: Sequence[np.ndarray], grids: Sequence[tuple[int, int
     io = counters, np.zeros(1, np.uint32), np.zeros(1, np.uint16), log, bits
     for factor, (height, width) in zip(factors, grids, strict=True):
         _run(ENCODE, factor, height, width, 0, 0, first_tables().copy(), io)
-    lanes = min(LANES_MAX, max(1, count // SYMBOLS_PER_LANE).bit_length() - 1)
-    states, words = np.full(1 << lanes, 1 << STATE_LOW, np.uint32), np.zeros(count + 1, np.uint16)
-    used = _pack(log, count, states, words)
-    out = bytearray([lanes])
-    put_varint(out, used)
-    out += states.astype("<u4").tobytes() + words[words.size - used :].astype("<u2").tobytes()
-    return bytes(out) + bits[: (int(counters[_BIT]) + 7) // 8].tobytes()
+    return finish(counters, log, bits)
 
 
 def decode_factors(
@@ -152,4 +133,4 @@ def decode_factors(
     factors = [np.zeros((rank, height * width), np.int16) for height, width in grids]
     for factor, (height, width) in zip(factors, grids, strict=True):
         _run(DECODE, factor, height, width, *bounds, first_tables().copy(), io)
-    return factors, bool(counters[_OVERRUN])
+    return factors, bool(counters[OVERRUN])

@@ -34,14 +34,6 @@ from ..rans.reference import Coder, Decoder, Encoder
 __all__ = ["decode_factors", "encode_factors"]
 
 
-def _escape(coder: Coder, value: int) -> int:
-    """Code what is above the last symbol: the exponent of value + 1 in unary, then what is below its first bit."""
-    exponent = 0
-    while exponent < ESCAPE_BITS and coder.raw(1, int((value + 1) >> (exponent + 1) > 0)):
-        exponent += 1
-    return (1 << exponent) - 1 + coder.raw(exponent, (value + 1) & ((1 << exponent) - 1))
-
-
 def _learn(table: np.ndarray, symbol: int, rate: int) -> None:
     """Move a table towards a symbol."""
     for j in range(1, SYMBOLS):
@@ -75,7 +67,7 @@ def _run(coder: Coder, factor: np.ndarray, grid: tuple[int, int], bounds: tuple[
                 symbol = int(coder.code(np.diff(table)[None], np.array([min(abs(error), SYMBOLS - 1)]))[0])
                 _learn(table, symbol, min(RATE_FIRST + int(counts[context] >> RATE_SHIFT).bit_length(), RATE_LAST))
                 counts[context] += 1
-                a = symbol if symbol < SYMBOLS - 1 else symbol + _escape(coder, abs(error) - symbol)
+                a = symbol if symbol < SYMBOLS - 1 else symbol + coder.beyond(abs(error) - symbol, ESCAPE_BITS)
                 value = guess - a if a and coder.raw(1, int(error < 0)) else guess + a
                 own[y + 1, x + 1] = min(a, MAGNITUDE_LIMIT)
                 image[y, x] = min(max(value, bounds[0]), bounds[1])
