@@ -18,6 +18,7 @@ from helpers import assemble, header, parameters, picture, take_apart, varint
 import imfnb
 from imfnb import options as accepted
 from imfnb.entropy import layout
+from imfnb.entropy.columns.reference import encode_factors
 from imfnb.entropy.maps.reference import encode_map
 from imfnb.format import (
     baseline_header,
@@ -282,8 +283,8 @@ def _chunk(kind, data):
 #: A segment of the main profile that says: all residuals of component 0 are zero.
 QUIET = bytes([0]) + bytes([255]) * 12
 
-#: Factors with adaptive tables that are zero: one state, no words.
-ADAPTIVE = bytes(2) + (1 << 31).to_bytes(4, "little")
+#: Factors with adaptive tables of two gray pixels without patches, of small entries: one state, no words, raw bits.
+ADAPTIVE = encode_factors([np.array([[5, 7]], np.int16), np.array([[9]], np.int16)], [(2, 1), (1, 1)])
 
 #: The same in parallel lanes: one state, no words.
 LANES = bytes([0, 0, 0]) + (1 << 31).to_bytes(4, "little")
@@ -344,8 +345,8 @@ ALLOWED = {
     ),
     "int8 at its ends": _baseline(low=-128, high=127, segments=[_column(-128, 127) + _column(1)]),
     "adaptive factors": _adaptive(ADAPTIVE),
-    "adaptive factors in more lanes than symbols": _adaptive(b"\5\0" + ADAPTIVE[2:] * 32),
-    "words and bits left over behind adaptive factors": _adaptive(b"\0\3" + ADAPTIVE[2:] + bytes(9)),
+    "adaptive factors in more lanes than symbols": _adaptive(b"\5\0" + LANES[3:] * 32),
+    "words and bits left over behind adaptive factors": _adaptive(b"\5\4" + LANES[3:] * 32 + bytes(9)),
     "adaptive factors and a chunk": _adaptive(
         ADAPTIVE, features=varint(96) + varint(1) + _chunk(b"none", b"ab"), chunks=(b"ab",)
     ),
@@ -427,10 +428,11 @@ REFUSED = {
     "no deflate stream": _baseline(segments=[varint(2) + b"\xff\xff" + _column(9)]),
     "left over in a segment": _baseline(segments=[_column(5, 7) + _column(9) + b"\0"]),
     "adaptive factors without a segment of theirs": _adaptive(b""),
-    "64 lanes of adaptive factors": _adaptive(b"\6\0" + ADAPTIVE[2:] * 64),
+    "64 lanes of adaptive factors": _adaptive(b"\6\0" + LANES[3:] * 64),
     "too few words of adaptive factors": _adaptive(bytes(6)),
     "too few raw bits of adaptive factors": _adaptive(b"\0\0" + b"\xff" * 4),
-    "words beyond the segment of adaptive factors": _adaptive(b"\0\1" + ADAPTIVE[2:]),
+    "states beyond the segment of adaptive factors": _adaptive(b"\5\0" + LANES[3:] * 31),
+    "words beyond the segment of adaptive factors": _adaptive(b"\5\1" + LANES[3:] * 32),
     "adaptive factors in the main profile": assemble(
         header(3, 5, 0, bytes([0]) + varint(640) + b"\0", [QUIET], profile=1, features=varint(64)), [QUIET]
     ),
