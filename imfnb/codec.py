@@ -117,7 +117,7 @@ def encode(
     iterations : int, default 10
         Baseline profile: sweeps of the block coordinate descent.
     coder : {"deflate", "fast"}, default "deflate"
-        Baseline profile: what codes the factors. "deflate" is the paper's; "fast" takes about 15% fewer bytes for them,
+        Baseline profile: what codes the factors. "deflate" is the paper's; "fast" takes about 20% fewer bytes for them,
         with adaptive tables. Files need imfnb 0.3 then.
     objective : {"mse", "svd"}, default "mse"
         What chooses between the settings that are not given. "mse" estimates the squared error. "svd" encodes with
