@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,10 +13,13 @@ import imfnb
 from imfnb.cli import main
 from imfnb.codec import open_container
 from imfnb.entropy.columns import cpu, reference
-from imfnb.format.baseline_header import serialize
+from imfnb.format.baseline_header import parse, serialize
+from imfnb.format.bytestream import Reader
 from imfnb.format.container import pack
 
 pytestmark = pytest.mark.kernels
+
+RAMP = np.arange(1024, dtype=np.uint8).reshape(32, 32)
 
 
 @st.composite
@@ -80,9 +85,9 @@ def test_files_give_the_same_pixels(options):
 
 
 def test_a_target_counts_these_bytes():
-    image = np.random.default_rng(1).integers(0, 256, (64, 64), np.uint8)
+    image = np.random.default_rng(1).integers(0, 256, (24, 32), np.uint8)
     file = imfnb.encode(image, profile="baseline", bpp=3.0, coder="fast")
-    assert len(file) <= 3 * 64 * 64 / 8
+    assert len(file) <= 3 * 24 * 32 / 8
     assert imfnb.info(file)["coder"] == "fast"
 
 
@@ -102,16 +107,38 @@ def test_options_that_do_not_fit(options, words):
 
 
 def test_truncated_factors():
-    ramp = np.arange(4096, dtype=np.uint8).reshape(64, 64)
-    container = open_container(imfnb.encode(ramp, profile="baseline", coder="fast"))
+    container = open_container(imfnb.encode(RAMP, profile="baseline", coder="fast"))
     whole = container.segment(0)
-    short = pack(container.frame, serialize(container.parameters), [bytes(whole.data)[:20]])
+    short = pack(container.frame, serialize(container.parameters), [bytes(whole.data)[:10]])
     with pytest.raises(imfnb.FormatError, match="end too early"):
         imfnb.decode(short)
 
 
+@pytest.mark.jit
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [((400, 300), {}), ((200, 90), {"patch_size": None}), ((400, 300), {"bounds": (-1000, 1000)})],
+)
+def test_memory_is_what_the_header_announces(shape, options):
+    image = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+    container = open_container(imfnb.encode(image, profile="baseline", rank=20, coder="fast", iterations=1, **options))
+    (spec,) = container.parameters.matrices(container.frame)
+    _, _, working = parse(Reader(memoryview(serialize(container.parameters))), container.frame)
+    data, rank, bounds = bytes(container.segment(0).data), container.parameters.ranks[0], container.parameters.bounds
+    cpu.decode_factors(data, rank, spec.images, bounds)  # what is loaded at first counts for nothing
+    tracemalloc.start()
+    try:
+        factors, _ = cpu.decode_factors(data, rank, spec.images, bounds)
+        kept = [factor.astype(container.parameters.dtype, copy=False) for factor in factors]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(kept) == 2
+    assert peak < working - image.size + 3 * len(data) + 2**15
+
+
 def test_command(tmp_path):
-    np.save(tmp_path / "a.npy", np.arange(4096, dtype=np.uint8).reshape(64, 64))
+    np.save(tmp_path / "a.npy", RAMP)
     command = ["encode", str(tmp_path / "a.npy"), "-o", str(tmp_path / "a.imf"), "--profile", "baseline"]
     assert main([*command, "--coder", "fast"]) == 0
     assert imfnb.info(tmp_path / "a.imf")["coder"] == "fast"

@@ -260,11 +260,12 @@ def test_huge_sizes_are_refused_without_memory(size, channels):
         tracemalloc.stop()
 
 
-def test_working_set_is_limited_too():
+@pytest.mark.parametrize("features", [b"\0", b"\x40"])
+def test_working_set_is_limited_too(features):
     """No patches and full rank: the factors of a 256-megapixel plane would take 2 * 16384**2 * 2 bytes, three times."""
     side = 2**14
     fields = parameters(0, 0, -1000, 1000, (side,) * 4)
-    data = assemble(header(side, side, 4, fields, [b""] * 4), [b""] * 4)
+    data = assemble(header(side, side, 4, fields, [b""] * 4, features=features), [b""] * 4)
     tracemalloc.start()
     try:
         with pytest.raises(LimitError, match=r"decoding needs .* bytes"):
