@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import textwrap
 import tracemalloc
 
 import numpy as np
@@ -58,6 +62,48 @@ def test_hostile_bytes(case, noise, length):
             assert all(bounds[0] <= part.min() and part.max() <= bounds[1] for part in found)
         if not results[0][1]:
             assert all(np.array_equal(a, b) for a, b in zip(results[0][0], results[1][0], strict=True))
+
+
+BOUNDS_CHECK = """
+    import sys
+    import numpy as np
+    import numba
+    assert numba.config.BOUNDSCHECK == 1
+    sys.path[:0] = {folders!r}
+    from imfnb.entropy.columns import cpu
+    from imfnb.entropy.rans import lanes
+
+    # The check itself works: an index beyond the end raises.
+    try:
+        lanes._pack(np.zeros(1, np.uint32), 2, np.ones(1, np.uint32), np.zeros(9, np.uint16))
+    except IndexError:
+        print("checked")
+    rng = np.random.default_rng(1)
+    for n in range(300):
+        grids = [tuple(int(side) for side in rng.integers(1, 12, 2)) for _ in range(2)]
+        rank, limit = int(rng.integers(1, 5)), int(rng.choice([15, 300, 32767]))
+        if n % 3 == 0:
+            data = bytes([n % 4, n % 99]) + rng.bytes(int(rng.integers(0, 800)))
+        elif n % 3 == 1:
+            data = bytes([n % 4, n % 50]) + bytes([int(rng.integers(256))]) * int(rng.integers(1, 300))
+        else:
+            factors = [rng.integers(-limit, limit + 1, (rank, h * w)).astype(np.int16) for h, w in grids]
+            data = bytearray(cpu.encode_factors(factors, grids))
+            data[int(rng.integers(len(data)))] ^= 1 << int(rng.integers(8))
+        cpu.decode_factors(bytes(data), rank, grids, (-limit, limit))
+    print("done")
+"""
+
+
+@pytest.mark.jit
+@pytest.mark.slow
+def test_kernels_stay_inside_their_arrays(tmp_path):
+    """Compiled with bounds checks, the kernels neither trip over random bytes nor over their own."""
+    script = textwrap.dedent(BOUNDS_CHECK).format(folders=[path for path in sys.path if path])
+    environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert run.stdout.split() == ["checked", "done"]
 
 
 def test_lanes_side_by_side():
