@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import examples, seeds
 
 import imfnb
 from imfnb.cli import main
@@ -29,7 +30,7 @@ RAMP = np.arange(1024, dtype=np.uint8).reshape(32, 32)
 @st.composite
 def factors(draw):
     """U^T and V^T with the shapes of their images and the bounds."""
-    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    random = np.random.default_rng(draw(seeds))
     rank, limit = draw(st.integers(1, 4)), draw(st.sampled_from([1, 15, 300, 32767]))
     grids = [(draw(st.integers(1, 9)), draw(st.integers(1, 9))) for _ in range(2)]
     scale = draw(st.sampled_from([0.05, 0.3, 2.0]))
@@ -39,7 +40,7 @@ def factors(draw):
     return values, grids, (-limit, limit)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(90))
 @given(factors())
 def test_factors_come_back(case):
     values, grids, bounds = case
@@ -51,7 +52,7 @@ def test_factors_come_back(case):
         assert all(np.array_equal(a, b) for a, b in zip(found, values, strict=True))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(90))
 @given(factors(), st.binary(max_size=60), st.integers(0, 200))
 def test_hostile_bytes(case, noise, length):
     values, grids, bounds = case
