@@ -80,7 +80,7 @@ PICTURES.update(
             (40, 33, 0),
             {"rank": 4, "bounds": (-32767, 32767), "patch_size": None, "coder": "fast"},
         ),
-        "v2-baseline-fast-lanes": ((240, 320, 0), {"rank": 8, "patch_size": 8, "coder": "fast"}),
+        "v2-baseline-fast-lanes": ((240, 320, 0), {"rank": 7, "patch_size": 8, "coder": "fast"}),
         "v2-main-rgba-constant": ((19, 13, 4), {"step": 25, "alpha": 1, "tune": "psnr"}),
         "v2-main-rgba-two-values": ((19, 13, 4), {"step": 25, "alpha": 2, "tune": "psnr"}),
         "v2-main-rgba-sixteen-values": ((24, 24, 4), {"step": 40, "alpha": 16, "tune": "psnr"}),
