@@ -70,6 +70,9 @@ def parser() -> argparse.ArgumentParser:
     )
     encode.add_argument("--iterations", type=int, metavar="K", help="baseline: sweeps of the descent (default: 10)")
     encode.add_argument(
+        "--coder", choices=("deflate", "fast"), help="baseline: of the factors (default: deflate, as in the paper)"
+    )
+    encode.add_argument(
         "--alpha-quality", type=_alpha_quality, metavar="Q", help="main: of alpha, 0 to 100 or lossless"
     )
     encode.add_argument(

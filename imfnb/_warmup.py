@@ -101,6 +101,7 @@ def compile_all(device: str) -> tuple[float, str | None]:
             for options in settings:
                 decode(encode(picture, subsampling=subsampling, device=device, **options), device=device)
     decode(encode(image, profile="baseline", bounds=(-1000, 1000), rank=2, device=device), device=device)
+    decode(encode(image, profile="baseline", coder="fast", rank=2, device=device), device=device)
     decode(encode(image, step=20.0, device=device), device=device, reduce=2)
     encode(image, bpp=12.0, device=device)
     bands = rng.integers(0, 4096, (40, 56, 5), dtype=np.uint16)

@@ -94,7 +94,7 @@ def _encode(arguments: argparse.Namespace) -> int:
     from .pictures import SUFFIXES, read_picture
 
     targets = ("quality", "bpp", "size", "psnr", "rank", "step")
-    settings = ("profile", "color_space", "subsampling", "patch_size", "bounds", "iterations", "alpha_quality")
+    settings = ("profile", "color_space", "subsampling", "patch_size", "bounds", "iterations", "coder", "alpha_quality")
     others = ("tune", "effort", "keep_hidden", "device")
     options = {name: getattr(arguments, name) for name in (*targets, *settings, *others)}
     if arguments.max_error is not None:

@@ -53,6 +53,7 @@ def encode(
     patch_size: int | str | None = "auto",
     bounds: tuple[int, int] | None = None,
     iterations: int | None = None,
+    coder: str | None = None,
     objective: str = "mse",
     alpha_quality: float | str | None = None,
     keep_hidden: bool = False,
@@ -115,6 +116,9 @@ def encode(
         Baseline profile: smallest and largest entry of the factors.
     iterations : int, default 10
         Baseline profile: sweeps of the block coordinate descent.
+    coder : {"deflate", "fast"}, default "deflate"
+        Baseline profile: what codes the factors. "deflate" is the paper's; "fast" takes about 20% fewer bytes for them,
+        with adaptive tables. Files need imfnb 0.3 then.
     objective : {"mse", "svd"}, default "mse"
         What chooses between the settings that are not given. "mse" estimates the squared error. "svd" encodes with
         every chroma resolution and patch size and keeps the file with the least R + lambda (MSE + 10 B), B being the
@@ -199,6 +203,7 @@ def encode(
         patch_size=patch_size,
         bounds=bounds,
         iterations=iterations,
+        coder=coder,
         objective=objective,
         alpha_quality=alpha_quality,
         keep_hidden=keep_hidden,

@@ -92,7 +92,7 @@ def info(source: Any, *, components: bool = False, max_pixels: int = MAX_PIXELS)
         proper), padding (bytes behind its end, which do not belong to it), missing (bytes of it that are not there,
         where it is truncated or only its first bytes were given) and bpp.
 
-        Pictures: color_space and subsampling. Baseline: patch_size, bounds and ranks. Arrays: columns (number of
+        Pictures: color_space and subsampling. Baseline: patch_size, bounds, ranks and coder. Arrays: columns (number of
         columns of V), nodata, max_error (largest error, None where there is no bound), patch_sizes, restoration,
         networks and effort.
         Main: alpha (how it is coded: "lossy", "lossless", "constant", or None if there is none), steps (gray levels),

@@ -35,6 +35,7 @@ _TARGETS = ("quality", "bpp", "size", "psnr", "rank", "step", "max_error", "loss
 _PROFILES = ("main", "baseline")
 _OBJECTIVES = ("mse", "svd")
 _TUNES = ("visual", "psnr")
+_CODERS = ("deflate", "fast")
 _EFFORTS = ("fast", "normal", "best")
 
 #: What the last axis can be.
@@ -170,6 +171,7 @@ class EncodeOptions:
     patch_size: Any = "auto"
     bounds: Any = None
     iterations: int | None = None
+    coder: str | None = None
     objective: str = "mse"
     alpha_quality: Any = None
     keep_hidden: bool = False
@@ -271,7 +273,7 @@ class EncodeOptions:
         return _number(name, value, 1e-9, 1e9, "a positive number of bits per pixel")
 
     def _check_main(self) -> None:
-        for name in ("color_space", "bounds", "iterations"):
+        for name in ("color_space", "bounds", "iterations", "coder"):
             if getattr(self, name) is not None:
                 raise OptionError(f"{name} belongs to profile='baseline'; leave it out, or give profile='baseline'")
         if self.patch_size != "auto" and not _is_one_of(self.patch_size, (8, 16)):
@@ -299,6 +301,8 @@ class EncodeOptions:
             raise OptionError("subsampling='4:2:0' needs color_space='YCbCr': RGB has no chroma planes to subsample")
         if self.patch_size not in ("auto", None) and not _is_one_of(self.patch_size, PATCH_SIZES):
             raise OptionError(f"patch_size is {self.patch_size!r}; expected 4, 8, 16, 32 or None (no patches)")
+        if self.coder not in (None, *_CODERS):
+            raise OptionError(f"coder is {self.coder!r}; expected 'deflate' or 'fast'")
         if self.bounds is not None:
             from .factorization import check_bounds
 

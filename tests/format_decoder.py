@@ -191,8 +191,10 @@ def decode(data: bytes, frame: bool = False) -> np.ndarray:
     require(height >= 1 and width >= 1, "empty picture")
     kind = Kind(header, version)
     require(not (frame and kind.frames), "a stack in a stack")
+    apart = kind.frames and not kind.together
+    require(not kind.adaptive or (profile == 0 and not kind.array and not apart), "adaptive factors")
     content: Baseline | Main | Array | Stack
-    if kind.frames and not kind.together:
+    if apart:
         require(profile == 1 or kind.array or kind.channels != 2, "gray with alpha in the baseline profile")
         content = Stack(kind, height, width)
     elif kind.array:
@@ -200,7 +202,7 @@ def decode(data: bytes, frame: bool = False) -> np.ndarray:
         content = Array(header, height, width, kind)
     elif profile == 0:
         require(kind.channels != 2, "gray with alpha in the baseline profile")
-        content = Baseline(header, height, width, kind.channels)
+        content = Baseline(header, height, width, kind.channels, kind.adaptive)
     else:
         content = (Main if version == 1 else MainOfVersion2)(header, height, width, kind.channels)
     require(header.varint() == content.segments, "number of segments")
@@ -225,7 +227,8 @@ class Kind:
         self.chunks: list[int] = []
         require(self.channels in ((0, 1, 3, 4) if version == 1 else range(6)), "channels or arrangement")
         features = header.varint() if version == 2 else 0
-        require(features < 64, "features of a later version")
+        require(features < 128, "features of a later version")
+        self.adaptive = bool(features & 64)
         require((self.channels == 5) == bool(features & 2), "bands")
         self.array = bool(features & (1 | 2 | 8 | 16))
         if features & 1:
@@ -306,8 +309,8 @@ class Stack:
 class Baseline:
     """A picture of the baseline profile."""
 
-    def __init__(self, header: Fields, height: int, width: int, channels: int) -> None:
-        self.height, self.width, self.channels = height, width, channels
+    def __init__(self, header: Fields, height: int, width: int, channels: int, adaptive: bool) -> None:
+        self.height, self.width, self.channels, self.adaptive = height, width, channels, adaptive
         flags, self.p = header.u8(), header.varint()
         require(flags in ((0, 1, 2) if channels >= 3 else (0,)), "flags")
         require(self.p in (0, 4, 8, 16, 32), "side of a patch")
@@ -341,15 +344,25 @@ class Baseline:
         require(self.low <= factor.min() and factor.max() <= self.high, "an entry is outside of the bounds")
         return factor
 
+    def adaptive_factors(self, coder: Lanes, rank: int, h: int, w: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """4.5: U and V of a matrix of k planes of h x w samples."""
+        p = self.p
+        images = ((ceil_div(h, p), ceil_div(w, p)), (k * p, p)) if p else ((h, 1), (1, w))
+        u, v = (adaptive_columns(coder, rank, *image, self.low, self.high) for image in images)
+        return u, v
+
     def pixels(self, segments: list[bytes]) -> np.ndarray:
         """The picture, shape (H, W, max(1, C))."""
         planes = []
         for group, (m, n, rank), data in zip(self.groups, self.matrices, segments, strict=True):
-            segment = Fields(data)
-            u, v = self.factor(segment, m, rank), self.factor(segment, n, rank)
-            segment.end()
-            x = np.clip(u @ v.T, 0, 255)
             h, w = self.size(group[0])
+            if self.adaptive:
+                u, v = self.adaptive_factors(Lanes(data), rank, h, w, len(group))
+            else:
+                segment = Fields(data)
+                u, v = self.factor(segment, m, rank), self.factor(segment, n, rank)
+                segment.end()
+            x = np.clip(u @ v.T, 0, 255)
             parts = np.split(x, len(group), axis=1)
             planes += [unite(part, h, w, self.p) if self.p else part for part in parts]
         if self.channels < 3 or self.rgb:
@@ -361,6 +374,76 @@ class Baseline:
         green = y + ((-22554 * b - 46802 * r + 32768) >> 16)
         blue = y + ((116130 * b + 32768) >> 16)
         return np.stack([*(np.clip(z, 0, 255) for z in (red, green, blue)), *planes[3:]], axis=2)
+
+
+#: 4.5: probabilities that a table begins with, by `near`, and where the levels from 1 on begin.
+FIRST_STOPS = (160, 139, 118, 98, 79, 62, 48, 36, 27, 20, 15, 11)
+LEVELS_FROM = (1, 2, 3, 5, 7, 11, 17, 24, 32, 48, 64)
+
+
+class AdaptiveTable:
+    """4.5: one table."""
+
+    def __init__(self, near: int) -> None:
+        self.c, self.n, e = [0], 0, 16368
+        for _ in range(15):
+            d = (e * FIRST_STOPS[near]) >> 8
+            self.c.append(self.c[-1] + 1 + d)
+            e -= d
+        self.c.append(16384)
+
+    def read(self, coder: Lanes) -> int:
+        """A symbol, which the table learns."""
+        s = coder.symbol([above - below for below, above in zip(self.c[:-1], self.c[1:], strict=True)])
+        shift = min(3 + (self.n >> 3).bit_length(), 7)
+        for j in range(1, 16):
+            t = j if j <= s else 16368 + j
+            self.c[j] += (t - self.c[j]) >> shift
+        self.n += 1
+        return s
+
+
+def adaptive_columns(coder: Lanes, rank: int, rows: int, columns: int, low: int, high: int) -> np.ndarray:
+    """4.5: a factor, whose columns are images of so many rows and columns."""
+    tables: dict[tuple[bool, int, int], AdaptiveTable] = {}
+    found = np.zeros((rank, rows, columns), np.int64)
+    magnitudes: dict[tuple[int, int, int], int] = {}
+
+    def around(r: int, y: int, x: int) -> int:
+        return magnitudes.get((r, y, x), 0)
+
+    for r, y, x in np.ndindex(found.shape):
+        past = 2 * around(r - 1, y, x) + around(r - 1, y, x + 1) + around(r - 1, y + 1, x) + around(r - 2, y, x)
+        near = 2 * (around(r, y, x - 1) + around(r, y - 1, x)) + around(r, y - 1, x - 1) + around(r, y - 1, x + 1)
+        context = r == 0, factor_level((near + (past >> 1)) >> 1), min(factor_level(past >> 1), 7)
+        a = tables.setdefault(context, AdaptiveTable(context[1])).read(coder)
+        if a == 15:
+            n = 0
+            while n < 16 and coder.raw(1):
+                n += 1
+            a += 2**n - 1 + coder.raw(n)
+        magnitudes[r, y, x] = min(a, 255)
+        difference = -a if a > 0 and coder.raw(1) else a
+        guess = guessed(found[0], y, x) if r == 0 else 0
+        found[r, y, x] = clamp(guess + difference, low, high)
+    return found.reshape(rank, -1).T
+
+
+def factor_level(n: int) -> int:
+    """4.5: L."""
+    return sum(start <= n for start in LEVELS_FROM)
+
+
+def guessed(image: np.ndarray, y: int, x: int) -> int:
+    """4.5: what an entry of column 0 is expected to be."""
+    if x == 0 and y == 0:
+        return 0
+    above = int(image[y - 1, x]) if y else 0
+    left = int(image[y, x - 1]) if x else above
+    corner = int(image[y - 1, x - 1]) if x and y else above if y else left
+    if y == 0:
+        above = left
+    return max(min(left, above), min(max(left, above), left + above - corner))
 
 
 def inflate(stream: bytes, window: int, size: int) -> bytes:

@@ -365,6 +365,7 @@ def test_info_of_colour(photo):
         "subsampling": "4:2:0",
         "patch_size": 8,
         "bounds": (-20, 21),
+        "coder": "deflate",
         "ranks": (4, 2, 1),
         "metadata": {},
         "size": len(data),

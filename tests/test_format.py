@@ -18,10 +18,12 @@ from helpers import assemble, header, parameters, picture, take_apart, varint
 import imfnb
 from imfnb import options as accepted
 from imfnb.entropy import layout
+from imfnb.entropy.columns.reference import encode_factors
 from imfnb.entropy.maps.reference import encode_map
 from imfnb.format import (
     baseline_header,
     basis,
+    column_model,
     constants,
     context_model,
     lapped,
@@ -111,6 +113,10 @@ def test_check_values_of_the_text():
             for name, array in format_decoder.lane_tables().items()
         ),
         "lg, of 0 to 16384 (8 bits)": bytes(format_decoder.lg(a) for a in range(16385)),
+        "L of 4.5, of 0 to 2039 (8 bits)": bytes(format_decoder.factor_level(n) for n in range(2040)),
+        "c of 4.5 at first, by near (16 bits)": b"".join(
+            np.array(format_decoder.AdaptiveTable(near).c).astype("<u2").tobytes() for near in range(12)
+        ),
         "SQUASH (16 bits)": np.array(format_decoder.SQUASH).astype("<u2").tobytes(),
         "STRETCH (16 bits)": np.array(format_decoder.STRETCH).astype("<i2").tobytes(),
         "RATE (16 bits)": np.array(format_decoder.RATE).astype("<u2").tobytes(),
@@ -150,6 +156,8 @@ def test_tables_of_the_package_are_those_of_the_text():
         "rans.bin, as it is": (pathlib.Path(states.__file__).parent / "rans.bin").read_bytes(),
         "rans.bin, inflated": b"".join(array.tobytes() for array in rans_model.networks()),
         "lg, of 0 to 16384 (8 bits)": rans_model.LOG.astype("u1").tobytes(),
+        "L of 4.5, of 0 to 2039 (8 bits)": column_model.LEVELS.tobytes(),
+        "c of 4.5 at first, by near (16 bits)": column_model.first_tables()[96::8].astype("<u2").tobytes(),
         "SQUASH (16 bits)": probability.SQUASH.astype("<u2").tobytes(),
         "STRETCH (16 bits)": probability.STRETCH.astype("<i2").tobytes(),
         "RATE (16 bits)": probability.RATE.astype("<u2").tobytes(),
@@ -211,7 +219,13 @@ def test_every_constant_of_the_format_is_in_the_text():
                 found |= {f"{path.stem}.{node.id}"} if node.id.isupper() and node.id[0] != "_" else set()
     tables = {"probability.SQUASH", "probability.STRETCH", "probability.RATE", "context_model.LEVEL"}
     tables |= {"context_model.SIGNED_LEVEL", "lapped.ROTATION_8", "lapped.ROTATION_16", "basis.PLAIN"}
-    tables |= {"neural_model.LOGARITHM", "neural_states.LAYOUT", "rans_model.LOG", "rans_model.LAYOUT"}
+    tables |= {
+        "column_model.LEVELS",
+        "neural_model.LOGARITHM",
+        "neural_states.LAYOUT",
+        "rans_model.LOG",
+        "rans_model.LAYOUT",
+    }
     assert found == set(_constants()) | tables | {"container.MAX_PIXELS", "container.UNLIMITED"}
 
 
@@ -256,6 +270,11 @@ def _baseline(
     return assemble(header(*size, channels, fields, segments, profile, count, features), [*segments, *chunks], version)
 
 
+def _adaptive(segment, **changes):
+    """The same with adaptive tables of the factors."""
+    return _baseline(**{"segments": [segment], "features": varint(64), **changes})
+
+
 def _chunk(kind, data):
     """What the header says of a chunk."""
     return kind + varint(len(data)) + zlib.crc32(data).to_bytes(4, "little")
@@ -263,6 +282,9 @@ def _chunk(kind, data):
 
 #: A segment of the main profile that says: all residuals of component 0 are zero.
 QUIET = bytes([0]) + bytes([255]) * 12
+
+#: Factors with adaptive tables of two gray pixels without patches, of small entries: one state, no words, raw bits.
+ADAPTIVE = encode_factors([np.array([[5, 7]], np.int16), np.array([[9]], np.int16)], [(2, 1), (1, 1)])
 
 #: The same in parallel lanes: one state, no words.
 LANES = bytes([0, 0, 0]) + (1 << 31).to_bytes(4, "little")
@@ -322,6 +344,12 @@ ALLOWED = {
         low=-32767, high=32767, segments=[_column(-32767, 32767, dtype="<i2") + _column(1, dtype="<i2")]
     ),
     "int8 at its ends": _baseline(low=-128, high=127, segments=[_column(-128, 127) + _column(1)]),
+    "adaptive factors": _adaptive(ADAPTIVE),
+    "adaptive factors in more lanes than symbols": _adaptive(b"\5\0" + LANES[3:] * 32),
+    "words and bits left over behind adaptive factors": _adaptive(b"\5\4" + LANES[3:] * 32 + bytes(9)),
+    "adaptive factors and a chunk": _adaptive(
+        ADAPTIVE, features=varint(96) + varint(1) + _chunk(b"none", b"ab"), chunks=(b"ab",)
+    ),
     "main": _main(),
     "least step": _main(steps=(64,)),
     "largest step": _main(steps=(16384,)),
@@ -399,6 +427,16 @@ REFUSED = {
     "bytes behind a stream": _baseline(segments=[varint(len(_column(5, 7))) + _column(5, 7)[1:] + b"\0" + _column(9)]),
     "no deflate stream": _baseline(segments=[varint(2) + b"\xff\xff" + _column(9)]),
     "left over in a segment": _baseline(segments=[_column(5, 7) + _column(9) + b"\0"]),
+    "adaptive factors without a segment of theirs": _adaptive(b""),
+    "64 lanes of adaptive factors": _adaptive(b"\6\0" + LANES[3:] * 64),
+    "too few words of adaptive factors": _adaptive(bytes(6)),
+    "too few raw bits of adaptive factors": _adaptive(b"\0\0" + b"\xff" * 4),
+    "states beyond the segment of adaptive factors": _adaptive(b"\5\0" + LANES[3:] * 31),
+    "words beyond the segment of adaptive factors": _adaptive(b"\5\1" + LANES[3:] * 32),
+    "adaptive factors in the main profile": assemble(
+        header(3, 5, 0, bytes([0]) + varint(640) + b"\0", [QUIET], profile=1, features=varint(64)), [QUIET]
+    ),
+    "adaptive factors in a stack": _adaptive(ADAPTIVE, features=varint(68) + varint(1) + b"\0", segments=[GOOD]),
     "main flags of a gray picture, chroma": _main(flags=1),
     "main flags of a gray picture, alpha": _main(flags=2),
     "lossless alpha without alpha": _colour(flags=2),
@@ -544,6 +582,59 @@ def test_any_bytes_of_networks_decode_alike(seeds):
 @pytest.mark.parametrize("seeds", [range(24), pytest.param(range(24, 150), marks=pytest.mark.slow)])
 def test_any_bytes_of_lanes_decode_alike(seeds):
     assert 0 < _decode_alike(_any_bytes(seed, 16) for seed in seeds) < len(seeds)
+
+
+def _any_factors(seed):
+    """A file of the baseline profile with adaptive tables, whose segments are noise."""
+    rng = np.random.default_rng(seed)
+    size, p = tuple(int(n) for n in rng.integers(1, 30, 2)), int(rng.choice([0, 4, 8]))
+    low, high = ((-16, 15), (0, 255), (-32767, 32767), (7, 8))[rng.integers(4)]
+    largest = size if not p else (-(-size[0] // p) * -(-size[1] // p), p * p)
+    lanes, words = int(rng.integers(4)), int(rng.choice([0, 9, 99]))
+    states = rng.integers(0, 1 << int(rng.choice([4, 32])), 1 << lanes).astype("<u4").tobytes()
+    filled = rng.choice([bytes(1), b"\xff", b"\x0f"]) * 20 + rng.bytes(int(rng.choice([0, 30, 900])))
+    segment = bytes([lanes]) + varint(words) + states + rng.bytes(2 * words) + filled
+    rank = int(rng.integers(1, min(largest) + 1)) % 5 or 1
+    return _adaptive(segment, size=size, patch_size=p, low=low, high=high, ranks=(rank,))
+
+
+@pytest.mark.parametrize("seeds", [range(30), pytest.param(range(30, 300), marks=pytest.mark.slow)])
+def test_any_bytes_of_adaptive_factors_decode_alike(seeds):
+    assert 0 < _decode_alike(_any_factors(seed) for seed in seeds) < len(seeds)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((1, 1, 0), {}),
+        ((19, 23, 0), {"patch_size": None, "bounds": (-32767, 32767)}),
+        ((19, 23, 3), {"patch_size": 4, "bounds": (0, 31)}),
+        ((18, 25, 4), {"color_space": "RGB"}),
+        ((18, 25, 3), {"color_space": "RGB", "patch_size": None}),
+        ((33, 40, 3), {"patch_size": 16, "subsampling": "4:4:4", "bounds": (-1000, 1000)}),
+        pytest.param((120, 130, 3), {"rank": 20}, marks=pytest.mark.slow),
+    ],
+)
+def test_adaptive_factors_decode_alike(shape, options):
+    data = imfnb.encode(picture(*shape, seed=4), profile="baseline", coder="fast", **{"rank": 3, **options})
+    np.testing.assert_array_equal(imfnb.decode(data), _text(data))
+
+
+@pytest.mark.parametrize("seeds", [range(20), pytest.param(range(20, 200), marks=pytest.mark.slow)])
+def test_damaged_adaptive_factors_decode_alike(seeds):
+    """Single bits of a segment, and its end, are changed; the checksum is that of what is left."""
+    image = picture(18, 20, seed=1)
+    _, segments = take_apart(imfnb.encode(image, profile="baseline", coder="fast", rank=3, bounds=(-99, 99)))
+    files = []
+    for seed in seeds:
+        rng, damaged = np.random.default_rng(seed), bytearray(segments[0])
+        damaged[int(rng.integers(len(damaged)))] ^= 1 << int(rng.integers(8))
+        if seed % 3 == 0:
+            del damaged[int(rng.integers(len(damaged))) :]
+        several = [bytes(damaged), *segments[1:]]
+        fields = parameters(2, 8, -99, 99, (3, 1, 1))
+        files.append(assemble(header(18, 20, 3, fields, several, 0, features=varint(64)), several))
+    assert 0 < _decode_alike(files) < len(files)
 
 
 def test_colours_of_the_baseline_profile_decode_alike():

@@ -87,7 +87,7 @@ def test_files_of_the_main_profile_cover_its_fields():
 @pytest.mark.jit
 def test_files_of_the_fast_effort_cover_its_fields():
     """Both patch sizes and resolutions of chroma, the short filter on and off, local steps, one lane and several."""
-    found = [imfnb.info(FOLDER / f"{name}.imf") for name in TABLE if "-fast" in name]
+    found = [imfnb.info(FOLDER / f"{name}.imf") for name in TABLE if "-main-fast" in name]
     assert len(found) >= 11 and {details["effort"] for details in found} == {"fast"}
     assert {details.get("subsampling") for details in found} == {None, "4:2:0", "4:4:4"}
     assert {size for details in found for size in details["patch_sizes"]} == {8, 16}
@@ -96,6 +96,19 @@ def test_files_of_the_fast_effort_cover_its_fields():
     data = (FOLDER / "v2-main-fast-lanes.imf").read_bytes()
     (size,) = imfnb.info(data)["segments"].values()
     assert data[len(data) - size + 1] > 1  # the binary logarithm of their number
+
+
+@pytest.mark.jit
+def test_files_with_adaptive_tables_cover_their_fields():
+    """Patches and none, one matrix and several, bytes and words, one lane and several."""
+    found = {name: imfnb.info(FOLDER / f"{name}.imf") for name in TABLE if "-baseline-fast" in name}
+    assert len(found) >= 7 and {details["coder"] for details in found.values()} == {"fast"}
+    assert {details["patch_size"] for details in found.values()} == {8, None}
+    assert {len(details["segments"]) for details in found.values()} == {1, 2, 3}
+    assert {details["bounds"] for details in found.values()} == {(-16, 15), (-32767, 32767)}
+    data = (FOLDER / "v2-baseline-fast-lanes.imf").read_bytes()
+    (size,) = found["v2-baseline-fast-lanes"]["segments"].values()
+    assert data[len(data) - size] == 2  # the binary logarithm of their number
 
 
 def test_make_never_touches_what_exists(tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ PACKAGE = pathlib.Path(imfnb.__file__).parent
 STAGES = (
     "color",
     "entropy",
+    "entropy.columns",
     "entropy.maps",
     "entropy.neural",
     "entropy.rans",
@@ -39,6 +40,7 @@ STAGES = (
 #: its `cuda_stack`, decodes many segments by one call, which nothing else does.)
 HOST_ONLY = {
     "entropy",
+    "entropy.columns",
     "entropy.maps",
     "entropy.neural",
     "entropy.rans",

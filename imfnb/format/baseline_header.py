@@ -55,6 +55,11 @@ class MatrixSpec:
         return self.patch[0] * self.patch[1]
 
     @property
+    def images(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Shapes of the images that the columns of U and those of V are."""
+        return self.grid, (len(self.planes) * self.patch[0], self.patch[1])
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Rows M and columns N."""
         return self.grid[0] * self.grid[1], len(self.planes) * self.pixels
@@ -131,13 +136,16 @@ def parse(reader: Reader, frame: Frame) -> tuple[Parameters, int, int]:
     if not -BOUND_LIMIT <= low < high <= BOUND_LIMIT:
         raise FormatError(f"damaged file: factor bounds [{low}, {high}]")
     ranks = []
-    entries = 0
+    entries = around = 0
     for spec in matrices(frame, color_space, subsample, patch_size):
         rank, (rows, columns) = reader.varint(), spec.shape
         if not 1 <= rank <= min(rows, columns):
             raise FormatError(f"damaged file: rank {rank} of a {rows} x {columns} matrix")
         ranks.append(rank)
         entries += (rows + columns) * rank
+        around += 3 * max((height + 2) * (width + 2) for height, width in spec.images)
     parameters = Parameters(color_space, subsample, patch_size, (low, high), tuple(ranks))
-    planes = frame.height * frame.width * max(1, frame.channels)
-    return parameters, len(ranks), entries * np.dtype(parameters.dtype).itemsize + planes
+    working = entries * np.dtype(parameters.dtype).itemsize + frame.height * frame.width * max(1, frame.channels)
+    if frame.adaptive:  # entries are of two bytes at first, and magnitudes of three columns are kept with a border
+        working += 2 * entries + around
+    return parameters, len(ranks), working

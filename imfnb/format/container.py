@@ -73,8 +73,8 @@ GRAY_ALPHA, BANDS = 2, 5
 
 #: Bits of the features that are read, each of which announces a part of the header. A file with any of the bits in
 #: ARRAY, or of bands, is coded as an array (see `imfnb.format.samples`), others as a picture.
-SAMPLES, COUNT, FRAMES, MASK, RESIDUALS, CHUNKS = (1 << n for n in range(6))
-FEATURES = SAMPLES | COUNT | FRAMES | MASK | RESIDUALS | CHUNKS
+SAMPLES, COUNT, FRAMES, MASK, RESIDUALS, CHUNKS, ADAPTIVE = (1 << n for n in range(7))
+FEATURES = SAMPLES | COUNT | FRAMES | MASK | RESIDUALS | CHUNKS | ADAPTIVE
 ARRAY = SAMPLES | COUNT | MASK | RESIDUALS
 
 #: A file has at most so many chunks, and frames.
@@ -123,6 +123,8 @@ class Frame:
     together : {"", "bands", "times"}
         How frames are coded: each as a file of its own, or as one image with the bands of all of them, one frame after
         the other; "times" if a frame is one band without an axis of channels.
+    adaptive : bool
+        Whether the factors of the baseline profile are coded by adaptive tables; else their columns are deflated.
     """
 
     profile: str
@@ -132,6 +134,7 @@ class Frame:
     array: ArrayFields | None = None
     frames: int = 0
     together: str = ""
+    adaptive: bool = False
 
     def reduced(self, reduce: int) -> Frame:
         """The same of a picture that is so many times smaller in each direction, rounded up."""
@@ -358,7 +361,7 @@ def _put_kind(out: bytearray, frame: Frame, chunks: bool) -> None:
     array = frame.array
     bands = array is not None and array.bands
     out.append(BANDS if bands else frame.channels)
-    features = CHUNKS * chunks | FRAMES * bool(frame.frames) | COUNT * bands
+    features = ADAPTIVE * frame.adaptive | CHUNKS * chunks | FRAMES * bool(frame.frames) | COUNT * bands
     if array is not None:
         features |= SAMPLES | MASK * (array.mask is not None) | RESIDUALS * (array.unit is not None)
     put_varint(out, features)
@@ -512,8 +515,10 @@ def _parse_header(
     if not height or not width:
         raise FormatError(f"damaged file: the image is empty ({height} x {width} pixels)")
     kind = _parse_kind_v1(header) if version == 1 else _parse_kind_v2(header)
-    channels, frames, together, array, chunks = kind
-    frame = Frame(PROFILES[profile], height, width, channels, array, frames, together)
+    channels, frames, together, array, chunks, adaptive = kind
+    frame = Frame(PROFILES[profile], height, width, channels, array, frames, together, adaptive)
+    if adaptive and (frame.profile != "baseline" or frame.apart):
+        raise FormatError("damaged file: adaptive tables of factors are for pictures of the profile baseline")
     if channels == GRAY_ALPHA and array is None and frame.profile != "main":
         raise FormatError(f"damaged file: gray with alpha in the profile {frame.profile}")
     _check_pixels(frame, max_pixels)
@@ -553,8 +558,9 @@ def _check_pixels(frame: Frame, max_pixels: int) -> None:
         )
 
 
-# The number of channels, that of frames and how they are coded, what is said of an array, and of the chunks.
-_Kind = tuple[int, int, str, "ArrayFields | None", list[Part]]
+# The number of channels, that of frames and how they are coded, what is said of an array, and of the chunks, and
+# whether factors have adaptive tables.
+_Kind = tuple[int, int, str, "ArrayFields | None", list[Part], bool]
 
 
 def _parse_kind_v1(header: Reader) -> _Kind:
@@ -562,7 +568,7 @@ def _parse_kind_v1(header: Reader) -> _Kind:
     channels = header.byte()
     if channels not in ARRANGEMENTS:
         raise FormatError(f"damaged file: {channels} channels; expected 0, 1, 3 or 4")
-    return channels, 0, "", None, []
+    return channels, 0, "", None, [], False
 
 
 def _parse_kind_v2(header: Reader) -> _Kind:
@@ -590,7 +596,8 @@ def _parse_kind_v2(header: Reader) -> _Kind:
         array = read_mask(header, array)
     if array is not None and features & RESIDUALS:
         array = read_unit(header, array)
-    return channels, frames, together, array, _parse_chunks(header) if features & CHUNKS else []
+    parts = _parse_chunks(header) if features & CHUNKS else []
+    return channels, frames, together, array, parts, bool(features & ADAPTIVE)
 
 
 def _parse_frames(header: Reader, channels: int, arrangement: int) -> tuple[int, str]:

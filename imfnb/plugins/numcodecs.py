@@ -32,9 +32,9 @@ class Imfnb(Codec):
     **options
         Those of :func:`imfnb.encode` but `mask`, `metadata`, `device` and `threads`: at most one of the targets
         `quality`, `bpp`, `size`, `psnr`, `rank`, `step`, `max_error` and `lossless`, and `profile`, `color_space`,
-        `subsampling`, `patch_size`, `bounds`, `iterations`, `objective`, `alpha_quality`, `keep_hidden`, `tune`,
-        `effort`, `channels`, `axes` and `nodata`. `bpp` and `size` are limits of each chunk. `axes` names the last axes
-        of a chunk, and all in front of them are frames; see :func:`imfnb.plugins.chunks.arrangement`.
+        `subsampling`, `patch_size`, `bounds`, `iterations`, `coder`, `objective`, `alpha_quality`, `keep_hidden`,
+        `tune`, `effort`, `channels`, `axes` and `nodata`. `bpp` and `size` are limits of each chunk. `axes` names the
+        last axes of a chunk, and all in front of them are frames; see :func:`imfnb.plugins.chunks.arrangement`.
 
     Raises
     ------

@@ -46,8 +46,8 @@ the picture. Limits are Pillow's own: what ``Image.MAX_IMAGE_PIXELS`` lets pass 
 Writing
 -------
 ``save`` takes quality, bpp, size, psnr, rank, step, max_error, lossless, profile, tune, effort, alpha_quality,
-keep_hidden, subsampling, color_space, patch_size, bounds, iterations, objective, nodata, mask, device and threads as
-:func:`imfnb.encode` does; other words are ignored, as by all of Pillow's writers. What becomes of modes:
+keep_hidden, subsampling, color_space, patch_size, bounds, iterations, coder, objective, nodata, mask, device and
+threads as :func:`imfnb.encode` does; other words are ignored, as by all of Pillow's writers. What becomes of modes:
 
 =============================  =========================================================================================
 mode                           samples
@@ -123,7 +123,7 @@ _BANDS = {1: "gray", 2: "gray+alpha", 3: "rgb", 4: "rgba"}
 # Options of `imfnb.encode` that are arguments of `save`.
 _OPTIONS = (
     *("quality", "bpp", "size", "psnr", "rank", "step", "max_error", "lossless", "profile", "tune", "effort"),
-    *("alpha_quality", "keep_hidden", "subsampling", "color_space", "patch_size", "bounds", "iterations"),
+    *("alpha_quality", "keep_hidden", "subsampling", "color_space", "patch_size", "bounds", "iterations", "coder"),
     *("objective", "nodata", "mask", "device", "threads"),
 )
 

@@ -31,11 +31,11 @@ class ImfnbCodec(ArrayBytesCodec):
     **options
         Those of :func:`imfnb.encode` but `mask`, `metadata`, `device` and `threads`: at most one of the targets
         `quality`, `bpp`, `size`, `psnr`, `rank`, `step`, `max_error` and `lossless`, and `profile`, `color_space`,
-        `subsampling`, `patch_size`, `bounds`, `iterations`, `objective`, `alpha_quality`, `keep_hidden`, `tune`,
-        `effort`, `channels`, `axes` and `nodata`. `bpp` and `size` are limits of each chunk. `axes` names the last axes
-        of a chunk, and all in front of them are frames; see :func:`imfnb.plugins.chunks.arrangement`. With `nodata` at
-        the fill value of the array, what is not written costs next to nothing, in chunks at the edges too; NaN in
-        floats always means that there is no data.
+        `subsampling`, `patch_size`, `bounds`, `iterations`, `coder`, `objective`, `alpha_quality`, `keep_hidden`,
+        `tune`, `effort`, `channels`, `axes` and `nodata`. `bpp` and `size` are limits of each chunk. `axes` names the
+        last axes of a chunk, and all in front of them are frames; see :func:`imfnb.plugins.chunks.arrangement`. With
+        `nodata` at the fill value of the array, what is not written costs next to nothing, in chunks at the edges too;
+        NaN in floats always means that there is no data.
 
     Raises
     ------

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 
+from ..entropy.columns import cpu as columns_cpu
 from ..entropy.deflate import decode_columns, encode_columns
-from ..errors import OptionError
+from ..errors import FormatError, OptionError
 from ..factorization.bcd import descend, download
 from ..factorization.init import init_v
 from ..format.baseline_header import MatrixSpec, Parameters, matrices, parse, serialize
@@ -69,6 +70,8 @@ class Settings:
         Number of sweeps.
     start : callable
         The task that finds the first V.
+    adaptive : bool
+        Whether factors are coded by adaptive tables instead of being deflated.
     """
 
     color_space: str
@@ -77,6 +80,7 @@ class Settings:
     bounds: tuple[int, int]
     iterations: int
     start: Callable[..., Task[Any]] = init_v
+    adaptive: bool = False
 
     def parameters(self, ranks: Sequence[int]) -> Parameters:
         """The fields of the header."""
@@ -94,6 +98,7 @@ def settings_for(options: EncodeOptions, frame: Frame, start: Callable[..., Task
         bounds=options.bounds or (-16, 15),
         iterations=options.iterations or 10,
         start=start,
+        adaptive=options.coder == "fast",
     )
 
 
@@ -219,8 +224,15 @@ def _channel(images: Any, channel: int, run: Run) -> Any:
 def code(analysis: Analysis, ranks: Sequence[int], run: Run) -> Task[list[Future[bytes]]]:
     """X -> U, V -> bytes: the files of all images."""
     factors = yield from factorize(analysis, ranks, run)
-    columns = run.submit_all(encode_columns, [factor for image in factors for pair in image for factor in pair])
     parameters, each = analysis.settings.parameters(ranks), 2 * len(ranks)
+    if analysis.settings.adaptive:
+        items = [(u, v, spec) for image in factors for (u, v), spec in zip(image, analysis.specs, strict=True)]
+        segments, frame = run.submit_all(_encode_adaptive, items), replace(analysis.frame, adaptive=True)
+        return [
+            run.submit(_to_adaptive_file, frame, parameters, segments[first : first + len(ranks)])
+            for first in range(0, len(segments), len(ranks))
+        ]
+    columns = run.submit_all(encode_columns, [factor for image in factors for pair in image for factor in pair])
     return [
         run.submit(_to_file, analysis.frame, parameters, columns[first : first + each])
         for first in range(0, len(columns), each)
@@ -231,6 +243,18 @@ def _to_file(frame: Frame, parameters: Parameters, columns: Sequence[Future[byte
     """The file with these coded factors, U and V of one matrix after the other."""
     u, v = columns[::2], columns[1::2]
     return pack(frame, serialize(parameters), [a.result() + b.result() for a, b in zip(u, v, strict=True)])
+
+
+def _encode_adaptive(item: tuple[np.ndarray, np.ndarray, MatrixSpec]) -> bytes:
+    """The segment of U and V with adaptive tables."""
+    *pair, spec = item
+    factors = [np.ascontiguousarray(factor.T, np.int16) for factor in pair]
+    return columns_cpu.encode_factors(factors, spec.images)
+
+
+def _to_adaptive_file(frame: Frame, parameters: Parameters, segments: Sequence[Future[bytes]]) -> bytes:
+    """The file with these segments."""
+    return pack(frame, serialize(parameters), [segment.result() for segment in segments])
 
 
 def factorize(analysis: Analysis, ranks: Sequence[int], run: Run) -> Task[list[list[tuple[np.ndarray, np.ndarray]]]]:
@@ -386,6 +410,12 @@ def _decode_factors(container: Container, index: int, spec: MatrixSpec) -> tuple
     p, (rows, columns) = container.parameters, spec.shape
     segment = container.segment(index)
     rank, (low, high) = p.ranks[index], p.bounds
+    if container.frame.adaptive:
+        data = bytes(segment.take(len(segment.data) - segment.position))
+        (u, v), overrun = columns_cpu.decode_factors(data, rank, spec.images, p.bounds)
+        if overrun:
+            raise FormatError("damaged factors: the coded data end too early; the file is corrupt")
+        return u.astype(p.dtype, copy=False), v.astype(p.dtype, copy=False)
     u = decode_columns(segment, rows, rank, low, high, p.dtype)
     v = decode_columns(segment, columns, rank, low, high, p.dtype)
     segment.end()

@@ -55,6 +55,7 @@ def _baseline(header: Header) -> dict[str, Any]:
         "subsampling": "4:2:0" if p.subsample else "4:4:4",
         "patch_size": p.patch_size,
         "bounds": p.bounds,
+        "coder": "fast" if frame.adaptive else "deflate",
         "ranks": p.ranks,
         "segments": {"".join(names[plane] for plane in spec.planes): size for spec, size in specs},
     }

@@ -71,6 +71,16 @@ PICTURES.update(
 )
 PICTURES.update(
     {
+        "v2-baseline-fast-gray": ((45, 37, 0), {"rank": 6, "coder": "fast"}),
+        "v2-baseline-fast-one-pixel": ((1, 1, 3), {"rank": 1, "coder": "fast"}),
+        "v2-baseline-fast-rgb": ((50, 67, 3), {"rank": 8, "coder": "fast"}),
+        "v2-baseline-fast-rgb-no-patches": ((21, 17, 3), {"rank": 5, "patch_size": None, "coder": "fast"}),
+        "v2-baseline-fast-rgba-joint": ((33, 40, 4), {"rank": 4, "color_space": "RGB", "coder": "fast"}),
+        "v2-baseline-fast-bounds-limit": (
+            (40, 33, 0),
+            {"rank": 4, "bounds": (-32767, 32767), "patch_size": None, "coder": "fast"},
+        ),
+        "v2-baseline-fast-lanes": ((240, 320, 0), {"rank": 7, "patch_size": 8, "coder": "fast"}),
         "v2-main-rgba-constant": ((19, 13, 4), {"step": 25, "alpha": 1, "tune": "psnr"}),
         "v2-main-rgba-two-values": ((19, 13, 4), {"step": 25, "alpha": 2, "tune": "psnr"}),
         "v2-main-rgba-sixteen-values": ((24, 24, 4), {"step": 40, "alpha": 16, "tune": "psnr"}),

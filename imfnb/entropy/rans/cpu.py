@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...format.bytestream import put_varint
 from ...format.context_model import FIRST_LIMIT
 from ...format.rans_model import (
     COARSE_BITS,
@@ -22,11 +21,9 @@ from ...format.rans_model import (
     FINE_BITS,
     FINE_STARTS,
     FIRST,
-    FREQUENCY_BITS,
     GROUPS,
     HIDDEN,
     INPUTS,
-    LANES_MAX,
     LEVELS,
     LOG,
     LOG_LIMIT,
@@ -37,15 +34,15 @@ from ...format.rans_model import (
     RANKS,
     RUN,
     SIGN_SHIFT,
-    STATE_LOW,
     STEADY,
     SYMBOLS,
 )
 from ...runtime.jit import kernel
 from ..layout import DECODE, ENCODE, padded_size
+from .lanes import BIT, OVERRUN, WORD, beyond, code, finish, raw
 from .model import FIRST_SIGN_ROWS, PLACE_ROWS, SIGN_ROWS, components, kernel_model
-from .reference import SYMBOLS_PER_LANE, opened
-from .simd import levels, symbol_of
+from .reference import opened
+from .simd import levels
 
 __all__ = ["decode_factors", "encode_factors"]
 
@@ -58,14 +55,10 @@ _COARSE_SYMBOLS, _FINE_SYMBOLS = (
     for starts in (COARSE_STARTS, FINE_STARTS)
 )
 
-_SLOT_MASK = (1 << FREQUENCY_BITS) - 1
 _ROWS_PER_NET = 2 * LEVELS
 
 # First symbol that stands for several values of magnitudes.
 _FIRST_WIDE = next(k for k, bits in enumerate(FINE_BITS) if bits)
-
-# Places of the counters of a coder: symbols so far, words and raw bits read or written, and whether there were too few.
-_NUMBER, _WORD, _BIT, _OVERRUN = range(4)
 
 _jit = kernel(error_model="numpy")
 _inline = kernel(error_model="numpy", forceinline=True)
@@ -86,71 +79,12 @@ def _log(value):
 
 
 @_inline
-def _code(mode, rows, count, symbols, counters, states, words, log, starts, slots):
-    """Code symbols of the tables with the numbers `rows`: decode them, or note their slots in `log`."""
-    number = counters[_NUMBER]
-    if mode == ENCODE:
-        for i in range(count):
-            log[number + i] = slots[rows[i], symbols[i]]
-        counters[_NUMBER] = number + count
-        return
-    mask, last, word = states.size - 1, words.size - 1, counters[_WORD]
-    for i in range(count):
-        lane = np.uint64((number + i) & mask)
-        x = np.int64(states[lane])
-        slot = x & _SLOT_MASK
-        row = np.int64(rows[i])
-        symbol = symbol_of(starts, row, slot)
-        entry = np.int64(slots[np.uint64(row), np.uint64(symbol)])
-        x = (entry >> 16) * (x >> FREQUENCY_BITS) + slot - (entry & 0xFFFF)
-        low = x >> STATE_LOW == 0
-        x = x << STATE_LOW | np.int64(words[np.uint64(min(word, last))]) if low else x
-        word += 1 if low else 0
-        states[lane] = np.uint32(x)
-        symbols[i] = np.uint8(symbol)
-    counters[_NUMBER], counters[_WORD] = number + count, word
-    if word > last:
-        counters[_OVERRUN] = 1
-
-
-@_inline
-def _raw(mode, count, value, counters, bits):
-    """Code raw bits, the lowest one first; return them."""
-    position = counters[_BIT]
-    counters[_BIT] = position + count
-    if mode == ENCODE:
-        for k in range(count):
-            bits[(position + k) >> 3] |= np.uint8(((value >> k) & 1) << ((position + k) & 7))
-        return value
-    last = bits.size - 4  # from here on they are beyond the data, and zero
-    place = np.uint64(min(position >> 3, last))
-    some = (
-        np.int64(bits[place]) | np.int64(bits[place + np.uint64(1)]) << 8 | np.int64(bits[place + np.uint64(2)]) << 16
-    )
-    if position + count > 8 * last:
-        counters[_OVERRUN] = 1
-    return (some >> (position & 7)) & ((np.int64(1) << count) - 1)
-
-
-@_inline
-def _beyond(mode, value, counters, bits):
-    """Code a value beyond the last range."""
-    exponent = 0
-    while exponent < ESCAPE_BITS:
-        if _raw(mode, 1, 1 if (value + 1) >> (exponent + 1) > 0 else 0, counters, bits) == 0:
-            break
-        exponent += 1
-    mask = (np.int64(1) << exponent) - 1
-    return mask + _raw(mode, exponent, (value + 1) & mask, counters, bits)
-
-
-@_inline
 def _within(mode, symbol, value, starts, widths, counters, bits):
     """Code which value of the range of a symbol it is."""
     if symbol == SYMBOLS - 1:
-        return _at(starts, symbol) + _beyond(mode, value - _at(starts, symbol), counters, bits)
+        return _at(starts, symbol) + beyond(mode, ESCAPE_BITS, value - _at(starts, symbol), counters, bits)
     start = _at(starts, symbol)
-    return start + _raw(mode, _at(widths, symbol), value - start, counters, bits)
+    return start + raw(mode, _at(widths, symbol), value - start, counters, bits)
 
 
 # ---- networks --------------------------------------------------------------------------------------------------------
@@ -249,7 +183,7 @@ def _code_first(mode, D, E, gh, gw, stride, io, model, scratch):
             _levels_of(FIRST, words, FEW_INPUTS // 2, count, biases, model, rows)
             for i in range(count):
                 rows[i] += FIRST * _ROWS_PER_NET
-            _code(mode, rows, count, symbols, counters, states, stream, log, starts, slots)
+            code(mode, rows, count, symbols, counters, states, stream, log, starts, slots)
             some = 0
             for i in range(count):
                 y = first + i
@@ -264,7 +198,7 @@ def _code_first(mode, D, E, gh, gw, stride, io, model, scratch):
                 kept[2, some] = i
                 some += 1 if a else 0
                 kept[1, i] = a
-            _code(mode, rows, some, marks, counters, states, stream, log, starts, slots)
+            code(mode, rows, some, marks, counters, states, stream, log, starts, slots)
             for k in range(some):
                 i = kept[2, k]
                 kept[1, i] = -kept[1, i] if marks[k] else kept[1, i]
@@ -328,7 +262,7 @@ def _code_ranks(mode, K, E, slopes, gh, gw, stride, rank_max, io, model, scratch
             _levels_of(RANKS, words, FEW_INPUTS // 2, count, biases, model, rows)
             for i in range(count):
                 rows[i] += RANKS * _ROWS_PER_NET
-            _code(mode, rows, count, symbols, counters, states, stream, log, starts, slots)
+            code(mode, rows, count, symbols, counters, states, stream, log, starts, slots)
             some = 0
             for i in range(count):
                 y = first + i
@@ -344,11 +278,11 @@ def _code_ranks(mode, K, E, slopes, gh, gw, stride, rank_max, io, model, scratch
             for k in range(some):
                 i = kept[3, k]
                 symbols[k] = kept[2, i] >> kept[1, i]
-            _code(mode, rows, some, symbols, counters, states, stream, log, starts, slots)
+            code(mode, rows, some, symbols, counters, states, stream, log, starts, slots)
             for k in range(some):
                 i = kept[3, k]
                 low = kept[1, i]
-                rest = _raw(mode, low, kept[2, i] & ((np.int64(1) << low) - 1), counters, bits)
+                rest = raw(mode, low, kept[2, i] & ((np.int64(1) << low) - 1), counters, bits)
                 kept[0, i] += np.int64(symbols[k]) << low | rest
             for i in range(count):
                 y = first + i
@@ -459,7 +393,7 @@ def _code_component(
         start = net * _ROWS_PER_NET
         for i in range(length):
             rows[i] += start + kept[3, i]
-        _code(mode, rows, length, symbols, counters, states, stream, log, starts, slots)
+        code(mode, rows, length, symbols, counters, states, stream, log, starts, slots)
         largest = np.int64(0)
         for i in range(length):
             kept[0, i] = symbols[i]
@@ -470,7 +404,7 @@ def _code_component(
                     value = abs(np.int64(U[row, np.uint64(active[first + i])]))
                     value = _within(mode, kept[0, i], value, _FINE_STARTS, _FINE_BITS, counters, bits)
                     kept[0, i] = min(value, MAGNITUDE_LIMIT)
-        position, last, raw = counters[_BIT], bits.size - 4, 1 if kind < 0 else 0
+        position, last, plain = counters[BIT], bits.size - 4, 1 if kind < 0 else 0
         for i in range(length):
             m = np.uint64(active[np.uint64(first + i)])
             a = kept[0, i]
@@ -479,17 +413,17 @@ def _code_component(
             totals[m] = sum_
             sums[m] = _log(sum_)
             total += a
-            some, place = raw if a else 0, np.uint64(min(position >> 3, last))
+            some, place = plain if a else 0, np.uint64(min(position >> 3, last))
             if mode == DECODE:
                 sign = (np.int64(bits[place]) >> (position & 7)) & some
                 U[row, np.uint64(m)] = (a ^ -sign) + sign
             elif some and U[row, np.uint64(m)] < 0:
                 bits[place] |= np.uint8(1 << (position & 7))
             position += some
-        counters[_BIT] = position
+        counters[BIT] = position
         if mode == DECODE and position > 8 * last:
-            counters[_OVERRUN] = 1
-        if raw:
+            counters[OVERRUN] = 1
+        if plain:
             continue
         some = 0
         for i in range(length):
@@ -502,7 +436,7 @@ def _code_component(
                 symbols[some] = (1 if U[row, np.uint64(m)] < 0 else 0) ^ against
                 kept[1, some], kept[2, some] = m, -a if against else a
                 some += 1
-        _code(mode, rows, some, symbols, counters, states, stream, log, starts, slots)
+        code(mode, rows, some, symbols, counters, states, stream, log, starts, slots)
         if mode == DECODE:
             for k in range(some):
                 U[row, np.uint64(kept[1, k])] = -kept[2, k] if symbols[k] else kept[2, k]
@@ -527,12 +461,12 @@ def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, family, io, model, sta
     )
     E = np.zeros(size, np.uint8)
     _code_first(mode, U[0], E, gh, gw, stride, io, model, scratch)
-    spent[0] = start + 2 * counters[_WORD] + ((counters[_BIT] + 7) >> 3)
+    spent[0] = start + 2 * counters[WORD] + ((counters[BIT] + 7) >> 3)
     if rank_stop < 2:
         return
     slopes = _slopes_of(U[0], gh, gw, stride)
     _code_ranks(mode, K, E, slopes, gh, gw, stride, rank_max, io, model, scratch)
-    spent[1] = start + 2 * counters[_WORD] + ((counters[_BIT] + 7) >> 3)
+    spent[1] = start + 2 * counters[WORD] + ((counters[BIT] + 7) >> 3)
     active = np.empty((2, gh * gw), np.int32)
     counts = np.zeros(2, np.int64)
     ranks, steep = np.int64(0), np.int64(0)
@@ -558,7 +492,7 @@ def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, family, io, model, sta
                 line[kept] = m
                 kept += 1 if K[m] >= r else 0
             counts[which] = kept
-        if counts[0] + counts[1] == 0 or counters[_OVERRUN]:
+        if counts[0] + counts[1] == 0 or counters[OVERRUN]:
             break
         entry = family[r]
         for k in range(5):
@@ -590,23 +524,7 @@ def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, family, io, model, sta
                     scratch,
                     (kind, move),
                 )
-        spent[r + 1] = start + 2 * counters[_WORD] + ((counters[_BIT] + 7) >> 3)
-
-
-@_jit
-def _pack(log, count, states, words):
-    """Turn the slots of symbols into words, the last symbol first; return the number of words, which end `words`."""
-    mask, place = states.size - 1, words.size
-    for number in range(count - 1, -1, -1):
-        start, frequency = np.int64(log[number] & 0xFFFF), np.int64(log[number] >> 16)
-        x = np.int64(states[number & mask])
-        if x >> (2 * STATE_LOW - FREQUENCY_BITS) >= frequency:
-            place -= 1
-            words[place] = x & 0xFFFF
-            x >>= STATE_LOW
-        quotient = x // frequency
-        states[number & mask] = (quotient << FREQUENCY_BITS) + x - quotient * frequency + start
-    return words.size - place
+        spent[r + 1] = start + 2 * counters[WORD] + ((counters[BIT] + 7) >> 3)
 
 
 # ---- launchers -------------------------------------------------------------------------------------------------------
@@ -625,14 +543,7 @@ def encode_factors(padded: np.ndarray, ranks: np.ndarray, grid_h: int, grid_w: i
     spent = np.zeros(patch_size * patch_size + 1, np.int64)
     model = tuple(kernel_model())
     _run(ENCODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_max, components(patch_size), io, model, 0, spent)
-    count = int(counters[_NUMBER])
-    lanes = min(LANES_MAX, max(1, count // SYMBOLS_PER_LANE).bit_length() - 1)
-    states, words = np.full(1 << lanes, 1 << STATE_LOW, np.uint32), np.zeros(count + 1, np.uint16)
-    used = _pack(log, count, states, words)
-    out = bytearray([rank_max - 1, lanes])
-    put_varint(out, used)
-    out += states.astype("<u4").tobytes() + words[words.size - used :].astype("<u2").tobytes()
-    return bytes(out) + bits[: (int(counters[_BIT]) + 7) // 8].tobytes()
+    return bytes([rank_max - 1]) + finish(counters, log, bits)
 
 
 def decode_factors(
@@ -654,4 +565,4 @@ def decode_factors(
     spent = np.zeros(patch_size * patch_size + 1, np.int64) if spent is None else spent
     table, model = components(patch_size), tuple(kernel_model())
     _run(DECODE, padded, ranks, grid_h, grid_w, stride, rank_max, rank_stop, table, io, model, start, spent)
-    return padded, ranks, bool(counters[_OVERRUN]) or not data
+    return padded, ranks, bool(counters[OVERRUN]) or not data

@@ -157,13 +157,13 @@ class Coder:
         out = np.array(starts)[symbols]
         for k in np.flatnonzero((np.array(bits)[symbols] > 0) | (symbols == SYMBOLS - 1)):
             rest, width = int(values[k] - out[k]), bits[symbols[k]]
-            out[k] += self.raw(width, rest) if width else self._beyond(rest)
+            out[k] += self.raw(width, rest) if width else self.beyond(rest, ESCAPE_BITS)
         return out
 
-    def _beyond(self, value: int) -> int:
+    def beyond(self, value: int, most: int) -> int:
         """Code a value beyond the last range: the exponent of value + 1 in unary, then what is below its first bit."""
         exponent = 0
-        while exponent < ESCAPE_BITS and self.raw(1, int((value + 1) >> (exponent + 1) > 0)):
+        while exponent < most and self.raw(1, int((value + 1) >> (exponent + 1) > 0)):
             exponent += 1
         return (1 << exponent) - 1 + self.raw(exponent, (value + 1) & ((1 << exponent) - 1))
 
