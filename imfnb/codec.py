@@ -118,7 +118,7 @@ def encode(
         Baseline profile: sweeps of the block coordinate descent.
     coder : {"deflate", "fast"}, default "deflate"
         Baseline profile: what codes the factors. "deflate" is the paper's; "fast" takes about 20% fewer bytes for them,
-        with adaptive tables. Files need imfnb 0.3 then.
+        with adaptive tables.
     objective : {"mse", "svd"}, default "mse"
         What chooses between the settings that are not given. "mse" estimates the squared error. "svd" encodes with
         every chroma resolution and patch size and keeps the file with the least R + lambda (MSE + 10 B), B being the

@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import groupby
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from ..entropy.columns import cpu as columns_cpu
 from ..entropy.deflate import decode_columns, encode_columns
 from ..errors import FormatError, OptionError
 from ..factorization.bcd import descend, download
@@ -56,6 +56,10 @@ _LARGE = 1 << 21
 
 # Images below this number of pixels, which take 2 ns each, are decoded on one thread: starting another takes as long.
 _DECODED_ALONE = 1 << 20
+
+
+# The stage of the coder with adaptive tables.
+_ADAPTIVE = "entropy.columns"
 
 
 @dataclass(frozen=True)
@@ -226,8 +230,9 @@ def code(analysis: Analysis, ranks: Sequence[int], run: Run) -> Task[list[Future
     factors = yield from factorize(analysis, ranks, run)
     parameters, each = analysis.settings.parameters(ranks), 2 * len(ranks)
     if analysis.settings.adaptive:
-        items = [(u, v, spec) for image in factors for (u, v), spec in zip(image, analysis.specs, strict=True)]
-        segments, frame = run.submit_all(_encode_adaptive, items), replace(analysis.frame, adaptive=True)
+        coder, frame = run.host_kernels(_ADAPTIVE), replace(analysis.frame, adaptive=True)
+        items = [(coder, spec, *pair) for image in factors for pair, spec in zip(image, analysis.specs, strict=True)]
+        segments = run.submit_all(_encode_adaptive, items)
         return [
             run.submit(_to_adaptive_file, frame, parameters, segments[first : first + len(ranks)])
             for first in range(0, len(segments), len(ranks))
@@ -245,11 +250,10 @@ def _to_file(frame: Frame, parameters: Parameters, columns: Sequence[Future[byte
     return pack(frame, serialize(parameters), [a.result() + b.result() for a, b in zip(u, v, strict=True)])
 
 
-def _encode_adaptive(item: tuple[np.ndarray, np.ndarray, MatrixSpec]) -> bytes:
+def _encode_adaptive(item: tuple[ModuleType, MatrixSpec, np.ndarray, np.ndarray]) -> bytes:
     """The segment of U and V with adaptive tables."""
-    *pair, spec = item
-    factors = [np.ascontiguousarray(factor.T, np.int16) for factor in pair]
-    return columns_cpu.encode_factors(factors, spec.images)
+    coder, spec, *pair = item
+    return coder.encode_factors([np.ascontiguousarray(factor.T, np.int16) for factor in pair], spec.images)
 
 
 def _to_adaptive_file(frame: Frame, parameters: Parameters, segments: Sequence[Future[bytes]]) -> bytes:
@@ -315,7 +319,7 @@ def decode_stack(
 
     def decode_item(item: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         index, b = item
-        u, v = _decode_factors(containers[b], index, specs[index])
+        u, v = _decode_factors(containers[b], index, specs[index], run)
         return _with_length(u, padded(u.shape[1])), v
 
     items = [(index, b) for index in range(len(specs)) for b in range(count)]
@@ -363,7 +367,7 @@ def _decode_reduced(
 
     def planes_of(item: tuple[MatrixSpec, Container]) -> list[np.ndarray]:
         spec, container = item
-        u, v = (part[:max_rank] for part in _decode_factors(container, specs.index(spec), spec))
+        u, v = (part[:max_rank] for part in _decode_factors(container, specs.index(spec), spec, run))
         times = reduce // 2 if p.subsample and spec.chroma else reduce
         return [_reduced_plane(u, v, spec, position, times) for position in range(len(spec.planes))]
 
@@ -405,14 +409,14 @@ def _reduced_plane(u: np.ndarray, v: np.ndarray, spec: MatrixSpec, position: int
     return np.ascontiguousarray(np.clip(means, 0, 255).astype(np.uint8)[:height, :width])
 
 
-def _decode_factors(container: Container, index: int, spec: MatrixSpec) -> tuple[np.ndarray, np.ndarray]:
+def _decode_factors(container: Container, index: int, spec: MatrixSpec, run: Run) -> tuple[np.ndarray, np.ndarray]:
     """U^T (R, M) and V^T (R, N) from a segment."""
     p, (rows, columns) = container.parameters, spec.shape
     segment = container.segment(index)
     rank, (low, high) = p.ranks[index], p.bounds
     if container.frame.adaptive:
-        data = bytes(segment.take(len(segment.data) - segment.position))
-        (u, v), overrun = columns_cpu.decode_factors(data, rank, spec.images, p.bounds)
+        data = bytes(segment.take(segment.left))
+        (u, v), overrun = run.host_kernels(_ADAPTIVE).decode_factors(data, rank, spec.images, p.bounds)
         if overrun:
             raise FormatError("damaged factors: the coded data end too early; the file is corrupt")
         return u.astype(p.dtype, copy=False), v.astype(p.dtype, copy=False)
