@@ -182,7 +182,7 @@ REFUSED = {
     "bands without their number": ({"bands": None, "features": 1}, "do not fit arrangement 5"),
     "number of bands of a picture": ({"arrangement": 3}, "do not fit arrangement 3"),
     "arrangement 6": ({"arrangement": 6}, "newer imfnb: arrangement 6"),
-    "feature 6": ({"features": 64 + 3}, "newer imfnb: feature 6"),
+    "feature 7": ({"features": 128 + 3}, "newer imfnb: feature 7"),
     "feature 34": ({"features": (1 << 34) + 3}, "newer imfnb: feature 34"),
     "no frames": ({"frames": 0, "together": 1}, "0 frames"),
     "too many frames": ({"frames": (1 << 20) + 1}, "1048577 frames"),

@@ -115,6 +115,7 @@ def test_targets(encode, target):
     assert imfnb.metrics.psnr(image, imfnb.decode(data)) >= target.get("psnr", 0)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(10))
 @given(
     st.integers(1, 150),
@@ -193,6 +194,7 @@ def test_arrays(encode, dtype, bands):
     assert imfnb.info(encode(array, quality=40, channels="bands"))["effort"] == encode.__name__
 
 
+@pytest.mark.slow
 def test_arrays_of_the_fast_effort():
     array = (60 + 20 * np.random.default_rng(3).random((19, 21, 3)).cumsum(axis=0)).astype(np.uint16)
     data = fast(array, step=9, channels="bands")

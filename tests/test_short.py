@@ -33,6 +33,7 @@ def short(monkeypatch):
     monkeypatch.setitem(tuning.EFFORTS, "normal", SHORT)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(20))
 @given(
     st.integers(1, 150),
@@ -94,6 +95,7 @@ def test_it_is_used_where_it_helps(short):
     assert imfnb.metrics.psnr(image, imfnb.decode(data)) > imfnb.metrics.psnr(image, imfnb.decode(plain))
 
 
+@pytest.mark.slow
 def test_arrays(short, monkeypatch):
     monkeypatch.setattr(decide, "restoration_pays", lambda *_: True)
     array = 60 * picture(15, 18, 5, seed=6).astype(np.uint16)

@@ -19,6 +19,7 @@ from strategies import seeds
 import imfnb
 from imfnb import FormatError
 from imfnb.entropy.rans import cpu, cuda_stack, passes, reference
+from imfnb.entropy.rans import lanes as lanes_of
 from imfnb.entropy.rans.cuda_stack import Segment, decode_stack
 from imfnb.profiles import slices
 from imfnb.runtime.cuda import SIMULATED
@@ -60,7 +61,7 @@ def coded(grid: tuple[int, int], rank: int, p: int, *numbers: float, seed: int =
 def test_anything_whole_and_damaged(made, lanes, seed):
     padded, ranks, grid, p = made
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cpu, "SYMBOLS_PER_LANE", [10**6, 16, 2][lanes])
+        patch.setattr(lanes_of, "SYMBOLS_PER_LANE", [10**6, 16, 2][lanes])
         whole = cpu.encode_factors(padded, ranks, *grid, p)
     rng = np.random.default_rng(seed)
     damaged = bytearray(whole)
@@ -73,7 +74,7 @@ def test_anything_whole_and_damaged(made, lanes, seed):
 @pytest.mark.parametrize("per_lane", [pytest.param(20, marks=pytest.mark.slow), 2])
 def test_several_lanes(per_lane, monkeypatch):
     """More lanes than threads of the simulator, and fewer than those of a warp."""
-    monkeypatch.setattr(cpu, "SYMBOLS_PER_LANE", per_lane)
+    monkeypatch.setattr(lanes_of, "SYMBOLS_PER_LANE", per_lane)
     grid = (5, 7) if interpreted.WANTED else (3, 5)
     segments = [coded(grid, 4, 8, 0.6, 300, 30, seed=seed) for seed in range(2)]
     assert all(segment.data[1] >= 1 for segment in segments)
@@ -107,6 +108,7 @@ def test_pictures(channels):
         np.testing.assert_array_equal(pixels, imfnb.decode(data, device="cpu"))
 
 
+@pytest.mark.slow
 @batch
 def test_damage_is_found():
     """Segments that end too early under a right checksum: the others of a batch are decoded nevertheless."""
