@@ -82,6 +82,9 @@ class Collector(reference.Coder):
         self.contexts.append((rows[:, -1], symbols))
         return symbols
 
+    def raw(self, count: int, value: int) -> int:
+        return value
+
     def within(self, symbols: np.ndarray, values: np.ndarray, starts: object, bits: object) -> np.ndarray:
         return values
 

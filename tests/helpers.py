@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import functools
 import io
+import os
+import subprocess
+import sys
+import textwrap
 import zlib
+from pathlib import Path
 
 import numpy as np
 
@@ -108,3 +113,16 @@ class Pipe(io.RawIOBase):
 
     def readinto(self, buffer) -> int:
         return self._data.readinto(buffer)
+
+
+def assert_stays_inside(script: str, cache: Path) -> None:
+    """Run a script whose kernels are compiled with bounds checks.
+
+    In `script` {folders!r} are the folders of modules. It prints "checked" where the check itself raises, and "done".
+    """
+    folders = [os.path.dirname(__file__), *(path for path in sys.path if path)]
+    environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(cache)}
+    command = [sys.executable, "-c", textwrap.dedent(script).format(folders=folders)]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert run.stdout.split() == ["checked", "done"]

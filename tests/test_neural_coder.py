@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import textwrap
 import zlib
 
 import numpy as np
 import pytest
+from helpers import assert_stays_inside
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from main_helpers import factors, inside, make_factors, patch_sizes
@@ -240,12 +238,7 @@ BOUNDS_CHECK = """
 @pytest.mark.slow
 def test_kernels_stay_inside_their_arrays(tmp_path):
     """Compiled with bounds checks, the kernels neither trip over random bytes nor over their own."""
-    folder = os.path.dirname(__file__)
-    script = textwrap.dedent(BOUNDS_CHECK).format(folders=[folder, *(p for p in sys.path if p)])
-    environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
-    run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr[-2000:]
-    assert run.stdout.split() == ["checked", "done"]
+    assert_stays_inside(BOUNDS_CHECK, tmp_path)
 
 
 # --------------------------------------------------------------------------------------------- networks, tables, states

@@ -83,8 +83,8 @@ class Restoration(Enum):
     SHORT = 32
 
 
-#: The bits of a coding that say how a plane is restored, of which at most one is set.
-_RESTORATION_BITS = 42
+# The bits of a coding that say how a plane is restored, of which at most one is set.
+_RESTORATION_BITS = sum(kind.value for kind in Restoration)
 
 
 #: Entropy coders of U: the context model, the one that small networks help, and that of parallel lanes.

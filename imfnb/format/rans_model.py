@@ -1,4 +1,4 @@
-"""The model of U for parallel lanes: sections 18.1 to 18.3 of FORMAT.md; `rans.bin` has its networks and tables.
+"""The model of U for parallel lanes: section 18 of FORMAT.md; `rans.bin` has its networks and tables.
 
 Every symbol has a small network, which sees what is known around it and says a level; every level has a table of
 frequencies. Nothing adapts but for means of what a whole pass has said, so that all symbols of a pass are independent.
@@ -64,7 +64,7 @@ COARSE_BITS = (0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 0)
 FINE_STARTS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 17, 25, 41, 73)
 FINE_BITS = (0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 3, 4, 5, 0)
 
-#: Passes after which older ones count half.
+#: Magnitudes after which a mean halves what it has, so that older ones count less.
 MEAN_LIMIT = 256
 
 #: Largest exponent of what is beyond the last range.

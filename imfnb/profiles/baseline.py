@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from ..entropy import DAMAGED
 from ..entropy.deflate import decode_columns, encode_columns
 from ..errors import FormatError, OptionError
 from ..factorization.bcd import descend, download
@@ -228,37 +229,30 @@ def _channel(images: Any, channel: int, run: Run) -> Any:
 def code(analysis: Analysis, ranks: Sequence[int], run: Run) -> Task[list[Future[bytes]]]:
     """X -> U, V -> bytes: the files of all images."""
     factors = yield from factorize(analysis, ranks, run)
-    parameters, each = analysis.settings.parameters(ranks), 2 * len(ranks)
+    parameters, frame = analysis.settings.parameters(ranks), analysis.frame
     if analysis.settings.adaptive:
-        coder, frame = run.host_kernels(_ADAPTIVE), replace(analysis.frame, adaptive=True)
+        coder, frame = run.host_kernels(_ADAPTIVE), replace(frame, adaptive=True)
         items = [(coder, spec, *pair) for image in factors for pair, spec in zip(image, analysis.specs, strict=True)]
-        segments = run.submit_all(_encode_adaptive, items)
-        return [
-            run.submit(_to_adaptive_file, frame, parameters, segments[first : first + len(ranks)])
-            for first in range(0, len(segments), len(ranks))
-        ]
-    columns = run.submit_all(encode_columns, [factor for image in factors for pair in image for factor in pair])
+        pieces = run.submit_all(_encode_adaptive, items)
+    else:
+        pieces = run.submit_all(encode_columns, [factor for image in factors for pair in image for factor in pair])
+    each = len(pieces) // len(factors)
     return [
-        run.submit(_to_file, analysis.frame, parameters, columns[first : first + each])
-        for first in range(0, len(columns), each)
+        run.submit(_to_file, frame, parameters, pieces[first : first + each]) for first in range(0, len(pieces), each)
     ]
 
 
-def _to_file(frame: Frame, parameters: Parameters, columns: Sequence[Future[bytes]]) -> bytes:
-    """The file with these coded factors, U and V of one matrix after the other."""
-    u, v = columns[::2], columns[1::2]
-    return pack(frame, serialize(parameters), [a.result() + b.result() for a, b in zip(u, v, strict=True)])
+def _to_file(frame: Frame, parameters: Parameters, pieces: Sequence[Future[bytes]]) -> bytes:
+    """The file with these coded factors: as many for each matrix, one after the other, as its segment is made of."""
+    each = len(pieces) // len(parameters.ranks)
+    coded = [piece.result() for piece in pieces]
+    return pack(frame, serialize(parameters), [b"".join(coded[k : k + each]) for k in range(0, len(coded), each)])
 
 
 def _encode_adaptive(item: tuple[ModuleType, MatrixSpec, np.ndarray, np.ndarray]) -> bytes:
     """The segment of U and V with adaptive tables."""
     coder, spec, *pair = item
     return coder.encode_factors([np.ascontiguousarray(factor.T, np.int16) for factor in pair], spec.images)
-
-
-def _to_adaptive_file(frame: Frame, parameters: Parameters, segments: Sequence[Future[bytes]]) -> bytes:
-    """The file with these segments."""
-    return pack(frame, serialize(parameters), [segment.result() for segment in segments])
 
 
 def factorize(analysis: Analysis, ranks: Sequence[int], run: Run) -> Task[list[list[tuple[np.ndarray, np.ndarray]]]]:
@@ -418,7 +412,7 @@ def _decode_factors(container: Container, index: int, spec: MatrixSpec, run: Run
         data = bytes(segment.take(segment.left))
         (u, v), overrun = run.host_kernels(_ADAPTIVE).decode_factors(data, rank, spec.images, p.bounds)
         if overrun:
-            raise FormatError("damaged factors: the coded data end too early; the file is corrupt")
+            raise FormatError(DAMAGED)
         return u.astype(p.dtype, copy=False), v.astype(p.dtype, copy=False)
     u = decode_columns(segment, rows, rank, low, high, p.dtype)
     v = decode_columns(segment, columns, rank, low, high, p.dtype)

@@ -30,13 +30,13 @@ from ..options import EncodeOptions
 from ..runtime.run import HostRun, Run, Task
 from . import decide
 from .alpha import NO_ALPHA, Alpha, CodedAlpha, put_alpha, stored_alpha
+from .device_slices import DeviceSlices, decode_on_device, decodes_on_device
 from .local import LocalMap, read_map, with_local
 from .resolution import subsampled
 from .restoring import RESTORATIONS, Member, Region, restorations, restored_planes, watch
 from .slices import coder_of, decode_slice, encode_slice, helped, read_update, reduced
 from .stacks import ALL_PARTS, Analysis, Owner, Parts, PlaneChoices, Stack, analyse, join, stacks
 from .synthesis import Coding, Unit, Work, rows_of, units
-from .there import There, can_decode_there, decode_there
 from .tuning import EFFORTS, NORMAL, TUNES, Effort, Tune
 
 __all__ = [
@@ -515,15 +515,15 @@ def reconstruct(
     """
     frame = containers[0].frame.reduced(reduce)
     slices = [(group.stack, unit, part) for group in groups for unit in group.units for part in unit.grid.slices]
-    there: There | None = None
-    if can_decode_there(containers[0].parameters.coder, max_rank, reduce, run):
+    on_device: DeviceSlices | None = None
+    if decodes_on_device(containers[0].parameters.coder, max_rank, reduce, run):
         opened = [
             (part, [partial(_segment, containers[b], index, part) for b, index in _owners(stack, unit)])
             for stack, unit, part in slices
         ]
-        there = yield from decode_there(opened, parts, run)
+        on_device = yield from decode_on_device(opened, parts, run)
     else:
-        factors = _decode_here(containers, groups, max_rank, run, parts, reduce)
+        factors = _decode_on_host(containers, groups, max_rank, run, parts, reduce)
 
     # The network of chroma takes both planes, whichever it restores.
     used = {(group.stack.spec.kind, coding.restoration) for group in groups for coding in group.codings}
@@ -543,8 +543,8 @@ def reconstruct(
             ]
         region = Region(members, inner, run, restores=reduce == 1)
         for place, (stack, unit, part) in enumerate(slices):
-            if there:
-                one = there.factors[place]
+            if on_device:
+                one = on_device.factors[place]
                 yield from region.add(stack, unit, part, [one], (one.padded, one.ranks))
                 continue
             mine = [factors[owner, part] for owner in _owners(stack, unit)]
@@ -552,8 +552,8 @@ def reconstruct(
             found = [job[number] for job, (_, number) in zip(done, mine, strict=True)]
             yield from region.add(stack, unit, part, found, None)
         decoded = yield from restored_planes(region, kinds, run)
-        if there:
-            yield from there.check(run)
+        if on_device:
+            yield from on_device.check(run)
         if reduce > 1:
             decoded = [(s, planes if s.spec.subsampled else _halved(planes, s.name, run)) for s, planes in decoded]
             yield from put(rows, decoded, 0)
@@ -569,7 +569,7 @@ def _owners(stack: Stack, unit: Unit) -> list[Owner]:
     return [stack.owners[n] for n in unit.which]
 
 
-def _decode_here(
+def _decode_on_host(
     containers: Sequence[Container],
     groups: Sequence[CodedPlanes],
     max_rank: int | None,

@@ -1,6 +1,6 @@
 """The coder of U in parallel lanes, compiled for the CPU; `reference` is its definition and proves the ranges.
 
-Symbols of a pass go by chunks: what their networks see, two inputs to a word; the levels of all of them; then the
+Symbols of a pass go by runs: what their networks see, two inputs to a word; the levels of all of them; then the
 symbols, of which those of several lanes are in the processor at a time; at last what they stand for.
 
 Safety in decoding: the work is bounded by grid and rank_max, a magnitude by the escape's exponent; every index comes
@@ -38,6 +38,7 @@ from ...format.rans_model import (
     SYMBOLS,
 )
 from ...runtime.jit import kernel
+from ..cpu import _median_edge
 from ..layout import DECODE, ENCODE, padded_size
 from .lanes import BIT, OVERRUN, WORD, beyond, code, finish, raw
 from .model import FIRST_SIGN_ROWS, PLACE_ROWS, SIGN_ROWS, components, kernel_model
@@ -57,9 +58,6 @@ _COARSE_SYMBOLS, _FINE_SYMBOLS = (
 
 _ROWS_PER_NET = 2 * LEVELS
 
-# First symbol that stands for several values of magnitudes.
-_FIRST_WIDE = next(k for k, bits in enumerate(FINE_BITS) if bits)
-
 _jit = kernel(error_model="numpy")
 _inline = kernel(error_model="numpy", forceinline=True)
 
@@ -78,47 +76,74 @@ def _log(value):
 # ---- symbols and raw bits --------------------------------------------------------------------------------------------
 
 
+@_jit
+def _expand_far(mode, count, symbols, values, starts, widths, counters, bits):
+    """`_expand` where a value may be beyond the last range."""
+    for i in range(count):
+        symbol = _at(symbols, i)
+        start = _at(starts, symbol)
+        if symbol == SYMBOLS - 1:
+            values[i] = start + beyond(mode, ESCAPE_BITS, values[i] - start, counters, bits)
+        else:
+            values[i] = start + raw(mode, _at(widths, symbol), values[i] - start, counters, bits)
+
+
 @_inline
-def _within(mode, symbol, value, starts, widths, counters, bits):
-    """Code which value of the range of a symbol it is."""
-    if symbol == SYMBOLS - 1:
-        return _at(starts, symbol) + beyond(mode, ESCAPE_BITS, value - _at(starts, symbol), counters, bits)
-    start = _at(starts, symbol)
-    return start + raw(mode, _at(widths, symbol), value - start, counters, bits)
+def _expand(mode, count, symbols, values, starts, widths, counters, bits):
+    """Code which values of the ranges of their symbols they are.
+
+    Where no symbol of a run is the last one nothing here calls a function, and no array is counted in and out for
+    every value, which took two fifths of the time of component 0.
+    """
+    largest = np.int64(0)
+    for i in range(count):
+        largest = max(largest, np.int64(symbols[i]))
+    if largest == SYMBOLS - 1:
+        _expand_far(mode, count, symbols, values, starts, widths, counters, bits)
+    elif widths[largest] == 0:  # all ranges up to here are of one value
+        for i in range(count):
+            values[i] = _at(starts, symbols[i])
+    else:
+        for i in range(count):
+            start = _at(starts, symbols[i])
+            values[i] = start + raw(mode, _at(widths, symbols[i]), values[i] - start, counters, bits)
 
 
 # ---- networks --------------------------------------------------------------------------------------------------------
 
 
 @_inline
-def _levels_of(net, words, count, length, biases, model, rows):
-    """Levels of the network of some symbols, of which the first `count` words have the inputs."""
+def _rows_of(net, words, count, length, biases, model, rows):
+    """Rows of the tables of some symbols: the levels of their network, of which the first `count` words are inputs."""
     pairs_1, _, _, pairs_2, biases_2, _, _ = model
     whole = (length + 15) & -16
     last = np.int64(biases_2[net])
     levels(words, np.int64(net), pairs_1, biases, pairs_2, last, np.int64(count), np.int64(whole), rows)
+    start = net * _ROWS_PER_NET
+    for i in range(length):
+        rows[i] += start
 
 
 @_inline
 def _in(array, row, index):
-    """An entry of a row: a view of the row would be counted in and out, which took a tenth of the time."""
+    """An entry of a row; a view of the row would be counted in and out."""
     return np.int64(array[np.uint64(row), np.uint64(index)])
 
 
 @_inline
-def _mean(means, place):
-    """What networks see of a mean; means are pairs of a total and a count."""
-    return _log(16 * means[place] // max(means[place + 1], 1))
+def _mean(mean):
+    """What networks see of a mean, which is a total and a count."""
+    return _log(16 * mean[0] // max(mean[1], 1))
 
 
 @_inline
-def _add(means, place, total, count):
+def _add(mean, total, count):
     """Take a pass into a mean."""
-    if means[place + 1] >= MEAN_LIMIT:
-        means[place] >>= 1
-        means[place + 1] >>= 1
-    means[place] += total
-    means[place + 1] += count
+    if mean[1] >= MEAN_LIMIT:
+        mean[0] >>= 1
+        mean[1] >>= 1
+    mean[0] += total
+    mean[1] += count
 
 
 @_inline
@@ -131,14 +156,9 @@ def _difference_level(value):
 
 
 @_inline
-def _median_edge(w, n, nw):
-    return max(min(w, n), min(max(w, n), w + n - nw))
-
-
-@_inline
 def _around(D, m, y, stride):
     """Component 0 around a patch, and what another prediction is above that of the median edge detector."""
-    w, ww = _at(D, m - 1) + 0, _at(D, m - 2) + 0
+    w, ww = _at(D, m - 1), _at(D, m - 2)
     if y:
         n, nw, ne = _at(D, m - stride), _at(D, m - stride - 1), _at(D, m - stride + 1)
         nn = _at(D, m - 2 * stride) if y > 1 else n
@@ -153,14 +173,14 @@ def _around(D, m, y, stride):
 def _code_first(mode, D, E, gh, gw, stride, io, model, scratch):
     """Code component 0 along the wave front; E (uint8, padded) gets what networks see of its residuals."""
     counters, states, stream, log, bits = io
-    words, rows, symbols, marks, kept, _ = scratch
+    words, rows, symbols, marks, guesses, blends, values, chosen, _ = scratch
     _, _, biases_1, _, _, starts, slots = model
     biases = biases_1[FIRST]
-    means = np.zeros(2, np.int64)
+    magnitudes = np.zeros(2, np.int64)
     D[2 * stride] = D[2 * stride + 1] = 0
     for t in range(gw + 2 * gh - 2):
         begin, end = max(0, (t - gw + 2) // 2), min(t // 2 + 1, gh)
-        mean, total = _mean(means, 0), np.int64(0)
+        mean, total = _mean(magnitudes), np.int64(0)
         for first in range(begin, end, RUN):
             count = min(RUN, end - first)
             for i in range(count):
@@ -177,41 +197,39 @@ def _code_first(mode, D, E, gh, gw, stride, io, model, scratch):
                 words[4, i] = _at(E, m - stride) | _at(E, m - stride - 1) << 16
                 words[5, i] = _at(E, m - stride + 1) | _at(E, m - 2) << 16
                 words[6, i] = _at(E, m - 2 * stride) | mean << 16
-                kept[0, i], kept[1, i] = guess, _difference_level(blend)
+                guesses[i], blends[i] = guess, _difference_level(blend)
                 if mode == ENCODE:
-                    symbols[i] = _COARSE_SYMBOLS[min(abs(D[m] - guess), COARSE_STARTS[-1])]
-            _levels_of(FIRST, words, FEW_INPUTS // 2, count, biases, model, rows)
-            for i in range(count):
-                rows[i] += FIRST * _ROWS_PER_NET
+                    values[i] = abs(D[m] - guess)
+                    symbols[i] = _COARSE_SYMBOLS[min(values[i], COARSE_STARTS[-1])]
+            _rows_of(FIRST, words, FEW_INPUTS // 2, count, biases, model, rows)
             code(mode, rows, count, symbols, counters, states, stream, log, starts, slots)
+            _expand(mode, count, symbols, values, _COARSE_STARTS, _COARSE_BITS, counters, bits)
             some = 0
             for i in range(count):
                 y = first + i
                 m = (y + 2) * stride + t - 2 * y + 2
-                e = np.int64(D[m]) - kept[0, i] if mode == ENCODE else np.int64(0)
-                a = _within(mode, _at(symbols, i), abs(e), _COARSE_STARTS, _COARSE_BITS, counters, bits)
+                a = values[i]
                 E[m] = _log(a)
                 total += min(a, MAGNITUDE_LIMIT)
                 level = min(_log(a) >> SIGN_SHIFT, MAGNITUDES)
-                rows[some] = FIRST_SIGN_ROWS + (kept[1, i] + DIFFERENCES) * (MAGNITUDES + 1) + level
-                marks[some] = 1 if e < 0 else 0
-                kept[2, some] = i
+                rows[some] = FIRST_SIGN_ROWS + (blends[i] + DIFFERENCES) * (MAGNITUDES + 1) + level
+                marks[some] = 1 if mode == ENCODE and D[m] < guesses[i] else 0
+                chosen[some] = i
                 some += 1 if a else 0
-                kept[1, i] = a
             code(mode, rows, some, marks, counters, states, stream, log, starts, slots)
             for k in range(some):
-                i = kept[2, k]
-                kept[1, i] = -kept[1, i] if marks[k] else kept[1, i]
+                i = chosen[k]
+                values[i] = -values[i] if marks[k] else values[i]
             for i in range(count):
                 y = first + i
                 x = t - 2 * y
                 m = (y + 2) * stride + x + 2
-                D[m] = min(max(kept[0, i] + kept[1, i], -FIRST_LIMIT), FIRST_LIMIT)
+                D[m] = min(max(guesses[i] + values[i], -FIRST_LIMIT), FIRST_LIMIT)
                 if x == gw - 1:
                     D[m + 1] = D[m + 2] = D[m]
                 if t == 0:
                     D[m - 1] = D[m - 2] = D[m]
-        _add(means, 0, total, end - begin)
+        _add(magnitudes, total, end - begin)
     for m in range((gh + 2) * stride, (gh + 3) * stride):
         D[m] = D[m - stride]
     for m in range(stride, 2 * stride):
@@ -238,13 +256,13 @@ def _slopes_of(D, gh, gw, stride):
 def _code_ranks(mode, K, E, slopes, gh, gw, stride, rank_max, io, model, scratch):
     """Code the active ranks along the wave front. K is int32, padded, 0 .. rank_max - 1."""
     counters, states, stream, log, bits = io
-    words, rows, symbols, _, kept, _ = scratch
+    words, rows, symbols, _, values, shifts, rests, chosen, _ = scratch
     _, _, biases_1, _, _, starts, slots = model
     biases = biases_1[RANKS]
-    means, top = np.zeros(2, np.int64), _log(np.int64(rank_max - 1))
+    magnitudes, top = np.zeros(2, np.int64), _log(np.int64(rank_max - 1))
     for t in range(gw + 2 * gh - 2):
         begin, end = max(0, (t - gw + 2) // 2), min(t // 2 + 1, gh)
-        mean, total = _mean(means, 0), np.int64(0)
+        mean, total = _mean(magnitudes), np.int64(0)
         for first in range(begin, end, RUN):
             count = min(RUN, end - first)
             for i in range(count):
@@ -259,9 +277,7 @@ def _code_ranks(mode, K, E, slopes, gh, gw, stride, rank_max, io, model, scratch
                 words[6, i] = mean | top << 16
                 if mode == ENCODE:
                     symbols[i] = _COARSE_SYMBOLS[min(K[m], COARSE_STARTS[-1])]
-            _levels_of(RANKS, words, FEW_INPUTS // 2, count, biases, model, rows)
-            for i in range(count):
-                rows[i] += RANKS * _ROWS_PER_NET
+            _rows_of(RANKS, words, FEW_INPUTS // 2, count, biases, model, rows)
             code(mode, rows, count, symbols, counters, states, stream, log, starts, slots)
             some = 0
             for i in range(count):
@@ -269,27 +285,27 @@ def _code_ranks(mode, K, E, slopes, gh, gw, stride, rank_max, io, model, scratch
                 m = (y + 2) * stride + t - 2 * y + 2
                 symbol = _at(symbols, i)
                 start, width = _at(_COARSE_STARTS, symbol), _at(_COARSE_BITS, symbol)
-                kept[0, i], kept[1, i], kept[2, i] = start, 0, np.int64(K[m]) - start
+                values[i], shifts[i], rests[i] = start, 0, np.int64(K[m]) - start
                 if width:
                     rows[some] = PLACE_ROWS + symbol
-                    kept[3, some] = i
-                    kept[1, i] = max(width - PLACE_BITS, 0)
+                    chosen[some] = i
+                    shifts[i] = max(width - PLACE_BITS, 0)
                     some += 1
             for k in range(some):
-                i = kept[3, k]
-                symbols[k] = kept[2, i] >> kept[1, i]
+                i = chosen[k]
+                symbols[k] = rests[i] >> shifts[i]
             code(mode, rows, some, symbols, counters, states, stream, log, starts, slots)
             for k in range(some):
-                i = kept[3, k]
-                low = kept[1, i]
-                rest = raw(mode, low, kept[2, i] & ((np.int64(1) << low) - 1), counters, bits)
-                kept[0, i] += np.int64(symbols[k]) << low | rest
+                i = chosen[k]
+                low = shifts[i]
+                rest = raw(mode, low, rests[i] & ((np.int64(1) << low) - 1), counters, bits)
+                values[i] += np.int64(symbols[k]) << low | rest
             for i in range(count):
                 y = first + i
                 m = (y + 2) * stride + t - 2 * y + 2
-                K[m] = min(kept[0, i], rank_max - 1)
+                K[m] = min(values[i], rank_max - 1)
                 total += K[m]
-        _add(means, 0, total, end - begin)
+        _add(magnitudes, total, end - begin)
 
 
 # ---- components from 1 on --------------------------------------------------------------------------------------------
@@ -300,10 +316,10 @@ def _component_inputs(r, active, first, count, seen, beside, relatives, sums, sl
     """What networks see of component r, two inputs to a word; `relatives` are the numbers of those that count.
 
     `beside` (uint8, (2, R, size)) has the means of the neighbours to the sides and of those above and below of the
-    components before r - 1, where these are active, and gets those of that one. Another array gets where tables
-    without zero begin. In one loop instead of five, whose arrays have registers, this took 1.5 times as long.
+    components before r - 1, where these are active, and gets those of that one; `excluded` in the scratch gets where
+    tables without zero begin. Each loop has few arrays, so that their addresses stay in registers.
     """
-    words, _, _, _, kept, _ = scratch
+    words, _, _, _, _, _, _, excluded, _ = scratch
     one, two, p1, p2, p3 = relatives[0], relatives[1], relatives[2], relatives[3], relatives[4]
     up, back = relatives[5], relatives[6]
     for i in range(count):
@@ -313,8 +329,8 @@ def _component_inputs(r, active, first, count, seen, beside, relatives, sums, sl
         beside[0, np.uint64(p1), np.uint64(m)], beside[1, np.uint64(p1), np.uint64(m)] = x, y
         words[4, i] = _in(seen, p1, m) | _in(seen, p2, m) << 16
         words[5, i] = _in(seen, p3, m) | (x + y) >> 1 << 16
-        beyond = np.int64(beside[0, np.uint64(p2), np.uint64(m)]) + beside[1, np.uint64(p2), np.uint64(m)]
-        words[6, i] = beyond >> 1 | _in(seen, up, m) << 16
+        around = np.int64(beside[0, np.uint64(p2), np.uint64(m)]) + beside[1, np.uint64(p2), np.uint64(m)]
+        words[6, i] = around >> 1 | _in(seen, up, m) << 16
     for i in range(count):
         m = np.uint64(active[np.uint64(first + i)])
         words[0, i] = _in(seen, one, m) | np.int64(beside[0, np.uint64(one), m]) << 16
@@ -344,7 +360,7 @@ def _component_inputs(r, active, first, count, seen, beside, relatives, sums, sl
         rank = _at(K, m)
         words[10, i] = _at(_LOG, rank - r) | _at(_LOG, above) << 16
         words[11, i] = reach << 5 | _at(_LOG, rank) << 16
-        kept[3, i] = LEVELS if rank == r else 0
+        excluded[i] = LEVELS if rank == r else 0
 
 
 @_inline
@@ -363,7 +379,7 @@ def _code_component(
     slopes,
     relatives,
     steady,
-    means,
+    magnitudes,
     stride,
     io,
     model,
@@ -372,7 +388,7 @@ def _code_component(
 ):
     """Code component r at the active positions of a pass; signed: kind of the contexts of signs and move, or -1."""
     counters, states, stream, log, bits = io
-    words, rows, symbols, _, kept, biases = scratch
+    words, rows, symbols, _, values, positions, signed_values, excluded, biases = scratch
     _, weights_1, biases_1, _, _, starts, slots = model
     for k in range(HIDDEN):
         total = np.int64(biases_1[net, k])
@@ -387,31 +403,21 @@ def _code_component(
         _component_inputs(r, active, first, length, seen, beside, relatives, sums, slopes, K, stride, scratch)
         if mode == ENCODE:
             for i in range(length):
-                m = active[np.uint64(first + i)]
-                symbols[i] = _FINE_SYMBOLS[min(abs(np.int64(U[row, np.uint64(m)])), FINE_STARTS[-1])]
-        _levels_of(net, words, STEADY // 2, length, biases, model, rows)
-        start = net * _ROWS_PER_NET
+                values[i] = abs(_in(U, row, active[np.uint64(first + i)]))
+                symbols[i] = _FINE_SYMBOLS[min(values[i], FINE_STARTS[-1])]
+        _rows_of(net, words, STEADY // 2, length, biases, model, rows)
         for i in range(length):
-            rows[i] += start + kept[3, i]
+            rows[i] += excluded[i]
         code(mode, rows, length, symbols, counters, states, stream, log, starts, slots)
-        largest = np.int64(0)
-        for i in range(length):
-            kept[0, i] = symbols[i]
-            largest = max(largest, kept[0, i])
-        if largest >= _FIRST_WIDE:
-            for i in range(length):
-                if kept[0, i] >= _FIRST_WIDE:
-                    value = abs(np.int64(U[row, np.uint64(active[first + i])]))
-                    value = _within(mode, kept[0, i], value, _FINE_STARTS, _FINE_BITS, counters, bits)
-                    kept[0, i] = min(value, MAGNITUDE_LIMIT)
+        _expand(mode, length, symbols, values, _FINE_STARTS, _FINE_BITS, counters, bits)
         position, last, plain = counters[BIT], bits.size - 4, 1 if kind < 0 else 0
         for i in range(length):
             m = np.uint64(active[np.uint64(first + i)])
-            a = kept[0, i]
+            a = min(values[i], MAGNITUDE_LIMIT)
             seen[row, m] = _log(a)
-            sum_ = min(np.int64(totals[m]) + a, LOG_LIMIT)
-            totals[m] = sum_
-            sums[m] = _log(sum_)
+            together = min(np.int64(totals[m]) + a, LOG_LIMIT)
+            totals[m] = together
+            sums[m] = _log(together)
             total += a
             some, place = plain if a else 0, np.uint64(min(position >> 3, last))
             if mode == DECODE:
@@ -427,20 +433,20 @@ def _code_component(
             continue
         some = 0
         for i in range(length):
-            a = kept[0, i]
+            a = min(values[i], MAGNITUDE_LIMIT)
             if a:
                 m = np.int64(active[np.uint64(first + i)])
                 slope = _in(U, 0, m + move) - _in(U, 0, m - move)
                 against = 1 if slope < 0 else 0
                 rows[some] = SIGN_ROWS + kind * (DIFFERENCES + 1) + abs(_difference_level(slope))
                 symbols[some] = (1 if U[row, np.uint64(m)] < 0 else 0) ^ against
-                kept[1, some], kept[2, some] = m, -a if against else a
+                positions[some], signed_values[some] = m, -a if against else a
                 some += 1
         code(mode, rows, some, symbols, counters, states, stream, log, starts, slots)
         if mode == DECODE:
             for k in range(some):
-                U[row, np.uint64(kept[1, k])] = -kept[2, k] if symbols[k] else kept[2, k]
-    _add(means, 0, total, count)
+                U[row, np.uint64(positions[k])] = -signed_values[k] if symbols[k] else signed_values[k]
+    _add(magnitudes, total, count)
 
 
 @_jit
@@ -456,7 +462,10 @@ def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, family, io, model, sta
         np.zeros(RUN, np.int32),
         np.zeros(RUN, np.uint8),
         np.zeros(RUN, np.uint8),
-        np.zeros((4, RUN), np.int64),
+        np.zeros(RUN, np.int64),
+        np.zeros(RUN, np.int64),
+        np.zeros(RUN, np.int64),
+        np.zeros(RUN, np.int64),
         np.zeros(HIDDEN, np.int32),
     )
     E = np.zeros(size, np.uint8)
@@ -482,7 +491,7 @@ def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, family, io, model, sta
     steady = np.zeros(8, np.int64)
     steady[6], steady[7] = _log(16 * ranks // (gh * gw)), _log(steep // max(counts[0] + counts[1], 1))
     seen, beside = np.zeros((rank_stop, size), np.uint8), np.zeros((2, rank_stop, size), np.uint8)
-    totals, sums, means = np.zeros(size, np.int16), np.zeros(size, np.uint8), np.zeros(2, np.int64)
+    totals, sums, magnitudes = np.zeros(size, np.int16), np.zeros(size, np.uint8), np.zeros(2, np.int64)
     for r in range(1, rank_stop):
         for which in range(2):
             kept = np.int64(0)
@@ -500,7 +509,7 @@ def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, family, io, model, sta
         kind, move = np.int64(entry[13]), np.int64(1) if entry[14] else np.int64(stride)
         for which in range(2):
             if counts[which]:
-                steady[5] = _mean(means, 0)
+                steady[5] = _mean(magnitudes)
                 net = GROUPS + 2 * np.int64(entry[12]) + which
                 _code_component(
                     mode,
@@ -517,7 +526,7 @@ def _run(mode, U, K, gh, gw, stride, rank_max, rank_stop, family, io, model, sta
                     slopes,
                     entry,
                     steady,
-                    means,
+                    magnitudes,
                     stride,
                     io,
                     model,

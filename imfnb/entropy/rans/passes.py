@@ -1,4 +1,4 @@
-"""What the networks see: passes over the patches and the inputs of their symbols, in NumPy. Section 18.3 of FORMAT.md.
+"""What the networks see: passes over the patches and the inputs of their symbols, in NumPy. Section 18 of FORMAT.md.
 
 Component 0 and the ranks are coded along a wave front, so that what is to the left and above is known; every other
 component in two passes, over the patches of either colour of a checkerboard, whose symbols see nothing of each other.

@@ -14,6 +14,7 @@ is at most 4095 and there are 16 of them, with weights within +-2**13. A state i
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -130,7 +131,7 @@ def opened(data: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     return np.frombuffer(states, "<u4").astype(np.uint32), padded, bits, start + 1
 
 
-class Coder:
+class Coder(ABC):
     """What both directions have in common."""
 
     overrun = False
@@ -140,13 +141,13 @@ class Coder:
         """Bytes read so far."""
         return 0
 
+    @abstractmethod
     def code(self, rows: np.ndarray, symbols: np.ndarray) -> np.ndarray:
         """Code symbols, of which rows (n, m) have the frequencies; return them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def raw(self, count: int, value: int) -> int:
         """Code raw bits, the lowest one first; return them."""
-        raise NotImplementedError
 
     def said(self, model: Networks, net: int, inputs: np.ndarray, kinds: np.ndarray, symbols: np.ndarray) -> np.ndarray:
         """Code symbols of a network; kinds are 1 where zero is excluded."""

@@ -20,16 +20,16 @@ from ..runtime.run import Run, Task
 from .slices import read_update
 from .stacks import Parts
 
-__all__ = ["There", "can_decode_there", "decode_there"]
+__all__ = ["DeviceSlices", "decode_on_device", "decodes_on_device"]
 
 
-def can_decode_there(coder: str, max_rank: int | None, reduce: int, run: Run) -> bool:
+def decodes_on_device(coder: str, max_rank: int | None, reduce: int, run: Run) -> bool:
     """Whether slices can be decoded where the kernels read them; previews and smaller pictures go through the host."""
     return run.device == "cuda" and coder == "rans" and max_rank is None and reduce == 1
 
 
 @dataclass(frozen=True)
-class There:
+class DeviceSlices:
     """Slices whose factors are where the kernels read them.
 
     Attributes
@@ -56,7 +56,9 @@ class There:
             raise FormatError(DAMAGED)
 
 
-def decode_there(slices: Sequence[tuple[Slice, Sequence[Callable[[], Reader]]]], parts: Parts, run: Run) -> Task[There]:
+def decode_on_device(
+    slices: Sequence[tuple[Slice, Sequence[Callable[[], Reader]]]], parts: Parts, run: Run
+) -> Task[DeviceSlices]:
     """Decode the segments of slices.
 
     Parameters
@@ -70,7 +72,7 @@ def decode_there(slices: Sequence[tuple[Slice, Sequence[Callable[[], Reader]]]],
 
     Returns
     -------
-    There
+    DeviceSlices
         Through the task; decoding may only be queued.
     """
     from ..entropy.rans.cuda_stack import Segment, decode_stack
@@ -90,4 +92,4 @@ def decode_there(slices: Sequence[tuple[Slice, Sequence[Callable[[], Reader]]]],
         rdoq.Factors(u, ranks, part.patches, group[0][1])
         for (part, _), group, (u, ranks) in zip(slices, groups, stacks, strict=True)
     ]
-    return There(factors, overruns)
+    return DeviceSlices(factors, overruns)
