@@ -105,8 +105,8 @@ def _expand(mode, count, symbols, values, starts, widths, counters, bits):
             values[i] = _at(starts, symbols[i])
     else:
         for i in range(count):
-            start = _at(starts, symbols[i])
-            values[i] = start + raw(mode, _at(widths, symbols[i]), values[i] - start, counters, bits)
+            start, width = _at(starts, symbols[i]), _at(widths, symbols[i])
+            values[i] = start + raw(mode, width, values[i] - start, counters, bits) if width else start
 
 
 # ---- networks --------------------------------------------------------------------------------------------------------
