@@ -58,6 +58,7 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(pictures(), OPTIONS)
 @settings(max_examples=examples(40))
 def test_ends_are_exact_and_backends_agree(image, options):

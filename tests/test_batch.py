@@ -824,6 +824,7 @@ def test_an_interruption_keeps_what_is_finished(tmp_path, monkeypatch, capsys):
     assert "interrupted" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.jit
 @pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
 @pytest.mark.thorough

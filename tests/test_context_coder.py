@@ -211,6 +211,7 @@ def test_every_truncation():
     assert sum(flags) > 0.6 * len(data)  # a few prefixes are the code of something shorter
 
 
+@pytest.mark.slow
 @pytest.mark.thorough
 def test_every_flipped_bit():
     grid, p = (2, 2), 8

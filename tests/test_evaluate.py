@@ -494,6 +494,7 @@ def test_rate_distortion_figure_is_labelled():
     assert [label.split(" (")[0] for label in labels] == ["PSNR", "SSIM", "MS-SSIM", "SSIMULACRA 2"]
 
 
+@pytest.mark.slow
 def test_rate_distortion_in_several_measures(tmp_path):
     images = memory(picture(240, 230), picture(230, 240, 0))
     outcome = rate_distortion.run(

@@ -210,6 +210,7 @@ def test_sdist_is_the_checkout(sdist):
     assert os.name == "nt" or os.access(sdist / ".ci" / "oldest", os.X_OK)
 
 
+@pytest.mark.slow
 @pytest.mark.thorough
 def test_sdist_passes_its_tests(sdist):
     """Those that read what lies beside them: the rest needs no files but the package's."""
