@@ -56,6 +56,7 @@ def coded(grid: tuple[int, int], rank: int, p: int, *numbers: float, seed: int =
     return Segment(cpu.encode_factors(*make_factors(grid, rank, *numbers, seed), *grid, p), grid, p)
 
 
+@pytest.mark.slow
 @settings(max_examples=6)
 @given(factors(3, 4, 40), st.integers(0, 2), seeds)
 def test_anything_whole_and_damaged(made, lanes, seed):
@@ -94,8 +95,9 @@ def test_passes_of_several_runs(monkeypatch):
     assert check([Segment(reference.encode_factors(*numbers, 3, 5, 8), (3, 5), 8)], host=reference) == [False]
 
 
+@pytest.mark.slow
 @batch
-@pytest.mark.parametrize("channels", [0, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("channels", [0, 3])
 def test_pictures(channels):
     images = [picture(9, 17, channels, seed) for seed in range(2)]
     files = [imfnb.encode(image, effort="fast", step=60, device="cpu") for image in images]
