@@ -239,7 +239,7 @@ def test_xarray(tmp_path):
 
 @pytest.mark.jit
 @pytest.mark.thorough
-@pytest.mark.parametrize("scheduler", ["threads", "processes"])
+@pytest.mark.parametrize("scheduler", ["threads", pytest.param("processes", marks=pytest.mark.slow)])
 def test_dask(tmp_path, scheduler):
     """The same files whoever writes them."""
     dask, arrays = pytest.importorskip("dask"), pytest.importorskip("dask.array")
